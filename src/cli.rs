@@ -1,0 +1,259 @@
+//! Flags and environment to a [`Config`]: what was typed, in two steps.
+//!
+//! [`Args`] is what stands on the command line, over argh. A flag wins over its variable, and a variable over the
+//! default. What cannot be understood is one line that names the flag or the variable and says what it takes.
+
+use std::env;
+use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use argh::FromArgs;
+use smolcast::Config;
+
+/// Send one message to every open browser tab, now.
+///
+/// POST /broadcast publishes its body, GET /sse streams what is published as Server-Sent Events, GET /connections
+/// counts the open streams.
+#[derive(FromArgs)]
+#[argh(
+    note = "Each option is also read from the environment, as SMOLCAST_HOST, SMOLCAST_PORT, SMOLCAST_WORKERS,\nSMOLCAST_MAX_BODY, SMOLCAST_MAX_CONNECTIONS and SMOLCAST_HEARTBEAT; a flag wins over it.",
+    example = "smolcast &\ncurl -N localhost:1942/sse &\ncurl -d hello localhost:1942/broadcast",
+    error_code(0, "Ended in order, by SIGTERM or SIGINT."),
+    error_code(1, "Could not listen, or failed."),
+    error_code(2, "Was told what it does not understand.")
+)]
+struct Args {
+    /// address to listen on (default: 127.0.0.1; whoever reaches it may publish)
+    #[argh(option, arg_name = "addr")]
+    host: Option<String>,
+
+    /// TCP port to listen on, 0 for any free one (default: 1942)
+    #[argh(option, arg_name = "n")]
+    port: Option<String>,
+
+    /// worker threads (default: one for each core)
+    #[argh(option, arg_name = "n")]
+    workers: Option<String>,
+
+    /// longest message, in bytes or with a suffix k or m (default: 1m)
+    #[argh(option, arg_name = "bytes")]
+    max_body: Option<String>,
+
+    /// most connections at one time (default: what the limit of open files allows)
+    #[argh(option, arg_name = "n")]
+    max_connections: Option<String>,
+
+    /// seconds of silence after which a stream gets a comment, 0 for never (default: 15)
+    #[argh(option, arg_name = "seconds")]
+    heartbeat: Option<String>,
+
+    /// print the version and exit
+    #[argh(switch)]
+    version: bool,
+}
+
+/// What the program was told to do.
+pub(crate) enum Command {
+    /// Print this and end.
+    Print(String),
+    Serve(Box<Config>),
+}
+
+/// What was typed wrong, and what is right.
+#[derive(Debug)]
+pub(crate) struct UsageError(String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; see smolcast --help", self.0)
+    }
+}
+
+/// Reads this process's arguments and environment.
+pub(crate) fn parse() -> Result<Command, UsageError> {
+    let mut typed = Vec::new();
+    for argument in env::args_os().skip(1) {
+        let text = argument.into_string().map_err(|odd| UsageError(format!("the argument {odd:?} is not UTF-8")))?;
+        typed.push(text);
+    }
+    let typed: Vec<&str> = typed.iter().map(String::as_str).collect();
+    parse_from(&typed, |variable| env::var_os(variable).map(|value| value.to_string_lossy().into_owned()))
+}
+
+fn parse_from(typed: &[&str], variable: impl Fn(&str) -> Option<String>) -> Result<Command, UsageError> {
+    // argh takes a flag's value as the next argument alone; people type it behind `=` as well.
+    let typed: Vec<&str> = typed.iter().flat_map(|argument| flag_and_value(argument)).collect();
+    let args = match Args::from_args(&["smolcast"], &typed) {
+        Ok(args) => args,
+        Err(exit) if exit.status.is_ok() => return Ok(Command::Print(format!("{}\n", exit.output.trim_end()))),
+        Err(exit) => return Err(UsageError(one_line(&exit.output))),
+    };
+    if args.version {
+        return Ok(Command::Print(format!("smolcast {}\n", env!("CARGO_PKG_VERSION"))));
+    }
+    config(args, variable).map(|config| Command::Serve(Box::new(config)))
+}
+
+fn flag_and_value(argument: &str) -> impl Iterator<Item = &str> {
+    argument.splitn(if argument.starts_with("--") { 2 } else { 1 }, '=')
+}
+
+fn config(args: Args, variable: impl Fn(&str) -> Option<String>) -> Result<Config, UsageError> {
+    let option = |flag, typed: Option<String>| Setting::find(flag, typed, &variable);
+    let mut config = Config::default();
+    if let Some(host) = option("host", args.host) {
+        config.host = host.read("an IP address, such as 127.0.0.1 or ::1", |text| text.parse::<IpAddr>().ok())?;
+    }
+    if let Some(port) = option("port", args.port) {
+        config.port = port.read("a number from 0 to 65535", |text| text.parse().ok())?;
+    }
+    if let Some(workers) = option("workers", args.workers) {
+        config.workers = Some(workers.read("a number from 1 to 1024", worker_count)?);
+    }
+    if let Some(max_body) = option("max-body", args.max_body) {
+        config.limits.body_bytes = max_body.read("a number of bytes, such as 65536, 64k or 1m", size)?;
+    }
+    if let Some(connections) = option("max-connections", args.max_connections) {
+        config.limits.connections = Some(connections.read("a number from 1", |text| text.parse().ok())?);
+    }
+    if let Some(heartbeat) = option("heartbeat", args.heartbeat) {
+        let seconds = heartbeat.read("a whole number of seconds", |text| text.parse::<u32>().ok())?;
+        config.heartbeat = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
+    }
+    Ok(config)
+}
+
+/// A value and where it came from.
+struct Setting {
+    /// The flag or the variable, as a person would type it.
+    source: String,
+    text: String,
+}
+
+impl Setting {
+    fn find(flag: &str, typed: Option<String>, variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        if let Some(text) = typed {
+            return Some(Self { source: format!("--{flag}"), text });
+        }
+        let source = format!("SMOLCAST_{}", flag.replace('-', "_").to_ascii_uppercase());
+        variable(&source).map(|text| Self { source, text })
+    }
+
+    fn read<T>(&self, takes: &str, read: impl Fn(&str) -> Option<T>) -> Result<T, UsageError> {
+        read(&self.text).ok_or_else(|| UsageError(format!("{} takes {takes}, not {:?}", self.source, self.text)))
+    }
+}
+
+fn worker_count(text: &str) -> Option<NonZeroUsize> {
+    text.parse().ok().filter(|workers: &NonZeroUsize| workers.get() <= 1024)
+}
+
+/// A number of bytes, in units of 1024 with `k` and of 1024 x 1024 with `m`; as many as a size can have and be added to.
+fn size(text: &str) -> Option<usize> {
+    let (digits, unit) = match text.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1024),
+        None => text.strip_suffix(['m', 'M']).map_or((text, 1), |digits| (digits, 1024 * 1024)),
+    };
+    let number = digits.bytes().all(|octet| octet.is_ascii_digit()).then(|| digits.parse::<usize>().ok())??;
+    number.checked_mul(unit).filter(|bytes| *bytes <= usize::MAX / 16)
+}
+
+/// What argh says over several lines, as one.
+fn one_line(text: &str) -> String {
+    let words: Vec<_> = text.split_whitespace().collect();
+    words.join(" ").trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+
+    fn serve(typed: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
+        let variable =
+            |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        match parse_from(typed, variable) {
+            Ok(Command::Serve(config)) => Ok(*config),
+            Ok(Command::Print(text)) => Err(text),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn each_flag_sets_its_number() {
+        assert_eq!(serve(&[], &[]), Ok(Config::default()));
+        let typed = ["--host", "::1", "--port=0", "--workers", "3", "--max-body", "64k", "--max-connections", "7"];
+        let config = serve(&typed, &[]).expect("all are good");
+        assert_eq!(config.host, IpAddr::V6(Ipv6Addr::LOCALHOST));
+        assert_eq!((config.port, config.workers.map(NonZeroUsize::get)), (0, Some(3)));
+        assert_eq!((config.limits.body_bytes, config.limits.connections.map(NonZeroUsize::get)), (65536, Some(7)));
+        assert_eq!(serve(&["--heartbeat", "2"], &[]).map(|config| config.heartbeat), Ok(Some(Duration::from_secs(2))));
+        assert_eq!(serve(&["--heartbeat", "0"], &[]).map(|config| config.heartbeat), Ok(None));
+    }
+
+    #[test]
+    fn a_flag_wins_over_its_variable() {
+        let variables = [("SMOLCAST_PORT", "1"), ("SMOLCAST_MAX_BODY", "2m")];
+        let config = serve(&["--port", "2"], &variables).expect("all are good");
+        assert_eq!((config.port, config.limits.body_bytes), (2, 2 * 1024 * 1024));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_is_right() {
+        for (typed, expected) in [
+            (["--port", "65536"], "--port takes a number from 0 to 65535, not \"65536\"; see smolcast --help"),
+            (
+                ["--host", "localhost"],
+                "--host takes an IP address, such as 127.0.0.1 or ::1, not \"localhost\"; see smolcast --help",
+            ),
+            (["--workers", "0"], "--workers takes a number from 1 to 1024, not \"0\"; see smolcast --help"),
+            (
+                ["--max-body", "1x"],
+                "--max-body takes a number of bytes, such as 65536, 64k or 1m, not \"1x\"; see smolcast --help",
+            ),
+            (["--max-connections", "0"], "--max-connections takes a number from 1, not \"0\"; see smolcast --help"),
+            (["--heartbeat", "-1"], "--heartbeat takes a whole number of seconds, not \"-1\"; see smolcast --help"),
+        ] {
+            assert_eq!(serve(&typed, &[]), Err(expected.to_owned()));
+        }
+        let variable = serve(&[], &[("SMOLCAST_PORT", "")]);
+        assert_eq!(variable, Err("SMOLCAST_PORT takes a number from 0 to 65535, not \"\"; see smolcast --help".into()));
+        let unknown = serve(&["--prot", "1"], &[]).expect_err("no such flag");
+        assert!(unknown.contains("--prot") && !unknown.contains('\n'), "{unknown:?}");
+    }
+
+    #[test]
+    fn sizes_have_suffixes() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("10", Some(10)),
+            ("2k", Some(2048)),
+            ("2K", Some(2048)),
+            ("1m", Some(1 << 20)),
+            ("", None),
+            ("k", None),
+            ("+1", None),
+            ("1kb", None),
+            ("1.5m", None),
+            ("99999999999999999999", None),
+            ("99999999999999999m", None),
+        ] {
+            assert_eq!(size(text), expected, "for {text:?}");
+        }
+    }
+
+    #[test]
+    fn help_names_every_flag_and_its_variable() {
+        let help = serve(&["--help"], &[]).expect_err("help is printed");
+        for flag in ["host", "port", "workers", "max-body", "max-connections", "heartbeat"] {
+            assert!(help.contains(&format!("--{flag}")), "{flag} in {help}");
+            let variable = format!("SMOLCAST_{}", flag.replace('-', "_").to_ascii_uppercase());
+            assert!(help.contains(&variable), "{variable} in {help}");
+        }
+        assert!(help.contains("--version"), "{help}");
+        assert_eq!(serve(&["--version"], &[]), Err(format!("smolcast {}\n", env!("CARGO_PKG_VERSION"))));
+    }
+}

@@ -1,0 +1,224 @@
+//! A shard's time: ticks, the deadlines that fall due with them, and the date.
+//!
+//! There is one timer for a whole shard. It calls [`Clock::tick`] a few times a second; a [`Deadline`] is a row in a
+//! table that each tick looks through, so that setting one is a store and not a timer. Time is counted in ticks and
+//! not read: a process that was stopped for a minute finds that one tick has passed, and nobody is cut off for it.
+//! This module reads no clock; the dates it is given are the wall clock's, and only for show.
+
+use std::cell::{Cell, RefCell};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use slab::Slab;
+
+use crate::config::Limits;
+use crate::http::response::{DATE_LENGTH, Date};
+
+/// How long a tick is, unless a limit is too short for it.
+const LONGEST_TICK: Duration = Duration::from_millis(250);
+const SHORTEST_TICK: Duration = Duration::from_millis(5);
+
+/// The time of one shard.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    tick_length: Duration,
+    /// Ticks since the shard began.
+    now: Cell<u64>,
+    /// Whether the server is stopping, which makes every idle wait due.
+    stopping: Cell<bool>,
+    /// Everybody who waits for something that has to come in time.
+    waiters: RefCell<Slab<Waiter>>,
+    /// The second that `date` tells.
+    second: Cell<u64>,
+    date: Cell<Date>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    due: u64,
+    /// Waits for a request that has not begun, and so has nothing to lose by an end.
+    idle: bool,
+    waker: Option<Waker>,
+}
+
+impl Clock {
+    /// A clock whose ticks are short enough for the shortest of the limits.
+    pub(crate) fn new(limits: &Limits, now: SystemTime) -> Self {
+        let shortest = limits
+            .head_timeout
+            .min(limits.body_timeout)
+            .min(limits.idle_timeout)
+            .min(limits.write_timeout)
+            .min(limits.linger_timeout);
+        let clock = Self {
+            tick_length: (shortest / 8).clamp(SHORTEST_TICK, LONGEST_TICK),
+            now: Cell::new(0),
+            stopping: Cell::new(false),
+            waiters: RefCell::new(Slab::new()),
+            second: Cell::new(u64::MAX),
+            date: Cell::new([b' '; DATE_LENGTH]),
+        };
+        clock.set_date(now);
+        clock
+    }
+
+    /// The time between two calls of [`Clock::tick`].
+    pub(crate) fn tick_length(&self) -> Duration {
+        self.tick_length
+    }
+
+    /// The number of ticks that last at least as long as `duration`, whenever in a tick they begin.
+    pub(crate) fn ticks(&self, duration: Duration) -> u64 {
+        let whole = duration.as_nanos().div_ceil(self.tick_length.as_nanos());
+        u64::try_from(whole).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    /// The date, as `Date` fields tell it: made once a second.
+    pub(crate) fn date(&self) -> Date {
+        self.date.get()
+    }
+
+    /// One tick has passed: wakes whoever's deadline is due.
+    pub(crate) fn tick(&self, now: SystemTime) {
+        self.now.set(self.now.get() + 1);
+        self.set_date(now);
+        self.wake_due();
+    }
+
+    /// The server is stopping: every idle wait, now and later, is due at once.
+    pub(crate) fn stop(&self) {
+        self.stopping.set(true);
+        self.wake_due();
+    }
+
+    /// A deadline that is not set yet.
+    pub(crate) fn deadline(&self) -> Deadline<'_> {
+        let waiter = Waiter { due: u64::MAX, idle: false, waker: None };
+        Deadline { clock: self, key: self.waiters.borrow_mut().insert(waiter) }
+    }
+
+    fn is_due(&self, waiter: &Waiter) -> bool {
+        waiter.due <= self.now.get() || (waiter.idle && self.stopping.get())
+    }
+
+    fn wake_due(&self) {
+        for (_, waiter) in self.waiters.borrow_mut().iter_mut() {
+            if self.is_due(waiter) {
+                if let Some(waker) = waiter.waker.take() {
+                    waker.wake();
+                }
+            }
+        }
+    }
+
+    fn set_date(&self, now: SystemTime) {
+        let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if self.second.replace(second) == second {
+            return;
+        }
+        let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
+        if let Ok(date) = text.as_bytes().try_into() {
+            self.date.set(date);
+        }
+    }
+}
+
+/// The time by which something has to happen; no bound until it is set.
+#[derive(Debug)]
+pub(crate) struct Deadline<'c> {
+    clock: &'c Clock,
+    key: usize,
+}
+
+impl Deadline<'_> {
+    /// Sets it to `after` from now, for something that is under way.
+    pub(crate) fn set(&self, after: Duration) {
+        self.put(after, false);
+    }
+
+    /// Sets it to `after` from now, for a wait that also ends when the server stops.
+    pub(crate) fn set_idle(&self, after: Duration) {
+        self.put(after, true);
+    }
+
+    /// What was waited for has begun: it may go on for the rest of the time, even if the server stops.
+    pub(crate) fn leave_idle(&self) {
+        self.clock.waiters.borrow_mut()[self.key].idle = false;
+    }
+
+    /// Ready once it is past; else the task is woken then.
+    pub(crate) fn poll_past(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let waiter = &mut self.clock.waiters.borrow_mut()[self.key];
+        if self.clock.is_due(waiter) {
+            return Poll::Ready(());
+        }
+        match &mut waiter.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            empty => *empty = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    fn put(&self, after: Duration, idle: bool) {
+        let due = self.clock.now.get().saturating_add(self.clock.ticks(after));
+        let waiter = &mut self.clock.waiters.borrow_mut()[self.key];
+        waiter.due = due;
+        waiter.idle = idle;
+    }
+}
+
+impl Drop for Deadline<'_> {
+    fn drop(&mut self) {
+        self.clock.waiters.borrow_mut().remove(self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock() -> Clock {
+        Clock::new(&Limits::default(), UNIX_EPOCH)
+    }
+
+    fn is_past(deadline: &Deadline<'_>) -> bool {
+        deadline.poll_past(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn a_deadline_lasts_at_least_its_time() {
+        let clock = clock();
+        let deadline = clock.deadline();
+        assert!(!is_past(&deadline), "not set yet");
+        deadline.set(Duration::from_secs(1));
+        for tick in 0..5 {
+            assert!(!is_past(&deadline), "after {tick} ticks of a quarter of a second, the first perhaps cut short");
+            clock.tick(UNIX_EPOCH);
+        }
+        assert!(is_past(&deadline));
+        deadline.set(Duration::from_secs(1));
+        assert!(!is_past(&deadline), "it can be set again");
+    }
+
+    #[test]
+    fn stopping_ends_idle_waits_alone() {
+        let clock = clock();
+        let (idle, busy, began) = (clock.deadline(), clock.deadline(), clock.deadline());
+        idle.set_idle(Duration::from_secs(1));
+        busy.set(Duration::from_secs(1));
+        began.set_idle(Duration::from_secs(1));
+        began.leave_idle();
+        clock.stop();
+        assert!(is_past(&idle) && !is_past(&busy) && !is_past(&began));
+        busy.set_idle(Duration::from_secs(1));
+        assert!(is_past(&busy), "a wait that begins later ends at once");
+    }
+
+    #[test]
+    fn the_date_is_the_wall_clocks() {
+        let clock = clock();
+        assert_eq!(&clock.date(), b"Thu, 01 Jan 1970 00:00:00 GMT");
+        clock.tick(UNIX_EPOCH + Duration::from_millis(784_111_777_999));
+        assert_eq!(&clock.date(), b"Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+}

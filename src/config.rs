@@ -1,0 +1,163 @@
+//! Every number of the server, with its unit, its default and the reason for it.
+//!
+//! [`Config`] is what an operator chooses, [`Limits`] is what bounds a client. This module knows nothing of flags or
+//! of the environment: whoever reads those fills a `Config` in. Nothing here is read again once the server is bound.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+/// What the server listens on and how it runs.
+///
+/// The default serves `127.0.0.1:1942` with one worker for each core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The address to listen on. Loopback by default, because whoever reaches `POST /broadcast` may publish.
+    pub host: IpAddr,
+    /// The TCP port to listen on; 0 lets the system pick a free one. 1942 by default.
+    pub port: u16,
+    /// The number of worker threads. `None`, the default, starts one for each core that this process may use.
+    pub workers: Option<NonZeroUsize>,
+    /// How long a stream may be silent before it gets a comment that keeps proxies from closing it; 15 s by default,
+    /// below the 30 to 60 s after which common proxies give up. `None` turns heartbeats off.
+    pub heartbeat: Option<Duration>,
+    /// What bounds each client, and all of them together.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 1942,
+            workers: None,
+            heartbeat: Some(Duration::from_secs(15)),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The bound of every queue, buffer and wait.
+///
+/// Sizes are in bytes. Durations are kept by a timer that turns a few times a second, so that a wait may last up to a
+/// quarter of a second longer than its bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections open at one time, streams included. `None`, the default, takes the process's limit of descriptors
+    /// less a reserve for the server's own.
+    pub connections: Option<NonZeroUsize>,
+
+    /// A request head, from its first byte to the empty line that ends it. 16 KiB.
+    pub head_bytes: usize,
+    /// The request line within it. 8 KiB.
+    pub request_line_bytes: usize,
+    /// The body of a publish, chunked or not, after decoding. 1 MiB.
+    pub body_bytes: usize,
+    /// Chunk extensions in one body. They are read and ignored, so they only cost. 4 KiB.
+    pub chunk_extension_bytes: usize,
+    /// The trailer section of one chunked body, ignored as well. 16 KiB.
+    pub trailer_bytes: usize,
+    /// What a client may send on an open stream, where nothing is expected, before it is closed. 64 KiB.
+    pub stream_input_bytes: usize,
+    /// What is read and dropped after a final answer, so that the answer is not destroyed by a reset. 16 MiB.
+    pub linger_bytes: usize,
+
+    /// How far a stream may fall behind the newest batch before it is closed. It is also what an audience keeps in
+    /// memory for all its slow streams together. 1 MiB.
+    pub window_bytes: usize,
+    /// Where a batch stops growing; a single longer message is a batch of its own. 256 KiB, about what one write
+    /// hands to the kernel at once.
+    pub batch_bytes: usize,
+    /// Messages accepted and not yet taken by every shard. A publisher waits while it is full. 1024.
+    pub publish_queue: usize,
+
+    /// For a request's head: from accept for the first, from its first byte for a later one. 10 s.
+    pub head_timeout: Duration,
+    /// For a request's body, from the end of its head. 30 s.
+    pub body_timeout: Duration,
+    /// How long a kept-alive connection may stay idle between two requests. 60 s.
+    pub idle_timeout: Duration,
+    /// How long a write may make no progress before its connection is closed. 30 s.
+    pub write_timeout: Duration,
+    /// How long a client gets to read a final answer before the socket is closed. 2 s.
+    pub linger_timeout: Duration,
+    /// How long ending the server may take before what is left is closed as it is. 10 s.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const KIB: usize = 1024;
+        Self {
+            connections: None,
+            head_bytes: 16 * KIB,
+            request_line_bytes: 8 * KIB,
+            body_bytes: 1024 * KIB,
+            chunk_extension_bytes: 4 * KIB,
+            trailer_bytes: 16 * KIB,
+            stream_input_bytes: 64 * KIB,
+            linger_bytes: 16 * 1024 * KIB,
+            window_bytes: 1024 * KIB,
+            batch_bytes: 256 * KIB,
+            publish_queue: 1024,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(30),
+            linger_timeout: Duration::from_secs(2),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Config {
+    /// Refuses what could not work, before anything is bound.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        let limits = &self.limits;
+        let positive = [
+            ("head_bytes", limits.head_bytes),
+            ("request_line_bytes", limits.request_line_bytes),
+            ("window_bytes", limits.window_bytes),
+            ("batch_bytes", limits.batch_bytes),
+            ("publish_queue", limits.publish_queue),
+        ];
+        for (name, value) in positive {
+            if value == 0 {
+                return Err(ConfigError { name, rule: "has to be at least 1" });
+            }
+        }
+        if self.heartbeat.is_some_and(|heartbeat| heartbeat.is_zero()) {
+            return Err(ConfigError { name: "heartbeat", rule: "has to be longer than nothing; None turns it off" });
+        }
+        Ok(())
+    }
+}
+
+/// A value of a [`Config`] that is out of range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    name: &'static str,
+    rule: &'static str,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration's {} {}", self.name, self.rule)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_valid_and_a_zero_is_not() {
+        assert_eq!(Config::default().validate(), Ok(()));
+        let limits = Limits { publish_queue: 0, ..Limits::default() };
+        let error = Config { limits, ..Config::default() }.validate().expect_err("a queue of nothing holds nothing");
+        assert_eq!(error.to_string(), "the configuration's publish_queue has to be at least 1");
+    }
+}

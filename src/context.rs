@@ -1,0 +1,42 @@
+//! What the tasks of one shard share.
+//!
+//! It is made once for each shard, before its first task, and only the shard's own thread touches it; what has to
+//! cross threads (the hub, the metrics) is a handle in it.
+
+use std::time::SystemTime;
+
+use crate::clock::Clock;
+use crate::config::Limits;
+use crate::dispatch::Dispatcher;
+use crate::group::Group;
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+
+/// The surroundings of a shard's connections and streams.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) limits: Limits,
+    /// Deadlines and the date.
+    pub(crate) clock: Clock,
+    /// Where messages go.
+    pub(crate) hub: Hub,
+    /// Where messages come from.
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) metrics: Metrics,
+    /// The connections that are not streams, whose requests have to be answered before the hub may close.
+    pub(crate) requests: Group,
+}
+
+impl Context {
+    /// Surroundings that get every message accepted from now on.
+    pub(crate) fn new(limits: Limits, hub: Hub, metrics: Metrics) -> Self {
+        Self {
+            clock: Clock::new(&limits, SystemTime::now()),
+            dispatcher: Dispatcher::new(hub.intake(), limits.window_bytes, limits.batch_bytes),
+            limits,
+            hub,
+            metrics,
+            requests: Group::default(),
+        }
+    }
+}

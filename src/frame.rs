@@ -1,0 +1,254 @@
+//! The event-stream format: what a message looks like on the wire (WHATWG HTML, 9.2.5 and 9.2.6).
+//!
+//! An [`Event`] is what a program says, a [`Frame`] is its bytes: encoded once, immutable from then on, and shared by
+//! every stream that gets it. This module only writes the format. A frame is always whole: it ends with the blank
+//! line that dispatches it, and holds no blank line before that.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A message for every open stream.
+///
+/// ```
+/// use smolcast::Event;
+///
+/// let event = Event::new("21.5 °C").with_type("temperature").with_id("42");
+/// # let _ = event;
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Event {
+    data: String,
+    kind: Option<String>,
+    id: Option<String>,
+    retry: Option<Duration>,
+}
+
+impl Event {
+    /// An event that hands `data` to the page, with its line breaks (CR, LF or CRLF) normalised to LF.
+    pub fn new(data: impl Into<String>) -> Self {
+        Self { data: data.into(), ..Self::default() }
+    }
+
+    /// Gives the event a type: the page gets it by `addEventListener(kind, ...)` instead of `onmessage`.
+    ///
+    /// A type with a CR or an LF is refused when the event is published.
+    #[must_use]
+    pub fn with_type(mut self, kind: impl Into<String>) -> Self {
+        self.kind = Some(kind.into());
+        self
+    }
+
+    /// Gives the event an id, which a browser sends back as `Last-Event-ID` when it reconnects.
+    ///
+    /// An id with a CR, an LF or a NUL is refused when the event is published.
+    #[must_use]
+    pub fn with_id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// Tells the browser how long to wait before it reconnects, in whole milliseconds.
+    #[must_use]
+    pub fn with_retry(mut self, retry: Duration) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+}
+
+/// A field of an [`Event`] that the event-stream format cannot carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidField {
+    /// The event's type holds a CR or an LF.
+    Type,
+    /// The event's id holds a CR, an LF or a NUL.
+    Id,
+}
+
+impl fmt::Display for InvalidField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Type => "an event's type may not hold CR or LF",
+            Self::Id => "an event's id may not hold CR, LF or NUL",
+        })
+    }
+}
+
+impl std::error::Error for InvalidField {}
+
+/// The encoded bytes of one event, shared by all who write them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frame(Arc<[u8]>);
+
+impl Frame {
+    /// Encodes an event with all of its fields, `data` last: the order in which people read a stream.
+    pub(crate) fn encode(event: &Event) -> Result<Self, InvalidField> {
+        let mut bytes = Vec::with_capacity(encoded_size(&event.data));
+        if let Some(kind) = &event.kind {
+            push_field(&mut bytes, "event", kind, &['\r', '\n']).ok_or(InvalidField::Type)?;
+        }
+        if let Some(id) = &event.id {
+            push_field(&mut bytes, "id", id, &['\r', '\n', '\0']).ok_or(InvalidField::Id)?;
+        }
+        if let Some(retry) = event.retry {
+            bytes.extend_from_slice(format!("retry: {}\n", retry.as_millis()).as_bytes());
+        }
+        push_data(&mut bytes, &event.data);
+        Ok(Self(bytes.into()))
+    }
+
+    /// Encodes a message that is nothing but data, which every posted body is.
+    pub(crate) fn message(data: &str) -> Self {
+        let mut bytes = Vec::with_capacity(encoded_size(data));
+        push_data(&mut bytes, data);
+        Self(bytes.into())
+    }
+
+    /// The comment that shows a silent stream is alive.
+    pub(crate) fn heartbeat() -> Self {
+        Self(Arc::from(&b":\n\n"[..]))
+    }
+
+    /// The frame's bytes, shared.
+    pub(crate) fn into_bytes(self) -> Arc<[u8]> {
+        self.0
+    }
+
+    /// The frame's bytes.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// What a stream is told when the server ends it, or has no room for it: come back, but not all at once.
+///
+/// A block with no data dispatches no event; the browser only takes the new reconnection time from it.
+pub(crate) fn retry_advice(delay: Duration) -> String {
+    format!("retry: {}\n\n", delay.as_millis())
+}
+
+/// The length of the whole frames at the start of what follows a position, given the byte before it: where a stream
+/// that stopped at `position` within `bytes` may end without tearing an event.
+///
+/// Whole frames end with a blank line and hold none inside, so the next blank line is the next boundary.
+pub(crate) fn next_boundary(bytes: &[u8], position: usize) -> usize {
+    let at_boundary = position == 0 || bytes[..position].ends_with(b"\n\n");
+    if at_boundary {
+        return position;
+    }
+    // The blank line may have begun just before the position.
+    let from = position - 1;
+    bytes[from..].windows(2).position(|pair| pair == b"\n\n").map_or(bytes.len(), |found| from + found + 2)
+}
+
+/// Room for the common case, a message of one line: a longer one grows the buffer.
+fn encoded_size(data: &str) -> usize {
+    data.len() + "data: \n\n".len()
+}
+
+/// Appends `name: value`, unless the value holds a character that the field may not.
+fn push_field(out: &mut Vec<u8>, name: &str, value: &str, illegal: &[char]) -> Option<()> {
+    if value.contains(illegal) {
+        return None;
+    }
+    for part in [name, ": ", value, "\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    Some(())
+}
+
+/// Appends a `data` line for each line of the message, and the blank line that dispatches the event.
+fn push_data(out: &mut Vec<u8>, data: &str) {
+    let mut rest = data.as_bytes();
+    loop {
+        out.extend_from_slice(b"data: ");
+        let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
+            out.extend_from_slice(rest);
+            out.extend_from_slice(b"\n\n");
+            return;
+        };
+        out.extend_from_slice(&rest[..end]);
+        out.push(b'\n');
+        let line_break = if rest[end..].starts_with(b"\r\n") { 2 } else { 1 };
+        rest = &rest[end + line_break..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn assert_encodes(data: &str, expected: &str) {
+        let frame = Frame::message(data);
+        assert_eq!(String::from_utf8_lossy(frame.as_bytes()), expected, "for the message {data:?}");
+    }
+
+    #[test]
+    fn a_message_becomes_a_data_line_for_each_of_its_lines() {
+        assert_encodes("", "data: \n\n");
+        assert_encodes("hello", "data: hello\n\n");
+        assert_encodes("a\nb", "data: a\ndata: b\n\n");
+        assert_encodes("a\rb", "data: a\ndata: b\n\n");
+        assert_encodes("a\r\nb", "data: a\ndata: b\n\n");
+        assert_encodes("a\n\nb", "data: a\ndata: \ndata: b\n\n");
+        assert_encodes("a\n\rb", "data: a\ndata: \ndata: b\n\n");
+        assert_encodes("a\r\r\nb", "data: a\ndata: \ndata: b\n\n");
+        assert_encodes("a\n", "data: a\ndata: \n\n");
+        assert_encodes("\r\n", "data: \ndata: \n\n");
+        assert_encodes(" a", "data:  a\n\n");
+        assert_encodes("event: x", "data: event: x\n\n");
+        assert_encodes("\u{feff}a\0b", "data: \u{feff}a\0b\n\n");
+    }
+
+    #[test]
+    fn the_other_fields_come_before_the_data() {
+        let event = Event::new("a\nb").with_type("tick").with_id("7").with_retry(Duration::from_secs(3));
+        let frame = Frame::encode(&event).expect("all fields are legal");
+        assert_eq!(frame.as_bytes(), b"event: tick\nid: 7\nretry: 3000\ndata: a\ndata: b\n\n");
+    }
+
+    #[test]
+    fn a_field_that_could_forge_another_is_refused() {
+        for value in ["a\nb", "a\rb", "\r\n"] {
+            assert_eq!(Frame::encode(&Event::new("").with_type(value)), Err(InvalidField::Type), "{value:?}");
+            assert_eq!(Frame::encode(&Event::new("").with_id(value)), Err(InvalidField::Id), "{value:?}");
+        }
+        assert_eq!(Frame::encode(&Event::new("").with_id("a\0")), Err(InvalidField::Id));
+        assert!(Frame::encode(&Event::new("").with_type("a\0")).is_ok(), "NUL is legal in a type");
+    }
+
+    #[test]
+    fn a_boundary_is_found_from_every_position() {
+        let bytes = b"data: a\n\n:\n\n";
+        let expected = [0, 9, 9, 9, 9, 9, 9, 9, 9, 9, 12, 12, 12];
+        for (position, boundary) in expected.into_iter().enumerate() {
+            assert_eq!(next_boundary(bytes, position), boundary, "from {position}");
+        }
+    }
+
+    /// What a page would be handed: the `data` values of one frame, joined by LF.
+    fn page_data(frame: &[u8]) -> String {
+        let text = std::str::from_utf8(frame).expect("a frame is UTF-8");
+        let body = text.strip_suffix("\n\n").expect("a frame ends with a blank line");
+        let lines: Vec<_> = body.split('\n').map(|line| line.strip_prefix("data: ").expect("a data line")).collect();
+        lines.join("\n")
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back_with_its_line_breaks_normalised(data in "(\\PC|[\r\n\0 :\u{feff}]){0,40}") {
+            let normalised = data.replace("\r\n", "\n").replace('\r', "\n");
+            prop_assert_eq!(page_data(Frame::message(&data).as_bytes()), normalised);
+        }
+
+        #[test]
+        fn a_frame_holds_no_blank_line_but_its_last(data in "[ab\r\n]{0,20}") {
+            let frame = Frame::message(&data);
+            let first = frame.as_bytes().windows(2).position(|pair| pair == b"\n\n");
+            prop_assert_eq!(first, Some(frame.as_bytes().len() - 2));
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The chunked transfer coding (RFC 9112, section 7.1), decoded as it arrives.
+//!
+//! The decoder takes bytes in any portions and gives the same result for each way of splitting them. It knows the
+//! exact grammar and nothing more lenient: what a proxy in front could read otherwise is refused. Extensions and
+//! trailers are bounded, checked and thrown away.
+
+use super::{Refusal, is_control, is_token};
+use crate::config::Limits;
+
+/// More digits than the largest size needs are padding, which nobody sends.
+const MAX_SIZE_DIGITS: u32 = 16;
+
+/// What the next octet belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The chunk's size, so many of its digits seen.
+    Size(u32),
+    /// Whitespace between the size and an extension's semicolon.
+    SizeEnd,
+    /// A chunk extension.
+    Extension,
+    /// The LF that ends the size line.
+    SizeLineFeed,
+    /// The chunk's data.
+    Data,
+    /// The CR after the data.
+    DataReturn,
+    /// The LF after the data.
+    DataLineFeed,
+    /// A trailer field's first octet, or the CR of the empty line.
+    TrailerStart,
+    /// A trailer field's name.
+    TrailerName,
+    /// A trailer field's value.
+    TrailerValue,
+    /// The LF that ends a trailer field.
+    TrailerLineFeed,
+    /// The LF that ends the body.
+    LastLineFeed,
+    /// Nothing: the body is complete.
+    Done,
+}
+
+/// The state of one chunked body.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    state: State,
+    /// What is left of the chunk; its size so far while the size is read.
+    remaining: usize,
+    /// What the body may still grow by.
+    body_budget: usize,
+    /// What extensions may still cost, over the whole body.
+    extension_budget: usize,
+    /// What trailers may still cost.
+    trailer_budget: usize,
+}
+
+impl Decoder {
+    /// A decoder at the first octet of a body.
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            state: State::Size(0),
+            remaining: 0,
+            body_budget: limits.body_bytes,
+            extension_budget: limits.chunk_extension_bytes,
+            trailer_budget: limits.trailer_bytes,
+        }
+    }
+
+    /// Whether the body is complete.
+    pub(crate) fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Decodes what there is, appends the data to `body` and returns how many octets of `input` belonged to the body.
+    ///
+    /// Fewer than all belong to it only when it is done: the rest is the next request.
+    pub(crate) fn decode(&mut self, input: &[u8], body: &mut Vec<u8>) -> Result<usize, Refusal> {
+        let mut taken = 0;
+        while taken < input.len() && !self.is_done() {
+            if self.state == State::Data {
+                taken += self.take_data(&input[taken..], body);
+            } else {
+                self.state = self.step(input[taken])?;
+                taken += 1;
+            }
+        }
+        Ok(taken)
+    }
+
+    fn take_data(&mut self, input: &[u8], body: &mut Vec<u8>) -> usize {
+        let count = self.remaining.min(input.len());
+        body.extend_from_slice(&input[..count]);
+        self.remaining -= count;
+        if self.remaining == 0 {
+            self.state = State::DataReturn;
+        }
+        count
+    }
+
+    /// The state after one octet of anything but data.
+    fn step(&mut self, octet: u8) -> Result<State, Refusal> {
+        let next = match (self.state, octet) {
+            (State::Size(digits), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => self.size_digit(digits, octet)?,
+            (State::Size(1..) | State::SizeEnd, b';') => State::Extension,
+            (State::Size(1..) | State::SizeEnd, b' ' | b'\t') => self.extension_octet(State::SizeEnd)?,
+            (State::Size(1..) | State::Extension, b'\r') => State::SizeLineFeed,
+            (State::Extension, _) if !is_control(octet) => self.extension_octet(State::Extension)?,
+            (State::SizeLineFeed, b'\n') => self.begin_data(),
+            (State::DataReturn, b'\r') => State::DataLineFeed,
+            (State::DataLineFeed, b'\n') => State::Size(0),
+            (State::TrailerStart, b'\r') => State::LastLineFeed,
+            (State::TrailerStart | State::TrailerName, _) if is_token(octet) => {
+                self.trailer_octet(State::TrailerName)?
+            }
+            (State::TrailerName, b':') => self.trailer_octet(State::TrailerValue)?,
+            (State::TrailerValue, b'\r') => State::TrailerLineFeed,
+            (State::TrailerValue, _) if !is_control(octet) => self.trailer_octet(State::TrailerValue)?,
+            (State::TrailerLineFeed, b'\n') => State::TrailerStart,
+            (State::LastLineFeed, b'\n') => State::Done,
+            _ => return Err(Refusal::Chunk),
+        };
+        Ok(next)
+    }
+
+    /// Takes a digit of the size, which never grows past what the body may: it cannot overflow.
+    fn size_digit(&mut self, digits: u32, octet: u8) -> Result<State, Refusal> {
+        let digit = char::from(octet).to_digit(16).ok_or(Refusal::Chunk)? as usize;
+        if digits == MAX_SIZE_DIGITS {
+            return Err(Refusal::Chunk);
+        }
+        if self.remaining > self.body_budget / 16 || self.remaining * 16 + digit > self.body_budget {
+            return Err(Refusal::BodyTooLarge);
+        }
+        self.remaining = self.remaining * 16 + digit;
+        Ok(State::Size(digits + 1))
+    }
+
+    /// A size line is complete: data follows, or after the last chunk the trailers.
+    fn begin_data(&mut self) -> State {
+        self.body_budget -= self.remaining;
+        if self.remaining == 0 { State::TrailerStart } else { State::Data }
+    }
+
+    fn extension_octet(&mut self, next: State) -> Result<State, Refusal> {
+        self.extension_budget = self.extension_budget.checked_sub(1).ok_or(Refusal::Chunk)?;
+        Ok(next)
+    }
+
+    fn trailer_octet(&mut self, next: State) -> Result<State, Refusal> {
+        self.trailer_budget = self.trailer_budget.checked_sub(1).ok_or(Refusal::HeadTooLarge)?;
+        Ok(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits { body_bytes: 32, chunk_extension_bytes: 8, trailer_bytes: 24, ..Limits::default() }
+    }
+
+    /// The body and what follows it, or the refusal; `None` while the body is not complete.
+    fn decode_in_portions<'i>(
+        portions: impl IntoIterator<Item = &'i [u8]>,
+    ) -> Result<Option<(Vec<u8>, usize)>, Refusal> {
+        let mut decoder = Decoder::new(&limits());
+        let (mut body, mut taken) = (Vec::new(), 0);
+        for portion in portions {
+            taken += decoder.decode(portion, &mut body)?;
+        }
+        Ok(decoder.is_done().then_some((body, taken)))
+    }
+
+    fn decode(input: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Refusal> {
+        decode_in_portions([input])
+    }
+
+    #[test]
+    fn well_formed_bodies() {
+        for (input, body) in [
+            ("0\r\n\r\n", ""),
+            ("5\r\nhello\r\n0\r\n\r\n", "hello"),
+            ("1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", "abc"),
+            ("A\r\n0123456789\r\n0\r\n\r\n", "0123456789"),
+            ("a\r\n0123456789\r\n00\r\n\r\n", "0123456789"),
+            ("0005\r\nhello\r\n0\r\n\r\n", "hello"),
+            ("2\r\n\r\n\r\n0\r\n\r\n", "\r\n"),
+            ("1;x=y\r\na\r\n0;z\r\n\r\n", "a"),
+            ("1 ;x\r\na\r\n0\r\n\r\n", "a"),
+            ("1\r\na\r\n0\r\nA: b\r\nC:\r\n\r\n", "a"),
+            ("1\r\na\r\n0\r\nContent-Length: 9\r\n\r\n", "a"),
+        ] {
+            let taken = input.len();
+            assert_eq!(decode(input.as_bytes()), Ok(Some((body.into(), taken))), "for {input:?}");
+            let behind = format!("{input}GET / HTTP/1.1");
+            assert_eq!(decode(behind.as_bytes()), Ok(Some((body.into(), taken))), "with a request behind {input:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_else_is_refused() {
+        for (input, refusal) in [
+            ("\r\n", Refusal::Chunk),
+            (";x\r\n", Refusal::Chunk),
+            (" 1\r\n", Refusal::Chunk),
+            ("+1\r\n", Refusal::Chunk),
+            ("-1\r\n", Refusal::Chunk),
+            ("0x1\r\n", Refusal::Chunk),
+            ("1_0\r\n", Refusal::Chunk),
+            ("1 \r\n", Refusal::Chunk),
+            ("1\n", Refusal::Chunk),
+            ("1\r\r\n", Refusal::Chunk),
+            ("g\r\n", Refusal::Chunk),
+            ("00000000000000001\r\n", Refusal::Chunk),
+            ("1;a\0b\r\n", Refusal::Chunk),
+            ("1;a\nb\r\n", Refusal::Chunk),
+            ("1;a\rb\r\n", Refusal::Chunk),
+            ("1;123456789\r\n", Refusal::Chunk),
+            ("1;1234\r\na\r\n1;12345\r\n", Refusal::Chunk),
+            ("1\r\nab\r\n", Refusal::Chunk),
+            ("1\r\na\n", Refusal::Chunk),
+            ("1\r\na\rb", Refusal::Chunk),
+            ("0\r\n\n", Refusal::Chunk),
+            ("0\r\n\rx", Refusal::Chunk),
+            ("0\r\n folded: x\r\n", Refusal::Chunk),
+            ("0\r\n: x\r\n", Refusal::Chunk),
+            ("0\r\na b: x\r\n", Refusal::Chunk),
+            ("0\r\nno colon\r\n", Refusal::Chunk),
+            ("0\r\na: x\n", Refusal::Chunk),
+            ("0\r\na: \0\r\n", Refusal::Chunk),
+            ("0\r\na: 1234567890123456789012345\r\n", Refusal::HeadTooLarge),
+            ("21\r\n", Refusal::BodyTooLarge),
+            ("20\r\n01234567890123456789012345678901\r\n1\r\n", Refusal::BodyTooLarge),
+            ("ffffffffffffffff\r\n", Refusal::BodyTooLarge),
+            ("10000000000000000\r\n", Refusal::BodyTooLarge),
+        ] {
+            assert_eq!(decode(input.as_bytes()), Err(refusal), "for {input:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_incomplete_until_its_last_octet() {
+        let input = b"5;x\r\nhello\r\n0\r\na: b\r\n\r\n";
+        for end in 0..input.len() {
+            assert_eq!(decode(&input[..end]), Ok(None), "after {end} octets");
+        }
+    }
+
+    #[test]
+    fn a_split_at_any_octet_changes_nothing() {
+        let input = b"5;x=y\r\nhello\r\n0a\r\n0123456789\r\n0\r\na: b\r\n\r\nPOST";
+        let whole = decode(input);
+        assert_eq!(whole, Ok(Some((b"hello0123456789".to_vec(), input.len() - 4))));
+        for at in 0..=input.len() {
+            assert_eq!(decode_in_portions([&input[..at], &input[at..]]), whole, "split at {at}");
+        }
+        assert_eq!(decode_in_portions(input.chunks(1)), whole, "octet by octet");
+    }
+
+    proptest! {
+        #[test]
+        fn any_input_decodes_the_same_in_any_portions(
+            input in "[0-3a\r\n;: x]{0,40}",
+            cuts in prop::collection::vec(1_usize..6, 0..40),
+        ) {
+            let (mut portions, mut rest) = (Vec::new(), input.as_bytes());
+            for cut in cuts {
+                let (portion, behind) = rest.split_at(cut.min(rest.len()));
+                portions.push(portion);
+                rest = behind;
+            }
+            portions.push(rest);
+            prop_assert_eq!(decode_in_portions(portions), decode(input.as_bytes()));
+        }
+
+        #[test]
+        fn what_is_encoded_is_decoded(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..8), 0..4)) {
+            let mut input = Vec::new();
+            for chunk in &chunks {
+                input.extend_from_slice(format!("{:X}\r\n", chunk.len()).as_bytes());
+                input.extend_from_slice(chunk);
+                input.extend_from_slice(b"\r\n");
+            }
+            input.extend_from_slice(b"0\r\n\r\n");
+            prop_assert_eq!(decode(&input), Ok(Some((chunks.concat(), input.len()))));
+        }
+    }
+}

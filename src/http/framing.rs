@@ -1,0 +1,144 @@
+//! Where a request's body ends (RFC 9112, section 6): one pure function over the head's fields.
+//!
+//! Whatever could be read in two ways is refused, since a proxy in front may read it in the other: that difference is
+//! what request smuggling lives on.
+
+use httparse::Header;
+
+use super::{Refusal, list_members, trim_whitespace};
+
+/// How a request's body is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// The head says nothing of a body.
+    None,
+    /// So many octets.
+    Length(u64),
+    /// The chunked transfer coding.
+    Chunked,
+}
+
+/// Decides the body's framing, or why it cannot be decided.
+pub(crate) fn framing(fields: &[Header<'_>], http_1_0: bool) -> Result<Framing, Refusal> {
+    let length = content_length(fields)?;
+    let mut codings = field_values(fields, "transfer-encoding");
+    let Some(coding) = codings.next() else {
+        return Ok(length.map_or(Framing::None, Framing::Length));
+    };
+    if length.is_some() {
+        return Err(Refusal::AmbiguousFraming);
+    }
+    if http_1_0 || codings.next().is_some() {
+        return Err(Refusal::TransferEncoding);
+    }
+    if trim_whitespace(coding).eq_ignore_ascii_case(b"chunked") {
+        Ok(Framing::Chunked)
+    } else {
+        Err(Refusal::UnknownCoding)
+    }
+}
+
+/// The values of all field lines with this name.
+pub(super) fn field_values<'f>(fields: &'f [Header<'_>], name: &'static str) -> impl Iterator<Item = &'f [u8]> {
+    fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+}
+
+/// The one value that all Content-Length lines and list members agree on.
+fn content_length(fields: &[Header<'_>]) -> Result<Option<u64>, Refusal> {
+    let mut agreed = None;
+    for value in field_values(fields, "content-length").flat_map(list_members) {
+        let length = decimal(value).ok_or(Refusal::ContentLength)?;
+        if agreed.is_some_and(|earlier| earlier != length) {
+            return Err(Refusal::ContentLength);
+        }
+        agreed = Some(length);
+    }
+    Ok(agreed)
+}
+
+/// `1*DIGIT` and nothing else: no sign, no prefix, no separator, no overflow.
+fn decimal(value: &[u8]) -> Option<u64> {
+    if value.is_empty() {
+        return None;
+    }
+    value.iter().try_fold(0_u64, |number, octet| {
+        let digit = octet.is_ascii_digit().then(|| u64::from(octet - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decide(fields: &[(&'static str, &'static str)], http_1_0: bool) -> Result<Framing, Refusal> {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
+        framing(&fields, http_1_0)
+    }
+
+    #[test]
+    fn a_content_length_is_one_decimal_number() {
+        for (value, expected) in [
+            ("0", Ok(0)),
+            ("16", Ok(16)),
+            ("016", Ok(16)),
+            (" 16\t", Ok(16)),
+            ("16, 16", Ok(16)),
+            ("18446744073709551615", Ok(u64::MAX)),
+            ("18446744073709551616", Err(Refusal::ContentLength)),
+            ("16, 17", Err(Refusal::ContentLength)),
+            ("16,", Err(Refusal::ContentLength)),
+            ("", Err(Refusal::ContentLength)),
+            ("+16", Err(Refusal::ContentLength)),
+            ("-0", Err(Refusal::ContentLength)),
+            ("0x10", Err(Refusal::ContentLength)),
+            ("1_6", Err(Refusal::ContentLength)),
+            ("16.0", Err(Refusal::ContentLength)),
+            ("16;", Err(Refusal::ContentLength)),
+            ("1 6", Err(Refusal::ContentLength)),
+            ("\u{661}\u{666}", Err(Refusal::ContentLength)),
+        ] {
+            let decided = decide(&[("Content-Length", value)], false);
+            assert_eq!(decided, expected.map(Framing::Length), "for {value:?}");
+        }
+        assert_eq!(decide(&[("content-length", "5"), ("CONTENT-LENGTH", "5")], false), Ok(Framing::Length(5)));
+        assert_eq!(decide(&[("content-length", "5"), ("content-length", "6")], false), Err(Refusal::ContentLength));
+    }
+
+    #[test]
+    fn the_only_transfer_encoding_is_chunked_once() {
+        for (value, expected) in [
+            ("chunked", Ok(Framing::Chunked)),
+            (" ChUnKeD\t", Ok(Framing::Chunked)),
+            ("chunked, chunked", Err(Refusal::UnknownCoding)),
+            ("gzip, chunked", Err(Refusal::UnknownCoding)),
+            ("identity", Err(Refusal::UnknownCoding)),
+            ("xchunked", Err(Refusal::UnknownCoding)),
+            ("\"chunked\"", Err(Refusal::UnknownCoding)),
+            ("chunked;a=b", Err(Refusal::UnknownCoding)),
+            ("chunked,", Err(Refusal::UnknownCoding)),
+            ("", Err(Refusal::UnknownCoding)),
+        ] {
+            assert_eq!(decide(&[("Transfer-Encoding", value)], false), expected, "for {value:?}");
+        }
+        let twice = [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
+        assert_eq!(decide(&twice, false), Err(Refusal::TransferEncoding));
+        assert_eq!(decide(&[("transfer-encoding", "chunked")], true), Err(Refusal::TransferEncoding), "HTTP/1.0");
+    }
+
+    #[test]
+    fn both_framings_at_once_are_refused_in_either_order() {
+        let both = [("content-length", "5"), ("transfer-encoding", "chunked")];
+        assert_eq!(decide(&both, false), Err(Refusal::AmbiguousFraming));
+        assert_eq!(decide(&[both[1], both[0]], false), Err(Refusal::AmbiguousFraming));
+        assert_eq!(
+            decide(&[("content-length", "5"), ("transfer-encoding", "")], false),
+            Err(Refusal::AmbiguousFraming)
+        );
+    }
+
+    #[test]
+    fn other_fields_frame_nothing() {
+        assert_eq!(decide(&[("content-type", "text/plain"), ("x-content-length", "5")], false), Ok(Framing::None));
+    }
+}

@@ -1,0 +1,369 @@
+//! A request's head: found in the bytes, read once, and boiled down to what this server acts on.
+//!
+//! [`Scanner`] looks for the end of a head as bytes arrive, at each byte once, and refuses at once what can no longer
+//! become one. Only then does [`RequestHead::parse`] read it, over httparse, which holds the grammar; the rules that
+//! httparse does not have (line ends, Host, target, framing) are here.
+
+use std::net::Ipv6Addr;
+
+use httparse::{EMPTY_HEADER, Header, Status};
+
+use super::framing::{Framing, field_values, framing};
+use super::{Persistence, Refusal, is_token, list_members, trim_whitespace};
+use crate::config::Limits;
+
+/// The most fields in one head; the table for them lives on the stack while a head is parsed.
+const MAX_FIELDS: usize = 100;
+
+/// Finds the end of a head in a buffer that grows.
+#[derive(Debug, Default)]
+pub(crate) struct Scanner {
+    /// How much of the buffer has been looked at.
+    seen: usize,
+    /// Where the line that is being looked at begins.
+    line_start: usize,
+    /// Whether the request line lies behind; before it, empty lines are skipped.
+    in_fields: bool,
+}
+
+impl Scanner {
+    /// The length of the head at the start of `bytes`, once its end is there; `None` while more has to come.
+    ///
+    /// `bytes` may grow between two calls and must not change otherwise.
+    pub(crate) fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
+        while let Some(found) = bytes[self.seen..].iter().position(|octet| *octet == b'\n') {
+            let end = self.seen + found + 1;
+            let line = &bytes[self.line_start..end - 1];
+            let (line, ends_well) = line.strip_suffix(b"\r").map_or((line, false), |line| (line, true));
+            self.check(line, end > limits.head_bytes, limits)?;
+            if !ends_well {
+                return Err(Refusal::BareLineFeed);
+            }
+            if line.is_empty() && self.in_fields {
+                return Ok(Some(end));
+            }
+            self.in_fields |= !line.is_empty();
+            self.line_start = end;
+            self.seen = end;
+        }
+        self.seen = bytes.len();
+        let line = &bytes[self.line_start..];
+        self.check(line.strip_suffix(b"\r").unwrap_or(line), self.seen >= limits.head_bytes, limits)?;
+        Ok(None)
+    }
+
+    /// Refuses a line that no good head can have, whether its end is there or not.
+    fn check(&self, line: &[u8], is_over: bool, limits: &Limits) -> Result<(), Refusal> {
+        if !self.in_fields {
+            check_request_line(line, limits)?;
+        }
+        if is_over { Err(Refusal::HeadTooLarge) } else { Ok(()) }
+    }
+}
+
+/// Refuses what is too long, or no HTTP at all: a method begins with a token's octet, a TLS hello does not.
+fn check_request_line(line: &[u8], limits: &Limits) -> Result<(), Refusal> {
+    if line.first().is_some_and(|octet| !is_token(*octet)) {
+        return Err(Refusal::Malformed);
+    }
+    if line.len() > limits.request_line_bytes { Err(Refusal::RequestLineTooLong) } else { Ok(()) }
+}
+
+/// What this server acts on in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RequestHead<'b> {
+    /// The method, case-sensitive (RFC 9110, 9.1).
+    pub(crate) method: &'b str,
+    /// The path of an origin-form or absolute-form target; any other form as it is, which is no path of ours.
+    pub(crate) path: &'b str,
+    /// Where the body ends.
+    pub(crate) framing: Framing,
+    /// What the client wants of the connection after the answer.
+    pub(crate) persistence: Persistence,
+    /// Whether the client waits for `100 Continue` before it sends the body.
+    pub(crate) expects_continue: bool,
+}
+
+impl<'b> RequestHead<'b> {
+    /// Reads a whole head, as [`Scanner::scan`] found it.
+    pub(crate) fn parse(bytes: &'b [u8]) -> Result<Self, Refusal> {
+        let mut fields = [EMPTY_HEADER; MAX_FIELDS];
+        let mut request = httparse::Request::new(&mut fields);
+        match request.parse(bytes) {
+            Ok(Status::Complete(_)) => {}
+            Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooManyFields),
+            Ok(Status::Partial) | Err(_) => return Err(Refusal::Malformed),
+        }
+        let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
+            return Err(Refusal::Malformed);
+        };
+        let http_1_0 = minor == 0;
+        check_host(request.headers, http_1_0)?;
+        Ok(Self {
+            method,
+            path: path_of(target)?,
+            framing: framing(request.headers, http_1_0)?,
+            persistence: persistence(request.headers, http_1_0),
+            expects_continue: expects_continue(request.headers, http_1_0)?,
+        })
+    }
+}
+
+/// The path of a target, without its query (RFC 9112, 3.2).
+fn path_of(target: &str) -> Result<&str, Refusal> {
+    let path_and_query = match strip_scheme(target) {
+        None => target,
+        Some(rest) => {
+            let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+            if !is_host_and_port(authority.as_bytes()) {
+                return Err(Refusal::Target);
+            }
+            if path.starts_with('/') { path } else { "/" }
+        }
+    };
+    Ok(path_and_query.split_once('?').map_or(path_and_query, |(path, _query)| path))
+}
+
+/// What follows `http://` or `https://` in an absolute-form target.
+fn strip_scheme(target: &str) -> Option<&str> {
+    ["http://", "https://"].into_iter().find_map(|scheme| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    })
+}
+
+/// Exactly one valid Host field, which HTTP/1.0 may leave out (RFC 9112, 3.2).
+fn check_host(fields: &[Header<'_>], http_1_0: bool) -> Result<(), Refusal> {
+    let mut hosts = field_values(fields, "host");
+    match (hosts.next(), hosts.next()) {
+        (None, _) if http_1_0 => Ok(()),
+        (Some(host), None) if is_host_and_port(trim_whitespace(host)) => Ok(()),
+        _ => Err(Refusal::Host),
+    }
+}
+
+/// `host [ ":" port ]` (RFC 3986, 3.2.2 and 3.2.3), with a host that is not empty and without the comma that a
+/// registered name might hold: it would make a list of the field.
+fn is_host_and_port(authority: &[u8]) -> bool {
+    let (host, port) = match authority.iter().rposition(|octet| *octet == b':') {
+        Some(colon) if !authority.ends_with(b"]") => (&authority[..colon], &authority[colon + 1..]),
+        _ => (authority, &b""[..]),
+    };
+    is_host(host) && is_port(port)
+}
+
+fn is_host(host: &[u8]) -> bool {
+    if let [b'[', address @ .., b']'] = host {
+        return std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    }
+    let is_name_octet = |octet: &u8| octet.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(octet);
+    !host.is_empty() && host.iter().all(is_name_octet)
+}
+
+/// A port is digits, perhaps none, that name one (RFC 3986, 3.2.3).
+fn is_port(port: &[u8]) -> bool {
+    let digits = port.iter().all(u8::is_ascii_digit);
+    digits && (port.is_empty() || std::str::from_utf8(port).is_ok_and(|port| port.parse::<u16>().is_ok()))
+}
+
+/// What the Connection options say (RFC 9112, 9.3): `close` wins.
+fn persistence(fields: &[Header<'_>], http_1_0: bool) -> Persistence {
+    let has = |option: &str| {
+        let mut options = field_values(fields, "connection").flat_map(list_members);
+        options.any(|member| member.eq_ignore_ascii_case(option.as_bytes()))
+    };
+    if has("close") || (http_1_0 && !has("keep-alive")) {
+        Persistence::Close
+    } else if http_1_0 {
+        Persistence::KeepAliveTold
+    } else {
+        Persistence::KeepAlive
+    }
+}
+
+/// `100-continue` is the one expectation there is (RFC 9110, 10.1.1); HTTP/1.0 has none.
+fn expects_continue(fields: &[Header<'_>], http_1_0: bool) -> Result<bool, Refusal> {
+    if http_1_0 {
+        return Ok(false);
+    }
+    let mut expectations = field_values(fields, "expect").flat_map(list_members).peekable();
+    let expected = expectations.peek().is_some();
+    if expectations.all(|expectation| expectation.eq_ignore_ascii_case(b"100-continue")) {
+        Ok(expected)
+    } else {
+        Err(Refusal::Expectation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn scan(input: &str) -> Result<Option<usize>, Refusal> {
+        Scanner::default().scan(input.as_bytes(), &Limits::default())
+    }
+
+    fn parse(input: &str) -> Result<RequestHead<'_>, Refusal> {
+        assert_eq!(scan(input), Ok(Some(input.len())), "the head is whole: {input:?}");
+        RequestHead::parse(input.as_bytes())
+    }
+
+    #[test]
+    fn a_head_ends_at_its_empty_line() {
+        assert_eq!(scan("GET / HTTP/1.1\r\n\r\n"), Ok(Some(18)));
+        assert_eq!(scan("GET / HTTP/1.1\r\n\r\nbody"), Ok(Some(18)));
+        assert_eq!(scan("\r\n\r\nGET / HTTP/1.1\r\n\r\n"), Ok(Some(22)), "empty lines before it are skipped");
+        assert_eq!(scan("GET / HTTP/1.1\r\nA: b\r\n"), Ok(None));
+        assert_eq!(scan(""), Ok(None));
+        assert_eq!(scan("\r\n\r"), Ok(None));
+    }
+
+    #[test]
+    fn what_can_become_no_head_is_refused_at_once() {
+        assert_eq!(scan("GET / HTTP/1.1\n"), Err(Refusal::BareLineFeed));
+        assert_eq!(scan("GET / HTTP/1.1\r\nA: b\n"), Err(Refusal::BareLineFeed));
+        assert_eq!(scan("\n"), Err(Refusal::BareLineFeed));
+        assert_eq!(scan("\u{16}\u{3}\u{1}"), Err(Refusal::Malformed), "a TLS hello");
+        assert_eq!(scan("\0"), Err(Refusal::Malformed));
+        assert_eq!(scan(" GET"), Err(Refusal::Malformed));
+    }
+
+    #[test]
+    fn a_head_has_a_bound_and_so_has_its_request_line() {
+        let limits = Limits { head_bytes: 40, request_line_bytes: 20, ..Limits::default() };
+        let scan = |input: &str| Scanner::default().scan(input.as_bytes(), &limits);
+        let line = "GET /12345 HTTP/1.1"; // 19 octets
+        assert_eq!(scan(&format!("{line}x\r\n\r\n")), Ok(Some(24)), "20 octets in the line");
+        assert_eq!(scan(&format!("{line}xy\r\n\r\n")), Err(Refusal::RequestLineTooLong));
+        assert_eq!(scan(&format!("{line}xy")), Err(Refusal::RequestLineTooLong), "before its end is there");
+        assert_eq!(scan(&format!("{line}\r\nA: 123456789012\r\n\r\n")), Ok(Some(40)), "exactly the bound");
+        assert_eq!(scan(&format!("{line}\r\nA: 1234567890123\r\n\r\n")), Err(Refusal::HeadTooLarge));
+        assert_eq!(scan(&format!("{line}\r\nA: {}", "1".repeat(30))), Err(Refusal::HeadTooLarge), "before its end");
+        assert_eq!(scan(&"\r\n".repeat(30)), Err(Refusal::HeadTooLarge), "empty lines count");
+    }
+
+    #[test]
+    fn what_httparse_refuses_is_malformed() {
+        for head in [
+            "GET\r\n\r\n",
+            "GET /\r\n\r\n",
+            "G@T / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET  / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET / HTTP/1.10\r\nHost: h\r\n\r\n",
+            "GET / HTTP/2.0\r\nHost: h\r\n\r\n",
+            "GET / http/1.1\r\nHost: h\r\n\r\n",
+            "GET /\0 HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost : h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\n folded\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nno colon\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\n: empty\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nA: \0\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nA: \u{7f}\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nA: b\rc\r\n\r\n",
+        ] {
+            assert_eq!(parse(head), Err(Refusal::Malformed), "for {head:?}");
+        }
+        let fields = |count| format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "A: b\r\n".repeat(count));
+        assert!(parse(&fields(99)).is_ok(), "100 fields");
+        assert_eq!(parse(&fields(100)), Err(Refusal::TooManyFields));
+    }
+
+    #[test]
+    fn a_target_is_boiled_down_to_its_path() {
+        for (target, path) in [
+            ("/sse", Ok("/sse")),
+            ("/sse?x=1", Ok("/sse")),
+            ("/sse?", Ok("/sse")),
+            ("/sse/", Ok("/sse/")),
+            ("/sse#x", Ok("/sse#x")),
+            ("http://h/sse", Ok("/sse")),
+            ("HTTPS://h:443/sse?x=http://i/", Ok("/sse")),
+            ("http://[::1]:80/sse", Ok("/sse")),
+            ("http://h", Ok("/")),
+            ("http://h?/sse", Ok("/")),
+            ("*", Ok("*")),
+            ("h:80", Ok("h:80")),
+            ("ftp://h/sse", Ok("ftp://h/sse")),
+            ("http://u@h/sse", Err(Refusal::Target)),
+            ("http:///sse", Err(Refusal::Target)),
+            ("http://h:x/sse", Err(Refusal::Target)),
+        ] {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: other\r\n\r\n");
+            assert_eq!(parse(&head).map(|head| head.path), path, "for {target:?}");
+        }
+    }
+
+    #[test]
+    fn there_is_one_host_and_it_is_a_host() {
+        for good in ["h", "a.b-c_d~e", "127.0.0.1:1942", "localhost:", "[::1]", "[::1]:65535", "%41", "xn--p1ai"] {
+            let head = format!("GET / HTTP/1.1\r\nhOsT:\t{good} \r\n\r\n");
+            assert!(parse(&head).is_ok(), "for {good:?}");
+        }
+        for bad in
+            ["", ":80", "u@h", "h/p", "a b", "a,b", "a, b", "h:x", "h:65536", "h:-1", "[::1", "::1", "[h]", "a:b:80"]
+        {
+            let head = format!("GET / HTTP/1.1\r\nHost: {bad}\r\n\r\n");
+            assert_eq!(parse(&head), Err(Refusal::Host), "for {bad:?}");
+        }
+        assert_eq!(parse("GET / HTTP/1.1\r\n\r\n"), Err(Refusal::Host));
+        assert_eq!(parse("GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n"), Err(Refusal::Host));
+        assert!(parse("GET / HTTP/1.0\r\n\r\n").is_ok(), "HTTP/1.0 needs none");
+        assert_eq!(parse("GET / HTTP/1.0\r\nHost: a b\r\n\r\n"), Err(Refusal::Host), "but a good one if any");
+    }
+
+    #[test]
+    fn connection_options_decide_what_comes_after() {
+        for (version, connection, expected) in [
+            ("1.1", "", Persistence::KeepAlive),
+            ("1.1", "Connection: keep-alive\r\n", Persistence::KeepAlive),
+            ("1.1", "CONNECTION: x,\tClose \r\n", Persistence::Close),
+            ("1.1", "Connection: keep-alive\r\nConnection: close\r\n", Persistence::Close),
+            ("1.1", "Connection: closed\r\n", Persistence::KeepAlive),
+            ("1.0", "", Persistence::Close),
+            ("1.0", "Connection: Keep-Alive\r\n", Persistence::KeepAliveTold),
+            ("1.0", "Connection: keep-alive, close\r\n", Persistence::Close),
+        ] {
+            let head = format!("GET / HTTP/{version}\r\nHost: h\r\n{connection}\r\n");
+            assert_eq!(parse(&head).map(|head| head.persistence), Ok(expected), "for {head:?}");
+        }
+    }
+
+    #[test]
+    fn the_one_expectation_is_100_continue() {
+        for (version, expect, expected) in [
+            ("1.1", "", Ok(false)),
+            ("1.1", "Expect: 100-Continue\r\n", Ok(true)),
+            ("1.1", "Expect: 200-ok\r\n", Err(Refusal::Expectation)),
+            ("1.1", "Expect: 100-continue, x\r\n", Err(Refusal::Expectation)),
+            ("1.0", "Expect: 100-continue\r\n", Ok(false)),
+            ("1.0", "Expect: x\r\n", Ok(false)),
+        ] {
+            let head = format!("POST / HTTP/{version}\r\nHost: h\r\n{expect}\r\n");
+            assert_eq!(parse(&head).map(|head| head.expects_continue), expected, "for {head:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_head_is_found_the_same_in_any_portions(
+            input in "(\r\n){0,2}G(ET /|\u{16}| )( HTTP/1.1)?[\r\na:]{0,12}(\r\n){0,3}x?",
+            step in 1_usize..8,
+        ) {
+            let limits = Limits { head_bytes: 32, request_line_bytes: 16, ..Limits::default() };
+            let whole = Scanner::default().scan(input.as_bytes(), &limits);
+            let mut scanner = Scanner::default();
+            let ends = (0..input.len()).step_by(step).chain([input.len()]);
+            let portions = ends.map(|end| scanner.scan(&input.as_bytes()[..end], &limits));
+            let dripped = portions.into_iter().find(|found| *found != Ok(None)).unwrap_or(Ok(None));
+            prop_assert_eq!(dripped, whole);
+        }
+
+        #[test]
+        fn no_input_makes_the_parser_panic(input in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = RequestHead::parse(&input);
+            let _ = Scanner::default().scan(&input, &Limits::default());
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Answers as bytes: the head of a stream, and whole responses with the framing their status asks for.
+//!
+//! Nothing of what a client sent ever goes into an answer.
+
+use super::{Persistence, Refusal};
+
+/// The length of an IMF-fixdate (RFC 9110, 5.6.7).
+pub(crate) const DATE_LENGTH: usize = 29;
+
+/// A date in the form that the `Date` field takes.
+pub(crate) type Date = [u8; DATE_LENGTH];
+
+/// The interim answer to `Expect: 100-continue` (RFC 9110, 15.2.1).
+pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+const ALLOW_ORIGIN: &str = "Access-Control-Allow-Origin: *\r\n";
+
+/// Appends the head of a stream.
+///
+/// The body is delimited by the connection's end (RFC 9112, 6.3), so that its bytes are the same for every client.
+pub(crate) fn stream_head(out: &mut Vec<u8>, date: &Date) {
+    start(out, "200 OK", date);
+    out.extend_from_slice(b"Content-Type: text/event-stream\r\nCache-Control: no-cache\r\n");
+    out.extend_from_slice(ALLOW_ORIGIN.as_bytes());
+    out.extend_from_slice(b"X-Accel-Buffering: no\r\n\r\n");
+}
+
+/// Appends the answer to an accepted message.
+pub(crate) fn accepted(out: &mut Vec<u8>, date: &Date, persistence: Persistence) {
+    start(out, "202 Accepted", date);
+    out.extend_from_slice(ALLOW_ORIGIN.as_bytes());
+    out.extend_from_slice(b"Content-Length: 0\r\n");
+    finish(out, persistence);
+}
+
+/// Appends the number of open streams.
+pub(crate) fn stream_count(out: &mut Vec<u8>, date: &Date, streams: usize) {
+    let body = streams.to_string();
+    start(out, "200 OK", date);
+    out.extend_from_slice(b"Content-Type: text/plain\r\nCache-Control: no-cache\r\n");
+    out.extend_from_slice(ALLOW_ORIGIN.as_bytes());
+    content_length(out, body.len());
+    finish(out, Persistence::Close);
+    out.extend_from_slice(body.as_bytes());
+}
+
+/// Appends the answer to `OPTIONS`, which has no body and so says nothing of one (RFC 9110, 8.6).
+pub(crate) fn preflight(out: &mut Vec<u8>, date: &Date) {
+    start(out, "204 No Content", date);
+    out.extend_from_slice(ALLOW_ORIGIN.as_bytes());
+    finish(out, Persistence::Close);
+}
+
+/// Appends `404`; the answer to `HEAD` is the same without the body (RFC 9110, 9.3.2).
+pub(crate) fn not_found(out: &mut Vec<u8>, date: &Date, persistence: Persistence, is_head: bool) {
+    let body = "Not found; there are GET /sse, GET /connections and POST /broadcast.\n";
+    start(out, "404 Not Found", date);
+    text(out, body.len());
+    finish(out, persistence);
+    if !is_head {
+        out.extend_from_slice(body.as_bytes());
+    }
+}
+
+/// Appends the answer to what is refused.
+pub(crate) fn refused(out: &mut Vec<u8>, date: &Date, refusal: Refusal, persistence: Persistence) {
+    start(out, refusal.status(), date);
+    text(out, refusal.advice().len());
+    if matches!(refusal, Refusal::Overloaded | Refusal::Stopping) {
+        out.extend_from_slice(b"Retry-After: 5\r\n");
+    }
+    finish(out, persistence);
+    out.extend_from_slice(refusal.advice().as_bytes());
+}
+
+fn start(out: &mut Vec<u8>, status: &str, date: &Date) {
+    for part in [b"HTTP/1.1 ", status.as_bytes(), b"\r\nDate: ", date, b"\r\n"] {
+        out.extend_from_slice(part);
+    }
+}
+
+fn text(out: &mut Vec<u8>, length: usize) {
+    out.extend_from_slice(b"Content-Type: text/plain\r\n");
+    out.extend_from_slice(ALLOW_ORIGIN.as_bytes());
+    content_length(out, length);
+}
+
+fn content_length(out: &mut Vec<u8>, length: usize) {
+    out.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
+}
+
+fn finish(out: &mut Vec<u8>, persistence: Persistence) {
+    out.extend_from_slice(match persistence {
+        Persistence::KeepAlive => b"\r\n",
+        Persistence::KeepAliveTold => b"Connection: keep-alive\r\n\r\n",
+        Persistence::Close => b"Connection: close\r\n\r\n",
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATE: &Date = b"Sun, 06 Nov 1994 08:49:37 GMT";
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).expect("answers are ASCII")
+    }
+
+    #[test]
+    fn answers_to_the_byte() {
+        assert_eq!(
+            written(|out| stream_head(out, DATE)),
+            "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/event-stream\r\n\
+             Cache-Control: no-cache\r\nAccess-Control-Allow-Origin: *\r\nX-Accel-Buffering: no\r\n\r\n"
+        );
+        assert_eq!(
+            written(|out| accepted(out, DATE, Persistence::KeepAlive)),
+            "HTTP/1.1 202 Accepted\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+             Access-Control-Allow-Origin: *\r\nContent-Length: 0\r\n\r\n"
+        );
+        assert_eq!(
+            written(|out| stream_count(out, DATE, 12)),
+            "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/plain\r\n\
+             Cache-Control: no-cache\r\nAccess-Control-Allow-Origin: *\r\nContent-Length: 2\r\n\
+             Connection: close\r\n\r\n12"
+        );
+        assert_eq!(
+            written(|out| preflight(out, DATE)),
+            "HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+             Access-Control-Allow-Origin: *\r\nConnection: close\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do_and_closes() {
+        let answer = written(|out| refused(out, DATE, Refusal::LengthRequired, Persistence::Close));
+        assert!(answer.starts_with("HTTP/1.1 411 Length Required\r\n"), "{answer}");
+        assert!(answer.ends_with("Connection: close\r\n\r\nSend Content-Length, or a chunked body.\n"), "{answer}");
+    }
+
+    #[test]
+    fn the_answer_to_head_has_no_body() {
+        let answer = written(|out| not_found(out, DATE, Persistence::KeepAlive, true));
+        assert!(answer.ends_with("\r\n\r\n") && !answer.contains("Connection"), "{answer}");
+    }
+}

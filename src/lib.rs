@@ -1,0 +1,71 @@
+//! One message to every open browser tab, now.
+//!
+//! smolcast is a broadcast server: messages come in by `POST /broadcast`, or from the program that embeds it, and go
+//! out as Server-Sent Events to every open `GET /sse`. It is written for one hot path: a message is encoded once and
+//! its bytes are written to N sockets.
+//!
+//! ```
+//! use smolcast::{Config, Event, Server};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::bind(Config { port: 0, ..Config::default() })?;
+//! println!("open http://{}/sse", server.local_addr());
+//! let publisher = server.publisher();
+//! let publish_once = async move {
+//!     publisher.publish(Event::new("hello")).await.expect("the server is running");
+//! };
+//! smol::block_on(server.run(publish_once))?; // serves until the future ends
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Layout
+//!
+//! From the bottom up; a module uses only those above it in this list's order of levels.
+//!
+//! | level | module | what lives there |
+//! | --- | --- | --- |
+//! | 0 | `config` | every number, with its unit, its default and its reason |
+//! | 0 | `frame` | the event-stream format: events to bytes |
+//! | 0 | `metrics` | counters and gauges |
+//! | 0 | `group` | a number of tasks, and the wait until none is left |
+//! | 0 | `input` | the unread bytes of a connection |
+//! | 1 | `http` | requests from bytes, answers to bytes |
+//! | 1 | `window` | recent bytes by position |
+//! | 2 | `clock` | ticks, deadlines, the date |
+//! | 2 | `router` | which of the five tasks a request asks for |
+//! | 2 | `hub` | where messages are accepted, in one order |
+//! | 2 | `audience` | the streams that get the same bytes, and those bytes |
+//! | 3 | `dispatch` | from the channel to the streams: drain, batch, give |
+//! | 3 | `socket` | a client's socket, used in time |
+//! | 3 | `listener` | bind, accept, and who gets in |
+//! | 4 | `context` | what the tasks of one shard share |
+//! | 5 | `subscriber` | one open stream |
+//! | 6 | `connection` | one client, from its first byte to its last answer or its stream |
+//! | 7 | `shard` | one worker thread |
+//! | 8 | `server` | the whole, and its public face |
+
+mod audience;
+mod clock;
+mod config;
+mod connection;
+mod context;
+mod dispatch;
+mod frame;
+mod group;
+mod http;
+mod hub;
+mod input;
+mod listener;
+mod metrics;
+mod router;
+mod server;
+mod shard;
+mod socket;
+mod subscriber;
+mod window;
+
+pub use config::{Config, ConfigError, Limits};
+pub use frame::{Event, InvalidField};
+pub use metrics::{Metrics, StreamEnd};
+pub use server::{BindError, PublishError, Publisher, Server};

@@ -1,0 +1,151 @@
+//! The listening socket: bind, accept, and who gets in.
+//!
+//! This is the only module that accepts. An accept that fails never ends the loop and never makes it spin: what ails
+//! one connection is passed over, and where the system has no descriptors or memory left, accepting pauses for a
+//! while and the clients wait in the backlog.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use async_io::{Async, Timer};
+use rustix::io::Errno;
+
+use crate::config::Limits;
+use crate::metrics::{Counted, Metrics};
+
+/// Connections that the system has completed and nobody has accepted yet. With std's 128 a storm of connects overflows
+/// it, and each SYN that is lost costs its client a second.
+const BACKLOG: i32 = 4096;
+
+/// Connections over the limit that are told to come back; those over this as well are closed at once.
+const TURNED_AWAY_AT_ONCE: usize = 32;
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the server needs descriptors for besides its connections: the standard streams, the listener, the reactor,
+/// and those whom it turns away.
+pub(crate) const RESERVED_DESCRIPTORS: usize = 32 + TURNED_AWAY_AT_ONCE;
+
+/// A bound socket that gives out connections within the limit.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    io: Async<TcpListener>,
+    address: SocketAddr,
+    connections: usize,
+    limits: Limits,
+    metrics: Metrics,
+    /// Connections turned away so far, by which those are told to come back at different times.
+    turned_away: u64,
+    /// How long the last pause was, while the system lacks what an accept needs.
+    pause: Option<Duration>,
+}
+
+/// A client that was accepted.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) io: Async<TcpStream>,
+    /// Set where there is no room, and the client is told to come back: a number that tells such clients apart.
+    pub(crate) turned_away: Option<u64>,
+    /// Its place in the count of connections, until it is dropped.
+    pub(crate) _counted: Counted,
+}
+
+impl Listener {
+    /// Binds and listens. From here on clients can connect; they wait in the backlog until they are accepted.
+    pub(crate) fn bind(address: SocketAddr, connections: usize, limits: Limits, metrics: Metrics) -> io::Result<Self> {
+        let socket = TcpListener::bind(address)?;
+        // The same call that std made, for the one number that it does not take.
+        rustix::net::listen(&socket, BACKLOG)?;
+        let address = socket.local_addr()?;
+        let io = Async::new(socket)?;
+        Ok(Self { io, address, connections, limits, metrics, turned_away: 0, pause: None })
+    }
+
+    /// The address that clients connect to.
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The number of connections there is room for.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections
+    }
+
+    /// The next client; waits for as long as there is none.
+    pub(crate) async fn accept(&mut self) -> Client {
+        loop {
+            match self.io.accept().await {
+                Ok((io, _)) => {
+                    self.pause = None;
+                    if let Some(client) = self.admit(io) {
+                        return client;
+                    }
+                }
+                Err(error) if ails_one_connection(&error) => {}
+                Err(error) => self.wait_for_room(&error).await,
+            }
+        }
+    }
+
+    fn admit(&mut self, io: Async<TcpStream>) -> Option<Client> {
+        let open = self.metrics.connections();
+        if open >= self.connections + TURNED_AWAY_AT_ONCE {
+            self.metrics.connection_dropped();
+            return None;
+        }
+        let counted = self.metrics.connection();
+        let turned_away = (open >= self.connections).then(|| {
+            self.turned_away += 1;
+            self.turned_away
+        });
+        // Options fail only on a socket that has failed already, which its first read will tell.
+        let _ = set_options(io.get_ref(), &self.limits);
+        Some(Client { io, turned_away, _counted: counted })
+    }
+
+    /// Pauses for longer each time, and says so once.
+    async fn wait_for_room(&mut self, error: &io::Error) {
+        self.metrics.accept_failed();
+        let pause = match self.pause {
+            None => {
+                log::warn!("cannot accept connections for now, retrying: {error}");
+                SHORTEST_PAUSE
+            }
+            Some(last) => (last * 2).min(LONGEST_PAUSE),
+        };
+        self.pause = Some(pause);
+        Timer::after(pause).await;
+    }
+}
+
+/// Small frames leave at once, and a peer that acknowledges nothing for as long as a write may stall is given up.
+fn set_options(socket: &TcpStream, limits: &Limits) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    {
+        let timeout = u32::try_from(limits.write_timeout.as_millis()).unwrap_or(u32::MAX);
+        rustix::net::sockopt::set_tcp_user_timeout(socket, timeout)?;
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = limits;
+    Ok(())
+}
+
+/// Errors that accept(2) reports about the connection it was about to return, or that the next call will not have.
+fn ails_one_connection(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::CONNABORTED
+                | Errno::INTR
+                | Errno::PERM
+                | Errno::PROTO
+                | Errno::NETDOWN
+                | Errno::NETUNREACH
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH
+        )
+    )
+}

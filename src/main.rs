@@ -1,0 +1,70 @@
+//! The `smolcast` program: flags in, a server until a signal comes, an exit code out.
+//!
+//! This is the one place that prints errors and picks the exit code: 2 for what was typed wrong, 1 for what went
+//! wrong, 0 after an orderly end.
+
+mod cli;
+mod logger;
+mod signals;
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use smolcast::{Config, Server};
+
+use crate::cli::Command;
+
+fn main() -> ExitCode {
+    logger::init();
+    match cli::parse() {
+        Ok(Command::Print(text)) => {
+            say(&text);
+            ExitCode::SUCCESS
+        }
+        Ok(Command::Serve(config)) => match serve(*config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error.to_string(), 1),
+        },
+        Err(error) => fail(&error.to_string(), 2),
+    }
+}
+
+fn serve(config: Config) -> Result<(), Box<dyn Error>> {
+    raise_descriptor_limit();
+    let exposed = !config.host.is_loopback();
+    let server = Server::bind(config)?;
+    say(&start_line(&server, exposed));
+    smol::block_on(server.run(signals::stop()?))?;
+    Ok(())
+}
+
+fn start_line(server: &Server, exposed: bool) -> String {
+    let workers = server.workers();
+    let warning = if exposed { "; anyone who reaches this address may publish to /broadcast" } else { "" };
+    format!(
+        "Listening on http://{}/ with {workers} worker{}, up to {} connections{warning}\n",
+        server.local_addr(),
+        if workers.get() == 1 { "" } else { "s" },
+        server.connection_limit(),
+    )
+}
+
+/// Lets the process have as many descriptors as it may: each connection is one.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // Where this fails, the limit stays as it is, and so does the number of connections in the start line.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+/// Prints to standard output. Nobody may be reading it, which is no reason to end.
+fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn fail(error: &str, code: u8) -> ExitCode {
+    let _ = writeln!(io::stderr(), "smolcast: {error}");
+    ExitCode::from(code)
+}

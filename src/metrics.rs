@@ -1,0 +1,157 @@
+//! What happened, counted: every bound that was reached, every stream that ended and why.
+//!
+//! Counters are relaxed atomics, written where something ends or is refused and never once per delivery. Nothing is
+//! decided by them but the two gauges: the number of streams, which `GET /connections` tells, and the number of
+//! connections, which the listener holds against its limit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// Why a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// The client closed or reset it, or closed its own side.
+    HangUp,
+    /// The client fell further behind than [`Limits::window_bytes`](crate::Limits::window_bytes).
+    Lagged,
+    /// The client took nothing for [`Limits::write_timeout`](crate::Limits::write_timeout).
+    Stalled,
+    /// The client sent more than [`Limits::stream_input_bytes`](crate::Limits::stream_input_bytes).
+    Input,
+    /// The server stopped.
+    Stopped,
+}
+
+const STREAM_ENDS: usize = 5;
+
+/// The server's counters, shared by all of its threads. Each counts from the server's start.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics(Arc<Counters>);
+
+#[derive(Debug, Default)]
+struct Counters {
+    streams: AtomicUsize,
+    connections: AtomicUsize,
+    stream_ends: [AtomicU64; STREAM_ENDS],
+    messages: AtomicU64,
+    requests_refused: AtomicU64,
+    connections_idled: AtomicU64,
+    connections_refused: AtomicU64,
+    connections_dropped: AtomicU64,
+    accept_failures: AtomicU64,
+    panics: AtomicU64,
+}
+
+impl Metrics {
+    /// Streams open now.
+    pub fn streams(&self) -> usize {
+        self.0.streams.load(Relaxed)
+    }
+
+    /// Connections open now, streams included.
+    pub fn connections(&self) -> usize {
+        self.0.connections.load(Relaxed)
+    }
+
+    /// Streams that ended for this reason.
+    pub fn streams_ended(&self, reason: StreamEnd) -> u64 {
+        self.0.stream_ends[reason as usize].load(Relaxed)
+    }
+
+    /// Messages accepted.
+    pub fn messages(&self) -> u64 {
+        self.0.messages.load(Relaxed)
+    }
+
+    /// Requests answered with an error for what the client did wrong, or too slowly.
+    pub fn requests_refused(&self) -> u64 {
+        self.0.requests_refused.load(Relaxed)
+    }
+
+    /// Connections closed without a word because no request came.
+    pub fn connections_idled(&self) -> u64 {
+        self.0.connections_idled.load(Relaxed)
+    }
+
+    /// Connections over the limit that were told to come back.
+    pub fn connections_refused(&self) -> u64 {
+        self.0.connections_refused.load(Relaxed)
+    }
+
+    /// Connections over the limit that were closed at once, because too many others were being told.
+    pub fn connections_dropped(&self) -> u64 {
+        self.0.connections_dropped.load(Relaxed)
+    }
+
+    /// Times that the system had no descriptor or memory for a new connection.
+    pub fn accept_failures(&self) -> u64 {
+        self.0.accept_failures.load(Relaxed)
+    }
+
+    /// Connection tasks that panicked; each ended its own connection only.
+    pub fn panics(&self) -> u64 {
+        self.0.panics.load(Relaxed)
+    }
+
+    /// Counts a stream until what is returned is dropped.
+    pub(crate) fn stream(&self) -> Counted {
+        Counted::new(&self.0, |counters| &counters.streams)
+    }
+
+    /// Counts a connection until what is returned is dropped.
+    pub(crate) fn connection(&self) -> Counted {
+        Counted::new(&self.0, |counters| &counters.connections)
+    }
+
+    pub(crate) fn stream_ended(&self, reason: StreamEnd) {
+        self.0.stream_ends[reason as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn message_accepted(&self) {
+        self.0.messages.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn request_refused(&self) {
+        self.0.requests_refused.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn connection_idled(&self) {
+        self.0.connections_idled.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn connection_refused(&self) {
+        self.0.connections_refused.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn connection_dropped(&self) {
+        self.0.connections_dropped.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn accept_failed(&self) {
+        self.0.accept_failures.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn task_panicked(&self) {
+        self.0.panics.fetch_add(1, Relaxed);
+    }
+}
+
+/// One of a gauge's units, given back when dropped: whatever ends its holder, a panic included, the gauge is right.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    counters: Arc<Counters>,
+    gauge: fn(&Counters) -> &AtomicUsize,
+}
+
+impl Counted {
+    fn new(counters: &Arc<Counters>, gauge: fn(&Counters) -> &AtomicUsize) -> Self {
+        gauge(counters).fetch_add(1, Relaxed);
+        Self { counters: Arc::clone(counters), gauge }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        (self.gauge)(&self.counters).fetch_sub(1, Relaxed);
+    }
+}

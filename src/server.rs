@@ -1,0 +1,320 @@
+//! The whole: a listener, a hub, and a shard for each worker.
+//!
+//! [`Server::run`] deals connections to the shards in turn until it is told to end, and then drains: requests in
+//! flight are answered, what they published is delivered, streams end between two events. However it ends, dropped
+//! half-way included, every thread, task and socket is gone when it is.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::thread::{self, JoinHandle};
+
+use async_io::Timer;
+use smol::channel::{self, Receiver, Sender};
+use smol::future::FutureExt;
+
+use crate::config::{Config, ConfigError};
+use crate::frame::{Event, Frame, InvalidField};
+use crate::hub::Hub;
+use crate::listener::{Client, Listener, RESERVED_DESCRIPTORS};
+use crate::metrics::Metrics;
+use crate::shard::{self, Job};
+
+/// Accepted clients that a shard has not begun with.
+const DEALT_AHEAD: usize = 1024;
+
+/// A server that is bound to its address: clients can connect, and are served once [`Server::run`] is called.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    listener: Listener,
+    workers: NonZeroUsize,
+    publisher: Publisher,
+    metrics: Metrics,
+}
+
+impl Server {
+    /// Binds the address of the configuration and starts to listen.
+    ///
+    /// # Errors
+    ///
+    /// When a value of the configuration is out of range, or when the address cannot be listened on: the port is
+    /// taken, the address is not one of this machine's, the process may not use the port.
+    pub fn bind(config: Config) -> Result<Self, BindError> {
+        config.validate().map_err(BindError::Config)?;
+        let metrics = Metrics::default();
+        let address = SocketAddr::new(config.host, config.port);
+        let connections = connection_limit(&config);
+        let listener = Listener::bind(address, connections, config.limits.clone(), metrics.clone())
+            .map_err(|error| BindError::Listen(address, error))?;
+        let workers = config.workers.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
+        let hub = Hub::new(config.limits.publish_queue, metrics.clone());
+        let publisher = Publisher { hub, metrics: metrics.clone() };
+        Ok(Self { config, listener, workers, publisher, metrics })
+    }
+
+    /// The address the server listens on, with the port that the system picked where port 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+
+    /// The number of worker threads that [`Server::run`] starts.
+    pub fn workers(&self) -> NonZeroUsize {
+        self.workers
+    }
+
+    /// The number of connections that there is room for.
+    pub fn connection_limit(&self) -> usize {
+        self.listener.connections()
+    }
+
+    /// A handle that publishes to this server's streams. It outlives [`Server::run`], and fails from then on.
+    pub fn publisher(&self) -> Publisher {
+        self.publisher.clone()
+    }
+
+    /// The number of open streams.
+    pub fn streams(&self) -> usize {
+        self.metrics.streams()
+    }
+
+    /// The server's counters.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
+    }
+
+    /// Serves until `until` ends, then drains: stops accepting, answers the requests in flight, delivers what they
+    /// published and ends every stream between two events, for at most [`Limits::drain_timeout`].
+    ///
+    /// The future runs on any executor. Dropping it ends the server at once, and waits for its threads to end.
+    ///
+    /// # Errors
+    ///
+    /// When a worker thread cannot be started, or ends before it was told to.
+    ///
+    /// [`Limits::drain_timeout`]: crate::Limits::drain_timeout
+    pub async fn run(self, until: impl Future<Output = ()>) -> io::Result<()> {
+        let Self { config, mut listener, workers, publisher, metrics } = self;
+        let mut shards = Shards::start(&config, workers, &publisher.hub, &metrics)?;
+        let until = async {
+            until.await;
+            Ok(())
+        };
+        until.or(shards.deal(&mut listener)).await?;
+        drop(listener);
+        let drained = async {
+            shards.drain().await;
+            true
+        };
+        let in_time = drained.or(async {
+            Timer::after(config.limits.drain_timeout).await;
+            false
+        });
+        if !in_time.await {
+            log::warn!("what did not end within {:?} is closed as it is", config.limits.drain_timeout);
+        }
+        Ok(())
+    }
+}
+
+/// As many connections as are asked for and the process has descriptors for.
+fn connection_limit(config: &Config) -> usize {
+    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let descriptors = descriptors.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let available = descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(1);
+    config.limits.connections.map_or(available, |asked| asked.get().min(available))
+}
+
+/// A handle that publishes to the streams of a [`Server`]. Cheap to clone, and usable from any thread and executor.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    hub: Hub,
+    metrics: Metrics,
+}
+
+impl Publisher {
+    /// Publishes an event: when this returns, it is accepted for every open stream, behind all that this publisher
+    /// published before. Waits while the server has more messages than it can take
+    /// ([`Limits::publish_queue`](crate::Limits::publish_queue)), and until [`Server::run`] has begun.
+    ///
+    /// Cancel safe: an event whose publishing is dropped before it returns is not published.
+    ///
+    /// # Errors
+    ///
+    /// When a field of the event cannot be encoded, or when the server has stopped.
+    pub async fn publish(&self, event: Event) -> Result<(), PublishError> {
+        let frame = Frame::encode(&event).map_err(PublishError::InvalidField)?;
+        self.hub.publish(frame).await.map_err(|_| PublishError::Stopped)
+    }
+
+    /// The number of open streams.
+    pub fn streams(&self) -> usize {
+        self.metrics.streams()
+    }
+}
+
+/// The worker threads of a running server.
+#[derive(Debug)]
+struct Shards {
+    clients: Vec<Sender<Client>>,
+    /// Whose turn it is.
+    next: usize,
+    hub: Hub,
+    /// Closed when no shard has a request in flight any more.
+    answered: Receiver<()>,
+    /// Gets a word from each shard that ends.
+    ended: Receiver<()>,
+    /// Dropped to have the shards end as they are.
+    abort: Option<Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Shards {
+    fn start(config: &Config, workers: NonZeroUsize, hub: &Hub, metrics: &Metrics) -> io::Result<Self> {
+        let (answered_by, answered) = channel::bounded(1);
+        let (ended_by, ended) = channel::bounded(workers.get());
+        let (abort, aborted) = channel::bounded(1);
+        let mut shards = Self {
+            clients: Vec::new(),
+            next: 0,
+            hub: hub.clone(),
+            answered,
+            ended,
+            abort: Some(abort),
+            threads: Vec::new(),
+        };
+        for number in 0..workers.get() {
+            let (dealt, clients) = channel::bounded(DEALT_AHEAD);
+            let job = Job {
+                limits: config.limits.clone(),
+                heartbeat: config.heartbeat,
+                hub: hub.clone(),
+                metrics: metrics.clone(),
+                clients,
+                abort: aborted.clone(),
+                answered: answered_by.clone(),
+            };
+            let end = Ended(ended_by.clone());
+            let thread = thread::Builder::new().name(format!("smolcast-{number}")).spawn(move || {
+                let _end = end;
+                shard::run(job);
+            })?;
+            shards.clients.push(dealt);
+            shards.threads.push(thread);
+        }
+        Ok(shards)
+    }
+
+    /// Deals connections to the shards in turn; returns only when a shard ends, which it should not.
+    async fn deal(&mut self, listener: &mut Listener) -> io::Result<()> {
+        let ended = self.ended.clone();
+        let deal = async {
+            loop {
+                let client = listener.accept().await;
+                let turn = self.next % self.clients.len();
+                self.next += 1;
+                // Fails only for a shard that has ended, of which the other future tells.
+                let _ = self.clients[turn].send(client).await;
+            }
+        };
+        let watch = async {
+            let _ = ended.recv().await;
+        };
+        deal.or(watch).await;
+        Err(io::Error::other("a worker thread ended unexpectedly, which is a bug; its panic is on stderr"))
+    }
+
+    /// Has the shards end in order, and returns when all have.
+    async fn drain(&mut self) {
+        self.clients.clear();
+        // Closed by the last shard that has answered its requests; nothing is ever sent.
+        let _ = self.answered.recv().await;
+        self.hub.close();
+        for _ in &self.threads {
+            let _ = self.ended.recv().await;
+        }
+    }
+}
+
+impl Drop for Shards {
+    fn drop(&mut self) {
+        self.hub.close();
+        self.clients.clear();
+        self.abort = None;
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so on stderr.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Tells that a shard's thread is ending, whatever ends it.
+struct Ended(Sender<()>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // There is room for a word from each shard, and nobody to tell where the server is gone.
+        let _ = self.0.try_send(());
+    }
+}
+
+/// Why a server could not be bound.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BindError {
+    /// A value of the configuration is out of range.
+    Config(ConfigError),
+    /// The address cannot be listened on.
+    Listen(SocketAddr, io::Error),
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (address, error) = match self {
+            Self::Config(error) => return error.fmt(f),
+            Self::Listen(address, error) => (address, error),
+        };
+        write!(f, "cannot listen on {address}: ")?;
+        match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                f.write_str("the port is taken; end the program that has it, or choose another (0 picks a free one)")
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                f.write_str("this machine has no such address; choose one that it has, or 0.0.0.0 for all of them")
+            }
+            io::ErrorKind::PermissionDenied => f.write_str("this user may not listen there; choose a port above 1023"),
+            _ => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Config(error) => Some(error),
+            Self::Listen(_, error) => Some(error),
+        }
+    }
+}
+
+/// Why an event was not published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// A field of the event holds what the event-stream format cannot carry.
+    InvalidField(InvalidField),
+    /// The server has stopped, or was dropped.
+    Stopped,
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidField(field) => field.fmt(f),
+            Self::Stopped => f.write_str("the server has stopped"),
+        }
+    }
+}
+
+impl std::error::Error for PublishError {}

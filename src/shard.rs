@@ -1,0 +1,88 @@
+//! One worker thread: its executor, its connections and streams, its dispatcher and its timer.
+//!
+//! A shard owns what it serves: from a message's arrival to the last socket nothing is shared with another thread. It
+//! ends in two steps, each when the one who started it says so by closing a channel: with no more clients to come it
+//! finishes the requests in flight, with no more messages to come it ends its streams.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, SystemTime};
+
+use async_io::Timer;
+use smol::LocalExecutor;
+use smol::channel::{Receiver, Sender};
+use smol::future::{self, FutureExt};
+
+use crate::config::Limits;
+use crate::connection;
+use crate::context::Context;
+use crate::group::Group;
+use crate::hub::Hub;
+use crate::listener::Client;
+use crate::metrics::Metrics;
+
+/// What a shard is started with.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) limits: Limits,
+    pub(crate) heartbeat: Option<Duration>,
+    pub(crate) hub: Hub,
+    pub(crate) metrics: Metrics,
+    /// The clients dealt to this shard; closed when there are no more.
+    pub(crate) clients: Receiver<Client>,
+    /// Closed when the shard has to end as it is.
+    pub(crate) abort: Receiver<()>,
+    /// Dropped when no request is in flight any more.
+    pub(crate) answered: Sender<()>,
+}
+
+/// Serves until the shard has ended: the body of its thread.
+pub(crate) fn run(job: Job) {
+    let Job { limits, heartbeat, hub, metrics, clients, abort, answered } = job;
+    let context = Context::new(limits, hub, metrics);
+    let connections = Group::default();
+    let executor = LocalExecutor::new();
+    let serve = async {
+        let dispatcher = executor.spawn(context.dispatcher.run());
+        let sweep = executor.spawn(sweep(&context, heartbeat));
+        while let Ok(client) = clients.recv().await {
+            executor.spawn(serve_client(client, &context, &connections)).detach();
+        }
+        context.clock.stop();
+        context.requests.empty().await;
+        drop(answered);
+        dispatcher.await;
+        connections.empty().await;
+        sweep.cancel().await;
+    };
+    let aborted = async {
+        // Nothing is ever sent: the channel only closes.
+        let _ = abort.recv().await;
+    };
+    async_io::block_on(executor.run(future::or(serve, aborted)));
+}
+
+/// Serves one client to its end. A panic ends this client and nothing else.
+async fn serve_client(client: Client, context: &Context, connections: &Group) {
+    let _member = connections.enter();
+    let served = AssertUnwindSafe(connection::serve(client, context)).catch_unwind().await;
+    if let Err(panic) = served {
+        context.metrics.task_panicked();
+        log::error!("a connection's task panicked, which is a bug; its connection is closed: {}", panic_text(&*panic));
+    }
+}
+
+/// The shard's one timer: deadlines, the date and heartbeats.
+async fn sweep(context: &Context, heartbeat: Option<Duration>) {
+    let heartbeat = heartbeat.map(|heartbeat| context.clock.ticks(heartbeat));
+    loop {
+        Timer::after(context.clock.tick_length()).await;
+        context.clock.tick(SystemTime::now());
+        context.dispatcher.tick(heartbeat);
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

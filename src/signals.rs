@@ -1,0 +1,34 @@
+//! The signals that end the program: the first in order, the second at once.
+
+use std::io;
+use std::process;
+
+use async_signal::{Signal, Signals};
+use smol::stream::StreamExt;
+
+/// A future that ends with the first SIGTERM or SIGINT. From then on a second one ends the process at once.
+///
+/// SIGHUP is taken and passed over: a terminal that closes does not end the server.
+pub(crate) fn stop() -> io::Result<impl Future<Output = ()>> {
+    let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])?;
+    Ok(async move {
+        next_to_end(&mut signals).await;
+        smol::spawn(async move {
+            let second = next_to_end(&mut signals).await;
+            // What a shell reports for a process that a signal ended.
+            process::exit(128 + second as i32);
+        })
+        .detach();
+    })
+}
+
+async fn next_to_end(signals: &mut Signals) -> Signal {
+    loop {
+        match signals.next().await {
+            Some(Ok(signal @ (Signal::Term | Signal::Int))) => return signal,
+            Some(_) => {}
+            // The stream of signals has no end.
+            None => std::future::pending().await,
+        }
+    }
+}

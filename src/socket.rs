@@ -1,0 +1,100 @@
+//! A client's socket, used in time: every wait for it ends by a deadline.
+//!
+//! Reads and writes try the system call first and wait for the reactor only when it would block. What became of the
+//! peer is not told apart: closed, reset or unreachable, it is gone, and nobody is left to tell.
+
+use std::future::poll_fn;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::task::{Context, Poll};
+
+use async_io::Async;
+
+use crate::clock::Deadline;
+use crate::config::Limits;
+
+/// Why a wait for a socket ended without what was waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interrupted {
+    /// The deadline passed first.
+    Expired,
+    /// The peer is gone, or the socket failed.
+    Gone,
+}
+
+/// Reads some bytes; 0 where the peer has closed its side.
+///
+/// Cancel safe: no byte is lost when it is dropped before it returns.
+pub(crate) async fn read(
+    io: &Async<TcpStream>,
+    deadline: &Deadline<'_>,
+    room: &mut [u8],
+) -> Result<usize, Interrupted> {
+    let poll_readable = |cx: &mut Context<'_>| io.poll_readable(cx);
+    poll_fn(|cx| poll_io(cx, deadline, poll_readable, || io.get_ref().read(room))).await
+}
+
+/// Writes all of `bytes`, with `deadline` for each step of it.
+pub(crate) async fn write_all(
+    io: &Async<TcpStream>,
+    deadline: &Deadline<'_>,
+    limits: &Limits,
+    mut bytes: &[u8],
+) -> Result<(), Interrupted> {
+    let poll_writable = |cx: &mut Context<'_>| io.poll_writable(cx);
+    while !bytes.is_empty() {
+        deadline.set(limits.write_timeout);
+        match poll_fn(|cx| poll_io(cx, deadline, poll_writable, || io.get_ref().write(bytes))).await? {
+            0 => return Err(Interrupted::Gone),
+            count => bytes = &bytes[count..],
+        }
+    }
+    Ok(())
+}
+
+/// Closes the way that lets the peer read what it was sent last (RFC 9112, 9.6): says that nothing more comes, and
+/// drops what the peer still sends until it closes too, within limits. Closing with unread bytes would send a reset,
+/// which destroys an answer on its way.
+pub(crate) async fn close_in_stages(io: &Async<TcpStream>, deadline: &Deadline<'_>, limits: &Limits) {
+    if io.get_ref().shutdown(Shutdown::Write).is_err() {
+        return;
+    }
+    deadline.set(limits.linger_timeout);
+    let mut dropped = 0;
+    let mut room = vec![0; 16 * 1024];
+    while dropped < limits.linger_bytes {
+        match read(io, deadline, &mut room).await {
+            Ok(count @ 1..) => dropped += count,
+            Ok(0) | Err(_) => return,
+        }
+    }
+}
+
+/// Has the socket's end be a reset, so that a peer in the middle of an event takes it for a failure and not for an
+/// orderly end, and the system keeps nothing for it.
+pub(crate) fn reset_on_close(io: &Async<TcpStream>) {
+    // Fails only on a socket that has failed already.
+    let _ = rustix::net::sockopt::set_socket_linger(io, Some(std::time::Duration::ZERO));
+}
+
+/// Tries `step` until it does not block, or the deadline passes.
+fn poll_io(
+    cx: &mut Context<'_>,
+    deadline: &Deadline<'_>,
+    poll_ready: impl Fn(&mut Context<'_>) -> Poll<io::Result<()>>,
+    mut step: impl FnMut() -> io::Result<usize>,
+) -> Poll<Result<usize, Interrupted>> {
+    loop {
+        match step() {
+            Ok(count) => return Poll::Ready(Ok(count)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return Poll::Ready(Err(Interrupted::Gone)),
+        }
+        match poll_ready(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(Interrupted::Gone)),
+            Poll::Pending => return deadline.poll_past(cx).map(|()| Err(Interrupted::Expired)),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! One open stream, from its first byte to its end.
+//!
+//! A stream's task sleeps until its audience has a new batch, its socket has room again, or its client sends or hangs
+//! up. It holds a position and what watches the socket; buffers come and go with the rare cases that need them. A
+//! stream ends between two events wherever the client still takes bytes, and no stream ever makes another wait.
+
+use std::future::poll_fn;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::task::{self, Poll};
+use std::time::Duration;
+
+use async_io::Async;
+
+use crate::audience::{Progress, Seat};
+use crate::clock::Deadline;
+use crate::context::Context;
+use crate::frame;
+use crate::metrics::StreamEnd;
+use crate::socket::{self, close_in_stages, write_all};
+
+/// The comment that opens a stream.
+const OPENING: &[u8] = b":ok\n\n";
+
+/// Streams that the server ends come back spread over this time.
+const RETRY_FROM: Duration = Duration::from_secs(3);
+const RETRY_SPREAD: u64 = 6000;
+
+/// Serves a stream until it ends. `head` is the response's head, `unread` the number of bytes that the client had
+/// sent behind its request.
+pub(crate) async fn serve(io: &Async<TcpStream>, context: &Context, mut head: Vec<u8>, unread: usize) {
+    let counted = context.metrics.stream();
+    let mut stream = Stream { io, context, seat: context.dispatcher.join(), input: unread, stall: None };
+    head.extend_from_slice(OPENING);
+    let end = match write_head(io, context, head).await {
+        Ok(()) => poll_fn(|cx| stream.poll(cx)).await,
+        Err(socket::Interrupted::Expired) => StreamEnd::Stalled,
+        Err(socket::Interrupted::Gone) => StreamEnd::HangUp,
+    };
+    drop(counted);
+    context.metrics.stream_ended(end);
+    // In a box, so that the long life before it does not pay for the room that the end needs.
+    Box::pin(stream.end(end)).await;
+}
+
+async fn write_head(io: &Async<TcpStream>, context: &Context, head: Vec<u8>) -> Result<(), socket::Interrupted> {
+    let deadline = context.clock.deadline();
+    write_all(io, &deadline, &context.limits, &head).await
+}
+
+/// How long the next stream that the server ends should wait before it reconnects: spread evenly, so that a thousand
+/// of them do not come back at one moment.
+pub(crate) fn retry_delay(turn: u64) -> Duration {
+    // A step with no factor in common with the spread visits all of it.
+    RETRY_FROM + Duration::from_millis(turn.wrapping_mul(2357) % (RETRY_SPREAD + 1))
+}
+
+/// A stream under way.
+struct Stream<'s> {
+    io: &'s Async<TcpStream>,
+    context: &'s Context,
+    seat: Seat<'s>,
+    /// How many bytes the client has sent since its request.
+    input: usize,
+    /// Set while the socket takes nothing.
+    stall: Option<Box<Stall<'s>>>,
+}
+
+/// A wait for the socket to take more.
+struct Stall<'s> {
+    deadline: Deadline<'s>,
+    /// Where the seat was when the deadline was set: any progress sets it anew.
+    position: u64,
+}
+
+impl<'s> Stream<'s> {
+    fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<StreamEnd> {
+        if let Poll::Ready(end) = self.poll_client(cx) {
+            return Poll::Ready(end);
+        }
+        let mut socket = self.io.get_ref();
+        loop {
+            match self.seat.catch_up(|bytes| socket.write(bytes)) {
+                Progress::CaughtUp => {
+                    self.stall = None;
+                    self.seat.register(cx.waker(), true);
+                    return Poll::Pending;
+                }
+                Progress::Blocked => match self.poll_room(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(end)) => return Poll::Ready(end),
+                    Poll::Pending => return Poll::Pending,
+                },
+                Progress::Finished => return Poll::Ready(StreamEnd::Stopped),
+                Progress::Lagged => return Poll::Ready(StreamEnd::Lagged),
+                Progress::Failed => return Poll::Ready(StreamEnd::HangUp),
+            }
+        }
+    }
+
+    /// Ready when the client hung up or sent too much; else the one armed read interest wakes the task.
+    fn poll_client(&mut self, cx: &mut task::Context<'_>) -> Poll<StreamEnd> {
+        loop {
+            match self.io.poll_readable(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(StreamEnd::HangUp),
+                Poll::Ready(Ok(())) => match drop_input(self.io.get_ref()) {
+                    Ok(0) => return Poll::Ready(StreamEnd::HangUp),
+                    Ok(count) => self.input += count,
+                    Err(error) if is_transient(&error) => {}
+                    Err(_) => return Poll::Ready(StreamEnd::HangUp),
+                },
+            }
+            if self.input > self.context.limits.stream_input_bytes {
+                return Poll::Ready(StreamEnd::Input);
+            }
+        }
+    }
+
+    /// Ready when the blocked socket has room, or has had none for too long.
+    fn poll_room(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), StreamEnd>> {
+        self.seat.register(cx.waker(), false);
+        match self.io.poll_writable(cx) {
+            Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(StreamEnd::HangUp)),
+            Poll::Pending => {}
+        }
+        let position = self.seat.position();
+        let stall = match &mut self.stall {
+            Some(stall) if stall.position == position => stall,
+            slot => {
+                let deadline = self.context.clock.deadline();
+                deadline.set(self.context.limits.write_timeout);
+                slot.insert(Box::new(Stall { deadline, position }))
+            }
+        };
+        stall.deadline.poll_past(cx).map(|()| Err(StreamEnd::Stalled))
+    }
+
+    /// Ends the stream on an event's boundary if the client lets it.
+    async fn end(self, end: StreamEnd) {
+        let Self { io, context, seat, .. } = self;
+        let last = match end {
+            StreamEnd::HangUp => return,
+            StreamEnd::Stalled => return socket::reset_on_close(io),
+            StreamEnd::Stopped => Some(frame::retry_advice(retry_delay(seat.number() as u64)).into_bytes()),
+            StreamEnd::Lagged | StreamEnd::Input => seat.rest_of_event(),
+        };
+        // The seat goes first: an audience need not know of those who are leaving.
+        drop(seat);
+        let deadline = context.clock.deadline();
+        match last {
+            Some(last) if write_all(io, &deadline, &context.limits, &last).await.is_ok() => {}
+            _ => return socket::reset_on_close(io),
+        }
+        match end {
+            StreamEnd::Input => close_in_stages(io, &deadline, &context.limits).await,
+            // An error means that the peer has closed already.
+            _ => drop(io.get_ref().shutdown(Shutdown::Write)),
+        }
+    }
+}
+
+/// Reads what a client sends on its stream, where nothing is expected, and drops it.
+fn drop_input(mut socket: &TcpStream) -> io::Result<usize> {
+    socket.read(&mut [0; 4096])
+}
+
+fn is_transient(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
