@@ -1,0 +1,252 @@
+//! One measured run: a publisher, every subscriber's every receipt, and what it cost the server.
+//!
+//! The window opens just before the first message after the warm-up is due and ends with the last
+//! receipt. CPU time is divided by the receipts within the window, whichever message they were of,
+//! so a backlog from the warm-up does not distort it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use hdrhistogram::Histogram;
+
+use crate::clock::{MILLISECOND, SECOND, now};
+use crate::crowd::Crowd;
+use crate::failure::{Failure, Result};
+use crate::process::{Cpu, CpuCounters};
+use crate::publisher::{Publisher, Schedule};
+use crate::server::Server;
+use crate::stamp::{Stamp, event_bytes};
+
+/// From the last subscriber's opening to the first message: the server comes to rest.
+const SETTLE: u64 = 300 * MILLISECOND;
+/// A run is given up when nothing came for so long, or when it lasts so long after its last
+/// message.
+const QUIET_LIMIT: u64 = 5 * SECOND;
+const DRAIN_LIMIT: u64 = 30 * SECOND;
+const LONGEST_LATENCY_US: u64 = 120_000_000;
+
+/// What is offered.
+#[derive(Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) rate: u64,
+    pub(crate) size: usize,
+    pub(crate) seconds: u64,
+}
+
+impl Load {
+    /// A second of messages, or a few where that would be fewer.
+    fn warm_up(&self) -> u64 {
+        self.rate.max(3)
+    }
+
+    fn measured(&self) -> u64 {
+        self.rate * self.seconds
+    }
+}
+
+/// What a run came to.
+pub(crate) struct Outcome {
+    /// Receipt minus due in microseconds, of every client and measured message.
+    pub(crate) latency: Histogram<u64>,
+    /// The same, of each measured message's last subscriber.
+    pub(crate) last_subscriber: Histogram<u64>,
+    /// Of all messages to all clients, those that came in order and for the first time.
+    pub(crate) received: u64,
+    pub(crate) expected: u64,
+    /// Receipts out of order, doubled, or without a readable stamp.
+    pub(crate) disordered: u64,
+    pub(crate) closed_streams: u64,
+    /// Receipts within the window, and its length in seconds.
+    pub(crate) window_receipts: u64,
+    pub(crate) window_seconds: f64,
+    /// From the last message's due time to the last receipt, in seconds.
+    pub(crate) drain_seconds: f64,
+    pub(crate) server: Cpu,
+    pub(crate) generator: Cpu,
+}
+
+impl Outcome {
+    pub(crate) fn reach(&self) -> f64 {
+        self.received as f64 / self.expected as f64
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.received == self.expected && self.disordered == 0 && self.closed_streams == 0
+    }
+}
+
+/// Offers `load` to `server`, whose streams are `crowd`.
+pub(crate) fn run(server: &mut Server, crowd: &mut Crowd, load: Load) -> Result<Outcome> {
+    let schedule =
+        Schedule { start: now() + SETTLE, rate: load.rate, size: load.size, total: load.warm_up() + load.measured() };
+    let publisher = Publisher::connect(server.address, schedule)?;
+    let mut receiver = Receiver::new(schedule, load.warm_up(), server.processes())?;
+    let given_up = AtomicBool::new(false);
+    let (received, published) = thread::scope(|scope| {
+        let publishing = scope.spawn(|| publisher.run(&given_up));
+        let received = receiver.run(crowd);
+        given_up.store(true, Ordering::Relaxed);
+        let published = publishing.join();
+        (received, published.unwrap_or_else(|_| Err(Failure::new("the publisher panicked"))))
+    });
+    server.check_alive()?;
+    published?;
+    received?;
+    receiver.outcome(crowd.clients.len() as u64)
+}
+
+/// The CPU counters of a moment, of the server and of this process.
+#[derive(Clone, Copy, Default)]
+struct Spent {
+    server: CpuCounters,
+    generator: CpuCounters,
+}
+
+/// The receiving side of a run.
+struct Receiver {
+    schedule: Schedule,
+    warm_up: u64,
+    processes: Vec<u32>,
+    tally: Tally,
+    /// When the window opened, with the receipts and CPU time before it.
+    opened: Option<(u64, u64, Spent)>,
+    closed: Option<Spent>,
+}
+
+/// What each receipt adds to. Apart from the rest, so that the inner loop borrows no more.
+struct Tally {
+    first_measured: u64,
+    latency: Histogram<u64>,
+    /// When each message was last received; time only grows, so storing is enough.
+    last_receipt: Vec<u64>,
+    latest: u64,
+    in_order: u64,
+    disordered: u64,
+    closed_streams: u64,
+    /// Clients that have the last message or are closed.
+    finished: usize,
+}
+
+impl Tally {
+    fn record(&mut self, next: &mut u64, stamp: Stamp, time: u64) {
+        let Some(last) = usize::try_from(stamp.sequence).ok().and_then(|sequence| self.last_receipt.get_mut(sequence))
+        else {
+            self.disordered += 1;
+            return;
+        };
+        *last = time;
+        self.latest = time;
+        if stamp.sequence < *next {
+            self.disordered += 1;
+            return;
+        }
+        // A gap is not counted here: what never came is what is missing from the expected sum.
+        *next = stamp.sequence + 1;
+        self.in_order += 1;
+        self.finished += usize::from(*next == self.last_receipt.len() as u64);
+        if stamp.sequence >= self.first_measured {
+            let latency = time.saturating_sub(stamp.due) / 1000;
+            self.latency.saturating_record(latency);
+        }
+    }
+}
+
+impl Receiver {
+    fn new(schedule: Schedule, warm_up: u64, processes: Vec<u32>) -> Result<Self> {
+        let messages = usize::try_from(schedule.total)
+            .map_err(|_| Failure::new("that is more messages than memory could number"))?;
+        Ok(Self {
+            schedule,
+            warm_up,
+            processes,
+            tally: Tally {
+                first_measured: warm_up,
+                latency: latencies(),
+                last_receipt: vec![0; messages],
+                latest: 0,
+                in_order: 0,
+                disordered: 0,
+                closed_streams: 0,
+                finished: 0,
+            },
+            opened: None,
+            closed: None,
+        })
+    }
+
+    /// Reads until every client has everything, or is closed, or nothing more comes.
+    fn run(&mut self, crowd: &mut Crowd) -> Result<()> {
+        let opening = self.schedule.due(self.warm_up) - MILLISECOND;
+        let last_due = self.schedule.due(self.schedule.total - 1);
+        let mut events = Vec::with_capacity(1024);
+        while self.tally.finished < crowd.clients.len() && !self.is_hopeless(last_due) {
+            let wake = match self.opened {
+                Some(_) => now() + 100 * MILLISECOND,
+                None => opening,
+            };
+            crowd.wait(&mut events, wake)?;
+            for event in &events {
+                self.read(crowd, event.data.u64() as usize);
+            }
+            if self.opened.is_none() && now() >= opening {
+                self.opened = Some((now(), self.tally.in_order, self.spent()?));
+            }
+        }
+        self.closed = Some(self.spent()?);
+        Ok(())
+    }
+
+    fn read(&mut self, crowd: &mut Crowd, index: usize) {
+        let tally = &mut self.tally;
+        let received = crowd.read(index, event_bytes(self.schedule.size), |next, stamp, time| {
+            tally.record(next, stamp, time);
+        });
+        tally.disordered += received.unreadable;
+        if received.closed {
+            tally.closed_streams += 1;
+            let had_all = crowd.clients[index].next == self.schedule.total;
+            tally.finished += usize::from(!had_all);
+        }
+    }
+
+    fn is_hopeless(&self, last_due: u64) -> bool {
+        let quiet_since = self.tally.latest.max(last_due);
+        now() > (quiet_since + QUIET_LIMIT).min(last_due + DRAIN_LIMIT)
+    }
+
+    fn spent(&self) -> Result<Spent> {
+        Ok(Spent { server: CpuCounters::of(&self.processes)?, generator: CpuCounters::of_this_process()? })
+    }
+
+    fn outcome(self, clients: u64) -> Result<Outcome> {
+        let (Some((since, before, earlier)), Some(later)) = (self.opened, self.closed) else {
+            return Err(Failure::new("every stream was closed during the warm-up"));
+        };
+        let Schedule { total, .. } = self.schedule;
+        let mut last_subscriber = latencies();
+        for sequence in self.warm_up..total {
+            let last = self.tally.last_receipt[sequence as usize];
+            let latency = last.saturating_sub(self.schedule.due(sequence)) / 1000;
+            last_subscriber.saturating_record(latency);
+        }
+        let seconds = |from: u64| self.tally.latest.saturating_sub(from) as f64 / SECOND as f64;
+        Ok(Outcome {
+            latency: self.tally.latency,
+            last_subscriber,
+            received: self.tally.in_order,
+            expected: total * clients,
+            disordered: self.tally.disordered,
+            closed_streams: self.tally.closed_streams,
+            window_receipts: self.tally.in_order - before,
+            window_seconds: seconds(since),
+            drain_seconds: seconds(self.schedule.due(total - 1)),
+            server: later.server.since(earlier.server),
+            generator: later.generator.since(earlier.generator),
+        })
+    }
+}
+
+fn latencies() -> Histogram<u64> {
+    Histogram::new_with_max(LONGEST_LATENCY_US, 3)
+        .expect("two minutes in microseconds with three digits is a valid histogram")
+}

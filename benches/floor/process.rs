@@ -1,0 +1,155 @@
+//! What the kernel counts of a process: CPU time, resident memory; and the network's SYN retries.
+//!
+//! CPU time comes from two files, since neither is enough. `/proc/PID/task/*/schedstat` is exact to
+//! the nanosecond but knows no split; `/proc/PID/stat` splits user from system, but by which of the
+//! two a timer tick met, and cut to 10 ms. So the total is schedstat's, divided as stat says. A
+//! thread that ended takes its schedstat with it, but stays in stat: then stat's total is larger
+//! by more than the cut explains, and is taken.
+
+use std::fs;
+use std::process;
+
+use rustix::param::clock_ticks_per_second;
+
+use crate::failure::{Context, Failure, Result};
+
+/// By how many ticks a difference of two `stat` readings may be too large: one for user time, one
+/// for system time, and as much again for a schedstat that is read a moment later.
+const CUT_TICKS: f64 = 4.0;
+
+/// CPU time in microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cpu {
+    pub(crate) user: f64,
+    pub(crate) system: f64,
+}
+
+impl Cpu {
+    pub(crate) fn total(self) -> f64 {
+        self.user + self.system
+    }
+}
+
+/// The counters of one moment; two of them make a [`Cpu`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CpuCounters {
+    /// From schedstat, in nanoseconds.
+    run_time: u64,
+    user_ticks: u64,
+    system_ticks: u64,
+}
+
+impl CpuCounters {
+    pub(crate) fn of(processes: &[u32]) -> Result<Self> {
+        let mut sum = Self::default();
+        for &process in processes {
+            sum.add(process).context(format!("reading the CPU time of process {process}"))?;
+        }
+        Ok(sum)
+    }
+
+    pub(crate) fn of_this_process() -> Result<Self> {
+        Self::of(&[process::id()])
+    }
+
+    pub(crate) fn since(self, earlier: Self) -> Cpu {
+        let user = self.user_ticks.saturating_sub(earlier.user_ticks) as f64;
+        let system = self.system_ticks.saturating_sub(earlier.system_ticks) as f64;
+        let exact = self.run_time.saturating_sub(earlier.run_time) as f64 / 1e3;
+        let tick = 1e6 / clock_ticks_per_second() as f64;
+        let by_ticks = (user + system) * tick;
+        let total = match by_ticks > exact + CUT_TICKS * tick {
+            true => by_ticks,
+            false => exact,
+        };
+        let user_share = user / (user + system).max(1.0);
+        Cpu { user: total * user_share, system: total * (1.0 - user_share) }
+    }
+
+    fn add(&mut self, process: u32) -> Result<()> {
+        let stat = Stat::of(process)?;
+        self.user_ticks += stat.user_ticks;
+        self.system_ticks += stat.system_ticks;
+        for task in fs::read_dir(format!("/proc/{process}/task")).context("listing threads")? {
+            let path = task.context("listing threads")?.path().join("schedstat");
+            // A thread may end between the listing and the reading.
+            let text = fs::read_to_string(path).unwrap_or_default();
+            self.run_time += number(text.split(' ').next()).unwrap_or(0);
+        }
+        Ok(())
+    }
+}
+
+/// `root` and all that descend from it: a server may be several processes.
+pub(crate) fn family(root: u32) -> Vec<u32> {
+    let parents: Vec<(u32, u32)> =
+        all_processes().filter_map(|process| Some((process, Stat::of(process).ok()?.parent))).collect();
+    let mut family = vec![root];
+    let mut grown = 0;
+    while let Some(&elder) = family.get(grown) {
+        let children = parents.iter().filter(|&&(_, parent)| parent == elder);
+        family.extend(children.map(|&(process, _)| process));
+        grown += 1;
+    }
+    family
+}
+
+/// Resident bytes, from `smaps_rollup`: the `VmRSS` of `/proc/PID/status` is kept for each CPU
+/// apart and may lag by hundreds of kilobytes, which is much when divided by idle streams.
+pub(crate) fn resident_bytes(processes: &[u32]) -> Result<u64> {
+    let mut sum = 0;
+    for process in processes {
+        let path = format!("/proc/{process}/smaps_rollup");
+        let text = fs::read_to_string(&path).context(&path)?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
+        let kibibytes = number(line.and_then(|line| line.split_whitespace().next()));
+        sum += 1024 * kibibytes.ok_or_else(|| Failure::new(format!("{path} has no Rss line")))?;
+    }
+    Ok(sum)
+}
+
+/// How many SYNs this network namespace has sent again since it began.
+pub(crate) fn syn_retries() -> Result<u64> {
+    let path = "/proc/net/netstat";
+    let text = fs::read_to_string(path).context(path)?;
+    let mut rows = text.lines().filter_map(|row| row.strip_prefix("TcpExt:"));
+    let names = rows.next().unwrap_or_default().split_whitespace();
+    let values = rows.next().unwrap_or_default().split_whitespace();
+    let found = names.zip(values).find(|&(name, _)| name == "TCPSynRetrans");
+    number(found.map(|(_, value)| value)).ok_or_else(|| Failure::new(format!("{path} has no TCPSynRetrans")))
+}
+
+/// The fields of `/proc/PID/stat` that matter here.
+struct Stat {
+    parent: u32,
+    user_ticks: u64,
+    system_ticks: u64,
+}
+
+impl Stat {
+    fn of(process: u32) -> Result<Self> {
+        let path = format!("/proc/{process}/stat");
+        let text = fs::read_to_string(&path).context(&path)?;
+        Self::parse(&text).ok_or_else(|| Failure::new(format!("{path} is not as proc(5) says")))
+    }
+
+    /// Fields are counted behind the program's name, which may hold blanks and parentheses itself.
+    fn parse(text: &str) -> Option<Self> {
+        let (_, fields) = text.rsplit_once(") ")?;
+        let fields: Vec<&str> = fields.split(' ').collect();
+        Some(Self {
+            parent: fields.get(1)?.parse().ok()?,
+            user_ticks: number(fields.get(11).copied())?,
+            system_ticks: number(fields.get(12).copied())?,
+        })
+    }
+}
+
+fn all_processes() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn number(text: Option<&str>) -> Option<u64> {
+    text?.trim().parse().ok()
+}

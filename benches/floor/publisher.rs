@@ -1,0 +1,163 @@
+//! The open-loop publisher: one kept-alive connection that pipelines.
+//!
+//! Message i is sent when it is due, at t0 + i/R, whether or not earlier ones have been answered or
+//! received. It wakes once a millisecond at most and sends all that is due by then, since a wake
+//! for each of thousands of messages a second would take the CPU that the servers share with it.
+//! When the server takes no more, messages wait here and keep their due time.
+
+use std::net::SocketAddrV4;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
+
+use crate::clock::{MILLISECOND, SECOND, now, until};
+use crate::failure::{Context, Failure, Result};
+use crate::stamp::{Stamp, append_payload};
+
+const WAKE_INTERVAL: u64 = MILLISECOND;
+/// How long a wait may be without a look at whether the run was given up.
+const LONGEST_WAIT: u64 = 100 * MILLISECOND;
+const REQUEST_START: &[u8] = b"POST /broadcast HTTP/1.1\r\nHost: smolcast\r\n";
+/// No more is made while so much waits: a message made late still carries the time it was due.
+const UNSENT_BYTES: usize = 256 * 1024;
+const READ_BYTES: usize = 64 * 1024;
+
+/// What is published: `total` messages of `size` bytes, `rate` a second from `start`.
+#[derive(Clone, Copy)]
+pub(crate) struct Schedule {
+    pub(crate) start: u64,
+    pub(crate) rate: u64,
+    pub(crate) size: usize,
+    pub(crate) total: u64,
+}
+
+impl Schedule {
+    pub(crate) fn due(&self, sequence: u64) -> u64 {
+        self.start + sequence * SECOND / self.rate
+    }
+}
+
+pub(crate) struct Publisher {
+    socket: OwnedFd,
+    schedule: Schedule,
+    /// Requests made so far, and of these the bytes that the socket has not taken.
+    made: u64,
+    unsent: Vec<u8>,
+    /// Bytes of answers that are not complete, and the answers that were.
+    input: Vec<u8>,
+    answered: u64,
+}
+
+impl Publisher {
+    pub(crate) fn connect(server: SocketAddrV4, schedule: Schedule) -> Result<Self> {
+        let socket = connect(server).context("connecting the publisher")?;
+        Ok(Self { socket, schedule, made: 0, unsent: Vec::new(), input: Vec::new(), answered: 0 })
+    }
+
+    /// Publishes all and reads all answers, unless `given_up` is set meanwhile.
+    pub(crate) fn run(mut self, given_up: &AtomicBool) -> Result<()> {
+        while self.answered < self.schedule.total && !given_up.load(Ordering::Relaxed) {
+            let earliest = now() + WAKE_INTERVAL;
+            self.make_due_requests();
+            self.send()?;
+            self.receive()?;
+            self.wait(earliest)?;
+        }
+        Ok(())
+    }
+
+    fn make_due_requests(&mut self) {
+        let Schedule { size, total, .. } = self.schedule;
+        let time = now();
+        while self.made < total && self.unsent.len() < UNSENT_BYTES && self.schedule.due(self.made) <= time {
+            let stamp = Stamp { sequence: self.made, due: self.schedule.due(self.made) };
+            let length = format!("Content-Length: {size}\r\n\r\n");
+            self.unsent.extend_from_slice(REQUEST_START);
+            self.unsent.extend_from_slice(length.as_bytes());
+            append_payload(&mut self.unsent, stamp, size);
+            self.made += 1;
+        }
+    }
+
+    fn send(&mut self) -> Result<()> {
+        if self.unsent.is_empty() {
+            return Ok(());
+        }
+        match net::send(&self.socket, &self.unsent, SendFlags::NOSIGNAL) {
+            Ok(sent) => drop(self.unsent.drain(..sent)),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(error) => return Err(error).context("publishing"),
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<()> {
+        self.input.reserve(READ_BYTES);
+        match rustix::io::read(&self.socket, spare_capacity(&mut self.input)) {
+            Err(Errno::AGAIN | Errno::INTR) => return Ok(()),
+            Ok(0) => return Err(Failure::new("the server closed the publisher's connection")),
+            other => other.context("reading the answers to the publisher")?,
+        };
+        let mut used = 0;
+        while let Some(length) = answer_length(&self.input[used..])? {
+            used += length;
+            self.answered += 1;
+        }
+        self.input.drain(..used);
+        Ok(())
+    }
+
+    /// Sleeps to `earliest`, then for the next message to be due or the socket to be ready.
+    fn wait(&self, earliest: u64) -> Result<()> {
+        pause(&mut [], earliest)?;
+        let next_due = match self.made < self.schedule.total {
+            true => self.schedule.due(self.made),
+            false => u64::MAX,
+        };
+        let mut interest = PollFlags::IN;
+        interest.set(PollFlags::OUT, !self.unsent.is_empty());
+        let wake = next_due.min(now() + LONGEST_WAIT);
+        pause(&mut [PollFd::new(&self.socket, interest)], wake)
+    }
+}
+
+fn pause(sockets: &mut [PollFd<'_>], deadline: u64) -> Result<()> {
+    match poll(sockets, Some(&until(deadline))) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error).context("waiting to publish"),
+    }
+}
+
+fn connect(server: SocketAddrV4) -> rustix::io::Result<OwnedFd> {
+    let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
+    let socket = net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    net::connect(&socket, &server)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok(socket)
+}
+
+/// The length of the first answer in `input` once it is there as a whole; anything but a 202 fails.
+fn answer_length(input: &[u8]) -> Result<Option<usize>> {
+    let end = input.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+    let Some(head_bytes) = end.map(|end| end + 4) else {
+        return Ok(None);
+    };
+    let head = String::from_utf8_lossy(&input[..head_bytes]);
+    let mut lines = head.lines();
+    let status = lines.next().unwrap_or_default();
+    if !status.starts_with("HTTP/1.1 202") {
+        return Err(Failure::new(format!("a publish was answered with {status:?}, not 202")));
+    }
+    let length = lines.find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let matches = name.eq_ignore_ascii_case("content-length");
+        matches.then(|| value.trim().parse().ok()).flatten()
+    });
+    let whole = head_bytes + length.unwrap_or(0);
+    Ok((input.len() >= whole).then_some(whole))
+}

@@ -1,0 +1,214 @@
+//! The measured servers: how each is started, where it listens, and that none outlives the bench.
+//!
+//! A server is started through this very executable (`guard`), which asks the kernel to kill it
+//! with its parent and then becomes it: so an interrupt, or even a kill of the bench, leaves
+//! nothing behind.
+
+use std::env;
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::str::FromStr;
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+
+use crate::clock::{SECOND, now, until};
+use crate::failure::{Context, Failure, Result};
+use crate::process::family;
+
+/// Hidden sub-commands of this executable.
+pub(crate) const GUARD: &str = "guard";
+pub(crate) const SERVE_FLOOR: &str = "serve-floor";
+
+const START_LIMIT: u64 = 10 * SECOND;
+
+/// A server as it is named and started.
+#[derive(Clone, Debug)]
+pub(crate) struct Contender {
+    pub(crate) name: String,
+    command: Vec<String>,
+}
+
+impl Contender {
+    pub(crate) fn new(name: &str, command: &[&str]) -> Self {
+        Self { name: name.to_owned(), command: command.iter().map(|&part| part.to_owned()).collect() }
+    }
+
+    /// The yardstick, with as many writers as a server with a thread per core has.
+    pub(crate) fn floor(workers: usize) -> Result<Self> {
+        let workers = workers.to_string();
+        Ok(Self::new("floor", &[&this_program()?, SERVE_FLOOR, &workers]))
+    }
+}
+
+impl FromStr for Contender {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let expected = "expected NAME=COMMAND, such as other='/usr/bin/other --port {port}'";
+        let (name, command) = text.split_once('=').ok_or(expected)?;
+        let command: Vec<&str> = command.split_whitespace().collect();
+        if name.is_empty() || command.is_empty() {
+            return Err(expected.to_owned());
+        }
+        Ok(Self::new(name, &command))
+    }
+}
+
+/// A running server; dropping it kills it and what it started.
+pub(crate) struct Server {
+    pub(crate) name: String,
+    pub(crate) address: SocketAddrV4,
+    child: Child,
+    /// Held open, or the server's next line to it would be its last.
+    _output: Option<ChildStdout>,
+}
+
+impl Server {
+    /// Starts `contender` and returns once it listens.
+    pub(crate) fn start(contender: &Contender) -> Result<Self> {
+        let guard = [this_program()?, GUARD.to_owned()];
+        Self::spawn(&contender.name, [&guard, &contender.command[..]].concat())
+    }
+
+    /// Without the guard, whose own start would count where the start is what is measured. A kill
+    /// of the bench at this very moment does leave the server behind.
+    pub(crate) fn start_unguarded(contender: &Contender) -> Result<Self> {
+        Self::spawn(&contender.name, contender.command.clone())
+    }
+
+    fn spawn(name: &str, mut command: Vec<String>) -> Result<Self> {
+        let port = free_port()?;
+        let prints_address = !command.iter().any(|part| part.contains("{port}"));
+        for part in &mut command {
+            *part = part.replace("{port}", &port.to_string());
+        }
+        let output = match prints_address {
+            true => Stdio::piped(),
+            false => Stdio::null(),
+        };
+        let mut starting = Command::new(&command[0]);
+        starting.args(&command[1..]).stdin(Stdio::null()).stdout(output);
+        let mut child = starting.spawn().context(format!("starting {name} ({})", command[0]))?;
+        let output = child.stdout.take();
+        let mut server =
+            Self { name: name.to_owned(), address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), child, _output: None };
+        match output {
+            Some(output) => server.learn_address(output)?,
+            None => server.await_listener()?,
+        }
+        Ok(server)
+    }
+
+    /// Every process of it, by now.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        family(self.child.id())
+    }
+
+    /// Fails where the server ended on its own.
+    pub(crate) fn check_alive(&mut self) -> Result<()> {
+        match self.child.try_wait() {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => Err(self.failure(&format!("ended on its own ({status})"))),
+            Err(error) => Err(self.failure(&format!("cannot be waited for ({error})"))),
+        }
+    }
+
+    fn learn_address(&mut self, mut output: ChildStdout) -> Result<()> {
+        let line = first_line(&mut output).map_err(|reason| self.failure(&reason.to_string()))?;
+        let address = listening_address(&line);
+        self.address = address.map_err(|reason| self.failure(&reason.to_string()))?;
+        self._output = Some(output);
+        Ok(())
+    }
+
+    /// A server that was told its port need not print anything: the first accepted connection
+    /// tells.
+    fn await_listener(&mut self) -> Result<()> {
+        let deadline = now() + START_LIMIT;
+        while TcpStream::connect(self.address).is_err() {
+            self.check_alive()?;
+            if now() > deadline {
+                return Err(self.failure(&format!("did not listen on {} in 10 s", self.address)));
+            }
+            thread::sleep(Duration::from_micros(200));
+        }
+        Ok(())
+    }
+
+    fn failure(&self, what: &str) -> Failure {
+        Failure::new(format!("{} {what}; run its command by hand to see why", self.name))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Once it has been waited for, its number may be another process's.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            for process in self.processes().into_iter().rev() {
+                let process = i32::try_from(process).ok().and_then(Pid::from_raw);
+                // It may be gone by now, which is as good.
+                process.map(|process| kill_process(process, Signal::KILL));
+            }
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Becomes the server given by `command`, to be killed when the bench ends. Returns on failure
+/// only.
+pub(crate) fn guard(command: &[String]) -> Failure {
+    let Some((program, arguments)) = command.split_first() else {
+        return Failure::new("no command to guard");
+    };
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+        return Failure::new(format!("asking to be killed with the bench: {error}"));
+    }
+    let error = Command::new(program).args(arguments).exec();
+    Failure::new(format!("starting {program}: {error}"))
+}
+
+fn this_program() -> Result<String> {
+    let path = env::current_exe().context("finding this program's own file")?;
+    let path = path.into_os_string().into_string();
+    path.map_err(|_| Failure::new("the path of this program is not UTF-8"))
+}
+
+fn free_port() -> Result<u16> {
+    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|probe| probe.local_addr());
+    Ok(probe.context("looking for a free port")?.port())
+}
+
+/// One byte at a time, so that nothing behind the line is waited for.
+fn first_line(output: &mut ChildStdout) -> Result<String> {
+    let deadline = now() + START_LIMIT;
+    let mut line = Vec::new();
+    loop {
+        let mut byte = [0];
+        poll(&mut [PollFd::new(output, PollFlags::IN)], Some(&until(deadline)))
+            .context("waiting for its first line")?;
+        if now() > deadline {
+            return Err(Failure::new("printed no line in 10 s"));
+        }
+        match output.read(&mut byte).context("reading its first line")? {
+            0 => return Err(Failure::new("ended without printing where it listens")),
+            _ if byte == *b"\n" => return Ok(String::from_utf8_lossy(&line).into_owned()),
+            _ => line.push(byte[0]),
+        }
+    }
+}
+
+fn listening_address(line: &str) -> Result<SocketAddrV4> {
+    let url = line.strip_prefix("Listening on http://");
+    let authority = url.and_then(|url| url.split('/').next());
+    let address = authority.and_then(|text| text.parse::<SocketAddrV4>().ok());
+    match address {
+        Some(address) if address.ip().is_loopback() => Ok(address),
+        Some(address) => Err(Failure::new(format!("listens on {address}, not on loopback"))),
+        None => Err(Failure::new(format!("printed {line:?} where `Listening on http://127.0.0.1:PORT/` was expected"))),
+    }
+}
