@@ -1,10 +1,10 @@
 //! The streams that get the same bytes, and those bytes.
 //!
-//! An audience belongs to one shard. It is given batches and wakes its members; each member has a [`Seat`], which
-//! knows its position and writes what follows it. Caught up, a member is a position and a waker: on a wake it loads
-//! the newest batch (no reference count is touched) and writes the rest of it. Only a member whose socket would block
-//! looks into the window of older batches, and whoever needs a byte that the window let go has lagged. An audience
-//! never waits for a member and never writes itself. This is the only module that uses arc-swap.
+//! An audience belongs to one shard. It owns its members' sockets and gives them batches in rounds: one loop over a
+//! table in the order of joining, in which a member that keeps up costs one `send` and touches nothing of its own but
+//! a row of that table. A member that does not keep up leaves the rounds: its task moves it along through the window
+//! of older batches until it has caught up, or until the window lets go of the next byte it needs, and it has lagged.
+//! An audience never waits for a member. This is the only module that uses arc-swap.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -14,21 +14,34 @@ use std::task::Waker;
 
 use arc_swap::ArcSwap;
 use slab::Slab;
+use smol::future::yield_now;
 
 use crate::frame;
 use crate::window::{Batch, Window};
 
+/// How many rows a round looks at before the other tasks of the shard get a turn: well under a millisecond of sends.
+const ROWS_IN_A_TURN: usize = 64;
+
+/// What an audience writes to.
+pub(crate) trait Sink {
+    /// Takes some of the bytes and returns how many, or fails with [`io::ErrorKind::WouldBlock`] if it can take none.
+    fn take(&self, bytes: &[u8]) -> io::Result<usize>;
+}
+
 /// The members and the bytes they get.
 #[derive(Debug)]
-pub(crate) struct Audience {
-    /// What a member that has kept up writes on its next wake.
+pub(crate) struct Audience<S> {
+    /// What a member that keeps up is sent next.
     newest: ArcSwap<Batch>,
-    /// What a member that has not kept up still finds.
+    /// What a member that does not keep up still finds.
     window: RefCell<Window>,
-    /// One waker for each member, registered once; in the order of joining, which is the order of the sockets.
-    members: RefCell<Slab<Member>>,
+    members: RefCell<Slab<Member<S>>>,
+    /// One more than the highest key that a member ever had: where a round ends.
+    rows: Cell<usize>,
     /// The members whose sockets block, by position: the hindmost first.
     blocked: RefCell<BTreeSet<(u64, usize)>>,
+    /// Up to where the last round has written.
+    written: Cell<u64>,
     /// Whether the last batch was given.
     closed: Cell<bool>,
     /// Ticks of the shard's clock since the last batch.
@@ -36,42 +49,84 @@ pub(crate) struct Audience {
 }
 
 #[derive(Debug)]
-struct Member {
-    waker: Waker,
-    /// Whether a new batch wakes it: not while its socket blocks, which wakes it by itself.
+struct Member<S> {
+    sink: S,
+    /// The position of the next byte to write.
+    position: u64,
+    /// Whether rounds move it along; else its task does.
     follows: bool,
+    waker: Waker,
 }
 
-impl Audience {
+impl<S: Sink> Audience<S> {
     /// An audience without members, whose window serves whoever is at most `window_bytes` behind.
     pub(crate) fn new(window_bytes: usize) -> Self {
         Self {
             newest: ArcSwap::from_pointee(Batch::empty()),
             window: RefCell::new(Window::new(window_bytes)),
             members: RefCell::new(Slab::new()),
+            rows: Cell::new(0),
             blocked: RefCell::new(BTreeSet::new()),
+            written: Cell::new(0),
             closed: Cell::new(false),
             silence: Cell::new(0),
         }
     }
 
-    /// A seat behind all that was given so far.
-    pub(crate) fn join(&self) -> Seat<'_> {
-        let member = Member { waker: Waker::noop().clone(), follows: false };
-        let key = self.members.borrow_mut().insert(member);
-        let position = self.window.borrow().end();
-        Seat { audience: self, key, position, is_blocked: false, held: None }
+    /// The position behind all that was given so far.
+    pub(crate) fn end(&self) -> u64 {
+        self.window.borrow().end()
     }
 
-    /// Gives every member these bytes, which are whole frames.
+    /// A seat for who has everything before `position`. Rounds begin to move it once it has caught up by itself.
+    pub(crate) fn join(&self, sink: S, position: u64) -> Seat<'_, S> {
+        let member = Member { sink, position, follows: false, waker: Waker::noop().clone() };
+        let key = self.members.borrow_mut().insert(member);
+        self.rows.set(self.rows.get().max(key + 1));
+        Seat { audience: self, key, blocked_at: None, held: None }
+    }
+
+    /// Gives every member these bytes, which are whole frames. They leave with the next round.
     pub(crate) fn give(&self, bytes: Arc<[u8]>) {
         let batch = self.window.borrow_mut().push(bytes);
         self.newest.store(batch);
         self.silence.set(0);
-        for (_, member) in self.members.borrow().iter().filter(|(_, member)| member.follows) {
-            member.waker.wake_by_ref();
-        }
         self.wake_lagged();
+    }
+
+    /// Whether something was given that no round has written.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.written.get() != self.end()
+    }
+
+    /// Writes what was given to every member that keeps up.
+    ///
+    /// What is given meanwhile leaves too, some of it with a round of its own.
+    pub(crate) async fn write_round(&self) {
+        let end = self.end();
+        let mut row = 0;
+        while row < self.rows.get() {
+            let next = row + ROWS_IN_A_TURN;
+            self.write_rows(row, next);
+            row = next;
+            yield_now().await;
+        }
+        self.written.set(end);
+    }
+
+    /// The hot path: one `send` a member.
+    fn write_rows(&self, from: usize, to: usize) {
+        let newest = self.newest.load();
+        let window = self.window.borrow();
+        let mut members = self.members.borrow_mut();
+        for row in from..to.min(self.rows.get()) {
+            let Some(member) = members.get_mut(row).filter(|member| member.follows) else { continue };
+            if member.advance(&newest, &window) != Advance::CaughtUp {
+                // Its task finds out why, and does what has to be done.
+                member.follows = false;
+                member.waker.wake_by_ref();
+            }
+        }
     }
 
     /// Nothing more will be given: members end once they have written all.
@@ -102,65 +157,98 @@ impl Audience {
 
 /// How far a member came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// It has written everything.
+enum Advance {
     CaughtUp,
-    /// It has written everything, and there will be no more.
-    Finished,
-    /// Its socket takes no more now.
     Blocked,
-    /// What it needs next is lost.
     Lagged,
-    /// Its socket failed.
+    Failed,
+}
+
+impl<S: Sink> Member<S> {
+    /// Writes what follows the position, until there is nothing more or the sink takes no more.
+    fn advance(&mut self, newest: &Batch, window: &Window) -> Advance {
+        loop {
+            let Some(rest) = newest.rest(self.position).or_else(|| window.at(self.position)?.rest(self.position))
+            else {
+                return Advance::Lagged;
+            };
+            if rest.is_empty() {
+                return Advance::CaughtUp;
+            }
+            match self.sink.take(rest) {
+                Ok(0) => return Advance::Failed,
+                Ok(count) => self.position += count as u64,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Advance::Blocked,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Advance::Failed,
+            }
+        }
+    }
+}
+
+/// What a member's task has to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Nothing: rounds move it along from here.
+    CaughtUp,
+    /// End: it has everything, and there will be no more.
+    Finished,
+    /// Wait until its sink takes more.
+    Blocked,
+    /// End: what it needs next is lost.
+    Lagged,
+    /// End: its sink failed.
     Failed,
 }
 
 /// One member's place in an audience, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Seat<'a> {
-    audience: &'a Audience,
+pub(crate) struct Seat<'a, S> {
+    audience: &'a Audience<S>,
     key: usize,
-    /// The position of the next byte to write.
-    position: u64,
-    /// Whether `blocked` has this seat.
-    is_blocked: bool,
+    /// The position under which `blocked` has this seat.
+    blocked_at: Option<u64>,
     /// The batch that a blocked member is in the middle of, so that it can end with a whole event even when the
     /// window let go of it.
     held: Option<Arc<Batch>>,
 }
 
-impl Seat<'_> {
-    /// Has `write` write what follows the position, until there is nothing more or it would block.
-    pub(crate) fn catch_up(&mut self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> Progress {
+impl<S: Sink> Seat<'_, S> {
+    /// Moves the member along by itself; once it has caught up, rounds do. `waker` is woken when they no longer can,
+    /// and when the audience closes.
+    pub(crate) fn catch_up(&mut self, waker: &Waker) -> Progress {
         self.leave_blocked();
-        loop {
-            let newest = self.audience.newest.load();
-            let (written, all) = match newest.rest(self.position) {
-                Some([]) => return self.caught_up(),
-                Some(rest) => (write(rest), Some(rest.len())),
-                None => match self.audience.window.borrow().at(self.position) {
-                    Some(batch) => (write(batch.rest(self.position).unwrap_or_default()), None),
-                    None => return Progress::Lagged,
-                },
-            };
-            match written {
-                Ok(0) => return Progress::Failed,
-                Ok(count) => {
-                    self.position += count as u64;
-                    if all == Some(count) {
-                        return self.caught_up();
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.blocked(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Progress::Failed,
+        let audience = self.audience;
+        let window = audience.window.borrow();
+        let mut members = audience.members.borrow_mut();
+        let member = &mut members[self.key];
+        member.waker.clone_from(waker);
+        let advance = member.advance(&audience.newest.load(), &window);
+        member.follows = advance == Advance::CaughtUp;
+        match advance {
+            Advance::CaughtUp => {
+                self.held = None;
+                if audience.closed.get() { Progress::Finished } else { Progress::CaughtUp }
             }
+            Advance::Blocked => {
+                self.held = window.at(member.position).cloned();
+                self.blocked_at = Some(member.position);
+                audience.blocked.borrow_mut().insert((member.position, self.key));
+                Progress::Blocked
+            }
+            Advance::Lagged => Progress::Lagged,
+            Advance::Failed => Progress::Failed,
         }
+    }
+
+    /// Has `look` look at the member's sink.
+    pub(crate) fn sink<T>(&self, look: impl FnOnce(&S) -> T) -> T {
+        look(&self.audience.members.borrow()[self.key].sink)
     }
 
     /// The position of the next byte to write: it moves with every write that made progress.
     pub(crate) fn position(&self) -> u64 {
-        self.position
+        self.audience.members.borrow()[self.key].position
     }
 
     /// The seat's number, by which members can be told apart while they sit.
@@ -168,73 +256,73 @@ impl Seat<'_> {
         self.key
     }
 
-    /// Registers the task's waker, which stays until it changes. While the member `follows`, every batch wakes it.
-    pub(crate) fn register(&self, waker: &Waker, follows: bool) {
-        let member = &mut self.audience.members.borrow_mut()[self.key];
-        member.waker.clone_from(waker);
-        member.follows = follows;
-    }
-
     /// What is left of the event that the position is in the middle of: nothing at an event's boundary, `None` where
     /// those bytes are lost.
     pub(crate) fn rest_of_event(&self) -> Option<Vec<u8>> {
+        let position = self.position();
         let window = self.audience.window.borrow();
-        if self.position == window.end() {
+        if position == window.end() {
             return Some(Vec::new());
         }
-        let batch = self.held.as_ref().or_else(|| window.at(self.position))?;
-        let (bytes, offset) = batch.split(self.position);
+        let batch = self.held.as_ref().or_else(|| window.at(position))?;
+        let (bytes, offset) = batch.split(position);
         Some(bytes[offset..frame::next_boundary(bytes, offset)].to_vec())
     }
+}
 
-    fn caught_up(&mut self) -> Progress {
-        self.held = None;
-        if self.audience.closed.get() { Progress::Finished } else { Progress::CaughtUp }
-    }
-
-    fn blocked(&mut self) -> Progress {
-        self.held = self.audience.window.borrow().at(self.position).cloned();
-        self.audience.blocked.borrow_mut().insert((self.position, self.key));
-        self.is_blocked = true;
-        Progress::Blocked
+impl<S> Seat<'_, S> {
+    /// Gives the seat back and the sink out.
+    pub(crate) fn leave(self) -> Option<S> {
+        self.audience.members.borrow_mut().try_remove(self.key).map(|member| member.sink)
     }
 
     fn leave_blocked(&mut self) {
-        if self.is_blocked {
-            self.audience.blocked.borrow_mut().remove(&(self.position, self.key));
-            self.is_blocked = false;
+        if let Some(position) = self.blocked_at.take() {
+            self.audience.blocked.borrow_mut().remove(&(position, self.key));
         }
     }
 }
 
-impl Drop for Seat<'_> {
+impl<S> Drop for Seat<'_, S> {
     fn drop(&mut self) {
         self.leave_blocked();
-        self.audience.members.borrow_mut().remove(self.key);
+        self.audience.members.borrow_mut().try_remove(self.key);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
     use std::task::Wake;
 
     use super::*;
 
     /// A socket that takes so many bytes and then blocks.
-    struct Sink {
-        taken: Vec<u8>,
-        room: usize,
+    #[derive(Clone, Default)]
+    struct Pipe {
+        taken: Rc<RefCell<Vec<u8>>>,
+        room: Rc<Cell<usize>>,
     }
 
-    impl Sink {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let count = bytes.len().min(self.room);
+    impl Pipe {
+        fn with_room(room: usize) -> Self {
+            Self { room: Rc::new(Cell::new(room)), ..Self::default() }
+        }
+
+        fn text(&self) -> String {
+            String::from_utf8_lossy(&self.taken.borrow()).into_owned()
+        }
+    }
+
+    impl Sink for Pipe {
+        fn take(&self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(self.room.get());
             if count == 0 {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            self.taken.extend_from_slice(&bytes[..count]);
-            self.room -= count;
+            self.taken.borrow_mut().extend_from_slice(&bytes[..count]);
+            self.room.set(self.room.get() - count);
             Ok(count)
         }
     }
@@ -242,82 +330,118 @@ mod tests {
     #[derive(Default)]
     struct Wakes(AtomicUsize);
 
+    impl Wakes {
+        fn count(&self) -> usize {
+            self.0.load(Relaxed)
+        }
+    }
+
     impl Wake for Wakes {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Relaxed);
         }
     }
 
-    fn give(audience: &Audience, text: &str) {
+    fn give(audience: &Audience<Pipe>, text: &str) {
         audience.give(Arc::from(text.as_bytes()));
+        smol::block_on(audience.write_round());
     }
 
     #[test]
-    fn a_member_gets_what_is_given_after_it_joined() {
+    fn rounds_move_a_member_that_keeps_up() {
         let audience = Audience::new(100);
         give(&audience, "before\n\n");
-        let mut seat = audience.join();
-        let mut sink = Sink { taken: Vec::new(), room: 100 };
-        assert_eq!(seat.catch_up(|bytes| sink.write(bytes)), Progress::CaughtUp);
+        let pipe = Pipe::with_room(100);
+        let mut seat = audience.join(pipe.clone(), audience.end());
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
         give(&audience, "a\n\n");
+        assert_eq!(pipe.text(), "", "not before it has caught up by itself");
+        assert_eq!(seat.catch_up(&waker), Progress::CaughtUp);
         give(&audience, "b\n\n");
-        assert_eq!(seat.catch_up(|bytes| sink.write(bytes)), Progress::CaughtUp);
+        assert_eq!(pipe.text(), "a\n\nb\n\n");
+        assert_eq!(wakes.count(), 0, "without waking its task");
         audience.close();
-        assert_eq!(seat.catch_up(|bytes| sink.write(bytes)), Progress::Finished);
-        assert_eq!(sink.taken, b"a\n\nb\n\n");
+        assert_eq!(wakes.count(), 1);
+        assert_eq!(seat.catch_up(&waker), Progress::Finished);
     }
 
     #[test]
-    fn a_batch_wakes_those_who_follow_and_those_it_leaves_behind() {
-        let audience = Audience::new(4);
-        let mut seat = audience.join();
+    fn a_member_that_blocks_leaves_the_rounds_until_it_has_caught_up() {
+        let audience = Audience::new(100);
+        let pipe = Pipe::with_room(2);
+        let mut seat = audience.join(pipe.clone(), 0);
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
-        seat.register(&waker, true);
-        give(&audience, "abcd");
-        assert_eq!(wakes.0.load(Relaxed), 1, "a follower is woken");
+        assert_eq!(seat.catch_up(&waker), Progress::CaughtUp);
+        give(&audience, "abc");
+        assert_eq!((pipe.text().as_str(), wakes.count()), ("ab", 1));
+        assert_eq!(seat.catch_up(&waker), Progress::Blocked);
+        pipe.room.set(100);
+        give(&audience, "de");
+        assert_eq!((pipe.text().as_str(), wakes.count()), ("ab", 1), "its task is woken by the socket, not by a round");
+        assert_eq!(seat.catch_up(&waker), Progress::CaughtUp);
+        give(&audience, "f");
+        assert_eq!(pipe.text(), "abcdef");
+    }
 
-        let mut sink = Sink { taken: Vec::new(), room: 2 };
-        assert_eq!(seat.catch_up(|bytes| sink.write(bytes)), Progress::Blocked);
-        seat.register(&waker, false);
+    #[test]
+    fn who_is_left_behind_is_woken_and_has_lagged() {
+        let audience = Audience::new(4);
+        let pipe = Pipe::with_room(2);
+        let mut seat = audience.join(pipe.clone(), 0);
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        give(&audience, "abcd");
+        assert_eq!(seat.catch_up(&waker), Progress::Blocked);
         give(&audience, "ef");
-        assert_eq!(wakes.0.load(Relaxed), 1, "a blocked member has nothing to do");
+        assert_eq!(wakes.count(), 0, "the window still has its next byte");
         give(&audience, "gh");
-        assert_eq!(wakes.0.load(Relaxed), 2, "until the window lets go of its next byte");
-        assert_eq!(seat.catch_up(|bytes| sink.write(bytes)), Progress::Lagged);
+        assert_eq!(wakes.count(), 1, "and now lets go of it");
+        assert_eq!(seat.catch_up(&waker), Progress::Lagged);
     }
 
     #[test]
     fn a_lagged_member_can_still_finish_its_event() {
         let audience = Audience::new(4);
-        let mut seat = audience.join();
-        let mut sink = Sink { taken: Vec::new(), room: 7 };
+        let mut seat = audience.join(Pipe::with_room(7), 0);
         give(&audience, "abc\n\ndef\n\nghi\n\n");
-        assert_eq!(seat.catch_up(|bytes| sink.write(bytes)), Progress::Blocked);
+        assert_eq!(seat.catch_up(Waker::noop()), Progress::Blocked);
         give(&audience, "jkl\n\n");
-        assert_eq!(seat.catch_up(|bytes| sink.write(bytes)), Progress::Lagged);
+        assert_eq!(seat.catch_up(Waker::noop()), Progress::Lagged);
         assert_eq!(seat.rest_of_event().as_deref(), Some(&b"f\n\n"[..]));
     }
 
     #[test]
     fn a_member_between_two_events_has_none_to_finish() {
         let audience = Audience::new(4);
-        let mut seat = audience.join();
+        let mut seat = audience.join(Pipe::with_room(5), 0);
         assert_eq!(seat.rest_of_event().as_deref(), Some(&b""[..]), "caught up");
-        let mut sink = Sink { taken: Vec::new(), room: 5 };
         give(&audience, "abc\n\ndef\n\n");
-        assert_eq!(seat.catch_up(|bytes| sink.write(bytes)), Progress::Blocked);
+        assert_eq!(seat.catch_up(Waker::noop()), Progress::Blocked);
         assert_eq!(seat.rest_of_event().as_deref(), Some(&b""[..]), "between two events of a batch");
     }
 
     #[test]
     fn a_seat_leaves_nothing_behind() {
         let audience = Audience::new(4);
-        let mut seat = audience.join();
+        let mut seat = audience.join(Pipe::default(), 0);
         give(&audience, "abc");
-        assert_eq!(seat.catch_up(|_| Err(io::ErrorKind::WouldBlock.into())), Progress::Blocked);
-        drop(seat);
+        assert_eq!(seat.catch_up(Waker::noop()), Progress::Blocked);
+        assert!(seat.leave().is_some());
+        drop(audience.join(Pipe::default(), 0));
         assert!(audience.members.borrow().is_empty() && audience.blocked.borrow().is_empty());
         give(&audience, "defghi");
+    }
+
+    #[test]
+    fn a_round_reaches_every_row() {
+        let audience = Audience::new(100);
+        let pipes: Vec<_> = (0..3 * ROWS_IN_A_TURN + 1).map(|_| Pipe::with_room(100)).collect();
+        let mut seats: Vec<_> = pipes.iter().map(|pipe| audience.join(pipe.clone(), 0)).collect();
+        assert!(seats.iter_mut().all(|seat| seat.catch_up(Waker::noop()) == Progress::CaughtUp));
+        give(&audience, "abc");
+        assert!(pipes.iter().all(|pipe| pipe.text() == "abc"));
+        assert!(!audience.is_behind());
     }
 }

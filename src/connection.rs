@@ -29,7 +29,7 @@ const READS_IN_A_TURN: u32 = 16;
 /// Serves one client until it is gone.
 pub(crate) async fn serve(client: Client, context: &Context) {
     if let Some(stream) = Box::pin(serve_requests(&client, context)).await {
-        subscriber::serve(&client.io, context, stream.head, stream.unread).await;
+        subscriber::serve(client.io, context, stream.head, stream.unread).await;
     }
 }
 

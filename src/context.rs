@@ -3,7 +3,10 @@
 //! It is made once for each shard, before its first task, and only the shard's own thread touches it; what has to
 //! cross threads (the hub, the metrics) is a handle in it.
 
+use std::net::TcpStream;
 use std::time::SystemTime;
+
+use async_io::Async;
 
 use crate::clock::Clock;
 use crate::config::Limits;
@@ -21,7 +24,7 @@ pub(crate) struct Context {
     /// Where messages go.
     pub(crate) hub: Hub,
     /// Where messages come from.
-    pub(crate) dispatcher: Dispatcher,
+    pub(crate) dispatcher: Dispatcher<Async<TcpStream>>,
     pub(crate) metrics: Metrics,
     /// The connections that are not streams, whose requests have to be answered before the hub may close.
     pub(crate) requests: Group,

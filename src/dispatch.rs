@@ -1,30 +1,29 @@
-//! From the channel to the streams of one shard: drain, batch, give.
+//! From the channel to the streams of one shard: drain, batch, give, write.
 //!
-//! The dispatcher takes all that waits in its intake, joins it into one batch of whole frames and gives that to the
-//! audience; then it lets the streams write before it looks again. So a batch is one message when messages are rare,
-//! and grows by itself under load, where one write then carries many. It never waits for a stream.
+//! The dispatcher takes all that waits in its intake, joins it into one batch of whole frames, gives that to the
+//! audience and has it write a round; then it looks again. So a batch is one message when messages are rare, and
+//! grows by itself under load, where one write then carries many. It never waits for a stream.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{self, Poll};
 
-use smol::future::yield_now;
-
-use crate::audience::{Audience, Seat};
+use crate::audience::{Audience, Seat, Sink};
 use crate::frame::Frame;
 use crate::hub::Intake;
 
 /// The dispatcher of one shard and its audience: with topics there will be one audience for each set of them, found
 /// here.
 #[derive(Debug)]
-pub(crate) struct Dispatcher {
+pub(crate) struct Dispatcher<S> {
     intake: RefCell<Intake>,
-    audience: Audience,
+    audience: Audience<S>,
     /// Where a batch stops growing.
     batch_bytes: usize,
 }
 
-impl Dispatcher {
+impl<S: Sink> Dispatcher<S> {
     /// A dispatcher for what `intake` brings.
     pub(crate) fn new(intake: Intake, window_bytes: usize, batch_bytes: usize) -> Self {
         Self { intake: RefCell::new(intake), audience: Audience::new(window_bytes), batch_bytes }
@@ -32,27 +31,42 @@ impl Dispatcher {
 
     /// Dispatches until the hub is closed and everything it accepted is given; then the streams may end.
     pub(crate) async fn run(&self) {
-        while let Some(first) = poll_fn(|cx| self.intake.borrow_mut().poll_next(cx)).await {
-            self.give_with_waiting(first);
-            yield_now().await;
+        while poll_fn(|cx| self.poll_batch(cx)).await {
+            self.audience.write_round().await;
         }
         self.audience.close();
     }
 
-    /// A seat behind every message that was accepted before this call.
-    pub(crate) fn join(&self) -> Seat<'_> {
+    /// The position behind every message that was accepted before this call, for who joins.
+    pub(crate) fn position(&self) -> u64 {
+        // The dispatcher is woken for what is taken from it here, and writes it.
         while let Some(first) = self.take_waiting() {
             self.give_with_waiting(first);
         }
-        self.audience.join()
+        self.audience.end()
+    }
+
+    /// A seat for a stream that was told its position.
+    pub(crate) fn join(&self, sink: S, position: u64) -> Seat<'_, S> {
+        self.audience.join(sink, position)
     }
 
     /// A tick has passed: after `heartbeat` of them in silence, every stream gets a comment.
-    pub(crate) fn tick(&self, heartbeat: Option<u64>) {
+    pub(crate) async fn tick(&self, heartbeat: Option<u64>) {
         let silence = self.audience.tick();
         if heartbeat.is_some_and(|heartbeat| silence >= heartbeat) {
             self.audience.give(Frame::heartbeat().into_bytes());
+            self.audience.write_round().await;
         }
+    }
+
+    /// Ready with `true` once there is something to write, with `false` once there never will be.
+    fn poll_batch(&self, cx: &mut task::Context<'_>) -> Poll<bool> {
+        if self.audience.is_behind() {
+            return Poll::Ready(true);
+        }
+        let first = task::ready!(self.intake.borrow_mut().poll_next(cx));
+        Poll::Ready(first.map(|first| self.give_with_waiting(first)).is_some())
     }
 
     /// Gives the first frame and all that waits behind it, up to a batch's size.
@@ -75,20 +89,37 @@ impl Dispatcher {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::rc::Rc;
+    use std::task::Waker;
+
     use super::*;
     use crate::audience::Progress;
     use crate::hub::Hub;
     use crate::metrics::Metrics;
 
-    /// What a member is given, one string for each write.
-    fn writes(seat: &mut Seat<'_>) -> Vec<String> {
-        let mut writes = Vec::new();
-        let progress = seat.catch_up(|bytes| {
-            writes.push(String::from_utf8_lossy(bytes).into_owned());
+    /// A stream that keeps what it is sent, one string for each write.
+    #[derive(Clone, Default)]
+    struct Writes(Rc<RefCell<Vec<String>>>);
+
+    impl Sink for Writes {
+        fn take(&self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().push(String::from_utf8_lossy(bytes).into_owned());
             Ok(bytes.len())
-        });
-        assert!(matches!(progress, Progress::CaughtUp | Progress::Finished));
-        writes
+        }
+    }
+
+    impl Writes {
+        fn take_all(&self) -> Vec<String> {
+            self.0.take()
+        }
+    }
+
+    fn join(dispatcher: &Dispatcher<Writes>) -> (Writes, Seat<'_, Writes>) {
+        let writes = Writes::default();
+        let mut seat = dispatcher.join(writes.clone(), dispatcher.position());
+        assert_eq!(seat.catch_up(Waker::noop()), Progress::CaughtUp);
+        (writes, seat)
     }
 
     fn publish(hub: &Hub, message: &str) {
@@ -99,45 +130,47 @@ mod tests {
     fn what_waits_is_one_batch_up_to_its_size() {
         let hub = Hub::new(16, Metrics::default());
         let dispatcher = Dispatcher::new(hub.intake(), 1000, 20);
-        let mut seat = dispatcher.join();
+        let (writes, _seat) = join(&dispatcher);
         for message in ["1", "2", "3", "4"] {
             publish(&hub, message);
         }
         hub.close();
         smol::block_on(dispatcher.run());
-        assert_eq!(writes(&mut seat), ["data: 1\n\ndata: 2\n\ndata: 3\n\n", "data: 4\n\n"]);
+        assert_eq!(writes.take_all(), ["data: 1\n\ndata: 2\n\ndata: 3\n\n", "data: 4\n\n"]);
     }
 
     #[test]
     fn who_joins_gets_nothing_that_was_accepted_before() {
         let hub = Hub::new(16, Metrics::default());
         let dispatcher = Dispatcher::new(hub.intake(), 1000, 1000);
+        let (earlier, _early) = join(&dispatcher);
         publish(&hub, "before");
-        let mut seat = dispatcher.join();
+        let (later, _late) = join(&dispatcher);
         publish(&hub, "after");
         hub.close();
         smol::block_on(dispatcher.run());
-        assert_eq!(writes(&mut seat), ["data: after\n\n"]);
+        assert_eq!(earlier.take_all().concat(), "data: before\n\ndata: after\n\n");
+        assert_eq!(later.take_all().concat(), "data: after\n\n");
     }
 
     #[test]
     fn a_heartbeat_comes_after_silence_alone() {
         let hub = Hub::new(16, Metrics::default());
         let dispatcher = Dispatcher::new(hub.intake(), 1000, 1000);
-        let mut seat = dispatcher.join();
-        let tick = || dispatcher.tick(Some(2));
-        tick();
-        assert!(writes(&mut seat).is_empty(), "one tick of silence");
-        tick();
-        assert_eq!(writes(&mut seat), [":\n\n"], "two");
-        tick();
+        let (writes, _seat) = join(&dispatcher);
+        let tick = |heartbeat| smol::block_on(dispatcher.tick(heartbeat));
+        tick(Some(2));
+        assert!(writes.take_all().is_empty(), "one tick of silence");
+        tick(Some(2));
+        assert_eq!(writes.take_all(), [":\n\n"], "two");
+        tick(Some(2));
         publish(&hub, "x");
-        drop(dispatcher.join());
-        tick();
-        assert_eq!(writes(&mut seat), ["data: x\n\n"], "a message breaks the silence");
-        tick();
-        assert_eq!(writes(&mut seat), [":\n\n"], "which begins anew");
-        (0..9).for_each(|_| dispatcher.tick(None));
-        assert!(writes(&mut seat).is_empty(), "heartbeats can be off");
+        dispatcher.position();
+        tick(Some(2));
+        assert!(writes.take_all().is_empty(), "a message breaks the silence");
+        tick(Some(2));
+        assert_eq!(writes.take_all(), ["data: x\n\n", ":\n\n"], "which begins anew");
+        (0..9).for_each(|_| tick(None));
+        assert!(writes.take_all().is_empty(), "heartbeats can be off");
     }
 }

@@ -78,7 +78,7 @@ async fn sweep(context: &Context, heartbeat: Option<Duration>) {
     loop {
         Timer::after(context.clock.tick_length()).await;
         context.clock.tick(SystemTime::now());
-        context.dispatcher.tick(heartbeat);
+        context.dispatcher.tick(heartbeat).await;
     }
 }
 

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use async_io::Async;
 
+use crate::audience::Sink;
 use crate::clock::Deadline;
 use crate::config::Limits;
 
@@ -20,6 +21,12 @@ pub(crate) enum Interrupted {
     Expired,
     /// The peer is gone, or the socket failed.
     Gone,
+}
+
+impl Sink for Async<TcpStream> {
+    fn take(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.get_ref().write(bytes)
+    }
 }
 
 /// Reads some bytes; 0 where the peer has closed its side.

@@ -5,7 +5,7 @@
 //! stream ends between two events wherever the client still takes bytes, and no stream ever makes another wait.
 
 use std::future::poll_fn;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::{Shutdown, TcpStream};
 use std::task::{self, Poll};
 use std::time::Duration;
@@ -28,15 +28,15 @@ const RETRY_SPREAD: u64 = 6000;
 
 /// Serves a stream until it ends. `head` is the response's head, `unread` the number of bytes that the client had
 /// sent behind its request.
-pub(crate) async fn serve(io: &Async<TcpStream>, context: &Context, mut head: Vec<u8>, unread: usize) {
+pub(crate) async fn serve(io: Async<TcpStream>, context: &Context, mut head: Vec<u8>, unread: usize) {
     let counted = context.metrics.stream();
-    let mut stream = Stream { io, context, seat: context.dispatcher.join(), input: unread, stall: None };
+    let position = context.dispatcher.position();
     head.extend_from_slice(OPENING);
-    let end = match write_head(io, context, head).await {
-        Ok(()) => poll_fn(|cx| stream.poll(cx)).await,
-        Err(socket::Interrupted::Expired) => StreamEnd::Stalled,
-        Err(socket::Interrupted::Gone) => StreamEnd::HangUp,
-    };
+    if write_head(&io, context, head).await.is_err() {
+        return context.metrics.stream_ended(StreamEnd::HangUp);
+    }
+    let mut stream = Stream { context, seat: context.dispatcher.join(io, position), input: unread, stall: None };
+    let end = poll_fn(|cx| stream.poll(cx)).await;
     drop(counted);
     context.metrics.stream_ended(end);
     // In a box, so that the long life before it does not pay for the room that the end needs.
@@ -57,9 +57,9 @@ pub(crate) fn retry_delay(turn: u64) -> Duration {
 
 /// A stream under way.
 struct Stream<'s> {
-    io: &'s Async<TcpStream>,
     context: &'s Context,
-    seat: Seat<'s>,
+    /// Its place in the audience, which has its socket.
+    seat: Seat<'s, Async<TcpStream>>,
     /// How many bytes the client has sent since its request.
     input: usize,
     /// Set while the socket takes nothing.
@@ -73,17 +73,16 @@ struct Stall<'s> {
     position: u64,
 }
 
-impl<'s> Stream<'s> {
+impl Stream<'_> {
+    /// Ready when the stream has to end. While it keeps up this is not called: the audience's rounds write to it.
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<StreamEnd> {
         if let Poll::Ready(end) = self.poll_client(cx) {
             return Poll::Ready(end);
         }
-        let mut socket = self.io.get_ref();
         loop {
-            match self.seat.catch_up(|bytes| socket.write(bytes)) {
+            match self.seat.catch_up(cx.waker()) {
                 Progress::CaughtUp => {
                     self.stall = None;
-                    self.seat.register(cx.waker(), true);
                     return Poll::Pending;
                 }
                 Progress::Blocked => match self.poll_room(cx) {
@@ -101,10 +100,10 @@ impl<'s> Stream<'s> {
     /// Ready when the client hung up or sent too much; else the one armed read interest wakes the task.
     fn poll_client(&mut self, cx: &mut task::Context<'_>) -> Poll<StreamEnd> {
         loop {
-            match self.io.poll_readable(cx) {
+            match self.seat.sink(|io| io.poll_readable(cx)) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(StreamEnd::HangUp),
-                Poll::Ready(Ok(())) => match drop_input(self.io.get_ref()) {
+                Poll::Ready(Ok(())) => match self.seat.sink(drop_input) {
                     Ok(0) => return Poll::Ready(StreamEnd::HangUp),
                     Ok(count) => self.input += count,
                     Err(error) if is_transient(&error) => {}
@@ -119,8 +118,7 @@ impl<'s> Stream<'s> {
 
     /// Ready when the blocked socket has room, or has had none for too long.
     fn poll_room(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), StreamEnd>> {
-        self.seat.register(cx.waker(), false);
-        match self.io.poll_writable(cx) {
+        match self.seat.sink(|io| io.poll_writable(cx)) {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
             Poll::Ready(Err(_)) => return Poll::Ready(Err(StreamEnd::HangUp)),
             Poll::Pending => {}
@@ -139,22 +137,22 @@ impl<'s> Stream<'s> {
 
     /// Ends the stream on an event's boundary if the client lets it.
     async fn end(self, end: StreamEnd) {
-        let Self { io, context, seat, .. } = self;
+        let Self { context, seat, .. } = self;
         let last = match end {
             StreamEnd::HangUp => return,
-            StreamEnd::Stalled => return socket::reset_on_close(io),
+            StreamEnd::Stalled => None,
             StreamEnd::Stopped => Some(frame::retry_advice(retry_delay(seat.number() as u64)).into_bytes()),
             StreamEnd::Lagged | StreamEnd::Input => seat.rest_of_event(),
         };
         // The seat goes first: an audience need not know of those who are leaving.
-        drop(seat);
+        let Some(io) = seat.leave() else { return };
         let deadline = context.clock.deadline();
         match last {
-            Some(last) if write_all(io, &deadline, &context.limits, &last).await.is_ok() => {}
-            _ => return socket::reset_on_close(io),
+            Some(last) if write_all(&io, &deadline, &context.limits, &last).await.is_ok() => {}
+            _ => return socket::reset_on_close(&io),
         }
         match end {
-            StreamEnd::Input => close_in_stages(io, &deadline, &context.limits).await,
+            StreamEnd::Input => close_in_stages(&io, &deadline, &context.limits).await,
             // An error means that the peer has closed already.
             _ => drop(io.get_ref().shutdown(Shutdown::Write)),
         }
@@ -162,8 +160,8 @@ impl<'s> Stream<'s> {
 }
 
 /// Reads what a client sends on its stream, where nothing is expected, and drops it.
-fn drop_input(mut socket: &TcpStream) -> io::Result<usize> {
-    socket.read(&mut [0; 4096])
+fn drop_input(io: &Async<TcpStream>) -> io::Result<usize> {
+    io.get_ref().read(&mut [0; 4096])
 }
 
 fn is_transient(error: &io::Error) -> bool {
