@@ -14,6 +14,7 @@ use crate::dispatch::Dispatcher;
 use crate::group::Group;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::scratch::Scratch;
 
 /// The surroundings of a shard's connections and streams.
 #[derive(Debug)]
@@ -26,8 +27,12 @@ pub(crate) struct Context {
     /// Where messages come from.
     pub(crate) dispatcher: Dispatcher<Async<TcpStream>>,
     pub(crate) metrics: Metrics,
-    /// The connections that are not streams, whose requests have to be answered before the hub may close.
+    /// The exchanges under way, whose requests have to be answered before the hub may close.
     pub(crate) requests: Group,
+    /// All connections, streams included.
+    pub(crate) connections: Group,
+    /// Where reads land before they are kept.
+    pub(crate) scratch: Scratch,
 }
 
 impl Context {
@@ -40,6 +45,8 @@ impl Context {
             hub,
             metrics,
             requests: Group::default(),
+            connections: Group::default(),
+            scratch: Scratch::default(),
         }
     }
 }

@@ -29,21 +29,23 @@
 //! | 0 | `frame` | the event-stream format: events to bytes |
 //! | 0 | `metrics` | counters and gauges |
 //! | 0 | `group` | a number of tasks, and the wait until none is left |
-//! | 0 | `input` | the unread bytes of a connection |
+//! | 0 | `input` | the unread bytes of one connection |
+//! | 0 | `scratch` | the buffer that all reads of a shard land in |
 //! | 1 | `http` | requests from bytes, answers to bytes |
 //! | 1 | `window` | recent bytes by position |
 //! | 2 | `clock` | ticks, deadlines, the date |
 //! | 2 | `router` | which of the five tasks a request asks for |
 //! | 2 | `hub` | where messages are accepted, in one order |
-//! | 2 | `audience` | the streams that get the same bytes, and those bytes |
-//! | 3 | `dispatch` | from the channel to the streams: drain, batch, give |
-//! | 3 | `socket` | a client's socket, used in time |
+//! | 2 | `audience` | the streams that get the same bytes, and those bytes: the hot path |
+//! | 3 | `dispatch` | from the channel to the streams: drain, batch, give, write |
 //! | 3 | `listener` | bind, accept, and who gets in |
 //! | 4 | `context` | what the tasks of one shard share |
-//! | 5 | `subscriber` | one open stream |
-//! | 6 | `connection` | one client, from its first byte to its last answer or its stream |
-//! | 7 | `shard` | one worker thread |
-//! | 8 | `server` | the whole, and its public face |
+//! | 5 | `socket` | a client's socket, used in time |
+//! | 6 | `subscriber` | one open stream |
+//! | 7 | `exchange` | requests and their answers |
+//! | 8 | `connection` | one client, from accept to its end |
+//! | 9 | `shard` | one worker thread |
+//! | 10 | `server` | the whole, and its public face |
 
 mod audience;
 mod clock;
@@ -51,6 +53,7 @@ mod config;
 mod connection;
 mod context;
 mod dispatch;
+mod exchange;
 mod frame;
 mod group;
 mod http;
@@ -59,6 +62,7 @@ mod input;
 mod listener;
 mod metrics;
 mod router;
+mod scratch;
 mod server;
 mod shard;
 mod socket;

@@ -49,7 +49,7 @@ pub(crate) struct Client {
     /// Set where there is no room, and the client is told to come back: a number that tells such clients apart.
     pub(crate) turned_away: Option<u64>,
     /// Its place in the count of connections, until it is dropped.
-    pub(crate) _counted: Counted,
+    pub(crate) counted: Counted,
 }
 
 impl Listener {
@@ -102,7 +102,7 @@ impl Listener {
         });
         // Options fail only on a socket that has failed already, which its first read will tell.
         let _ = set_options(io.get_ref(), &self.limits);
-        Some(Client { io, turned_away, _counted: counted })
+        Some(Client { io, turned_away, counted })
     }
 
     /// Pauses for longer each time, and says so once.

@@ -4,19 +4,16 @@
 //! ends in two steps, each when the one who started it says so by closing a channel: with no more clients to come it
 //! finishes the requests in flight, with no more messages to come it ends its streams.
 
-use std::any::Any;
-use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime};
 
 use async_io::Timer;
 use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender};
-use smol::future::{self, FutureExt};
+use smol::future;
 
 use crate::config::Limits;
-use crate::connection;
+use crate::connection::Connection;
 use crate::context::Context;
-use crate::group::Group;
 use crate::hub::Hub;
 use crate::listener::Client;
 use crate::metrics::Metrics;
@@ -40,19 +37,18 @@ pub(crate) struct Job {
 pub(crate) fn run(job: Job) {
     let Job { limits, heartbeat, hub, metrics, clients, abort, answered } = job;
     let context = Context::new(limits, hub, metrics);
-    let connections = Group::default();
     let executor = LocalExecutor::new();
     let serve = async {
         let dispatcher = executor.spawn(context.dispatcher.run());
         let sweep = executor.spawn(sweep(&context, heartbeat));
         while let Ok(client) = clients.recv().await {
-            executor.spawn(serve_client(client, &context, &connections)).detach();
+            executor.spawn(Connection::new(client, &context)).detach();
         }
         context.clock.stop();
         context.requests.empty().await;
         drop(answered);
         dispatcher.await;
-        connections.empty().await;
+        context.connections.empty().await;
         sweep.cancel().await;
     };
     let aborted = async {
@@ -60,16 +56,6 @@ pub(crate) fn run(job: Job) {
         let _ = abort.recv().await;
     };
     async_io::block_on(executor.run(future::or(serve, aborted)));
-}
-
-/// Serves one client to its end. A panic ends this client and nothing else.
-async fn serve_client(client: Client, context: &Context, connections: &Group) {
-    let _member = connections.enter();
-    let served = AssertUnwindSafe(connection::serve(client, context)).catch_unwind().await;
-    if let Err(panic) = served {
-        context.metrics.task_panicked();
-        log::error!("a connection's task panicked, which is a bug; its connection is closed: {}", panic_text(&*panic));
-    }
 }
 
 /// The shard's one timer: deadlines, the date and heartbeats.
@@ -80,9 +66,4 @@ async fn sweep(context: &Context, heartbeat: Option<Duration>) {
         context.clock.tick(SystemTime::now());
         context.dispatcher.tick(heartbeat).await;
     }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

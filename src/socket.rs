@@ -4,15 +4,17 @@
 //! peer is not told apart: closed, reset or unreachable, it is gone, and nobody is left to tell.
 
 use std::future::poll_fn;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
-use std::task::{Context, Poll};
+use std::task::{self, Poll};
 
 use async_io::Async;
 
 use crate::audience::Sink;
 use crate::clock::Deadline;
 use crate::config::Limits;
+use crate::context::Context;
+use crate::scratch::Scratch;
 
 /// Why a wait for a socket ended without what was waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,16 +31,17 @@ impl Sink for Async<TcpStream> {
     }
 }
 
-/// Reads some bytes; 0 where the peer has closed its side.
+/// Reads some bytes and has `keep` look at them; returns how many, 0 where the peer has closed its side.
 ///
 /// Cancel safe: no byte is lost when it is dropped before it returns.
 pub(crate) async fn read(
     io: &Async<TcpStream>,
     deadline: &Deadline<'_>,
-    room: &mut [u8],
+    scratch: &Scratch,
+    mut keep: impl FnMut(&[u8]),
 ) -> Result<usize, Interrupted> {
-    let poll_readable = |cx: &mut Context<'_>| io.poll_readable(cx);
-    poll_fn(|cx| poll_io(cx, deadline, poll_readable, || io.get_ref().read(room))).await
+    let poll_readable = |cx: &mut task::Context<'_>| io.poll_readable(cx);
+    poll_fn(|cx| poll_io(cx, deadline, poll_readable, || scratch.read(io.get_ref(), &mut keep))).await
 }
 
 /// Writes all of `bytes`, with `deadline` for each step of it.
@@ -48,7 +51,7 @@ pub(crate) async fn write_all(
     limits: &Limits,
     mut bytes: &[u8],
 ) -> Result<(), Interrupted> {
-    let poll_writable = |cx: &mut Context<'_>| io.poll_writable(cx);
+    let poll_writable = |cx: &mut task::Context<'_>| io.poll_writable(cx);
     while !bytes.is_empty() {
         deadline.set(limits.write_timeout);
         match poll_fn(|cx| poll_io(cx, deadline, poll_writable, || io.get_ref().write(bytes))).await? {
@@ -62,15 +65,14 @@ pub(crate) async fn write_all(
 /// Closes the way that lets the peer read what it was sent last (RFC 9112, 9.6): says that nothing more comes, and
 /// drops what the peer still sends until it closes too, within limits. Closing with unread bytes would send a reset,
 /// which destroys an answer on its way.
-pub(crate) async fn close_in_stages(io: &Async<TcpStream>, deadline: &Deadline<'_>, limits: &Limits) {
+pub(crate) async fn close_in_stages(io: &Async<TcpStream>, deadline: &Deadline<'_>, context: &Context) {
     if io.get_ref().shutdown(Shutdown::Write).is_err() {
         return;
     }
-    deadline.set(limits.linger_timeout);
+    deadline.set(context.limits.linger_timeout);
     let mut dropped = 0;
-    let mut room = vec![0; 16 * 1024];
-    while dropped < limits.linger_bytes {
-        match read(io, deadline, &mut room).await {
+    while dropped < context.limits.linger_bytes {
+        match read(io, deadline, &context.scratch, |_| ()).await {
             Ok(count @ 1..) => dropped += count,
             Ok(0) | Err(_) => return,
         }
@@ -86,9 +88,9 @@ pub(crate) fn reset_on_close(io: &Async<TcpStream>) {
 
 /// Tries `step` until it does not block, or the deadline passes.
 fn poll_io(
-    cx: &mut Context<'_>,
+    cx: &mut task::Context<'_>,
     deadline: &Deadline<'_>,
-    poll_ready: impl Fn(&mut Context<'_>) -> Poll<io::Result<()>>,
+    poll_ready: impl Fn(&mut task::Context<'_>) -> Poll<io::Result<()>>,
     mut step: impl FnMut() -> io::Result<usize>,
 ) -> Poll<Result<usize, Interrupted>> {
     loop {

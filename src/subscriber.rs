@@ -4,8 +4,7 @@
 //! up. It holds a position and what watches the socket; buffers come and go with the rare cases that need them. A
 //! stream ends between two events wherever the client still takes bytes, and no stream ever makes another wait.
 
-use std::future::poll_fn;
-use std::io::{self, Read};
+use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::task::{self, Poll};
 use std::time::Duration;
@@ -16,37 +15,15 @@ use crate::audience::{Progress, Seat};
 use crate::clock::Deadline;
 use crate::context::Context;
 use crate::frame;
-use crate::metrics::StreamEnd;
-use crate::socket::{self, close_in_stages, write_all};
+use crate::metrics::{Counted, StreamEnd};
+use crate::socket::{close_in_stages, reset_on_close, write_all};
 
-/// The comment that opens a stream.
-const OPENING: &[u8] = b":ok\n\n";
+/// The comment that a stream opens with.
+pub(crate) const OPENING: &[u8] = b":ok\n\n";
 
 /// Streams that the server ends come back spread over this time.
 const RETRY_FROM: Duration = Duration::from_secs(3);
 const RETRY_SPREAD: u64 = 6000;
-
-/// Serves a stream until it ends. `head` is the response's head, `unread` the number of bytes that the client had
-/// sent behind its request.
-pub(crate) async fn serve(io: Async<TcpStream>, context: &Context, mut head: Vec<u8>, unread: usize) {
-    let counted = context.metrics.stream();
-    let position = context.dispatcher.position();
-    head.extend_from_slice(OPENING);
-    if write_head(&io, context, head).await.is_err() {
-        return context.metrics.stream_ended(StreamEnd::HangUp);
-    }
-    let mut stream = Stream { context, seat: context.dispatcher.join(io, position), input: unread, stall: None };
-    let end = poll_fn(|cx| stream.poll(cx)).await;
-    drop(counted);
-    context.metrics.stream_ended(end);
-    // In a box, so that the long life before it does not pay for the room that the end needs.
-    Box::pin(stream.end(end)).await;
-}
-
-async fn write_head(io: &Async<TcpStream>, context: &Context, head: Vec<u8>) -> Result<(), socket::Interrupted> {
-    let deadline = context.clock.deadline();
-    write_all(io, &deadline, &context.limits, &head).await
-}
 
 /// How long the next stream that the server ends should wait before it reconnects: spread evenly, so that a thousand
 /// of them do not come back at one moment.
@@ -56,7 +33,7 @@ pub(crate) fn retry_delay(turn: u64) -> Duration {
 }
 
 /// A stream under way.
-struct Stream<'s> {
+pub(crate) struct Stream<'s> {
     context: &'s Context,
     /// Its place in the audience, which has its socket.
     seat: Seat<'s, Async<TcpStream>>,
@@ -64,6 +41,8 @@ struct Stream<'s> {
     input: usize,
     /// Set while the socket takes nothing.
     stall: Option<Box<Stall<'s>>>,
+    /// Its place in the count of streams.
+    counted: Counted,
 }
 
 /// A wait for the socket to take more.
@@ -73,9 +52,21 @@ struct Stall<'s> {
     position: u64,
 }
 
-impl Stream<'_> {
+impl<'s> Stream<'s> {
+    /// A stream whose head was sent, and that gets all from `position` on. Its client has sent `unread` bytes behind
+    /// its request.
+    pub(crate) fn new(
+        io: Async<TcpStream>,
+        counted: Counted,
+        position: u64,
+        unread: usize,
+        context: &'s Context,
+    ) -> Self {
+        Self { context, seat: context.dispatcher.join(io, position), input: unread, stall: None, counted }
+    }
+
     /// Ready when the stream has to end. While it keeps up this is not called: the audience's rounds write to it.
-    fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<StreamEnd> {
+    pub(crate) fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<StreamEnd> {
         if let Poll::Ready(end) = self.poll_client(cx) {
             return Poll::Ready(end);
         }
@@ -103,7 +94,8 @@ impl Stream<'_> {
             match self.seat.sink(|io| io.poll_readable(cx)) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(StreamEnd::HangUp),
-                Poll::Ready(Ok(())) => match self.seat.sink(drop_input) {
+                // Nothing is expected here, so nothing is kept.
+                Poll::Ready(Ok(())) => match self.seat.sink(|io| self.context.scratch.read(io.get_ref(), |_| ())) {
                     Ok(0) => return Poll::Ready(StreamEnd::HangUp),
                     Ok(count) => self.input += count,
                     Err(error) if is_transient(&error) => {}
@@ -136,8 +128,10 @@ impl Stream<'_> {
     }
 
     /// Ends the stream on an event's boundary if the client lets it.
-    async fn end(self, end: StreamEnd) {
-        let Self { context, seat, .. } = self;
+    pub(crate) async fn end(self, end: StreamEnd) {
+        let Self { context, seat, counted, .. } = self;
+        drop(counted);
+        context.metrics.stream_ended(end);
         let last = match end {
             StreamEnd::HangUp => return,
             StreamEnd::Stalled => None,
@@ -149,19 +143,14 @@ impl Stream<'_> {
         let deadline = context.clock.deadline();
         match last {
             Some(last) if write_all(&io, &deadline, &context.limits, &last).await.is_ok() => {}
-            _ => return socket::reset_on_close(&io),
+            _ => return reset_on_close(&io),
         }
         match end {
-            StreamEnd::Input => close_in_stages(&io, &deadline, &context.limits).await,
+            StreamEnd::Input => close_in_stages(&io, &deadline, context).await,
             // An error means that the peer has closed already.
             _ => drop(io.get_ref().shutdown(Shutdown::Write)),
         }
     }
-}
-
-/// Reads what a client sends on its stream, where nothing is expected, and drops it.
-fn drop_input(io: &Async<TcpStream>) -> io::Result<usize> {
-    io.get_ref().read(&mut [0; 4096])
 }
 
 fn is_transient(error: &io::Error) -> bool {

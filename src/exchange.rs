@@ -1,0 +1,329 @@
+//! Requests and their answers, until the last one or until a request opens a stream.
+//!
+//! A client may send many requests at once: they are answered in order, and the answers to those that have arrived
+//! leave in one write. The first request that says so, and any that is refused, is the last; nothing that stands
+//! behind it is carried out.
+
+use std::net::TcpStream;
+
+use async_io::Async;
+use smol::future::yield_now;
+
+use crate::clock::Deadline;
+use crate::context::Context;
+use crate::frame::{self, Frame};
+use crate::http::chunked::Decoder;
+use crate::http::framing::Framing;
+use crate::http::head::{RequestHead, Scanner};
+use crate::http::{Persistence, Refusal, response};
+use crate::input::Input;
+use crate::metrics::Counted;
+use crate::router::{Route, route};
+use crate::socket::{Interrupted, close_in_stages, read, write_all};
+use crate::subscriber::{OPENING, Stream, retry_delay};
+
+/// After so many reads, which may none of them have had to wait, a client lets the others of its shard have a turn.
+const READS_IN_A_TURN: u32 = 16;
+
+/// Serves a client's requests; returns the stream that one of them opened, or nothing once the client is gone. A
+/// client that there is no room for comes with a number, and is told to come back.
+pub(crate) async fn serve(io: Async<TcpStream>, turned_away: Option<u64>, context: &Context) -> Option<Stream<'_>> {
+    let _in_flight = context.requests.enter();
+    let mut exchange = Exchange::new(&io, context);
+    let served = match turned_away {
+        None => exchange.answer_requests().await,
+        Some(turn) => exchange.turn_away(turn).await,
+    };
+    match served {
+        Ok(Next::Stream(opened)) => {
+            drop(exchange);
+            return Some(opened.stream(io, context));
+        }
+        Ok(Next::Close) => exchange.close().await,
+        Err(End::Refused(refusal)) => {
+            exchange.refuse(refusal, Persistence::Close);
+            exchange.close().await;
+        }
+        Err(End::Idle) => context.metrics.connection_idled(),
+        Err(End::Gone) => {}
+    }
+    None
+}
+
+/// What follows the last request of a connection.
+enum Next {
+    Stream(Opened),
+    Close,
+}
+
+/// A stream whose head has left.
+struct Opened {
+    /// Counted since before its head left.
+    counted: Counted,
+    /// The position behind all that was accepted before.
+    position: u64,
+    /// How much the client has sent behind its request.
+    unread: usize,
+}
+
+impl Opened {
+    fn stream(self, io: Async<TcpStream>, context: &Context) -> Stream<'_> {
+        Stream::new(io, self.counted, self.position, self.unread, context)
+    }
+}
+
+/// Why a connection ends without that.
+enum End {
+    Refused(Refusal),
+    /// No request began in time, or the server is stopping.
+    Idle,
+    /// The peer is gone, or takes no answer.
+    Gone,
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// What a connection keeps of a request once its head is taken from the input.
+#[derive(Clone, Copy)]
+struct Request {
+    route: Route,
+    framing: Framing,
+    persistence: Persistence,
+    expects_continue: bool,
+    is_head: bool,
+}
+
+struct Exchange<'s> {
+    io: &'s Async<TcpStream>,
+    context: &'s Context,
+    deadline: Deadline<'s>,
+    /// What the client has sent and no request has taken yet.
+    input: Input,
+    /// Answers that have not left yet.
+    output: Vec<u8>,
+    /// Whether no request was answered yet.
+    is_first: bool,
+    /// Reads since the connection began.
+    reads: u32,
+}
+
+impl<'s> Exchange<'s> {
+    fn new(io: &'s Async<TcpStream>, context: &'s Context) -> Self {
+        let deadline = context.clock.deadline();
+        deadline.set_idle(context.limits.head_timeout);
+        Self { io, context, deadline, input: Input::default(), output: Vec::new(), is_first: true, reads: 0 }
+    }
+
+    /// Answers requests until one of them is the last.
+    async fn answer_requests(&mut self) -> Result<Next, End> {
+        loop {
+            let request = self.next_request().await?;
+            let date = self.context.clock.date();
+            match request.route {
+                Route::Stream => return self.open_stream().await.map(Next::Stream),
+                Route::Count => {
+                    response::stream_count(&mut self.output, &date, self.context.metrics.streams());
+                    return Ok(Next::Close);
+                }
+                Route::Preflight => {
+                    response::preflight(&mut self.output, &date);
+                    return Ok(Next::Close);
+                }
+                Route::Publish => self.publish(request).await?,
+                Route::NotFound => {
+                    // Nobody wants the body of such a request, so there is no next one to be found behind it.
+                    let persistence = match request.framing {
+                        Framing::None | Framing::Length(0) => request.persistence,
+                        Framing::Length(_) | Framing::Chunked => Persistence::Close,
+                    };
+                    response::not_found(&mut self.output, &date, persistence, request.is_head);
+                    if persistence == Persistence::Close {
+                        return Ok(Next::Close);
+                    }
+                }
+            }
+            if request.persistence == Persistence::Close {
+                return Ok(Next::Close);
+            }
+            self.prepare_for_next();
+        }
+    }
+
+    /// Answers the one request of a client that there is no room for, so that a browser comes back by itself: it does
+    /// after a stream that ends, and never after an error.
+    async fn turn_away(&mut self, turn: u64) -> Result<Next, End> {
+        let request = self.next_request().await?;
+        self.context.metrics.connection_refused();
+        if request.route != Route::Stream {
+            return Err(Refusal::Overloaded.into());
+        }
+        response::stream_head(&mut self.output, &self.context.clock.date());
+        self.output.extend_from_slice(frame::retry_advice(retry_delay(turn)).as_bytes());
+        Ok(Next::Close)
+    }
+
+    /// Counts the stream, then tells the client that it is open.
+    async fn open_stream(&mut self) -> Result<Opened, End> {
+        let counted = self.context.metrics.stream();
+        let position = self.context.dispatcher.position();
+        response::stream_head(&mut self.output, &self.context.clock.date());
+        self.output.extend_from_slice(OPENING);
+        self.flush().await?;
+        Ok(Opened { counted, position, unread: self.input.len() })
+    }
+
+    async fn next_request(&mut self) -> Result<Request, End> {
+        let mut scanner = Scanner::default();
+        let length = loop {
+            if let Some(length) = scanner.scan(self.input.bytes(), &self.context.limits)? {
+                break length;
+            }
+            let is_idle = self.input.is_empty();
+            match self.fill().await {
+                Ok(0) if is_idle => return Err(End::Gone),
+                Ok(0) => return Err(Refusal::Incomplete.into()),
+                Ok(_) if is_idle => self.leave_idle(),
+                Ok(_) => {}
+                Err(Interrupted::Expired) if is_idle => return Err(End::Idle),
+                Err(Interrupted::Expired) => return Err(Refusal::HeadTimeout.into()),
+                Err(Interrupted::Gone) => return Err(End::Gone),
+            }
+        };
+        let head = RequestHead::parse(&self.input.bytes()[..length])?;
+        let request = Request {
+            route: route(head.method, head.path),
+            framing: head.framing,
+            persistence: head.persistence,
+            expects_continue: head.expects_continue,
+            is_head: head.method == "HEAD",
+        };
+        self.input.consume(length);
+        Ok(request)
+    }
+
+    /// Publishes the request's body and puts the answer in its place.
+    async fn publish(&mut self, request: Request) -> Result<(), End> {
+        let body_bytes = self.context.limits.body_bytes;
+        match request.framing {
+            Framing::None => return Err(Refusal::LengthRequired.into()),
+            Framing::Length(length) if length > body_bytes as u64 => return Err(Refusal::BodyTooLarge.into()),
+            Framing::Length(_) | Framing::Chunked => {}
+        }
+        if request.expects_continue {
+            self.output.extend_from_slice(response::CONTINUE);
+            self.flush().await?;
+        }
+        self.deadline.set(self.context.limits.body_timeout);
+        let message = match request.framing {
+            Framing::Length(length) => self.read_sized(length as usize).await?,
+            Framing::None | Framing::Chunked => self.read_chunked().await?,
+        };
+        match message {
+            Some(frame) => {
+                self.context.hub.publish(frame).await.map_err(|_| Refusal::Stopping)?;
+                response::accepted(&mut self.output, &self.context.clock.date(), request.persistence);
+            }
+            // The body was read to its end, so what stands behind it is a request.
+            None => self.refuse(Refusal::NotUtf8, request.persistence),
+        }
+        Ok(())
+    }
+
+    /// The message of a body with a known length; `None` where it is no text.
+    async fn read_sized(&mut self, length: usize) -> Result<Option<Frame>, End> {
+        while self.input.len() < length {
+            self.fill_body().await?;
+        }
+        let message = message(&self.input.bytes()[..length]);
+        self.input.consume(length);
+        Ok(message)
+    }
+
+    /// The message of a chunked body; `None` where it is no text.
+    async fn read_chunked(&mut self) -> Result<Option<Frame>, End> {
+        let mut decoder = Decoder::new(&self.context.limits);
+        let mut body = Vec::new();
+        loop {
+            let taken = decoder.decode(self.input.bytes(), &mut body)?;
+            self.input.consume(taken);
+            if decoder.is_done() {
+                return Ok(message(&body));
+            }
+            self.fill_body().await?;
+        }
+    }
+
+    async fn fill_body(&mut self) -> Result<(), End> {
+        match self.fill().await {
+            Ok(0) => Err(Refusal::Incomplete.into()),
+            Ok(_) => Ok(()),
+            Err(Interrupted::Expired) => Err(Refusal::BodyTimeout.into()),
+            Err(Interrupted::Gone) => Err(End::Gone),
+        }
+    }
+
+    /// Reads more of what the client sends, after it was sent what it may be waiting for.
+    async fn fill(&mut self) -> Result<usize, Interrupted> {
+        self.flush_output().await?;
+        self.reads += 1;
+        if self.reads % READS_IN_A_TURN == 0 {
+            yield_now().await;
+        }
+        let input = &mut self.input;
+        read(self.io, &self.deadline, &self.context.scratch, |bytes| input.extend(bytes)).await
+    }
+
+    async fn flush(&mut self) -> Result<(), End> {
+        self.flush_output().await.map_err(|_| End::Gone)
+    }
+
+    /// Writes the answers that wait, on a deadline of its own: the client's time to send goes on meanwhile.
+    async fn flush_output(&mut self) -> Result<(), Interrupted> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let deadline = self.context.clock.deadline();
+        let written = write_all(self.io, &deadline, &self.context.limits, &self.output).await;
+        self.output.clear();
+        // Whoever takes no answer is as good as gone.
+        written.map_err(|_| Interrupted::Gone)
+    }
+
+    /// The first byte of a head is there: the rest has its time from now, or from accept for the first head.
+    fn leave_idle(&mut self) {
+        if self.is_first {
+            self.deadline.leave_idle();
+        } else {
+            self.deadline.set(self.context.limits.head_timeout);
+        }
+    }
+
+    fn prepare_for_next(&mut self) {
+        self.is_first = false;
+        if self.input.is_empty() {
+            self.deadline.set_idle(self.context.limits.idle_timeout);
+        } else {
+            self.deadline.set(self.context.limits.head_timeout);
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal, persistence: Persistence) {
+        self.context.metrics.request_refused();
+        response::refused(&mut self.output, &self.context.clock.date(), refusal, persistence);
+    }
+
+    /// Sends what is left to send and closes so that it arrives.
+    async fn close(&mut self) {
+        if self.flush().await.is_ok() {
+            close_in_stages(self.io, &self.deadline, self.context).await;
+        }
+    }
+}
+
+fn message(body: &[u8]) -> Option<Frame> {
+    std::str::from_utf8(body).ok().map(Frame::message)
+}
