@@ -16,7 +16,6 @@ use arc_swap::ArcSwap;
 use slab::Slab;
 use smol::future::yield_now;
 
-use crate::frame;
 use crate::window::{Batch, Window};
 
 /// How many rows a round looks at before the other tasks of the shard get a turn: well under a millisecond of sends.
@@ -256,26 +255,35 @@ impl<S: Sink> Seat<'_, S> {
         self.key
     }
 
-    /// What is left of the event that the position is in the middle of: nothing at an event's boundary, `None` where
-    /// those bytes are lost.
-    pub(crate) fn rest_of_event(&self) -> Option<Vec<u8>> {
-        let position = self.position();
+    /// Gives the seat back, and gives out the sink with what is left of the event that its member is in the middle of.
+    pub(crate) fn leave(mut self) -> Option<(S, Remainder)> {
+        let member = self.audience.members.borrow_mut().try_remove(self.key)?;
         let window = self.audience.window.borrow();
-        if position == window.end() {
-            return Some(Vec::new());
-        }
-        let batch = self.held.as_ref().or_else(|| window.at(position))?;
-        let (bytes, offset) = batch.split(position);
-        Some(bytes[offset..frame::next_boundary(bytes, offset)].to_vec())
+        let batch = self.held.take().or_else(|| window.at(member.position).cloned());
+        let is_lost = batch.is_none() && member.position != window.end();
+        Some((member.sink, Remainder { batch, position: member.position, is_lost }))
+    }
+}
+
+/// What a member that leaves has yet to write to end with a whole event. Shared, whatever the number of those who
+/// leave at one time.
+#[derive(Debug)]
+pub(crate) struct Remainder {
+    /// The batch that the event is in, if there is one.
+    batch: Option<Arc<Batch>>,
+    position: u64,
+    is_lost: bool,
+}
+
+impl Remainder {
+    /// The bytes: none at an event's boundary, `None` where they are lost.
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        let rest = self.batch.as_ref().map_or(&b""[..], |batch| batch.rest_of_event(self.position));
+        (!self.is_lost).then_some(rest)
     }
 }
 
 impl<S> Seat<'_, S> {
-    /// Gives the seat back and the sink out.
-    pub(crate) fn leave(self) -> Option<S> {
-        self.audience.members.borrow_mut().try_remove(self.key).map(|member| member.sink)
-    }
-
     fn leave_blocked(&mut self) {
         if let Some(position) = self.blocked_at.take() {
             self.audience.blocked.borrow_mut().remove(&(position, self.key));
@@ -347,6 +355,11 @@ mod tests {
         smol::block_on(audience.write_round());
     }
 
+    fn rest_of_event(seat: Seat<'_, Pipe>) -> Option<String> {
+        let (_, remainder) = seat.leave().expect("the seat was taken");
+        remainder.bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    }
+
     #[test]
     fn rounds_move_a_member_that_keeps_up() {
         let audience = Audience::new(100);
@@ -409,17 +422,17 @@ mod tests {
         assert_eq!(seat.catch_up(Waker::noop()), Progress::Blocked);
         give(&audience, "jkl\n\n");
         assert_eq!(seat.catch_up(Waker::noop()), Progress::Lagged);
-        assert_eq!(seat.rest_of_event().as_deref(), Some(&b"f\n\n"[..]));
+        assert_eq!(rest_of_event(seat), Some("f\n\n".into()));
     }
 
     #[test]
     fn a_member_between_two_events_has_none_to_finish() {
         let audience = Audience::new(4);
+        assert_eq!(rest_of_event(audience.join(Pipe::default(), 0)), Some(String::new()), "caught up");
         let mut seat = audience.join(Pipe::with_room(5), 0);
-        assert_eq!(seat.rest_of_event().as_deref(), Some(&b""[..]), "caught up");
         give(&audience, "abc\n\ndef\n\n");
         assert_eq!(seat.catch_up(Waker::noop()), Progress::Blocked);
-        assert_eq!(seat.rest_of_event().as_deref(), Some(&b""[..]), "between two events of a batch");
+        assert_eq!(rest_of_event(seat), Some(String::new()), "between two events of a batch");
     }
 
     #[test]

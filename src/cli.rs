@@ -18,7 +18,8 @@ use smolcast::Config;
 /// counts the open streams.
 #[derive(FromArgs)]
 #[argh(
-    note = "Each option is also read from the environment, as SMOLCAST_HOST, SMOLCAST_PORT, SMOLCAST_WORKERS,\nSMOLCAST_MAX_BODY, SMOLCAST_MAX_CONNECTIONS and SMOLCAST_HEARTBEAT; a flag wins over it.",
+    note = "Each option is also read from the environment, and a flag wins over it: SMOLCAST_HOST, SMOLCAST_PORT,
+SMOLCAST_WORKERS, SMOLCAST_MAX_BODY, SMOLCAST_MAX_CONNECTIONS, SMOLCAST_HEARTBEAT.",
     example = "smolcast &\ncurl -N localhost:1942/sse &\ncurl -d hello localhost:1942/broadcast",
     error_code(0, "Ended in order, by SIGTERM or SIGINT."),
     error_code(1, "Could not listen, or failed."),
@@ -150,7 +151,7 @@ fn worker_count(text: &str) -> Option<NonZeroUsize> {
     text.parse().ok().filter(|workers: &NonZeroUsize| workers.get() <= 1024)
 }
 
-/// A number of bytes, in units of 1024 with `k` and of 1024 x 1024 with `m`; as many as a size can have and be added to.
+/// A number of bytes, in units of 1024 with `k` and of 1024 x 1024 with `m`; no more than can be calculated with.
 fn size(text: &str) -> Option<usize> {
     let (digits, unit) = match text.strip_suffix(['k', 'K']) {
         Some(digits) => (digits, 1024),

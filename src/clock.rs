@@ -91,6 +91,11 @@ impl Clock {
         self.wake_due();
     }
 
+    /// Whether the server is stopping.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
     /// A deadline that is not set yet.
     pub(crate) fn deadline(&self) -> Deadline<'_> {
         let waiter = Waiter { due: u64::MAX, idle: false, waker: None };

@@ -122,31 +122,21 @@ impl<'s> Exchange<'s> {
     async fn answer_requests(&mut self) -> Result<Next, End> {
         loop {
             let request = self.next_request().await?;
-            let date = self.context.clock.date();
-            match request.route {
+            let persistence = match request.route {
                 Route::Stream => return self.open_stream().await.map(Next::Stream),
+                Route::Publish => self.publish(request).await?,
                 Route::Count => {
-                    response::stream_count(&mut self.output, &date, self.context.metrics.streams());
-                    return Ok(Next::Close);
+                    let streams = self.context.metrics.streams();
+                    response::stream_count(&mut self.output, &self.context.clock.date(), streams);
+                    Persistence::Close
                 }
                 Route::Preflight => {
-                    response::preflight(&mut self.output, &date);
-                    return Ok(Next::Close);
+                    response::preflight(&mut self.output, &self.context.clock.date());
+                    Persistence::Close
                 }
-                Route::Publish => self.publish(request).await?,
-                Route::NotFound => {
-                    // Nobody wants the body of such a request, so there is no next one to be found behind it.
-                    let persistence = match request.framing {
-                        Framing::None | Framing::Length(0) => request.persistence,
-                        Framing::Length(_) | Framing::Chunked => Persistence::Close,
-                    };
-                    response::not_found(&mut self.output, &date, persistence, request.is_head);
-                    if persistence == Persistence::Close {
-                        return Ok(Next::Close);
-                    }
-                }
-            }
-            if request.persistence == Persistence::Close {
+                Route::NotFound => self.not_found(request),
+            };
+            if persistence == Persistence::Close {
                 return Ok(Next::Close);
             }
             self.prepare_for_next();
@@ -205,8 +195,18 @@ impl<'s> Exchange<'s> {
         Ok(request)
     }
 
+    fn not_found(&mut self, request: Request) -> Persistence {
+        let persistence = match request.framing {
+            Framing::None | Framing::Length(0) => request.persistence,
+            // Nobody wants the body of such a request, so there is no next one to be found behind it.
+            Framing::Length(_) | Framing::Chunked => Persistence::Close,
+        };
+        response::not_found(&mut self.output, &self.context.clock.date(), persistence, request.is_head);
+        persistence
+    }
+
     /// Publishes the request's body and puts the answer in its place.
-    async fn publish(&mut self, request: Request) -> Result<(), End> {
+    async fn publish(&mut self, request: Request) -> Result<Persistence, End> {
         let body_bytes = self.context.limits.body_bytes;
         match request.framing {
             Framing::None => return Err(Refusal::LengthRequired.into()),
@@ -222,15 +222,18 @@ impl<'s> Exchange<'s> {
             Framing::Length(length) => self.read_sized(length as usize).await?,
             Framing::None | Framing::Chunked => self.read_chunked().await?,
         };
+        // A server that is stopping answers what it has begun with and no more.
+        let stopping = self.context.clock.is_stopping();
+        let persistence = if stopping { Persistence::Close } else { request.persistence };
         match message {
             Some(frame) => {
                 self.context.hub.publish(frame).await.map_err(|_| Refusal::Stopping)?;
-                response::accepted(&mut self.output, &self.context.clock.date(), request.persistence);
+                response::accepted(&mut self.output, &self.context.clock.date(), persistence);
             }
             // The body was read to its end, so what stands behind it is a request.
-            None => self.refuse(Refusal::NotUtf8, request.persistence),
+            None => self.refuse(Refusal::NotUtf8, persistence),
         }
-        Ok(())
+        Ok(persistence)
     }
 
     /// The message of a body with a known length; `None` where it is no text.

@@ -21,6 +21,16 @@ pub(crate) struct Hub {
     metrics: Metrics,
 }
 
+/// The hub as its server has it: when the server is gone, the hub closes, and no publisher waits for it for ever.
+#[derive(Debug)]
+pub(crate) struct OwnedHub(pub(crate) Hub);
+
+impl Drop for OwnedHub {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// The server has stopped: nobody will get the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Closed;

@@ -9,6 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use async_io::Timer;
 use smol::channel::{self, Receiver, Sender};
@@ -16,7 +17,7 @@ use smol::future::FutureExt;
 
 use crate::config::{Config, ConfigError};
 use crate::frame::{Event, Frame, InvalidField};
-use crate::hub::Hub;
+use crate::hub::{Hub, OwnedHub};
 use crate::listener::{Client, Listener, RESERVED_DESCRIPTORS};
 use crate::metrics::Metrics;
 use crate::shard::{self, Job};
@@ -30,7 +31,7 @@ pub struct Server {
     config: Config,
     listener: Listener,
     workers: NonZeroUsize,
-    publisher: Publisher,
+    hub: OwnedHub,
     metrics: Metrics,
 }
 
@@ -49,9 +50,8 @@ impl Server {
         let listener = Listener::bind(address, connections, config.limits.clone(), metrics.clone())
             .map_err(|error| BindError::Listen(address, error))?;
         let workers = config.workers.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
-        let hub = Hub::new(config.limits.publish_queue, metrics.clone());
-        let publisher = Publisher { hub, metrics: metrics.clone() };
-        Ok(Self { config, listener, workers, publisher, metrics })
+        let hub = OwnedHub(Hub::new(config.limits.publish_queue, metrics.clone()));
+        Ok(Self { config, listener, workers, hub, metrics })
     }
 
     /// The address the server listens on, with the port that the system picked where port 0 was asked for.
@@ -71,7 +71,7 @@ impl Server {
 
     /// A handle that publishes to this server's streams. It outlives [`Server::run`], and fails from then on.
     pub fn publisher(&self) -> Publisher {
-        self.publisher.clone()
+        Publisher { hub: self.hub.0.clone(), metrics: self.metrics.clone() }
     }
 
     /// The number of open streams.
@@ -95,27 +95,29 @@ impl Server {
     ///
     /// [`Limits::drain_timeout`]: crate::Limits::drain_timeout
     pub async fn run(self, until: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { config, mut listener, workers, publisher, metrics } = self;
-        let mut shards = Shards::start(&config, workers, &publisher.hub, &metrics)?;
+        let Self { config, mut listener, workers, hub, metrics } = self;
+        let mut shards = Shards::start(&config, workers, hub, &metrics)?;
         let until = async {
             until.await;
             Ok(())
         };
         until.or(shards.deal(&mut listener)).await?;
         drop(listener);
-        let drained = async {
-            shards.drain().await;
-            true
-        };
-        let in_time = drained.or(async {
-            Timer::after(config.limits.drain_timeout).await;
-            false
-        });
-        if !in_time.await {
+        if !shards.drain(config.limits.drain_timeout).await {
             log::warn!("what did not end within {:?} is closed as it is", config.limits.drain_timeout);
         }
         Ok(())
     }
+}
+
+/// What the future gives, if it does so in time.
+async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let some = async { Some(future.await) };
+    let none = async {
+        Timer::after(time).await;
+        None
+    };
+    some.or(none).await
 }
 
 /// As many connections as are asked for and the process has descriptors for.
@@ -160,7 +162,7 @@ struct Shards {
     clients: Vec<Sender<Client>>,
     /// Whose turn it is.
     next: usize,
-    hub: Hub,
+    hub: OwnedHub,
     /// Closed when no shard has a request in flight any more.
     answered: Receiver<()>,
     /// Gets a word from each shard that ends.
@@ -171,25 +173,18 @@ struct Shards {
 }
 
 impl Shards {
-    fn start(config: &Config, workers: NonZeroUsize, hub: &Hub, metrics: &Metrics) -> io::Result<Self> {
+    fn start(config: &Config, workers: NonZeroUsize, hub: OwnedHub, metrics: &Metrics) -> io::Result<Self> {
         let (answered_by, answered) = channel::bounded(1);
         let (ended_by, ended) = channel::bounded(workers.get());
         let (abort, aborted) = channel::bounded(1);
-        let mut shards = Self {
-            clients: Vec::new(),
-            next: 0,
-            hub: hub.clone(),
-            answered,
-            ended,
-            abort: Some(abort),
-            threads: Vec::new(),
-        };
+        let mut shards =
+            Self { clients: Vec::new(), next: 0, hub, answered, ended, abort: Some(abort), threads: Vec::new() };
         for number in 0..workers.get() {
             let (dealt, clients) = channel::bounded(DEALT_AHEAD);
             let job = Job {
                 limits: config.limits.clone(),
                 heartbeat: config.heartbeat,
-                hub: hub.clone(),
+                hub: shards.hub.0.clone(),
                 metrics: metrics.clone(),
                 clients,
                 abort: aborted.clone(),
@@ -225,21 +220,25 @@ impl Shards {
         Err(io::Error::other("a worker thread ended unexpectedly, which is a bug; its panic is on stderr"))
     }
 
-    /// Has the shards end in order, and returns when all have.
-    async fn drain(&mut self) {
+    /// Has the shards end in order; returns whether all have within `time`.
+    async fn drain(&mut self, time: Duration) -> bool {
+        let start = Instant::now();
         self.clients.clear();
-        // Closed by the last shard that has answered its requests; nothing is ever sent.
-        let _ = self.answered.recv().await;
-        self.hub.close();
-        for _ in &self.threads {
-            let _ = self.ended.recv().await;
-        }
+        // Closed by the last shard that has answered its requests; nothing is ever sent. A request that does not come
+        // to its end leaves half of the time, in which the streams can come to theirs.
+        let _ = within(time / 2, self.answered.recv()).await;
+        self.hub.0.close();
+        let all = async {
+            for _ in &self.threads {
+                let _ = self.ended.recv().await;
+            }
+        };
+        within(time.saturating_sub(start.elapsed()), all).await.is_some()
     }
 }
 
 impl Drop for Shards {
     fn drop(&mut self) {
-        self.hub.close();
         self.clients.clear();
         self.abort = None;
         for thread in self.threads.drain(..) {

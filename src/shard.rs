@@ -45,8 +45,11 @@ pub(crate) fn run(job: Job) {
             executor.spawn(Connection::new(client, &context)).detach();
         }
         context.clock.stop();
-        context.requests.empty().await;
-        drop(answered);
+        let tell = async {
+            context.requests.empty().await;
+            drop(answered);
+        };
+        executor.spawn(tell).detach();
         dispatcher.await;
         context.connections.empty().await;
         sweep.cancel().await;

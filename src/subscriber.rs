@@ -132,17 +132,21 @@ impl<'s> Stream<'s> {
         let Self { context, seat, counted, .. } = self;
         drop(counted);
         context.metrics.stream_ended(end);
-        let last = match end {
-            StreamEnd::HangUp => return,
-            StreamEnd::Stalled => None,
-            StreamEnd::Stopped => Some(frame::retry_advice(retry_delay(seat.number() as u64)).into_bytes()),
-            StreamEnd::Lagged | StreamEnd::Input => seat.rest_of_event(),
-        };
+        if end == StreamEnd::HangUp {
+            return;
+        }
+        let number = seat.number();
         // The seat goes first: an audience need not know of those who are leaving.
-        let Some(io) = seat.leave() else { return };
+        let Some((io, remainder)) = seat.leave() else { return };
+        let advice = frame::retry_advice(retry_delay(number as u64));
+        let last = match end {
+            StreamEnd::Stopped => Some(advice.as_bytes()),
+            StreamEnd::Lagged | StreamEnd::Input => remainder.bytes(),
+            StreamEnd::HangUp | StreamEnd::Stalled => None,
+        };
         let deadline = context.clock.deadline();
         match last {
-            Some(last) if write_all(&io, &deadline, &context.limits, &last).await.is_ok() => {}
+            Some(last) if write_all(&io, &deadline, &context.limits, last).await.is_ok() => {}
             _ => return reset_on_close(&io),
         }
         match end {

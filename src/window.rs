@@ -8,6 +8,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::frame;
+
 /// Whole frames that are written together.
 #[derive(Debug)]
 pub(crate) struct Batch {
@@ -33,10 +35,10 @@ impl Batch {
         self.bytes.get(offset..)
     }
 
-    /// All of the batch, and where `position` lies in it.
-    pub(crate) fn split(&self, position: u64) -> (&[u8], usize) {
-        let offset = position.saturating_sub(self.start).min(self.bytes.len() as u64);
-        (&self.bytes, offset as usize)
+    /// What is left of the event that `position` is in the middle of; nothing at an event's boundary.
+    pub(crate) fn rest_of_event(&self, position: u64) -> &[u8] {
+        let offset = position.saturating_sub(self.start).min(self.bytes.len() as u64) as usize;
+        &self.bytes[offset..frame::next_boundary(&self.bytes, offset)]
     }
 }
 

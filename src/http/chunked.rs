@@ -7,8 +7,8 @@
 use super::{Refusal, is_control, is_token};
 use crate::config::Limits;
 
-/// More digits than the largest size needs are padding, which nobody sends.
-const MAX_SIZE_DIGITS: u32 = 16;
+/// More digits than the largest size needs are padding, which is legal, and bounded as extensions are.
+const SIZE_DIGITS: u32 = 16;
 
 /// What the next octet belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,9 +114,9 @@ impl Decoder {
                 self.trailer_octet(State::TrailerName)?
             }
             (State::TrailerName, b':') => self.trailer_octet(State::TrailerValue)?,
-            (State::TrailerValue, b'\r') => State::TrailerLineFeed,
+            (State::TrailerValue, b'\r') => self.trailer_octet(State::TrailerLineFeed)?,
             (State::TrailerValue, _) if !is_control(octet) => self.trailer_octet(State::TrailerValue)?,
-            (State::TrailerLineFeed, b'\n') => State::TrailerStart,
+            (State::TrailerLineFeed, b'\n') => self.trailer_octet(State::TrailerStart)?,
             (State::LastLineFeed, b'\n') => State::Done,
             _ => return Err(Refusal::Chunk),
         };
@@ -126,14 +126,11 @@ impl Decoder {
     /// Takes a digit of the size, which never grows past what the body may: it cannot overflow.
     fn size_digit(&mut self, digits: u32, octet: u8) -> Result<State, Refusal> {
         let digit = char::from(octet).to_digit(16).ok_or(Refusal::Chunk)? as usize;
-        if digits == MAX_SIZE_DIGITS {
-            return Err(Refusal::Chunk);
-        }
         if self.remaining > self.body_budget / 16 || self.remaining * 16 + digit > self.body_budget {
             return Err(Refusal::BodyTooLarge);
         }
         self.remaining = self.remaining * 16 + digit;
-        Ok(State::Size(digits + 1))
+        if digits < SIZE_DIGITS { Ok(State::Size(digits + 1)) } else { self.extension_octet(State::Size(digits)) }
     }
 
     /// A size line is complete: data follows, or after the last chunk the trailers.
@@ -148,7 +145,7 @@ impl Decoder {
     }
 
     fn trailer_octet(&mut self, next: State) -> Result<State, Refusal> {
-        self.trailer_budget = self.trailer_budget.checked_sub(1).ok_or(Refusal::HeadTooLarge)?;
+        self.trailer_budget = self.trailer_budget.checked_sub(1).ok_or(Refusal::Chunk)?;
         Ok(next)
     }
 }
@@ -188,6 +185,7 @@ mod tests {
             ("A\r\n0123456789\r\n0\r\n\r\n", "0123456789"),
             ("a\r\n0123456789\r\n00\r\n\r\n", "0123456789"),
             ("0005\r\nhello\r\n0\r\n\r\n", "hello"),
+            ("000000000000000000000005\r\nhello\r\n0\r\n\r\n", "hello"),
             ("2\r\n\r\n\r\n0\r\n\r\n", "\r\n"),
             ("1;x=y\r\na\r\n0;z\r\n\r\n", "a"),
             ("1 ;x\r\na\r\n0\r\n\r\n", "a"),
@@ -215,7 +213,7 @@ mod tests {
             ("1\n", Refusal::Chunk),
             ("1\r\r\n", Refusal::Chunk),
             ("g\r\n", Refusal::Chunk),
-            ("00000000000000001\r\n", Refusal::Chunk),
+            ("0000000000000000000000001\r\n", Refusal::Chunk),
             ("1;a\0b\r\n", Refusal::Chunk),
             ("1;a\nb\r\n", Refusal::Chunk),
             ("1;a\rb\r\n", Refusal::Chunk),
@@ -232,7 +230,7 @@ mod tests {
             ("0\r\nno colon\r\n", Refusal::Chunk),
             ("0\r\na: x\n", Refusal::Chunk),
             ("0\r\na: \0\r\n", Refusal::Chunk),
-            ("0\r\na: 1234567890123456789012345\r\n", Refusal::HeadTooLarge),
+            ("0\r\na: 1234567890123456789012345\r\n", Refusal::Chunk),
             ("21\r\n", Refusal::BodyTooLarge),
             ("20\r\n01234567890123456789012345678901\r\n1\r\n", Refusal::BodyTooLarge),
             ("ffffffffffffffff\r\n", Refusal::BodyTooLarge),

@@ -156,8 +156,15 @@ fn is_host(host: &[u8]) -> bool {
     if let [b'[', address @ .., b']'] = host {
         return std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok());
     }
-    let is_name_octet = |octet: &u8| octet.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(octet);
-    !host.is_empty() && host.iter().all(is_name_octet)
+    let mut octets = host.iter();
+    let mut is_name = !host.is_empty();
+    while let Some(octet) = octets.next() {
+        is_name &= match octet {
+            b'%' => octets.by_ref().take(2).filter(|digit| digit.is_ascii_hexdigit()).count() == 2,
+            _ => octet.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(octet),
+        };
+    }
+    is_name
 }
 
 /// A port is digits, perhaps none, that name one (RFC 3986, 3.2.3).
@@ -301,9 +308,10 @@ mod tests {
             let head = format!("GET / HTTP/1.1\r\nhOsT:\t{good} \r\n\r\n");
             assert!(parse(&head).is_ok(), "for {good:?}");
         }
-        for bad in
-            ["", ":80", "u@h", "h/p", "a b", "a,b", "a, b", "h:x", "h:65536", "h:-1", "[::1", "::1", "[h]", "a:b:80"]
-        {
+        for bad in [
+            "", ":80", "u@h", "h/p", "a b", "a,b", "a, b", "h:x", "h:65536", "h:-1", "[::1", "::1", "[h]", "a:b:80",
+            "h%", "h%zz",
+        ] {
             let head = format!("GET / HTTP/1.1\r\nHost: {bad}\r\n\r\n");
             assert_eq!(parse(&head), Err(Refusal::Host), "for {bad:?}");
         }
