@@ -1,0 +1,225 @@
+//! The shape of the sources, held by a test: levels, module heads, lengths, and who may use what.
+//!
+//! The table of modules in `src/lib.rs` is the one place where levels are written down; this reads it there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const MOST_LINES_IN_A_FILE: usize = 600;
+const MOST_LINES_IN_A_FUNCTION: usize = 60;
+const MOST_COLUMNS: usize = 120;
+
+/// Crates that belong to one module each, and what only one module does.
+const RESERVED: [(&str, &str); 5] = [
+    ("arc_swap::", "audience"),
+    ("async_broadcast::", "hub"),
+    ("httparse::", "http"),
+    ("TcpListener", "listener"),
+    ("httpdate::", "clock"),
+];
+
+/// What a module of the levels 0 to 2 does not do: wait for a socket, read a clock.
+const IMPURE: [&str; 5] = ["async_io", "std::net::Tcp", "Instant::now", "SystemTime::now", "Timer::"];
+
+struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// The module a file belongs to: the first part of its path, which for the library's files is in the table.
+    fn module(&self) -> String {
+        let path = self.path.strip_prefix("src").expect("a path below src");
+        let first = path.components().next().expect("a file's name").as_os_str().to_string_lossy();
+        first.trim_end_matches(".rs").to_owned()
+    }
+
+    /// The lines before the tests, without comments.
+    fn code(&self) -> impl Iterator<Item = &str> {
+        let lines = self.text.lines().take_while(|line| *line != "#[cfg(test)]");
+        lines.filter(|line| !line.trim_start().starts_with("//"))
+    }
+}
+
+fn sources_below(folder: &str) -> Vec<Source> {
+    let mut sources = Vec::new();
+    let mut folders = vec![PathBuf::from(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+            let path = entry.expect("an entry can be read").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("sources are UTF-8");
+                sources.push(Source { path, text });
+            }
+        }
+    }
+    assert!(!sources.is_empty(), "no sources below {folder}");
+    sources
+}
+
+/// All Rust files of the project.
+fn all_sources() -> Vec<Source> {
+    ["src", "tests", "benches", "examples"]
+        .into_iter()
+        .filter(|folder| Path::new(folder).exists())
+        .flat_map(sources_below)
+        .collect()
+}
+
+/// The levels of the library's modules, from the table in its documentation.
+fn levels() -> BTreeMap<String, u32> {
+    let text = fs::read_to_string("src/lib.rs").expect("the library's root");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("//! | ")).filter_map(|row| {
+        let mut cells = row.split(" | ");
+        let level = cells.next()?.parse().ok()?;
+        Some((cells.next()?.trim_matches('`').to_owned(), level))
+    });
+    rows.collect()
+}
+
+#[test]
+fn every_module_is_in_the_table() {
+    let text = fs::read_to_string("src/lib.rs").expect("the library's root");
+    let declared =
+        text.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
+    let mut declared: Vec<_> = declared.map(str::to_owned).collect();
+    declared.sort();
+    let listed: Vec<_> = levels().into_keys().collect();
+    assert_eq!(declared, listed, "the modules of lib.rs and the rows of its table");
+}
+
+#[test]
+fn a_module_uses_lower_levels_only() {
+    let levels = levels();
+    for source in sources_below("src") {
+        let user = source.module();
+        let Some(level) = levels.get(&user) else { continue };
+        for used in source.code().flat_map(modules_named) {
+            let below = levels.get(used).is_some_and(|used| used < level);
+            assert!(below || used == user, "{} (level {level}) uses {used}", source.path.display());
+        }
+    }
+}
+
+/// The modules that a line of code names as `crate::module`.
+fn modules_named(line: &str) -> impl Iterator<Item = &str> {
+    line.split("crate::")
+        .skip(1)
+        .filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next())
+        .filter(|name| !name.is_empty())
+}
+
+#[test]
+fn what_is_reserved_for_one_module_is_used_there_alone() {
+    for source in sources_below("src") {
+        for (what, owner) in RESERVED {
+            let used = source.code().any(|line| line.contains(what));
+            assert!(!used || source.module() == owner, "{} uses {what}, which is for {owner}", source.path.display());
+        }
+    }
+}
+
+#[test]
+fn the_lowest_levels_touch_no_socket_and_no_clock() {
+    let levels = levels();
+    for source in sources_below("src") {
+        if levels.get(&source.module()).is_some_and(|level| *level <= 2) {
+            for what in IMPURE {
+                assert!(!source.code().any(|line| line.contains(what)), "{} uses {what}", source.path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_opens_with_its_duty_and_is_short() {
+    for source in all_sources() {
+        let path = source.path.display();
+        assert!(source.text.starts_with("//! "), "{path} does not open with `//!`");
+        let lines = source.text.lines().count();
+        assert!(lines <= MOST_LINES_IN_A_FILE, "{path} has {lines} lines");
+        for (number, line) in source.text.lines().enumerate() {
+            assert!(line.chars().count() <= MOST_COLUMNS, "{path}:{} is too wide", number + 1);
+        }
+    }
+}
+
+#[test]
+fn every_function_can_be_seen_whole() {
+    for source in all_sources() {
+        for (name, lines) in functions(&source.text) {
+            assert!(lines <= MOST_LINES_IN_A_FUNCTION, "{}: {name} has {lines} lines", source.path.display());
+        }
+    }
+}
+
+/// The functions of a formatted file, each with its length: from the line of its `fn` to the brace in the same column.
+fn functions(text: &str) -> Vec<(&str, usize)> {
+    let lines: Vec<_> = text.lines().collect();
+    let mut found = Vec::new();
+    for (start, line) in lines.iter().enumerate() {
+        let indent = line.len() - line.trim_start().len();
+        let Some(name) = function_name(line.trim_start()) else { continue };
+        let closing = format!("{}}}", &line[..indent]);
+        let length = lines[start..].iter().position(|line| *line == closing).map_or(1, |length| length + 1);
+        let is_one_line = line.ends_with('}') || line.ends_with(';');
+        found.push((name, if is_one_line { 1 } else { length }));
+    }
+    found
+}
+
+fn function_name(line: &str) -> Option<&str> {
+    let mut words = line.split([' ', '(', '<']);
+    let is_qualifier = |word: &&str| matches!(*word, "pub" | "crate)" | "super)" | "const" | "async");
+    let first = words.find(|word| !is_qualifier(word))?;
+    if first == "fn" { words.next() } else { None }
+}
+
+#[test]
+fn the_measure_of_functions_measures() {
+    let text = "\
+fn a() {}
+pub(crate) async fn b() {
+    x
+}
+impl C {
+    fn d(
+    ) {
+        if x {
+        }
+    }
+}
+";
+    assert_eq!(functions(text), [("a", 1), ("b", 3), ("d", 5)]);
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    let unfinished = ["todo", "unimplemented", "dbg"].map(|name| format!("{name}!("));
+    for source in all_sources() {
+        for what in &unfinished {
+            assert!(!source.text.contains(what), "{} has {what}", source.path.display());
+        }
+    }
+    for source in sources_below("src") {
+        assert!(!source.code().any(|line| line.contains(".unwrap()")), "{} unwraps", source.path.display());
+    }
+}
+
+#[test]
+fn every_dependency_says_what_it_is_for() {
+    let manifest = fs::read_to_string("Cargo.toml").expect("the manifest");
+    let mut in_dependencies = false;
+    let mut previous = "";
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            in_dependencies = line.ends_with("dependencies]");
+        } else if in_dependencies && line.contains('=') {
+            assert!(previous.starts_with("# "), "no comment above: {line}");
+        }
+        previous = line;
+    }
+}
