@@ -104,11 +104,13 @@ impl<S: Sink> Audience<S> {
     pub(crate) async fn write_round(&self) {
         let end = self.end();
         let mut row = 0;
-        while row < self.rows.get() {
-            let next = row + ROWS_IN_A_TURN;
-            self.write_rows(row, next);
-            row = next;
+        loop {
+            self.write_rows(row, row + ROWS_IN_A_TURN);
+            row += ROWS_IN_A_TURN;
             yield_now().await;
+            if row >= self.rows.get() {
+                break;
+            }
         }
         self.written.set(end);
     }

@@ -22,9 +22,6 @@ use crate::router::{Route, route};
 use crate::socket::{Interrupted, close_in_stages, read, write_all};
 use crate::subscriber::{OPENING, Stream, retry_delay};
 
-/// After so many reads, which may none of them have had to wait, a client lets the others of its shard have a turn.
-const READS_IN_A_TURN: u32 = 16;
-
 /// Serves a client's requests; returns the stream that one of them opened, or nothing once the client is gone. A
 /// client that there is no room for comes with a number, and is told to come back.
 pub(crate) async fn serve(io: Async<TcpStream>, turned_away: Option<u64>, context: &Context) -> Option<Stream<'_>> {
@@ -107,15 +104,13 @@ struct Exchange<'s> {
     output: Vec<u8>,
     /// Whether no request was answered yet.
     is_first: bool,
-    /// Reads since the connection began.
-    reads: u32,
 }
 
 impl<'s> Exchange<'s> {
     fn new(io: &'s Async<TcpStream>, context: &'s Context) -> Self {
         let deadline = context.clock.deadline();
         deadline.set_idle(context.limits.head_timeout);
-        Self { io, context, deadline, input: Input::default(), output: Vec::new(), is_first: true, reads: 0 }
+        Self { io, context, deadline, input: Input::default(), output: Vec::new(), is_first: true }
     }
 
     /// Answers requests until one of them is the last.
@@ -272,10 +267,8 @@ impl<'s> Exchange<'s> {
     /// Reads more of what the client sends, after it was sent what it may be waiting for.
     async fn fill(&mut self) -> Result<usize, Interrupted> {
         self.flush_output().await?;
-        self.reads += 1;
-        if self.reads % READS_IN_A_TURN == 0 {
-            yield_now().await;
-        }
+        // A client that always has more to say must not keep its shard from the others.
+        yield_now().await;
         let input = &mut self.input;
         read(self.io, &self.deadline, &self.context.scratch, |bytes| input.extend(bytes)).await
     }

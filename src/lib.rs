@@ -73,3 +73,8 @@ pub use config::{Config, ConfigError, Limits};
 pub use frame::{Event, InvalidField};
 pub use metrics::{Metrics, StreamEnd};
 pub use server::{BindError, PublishError, Publisher, Server};
+
+/// The README's code is compiled and run with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
