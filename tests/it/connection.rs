@@ -1,0 +1,198 @@
+//! A connection from answer to answer: order, what ends it, and what behind its end is never executed.
+
+use smolcast::{Config, Limits};
+
+use crate::support::{
+    EventStream, TestServer, Witness, assert_bytes, config, escaped, get, options, parse_responses, post, showing,
+};
+
+#[test]
+fn answers_come_in_the_order_of_their_requests() {
+    let mut witness = Witness::start(Limits::default());
+    let requests = [post("one"), post("two"), b"POST /broadcast HTTP/1.1\r\nHost: h\r\n\r\n".to_vec(), post("three")];
+    let mut client = witness.server.connect();
+    client.send(requests.concat());
+    let statuses: Vec<_> = parse_responses(&client.rest(), &["POST"; 4]).iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses, [202, 202, 411]);
+    witness.stream().expect(b"data: one\n\ndata: two\n\n");
+    witness.expect_nothing_published();
+}
+
+#[test]
+fn an_unknown_path_between_two_publishes_is_answered_in_its_place() {
+    let server = TestServer::start_default();
+    let mut client = server.connect();
+    client.send([post("one"), get("/nope"), post("two")].concat());
+    client.half_close();
+    let answers = parse_responses(&client.rest(), &["POST", "GET", "POST"]);
+    let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+    let expected: &[u16] =
+        if answers.get(1).is_some_and(|answer| answer.closes()) { &[202, 404] } else { &[202, 404, 202] };
+    assert_eq!(statuses, expected);
+}
+
+#[test]
+fn a_publish_behind_a_last_request_is_never_executed() {
+    let mut witness = Witness::start(Limits::default());
+    let close = "POST /broadcast HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\nX: y\r\n\r\n";
+    let refused = "POST /broadcast HTTP/1.1\r\nHost: h\r\n\r\n";
+    let rows: [(&str, Vec<u8>, u16, &str); 8] = [
+        ("the count", get("/connections"), 200, ""),
+        (
+            "the count, kept alive",
+            b"GET /connections HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n\r\n".to_vec(),
+            200,
+            "",
+        ),
+        ("OPTIONS of the stream", options("/sse"), 204, ""),
+        ("OPTIONS of the count", options("/connections"), 204, ""),
+        ("a publish that closes", close.into(), 202, "data: \n\n"),
+        (
+            "a publish of HTTP/1.0",
+            b"POST /broadcast HTTP/1.0\r\nContent-Length: 1\r\n\r\nx".to_vec(),
+            202,
+            "data: x\n\n",
+        ),
+        ("a refused publish", refused.into(), 411, ""),
+        ("a bad head", b"POST /broadcast HTTP/1.1\r\n\r\n".to_vec(), 400, ""),
+    ];
+    for (name, last, status, published) in rows {
+        let _row = showing(name, &last);
+        let mut client = witness.server.connect();
+        client.send([last.as_slice(), &post("behind"), &post("and again")].concat());
+        let answers = parse_responses(&client.rest(), &["GET"; 3]);
+        let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+        assert_eq!(statuses, [status], "{answers:?}");
+        witness.stream().expect(published.as_bytes());
+        witness.expect_nothing_published();
+    }
+}
+
+#[test]
+fn a_publish_behind_a_stream_request_is_never_executed() {
+    let mut witness = Witness::start(Limits::default());
+    let request = [get("/sse"), post("behind")].concat();
+    let (mut stream, _) = EventStream::open_with(witness.server.connect(), &request);
+    stream.send(&post("and later"));
+    witness.expect_nothing_published();
+    stream.expect_data("sentinel 1");
+    stream.half_close();
+    assert_bytes("behind the client's FIN", b"", &stream.rest());
+    witness.expect_nothing_published();
+}
+
+#[test]
+fn a_publish_before_a_stream_request_on_one_connection_is_executed_first() {
+    let server = TestServer::start_default();
+    let mut other = server.stream();
+    let mut client = server.connect();
+    client.send([post("before"), get("/sse")].concat());
+    client.response().expect_status(202);
+    let (mut stream, _) = EventStream::open_with(client, b"");
+    other.expect_data("before");
+    server.publish("after");
+    stream.expect_data("after");
+    other.expect_data("after");
+}
+
+#[test]
+fn what_a_client_sends_on_its_stream_is_thrown_away_up_to_a_limit_then_it_is_closed() {
+    const LIMIT: usize = 64 * 1024;
+    let server = TestServer::start_default();
+    let stay = server.stream();
+    let mut stream = server.stream();
+    for (sent, line) in [(1, "one byte"), (LIMIT / 2, "half of it")] {
+        stream.send(&vec![b'x'; sent]);
+        server.publish(line);
+        stream.expect_data(line);
+    }
+    // The server may have closed before it has read all of it, which the rest of the write then sees.
+    let _ = stream.client().try_send(&vec![b'x'; LIMIT]);
+    let (rest, _) = stream.rest_and_end();
+    assert_bytes("on the closed stream", b"", &rest);
+    server.wait_for_count(1);
+    drop(stay);
+}
+
+#[test]
+fn the_limit_of_a_streams_input_is_over_its_whole_life() {
+    let limits = Limits { stream_input_bytes: 1000, ..Limits::default() };
+    let server = TestServer::with_limits(limits);
+    let mut stream = server.stream();
+    for number in 0..9 {
+        stream.send(&[b'x'; 100]);
+        server.publish(number.to_string());
+        stream.expect_data(&number.to_string());
+    }
+    let _ = stream.client().try_send(&[b'x'; 200]);
+    stream.rest_and_end();
+    server.wait_for_count(0);
+}
+
+#[test]
+fn an_error_in_a_later_request_does_not_undo_the_earlier_ones() {
+    let mut witness = Witness::start(Limits::default());
+    let mut client = witness.server.connect();
+    client.request(post("kept")).expect_status(202);
+    let refusal = client.request("BAD\r\n\r\n").expect_status(400);
+    assert!(refusal.closes(), "{refusal:?}");
+    client.expect_closed();
+    witness.stream().expect_data("kept");
+    witness.expect_nothing_published();
+}
+
+#[test]
+fn a_client_that_leaves_before_its_answer_disturbs_nobody() {
+    let mut witness = Witness::start(Limits::default());
+    for request in [get("/connections"), get("/sse"), options("/sse"), get("/nope"), b"BAD\r\n\r\n".to_vec()] {
+        for _ in 0..10 {
+            let mut client = witness.server.connect();
+            client.send(&request);
+            client.reset();
+        }
+    }
+    for _ in 0..10 {
+        drop(witness.server.connect());
+    }
+    witness.expect_nothing_published();
+    witness.server.wait_for_count(1);
+}
+
+#[test]
+fn one_worker_serves_everything_too() {
+    let server = TestServer::start(Config { workers: std::num::NonZeroUsize::new(1), ..config(Limits::default()) });
+    let mut streams: Vec<_> = (0..3).map(|_| server.stream()).collect();
+    server.publish("x");
+    for stream in &mut streams {
+        stream.expect_data("x");
+    }
+    assert_eq!(server.count(), 3);
+}
+
+#[test]
+fn more_workers_than_cores_bring_each_stream_each_event_once() {
+    let server = TestServer::start(Config { workers: std::num::NonZeroUsize::new(7), ..config(Limits::default()) });
+    let mut streams: Vec<_> = (0..20).map(|_| server.stream()).collect();
+    assert_eq!(server.count(), 20);
+    for line in ["one", "two"] {
+        server.publish(line);
+    }
+    for stream in &mut streams {
+        stream.expect(b"data: one\n\ndata: two\n\n");
+    }
+}
+
+#[test]
+fn two_requests_that_arrive_in_halves_are_two_requests() {
+    let server = TestServer::start_default();
+    let mut stream = server.stream();
+    let segment = [post("one"), post("two")].concat();
+    let mut client = server.connect();
+    let (first, second) = segment.split_at(segment.len() / 2 + 10);
+    client.send(first);
+    let answer = client.response().expect_status(202);
+    assert!(answer.body.is_empty() || !answer.closes(), "{}", escaped(&answer.body));
+    client.send(second);
+    client.response().expect_status(202);
+    stream.expect(b"data: one\n\ndata: two\n\n");
+}

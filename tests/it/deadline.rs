@@ -1,0 +1,257 @@
+//! The waits that end: for a head, a body, the next request; and what has no end, a stream.
+
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use smolcast::{Config, Limits};
+
+use crate::support::{Client, DEADLINE, TestServer, Witness, config, get, post, post_chunked, showing};
+
+const SHORT: Duration = Duration::from_millis(200);
+
+/// Between two bytes of a client that drips: well below `SHORT`, so that each byte comes in time.
+const DRIP: Duration = Duration::from_millis(40);
+
+fn short_head() -> Limits {
+    Limits { head_timeout: SHORT, ..Limits::default() }
+}
+
+/// Holds that a request gets 408 and the connection ends.
+#[track_caller]
+fn expect_timeout(client: &mut Client) {
+    let response = client.response().expect_status(408);
+    assert!(response.closes(), "no Connection: close: {response:?}");
+    client.expect_closed();
+}
+
+/// Sends a byte now and then, until the server has something to say about it.
+#[track_caller]
+fn drip(client: &mut Client, bytes: &[u8]) {
+    let deadline = Instant::now() + DEADLINE;
+    for byte in bytes {
+        assert!(Instant::now() < deadline, "dripped for {DEADLINE:?}, and no deadline came");
+        if client.try_send(&[*byte]).is_err() || client.readable_within(DRIP) {
+            return;
+        }
+    }
+    panic!("dripped {} bytes, and no deadline came", bytes.len());
+}
+
+/// Lets a head's time pass, as another connection sees it: nothing is slept through.
+#[track_caller]
+fn let_a_head_time_out(server: &TestServer) {
+    let mut client = server.connect();
+    client.send("GET /");
+    expect_timeout(&mut client);
+}
+
+#[test]
+fn a_head_that_is_begun_and_never_ends_is_408() {
+    let server = TestServer::with_limits(short_head());
+    for begun in ["G", "GET /sse HTTP/1.1", "GET /sse HTTP/1.1\r\nHost: h", "GET /sse HTTP/1.1\r\nHost: h\r\n"] {
+        let _row = showing("begun", begun.as_bytes());
+        let mut client = server.connect();
+        client.send(begun);
+        expect_timeout(&mut client);
+    }
+    assert_eq!(server.count(), 0);
+}
+
+#[test]
+fn a_connection_that_sends_nothing_is_closed_in_silence() {
+    let server = TestServer::with_limits(short_head());
+    server.connect().expect_closed();
+}
+
+#[test]
+fn a_heads_time_is_for_the_whole_head_not_for_each_read() {
+    let server = TestServer::with_limits(short_head());
+    let mut client = server.connect();
+    drip(&mut client, &get(&format!("/sse?{}", "x".repeat(1000))));
+    expect_timeout(&mut client);
+    assert_eq!(server.count(), 0);
+}
+
+#[test]
+fn a_later_heads_time_is_bounded_as_well() {
+    let server = TestServer::with_limits(short_head());
+    let mut client = server.connect();
+    client.request(post("x")).expect_status(202);
+    client.send("POST /broad");
+    expect_timeout(&mut client);
+    let mut client = server.connect();
+    client.request(post("x")).expect_status(202);
+    drip(&mut client, &get(&format!("/sse?{}", "x".repeat(1000))));
+    expect_timeout(&mut client);
+}
+
+#[test]
+fn a_later_heads_time_begins_with_its_first_byte() {
+    let server = TestServer::with_limits(short_head());
+    let mut client = server.connect();
+    for _ in 0..2 {
+        client.request(post("x")).expect_status(202);
+        let_a_head_time_out(&server);
+    }
+    client.request(post("still there")).expect_status(202);
+}
+
+#[test]
+fn a_kept_alive_connection_that_stays_idle_is_closed_in_silence() {
+    let server = TestServer::with_limits(Limits { idle_timeout: SHORT, ..Limits::default() });
+    let mut client = server.connect();
+    for _ in 0..3 {
+        client.request(post("x")).expect_status(202);
+    }
+    client.expect_closed();
+}
+
+#[test]
+fn a_body_that_never_ends_is_408_and_publishes_nothing() {
+    let mut witness = Witness::start(Limits { body_timeout: SHORT, ..Limits::default() });
+    let mut length = post("hello");
+    length.pop();
+    for (name, request) in [
+        ("a byte short of its length", length),
+        ("no byte of its length", b"POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n".to_vec()),
+        ("no chunk", post_chunked("")),
+        ("no last chunk", post_chunked("5\r\nhello\r\n")),
+        ("within a chunk", post_chunked("5\r\nhel")),
+        ("within the trailers", post_chunked("5\r\nhello\r\n0\r\nX: y\r\n")),
+    ] {
+        witness.refused(name, request, &[408]);
+    }
+}
+
+#[test]
+fn a_bodys_time_is_for_the_whole_body_not_for_each_read() {
+    let mut witness = Witness::start(Limits { body_timeout: SHORT, ..Limits::default() });
+    for request in [post([b'x'; 1000]), post_chunked(format!("3e8\r\n{}", "x".repeat(1000)))] {
+        let at = request.len() - 1000;
+        let mut client = witness.server.connect();
+        client.send(&request[..at]);
+        drip(&mut client, &request[at..]);
+        expect_timeout(&mut client);
+        witness.expect_nothing_published();
+    }
+}
+
+#[test]
+fn a_body_that_was_asked_for_and_never_comes_is_408() {
+    let mut witness = Witness::start(Limits { body_timeout: SHORT, ..Limits::default() });
+    let mut client = witness.server.connect();
+    let head = "POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+    client.request(head).expect_status(100);
+    expect_timeout(&mut client);
+    witness.expect_nothing_published();
+}
+
+#[test]
+fn a_body_has_its_own_time_not_its_heads() {
+    let server = TestServer::with_limits(short_head());
+    let mut stream = server.stream();
+    let mut client = server.connect();
+    let request = post("hello");
+    client.send(&request[..request.len() - 2]);
+    let_a_head_time_out(&server);
+    client.send(&request[request.len() - 2..]);
+    client.response().expect_status(202);
+    stream.expect_data("hello");
+}
+
+#[test]
+fn a_stream_outlives_every_deadline_of_a_request() {
+    let limits = Limits {
+        head_timeout: SHORT,
+        body_timeout: SHORT,
+        idle_timeout: SHORT,
+        write_timeout: SHORT,
+        linger_timeout: SHORT,
+        ..Limits::default()
+    };
+    let server = TestServer::with_limits(limits);
+    let mut stream = server.stream();
+    for number in 0..4 {
+        let_a_head_time_out(&server);
+        server.publish(number.to_string());
+        stream.expect_data(&number.to_string());
+    }
+    assert_eq!(server.count(), 1);
+}
+
+#[test]
+fn a_silent_stream_gets_a_comment_each_heartbeat() {
+    let server = TestServer::start(Config { heartbeat: Some(SHORT), ..config(Limits::default()) });
+    let (mut one, mut other) = (server.stream(), server.stream());
+    for _ in 0..3 {
+        one.expect(b":\n\n");
+    }
+    other.expect(b":\n\n:\n\n");
+}
+
+#[test]
+fn a_heartbeat_is_never_within_an_event() {
+    let server = TestServer::start(Config { heartbeat: Some(Duration::from_millis(20)), ..config(Limits::default()) });
+    let mut stream = server.stream();
+    let body = "line\n".repeat(20_000);
+    let mut heartbeats = 0;
+    for _ in 0..10 {
+        server.publish(&body);
+        let mut block = stream.block();
+        while block == b":\n\n" {
+            heartbeats += 1;
+            block = stream.block();
+        }
+        assert_eq!(block.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"data: line")).count(), 20_000);
+        assert!(!block.starts_with(b":") && !block.windows(2).any(|pair| pair == b"\n:"), "a comment in an event");
+        // One more, so that heartbeats and events do alternate.
+        while stream.block() != b":\n\n" {}
+        heartbeats += 1;
+    }
+    assert!(heartbeats >= 10);
+}
+
+#[test]
+fn after_an_error_the_connection_lingers_no_longer_than_its_time() {
+    let server = TestServer::with_limits(Limits { linger_timeout: SHORT, ..Limits::default() });
+    let mut client = server.connect();
+    client.send("BAD\r\n\r\n");
+    let answer = client.rest();
+    assert!(answer.starts_with(b"HTTP/1.1 400 "), "{:?}", answer.escape_ascii());
+    // The client goes on sending: only a socket that is gone answers that with an error.
+    let deadline = Instant::now() + DEADLINE;
+    while client.try_send(b"x").is_ok() {
+        assert!(Instant::now() < deadline, "the socket was still open after {DEADLINE:?}");
+        std::thread::park_timeout(DRIP);
+    }
+}
+
+#[test]
+fn after_an_error_no_more_is_read_than_the_limit() {
+    let limits = Limits { linger_timeout: Duration::from_secs(600), linger_bytes: 256 * 1024, ..Limits::default() };
+    let server = TestServer::with_limits(limits);
+    let mut client = server.connect();
+    client.send("BAD\r\n\r\n");
+    let answer = client.rest();
+    assert!(answer.starts_with(b"HTTP/1.1 400 "), "{:?}", answer.escape_ascii());
+    let gone = (0..64).any(|_| client.try_send(&[b'x'; 256 * 1024]).is_err());
+    assert!(gone, "16 MiB were taken");
+}
+
+#[test]
+fn a_publisher_that_never_reads_its_answers_is_closed_at_the_write_deadline() {
+    let server = TestServer::with_limits(Limits { write_timeout: SHORT, ..Limits::default() });
+    let mut client = server.connect();
+    let segment = post("x").repeat(500);
+    // It sends until the server reads no more. Then either its write fails because the server has closed, or, where
+    // that write had come to an end already, the next one does.
+    let deadline = Instant::now() + 2 * DEADLINE;
+    loop {
+        assert!(Instant::now() < deadline, "every publish was read, and no answer");
+        match client.try_send(&segment) {
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => break,
+            Err(error) => panic!("the server neither reads nor closes: {error}"),
+            Ok(()) => {}
+        }
+    }
+}

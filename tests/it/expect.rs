@@ -1,0 +1,119 @@
+//! `Expect: 100-continue`: leave to send a body, or the reason not to.
+
+use smolcast::Limits;
+
+use crate::support::{Client, Response, Witness, post, showing};
+
+/// A publish that asks before it sends its body.
+fn asking(version: &str, fields: &str) -> String {
+    format!("POST /broadcast HTTP/{version}\r\nHost: h\r\nExpect: 100-continue\r\n{fields}\r\n\r\n")
+}
+
+/// The final answer, behind a `100` that may or may not come first.
+#[track_caller]
+fn final_response(client: &mut Client) -> Response {
+    let first = client.response();
+    if first.status == 100 { client.response() } else { first }
+}
+
+#[test]
+fn a_publish_that_asks_gets_100_and_then_its_answer() {
+    let mut witness = Witness::start(Limits::default());
+    for (name, head, body) in [
+        ("a length", asking("1.1", "Content-Length: 5"), "hello"),
+        ("chunks", asking("1.1", "Transfer-Encoding: chunked"), "5\r\nhello\r\n0\r\n\r\n"),
+        ("in other case", asking("1.1", "Content-Length: 5").replace("100-continue", "100-CONTINUE"), "hello"),
+        ("the name in lower case", asking("1.1", "Content-Length: 5").replace("Expect", "expect"), "hello"),
+    ] {
+        let _row = showing(name, head.as_bytes());
+        let mut client = witness.server.connect();
+        client.request(&head).expect_status(100);
+        client.send(body);
+        let answer = client.response().expect_status(202);
+        assert!(!answer.closes(), "publishers are kept alive: {answer:?}");
+        witness.stream().expect_data("hello");
+        client.request(post("next")).expect_status(202);
+        witness.stream().expect_data("next");
+    }
+}
+
+#[test]
+fn a_body_that_does_not_wait_for_the_100_is_taken() {
+    let mut witness = Witness::start(Limits::default());
+    let mut client = witness.server.connect();
+    client.send([asking("1.1", "Content-Length: 5").as_bytes(), b"hello", &post("next")].concat());
+    final_response(&mut client).expect_status(202);
+    client.response().expect_status(202);
+    witness.stream().expect(b"data: hello\n\ndata: next\n\n");
+}
+
+#[test]
+fn a_publish_that_will_be_refused_is_refused_instead_of_100() {
+    let mut witness = Witness::start(Limits { body_bytes: 100, ..Limits::default() });
+    for (fields, status) in [
+        ("Content-Length: 101", 413),
+        ("Content-Length: 18446744073709551615", 413),
+        ("Content-Length: x", 400),
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked", 400),
+        ("X-No-Framing: 1", 411),
+    ] {
+        witness.refused(fields, asking("1.1", fields), &[status]);
+    }
+}
+
+#[test]
+fn the_final_answer_behind_a_100_may_still_be_an_error() {
+    let mut witness = Witness::start(Limits { body_bytes: 100, ..Limits::default() });
+    for (name, head, body, status) in [
+        ("no UTF-8", asking("1.1", "Content-Length: 2"), b"\xff\xfe".to_vec(), 400),
+        ("bad chunks", asking("1.1", "Transfer-Encoding: chunked"), b"x\r\n".to_vec(), 400),
+        ("chunks above the limit", asking("1.1", "Transfer-Encoding: chunked"), b"65\r\n".to_vec(), 413),
+    ] {
+        let _row = showing(name, &body);
+        let mut client = witness.server.connect();
+        client.request(&head).expect_status(100);
+        client.request(&body).expect_status(status);
+        witness.expect_nothing_published();
+    }
+}
+
+#[test]
+fn a_100_that_is_not_followed_by_a_body_publishes_nothing() {
+    let mut witness = Witness::start(Limits::default());
+    let mut client = witness.server.connect();
+    client.request(asking("1.1", "Content-Length: 5")).expect_status(100);
+    client.half_close();
+    let rest = client.rest();
+    assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 400 "), "{:?}", rest.escape_ascii());
+    witness.expect_nothing_published();
+}
+
+#[test]
+fn an_http_1_0_client_gets_no_100() {
+    let mut witness = Witness::start(Limits::default());
+    let mut client = witness.server.connect();
+    client.send(asking("1.0", "Content-Length: 5"));
+    client.send("hello");
+    client.response().expect_status(202);
+    client.expect_closed();
+    witness.stream().expect_data("hello");
+}
+
+#[test]
+fn any_other_expectation_is_417_and_publishes_nothing() {
+    let mut witness = Witness::start(Limits::default());
+    for value in ["x", "100", "continue", "200-ok", "100-continued", "x, 100-continue", "100-continue, x", "a=b;c"] {
+        let request =
+            format!("POST /broadcast HTTP/1.1\r\nHost: h\r\nExpect: {value}\r\nContent-Length: 5\r\n\r\nhello");
+        let _row = showing(value, request.as_bytes());
+        let mut client = witness.server.connect();
+        let response = client.request(&request).expect_status(417);
+        if response.closes() {
+            client.expect_closed();
+        } else {
+            client.request(post("next")).expect_status(202);
+            witness.stream().expect_data("next");
+        }
+        witness.expect_nothing_published();
+    }
+}

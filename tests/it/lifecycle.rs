@@ -1,0 +1,333 @@
+//! The server as a part of another program: bound, run, ended, dropped; and nothing of it left.
+
+use std::fs;
+use std::future::{Future, pending, ready};
+use std::process::{Command, Stdio};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use smolcast::{Config, Event, Limits, Publisher, Server};
+
+use crate::support::{
+    Client, DEADLINE, End, EventStream, TestServer, assert_bytes, config, get, parse_responses, post, wait_until,
+    within_deadline,
+};
+
+fn bind() -> Server {
+    Server::bind(config(Limits::default())).unwrap_or_else(|error| panic!("cannot bind: {error}"))
+}
+
+#[test]
+fn a_program_publishes_to_its_own_server_and_counts_its_streams() {
+    let server = bind();
+    let (addr, publisher) = (server.local_addr(), server.publisher());
+    assert_eq!((server.streams(), publisher.streams()), (0, 0));
+    let running = thread::spawn(move || {
+        let mut stream = EventStream::open(Client::connect(addr));
+        let streams = publisher.streams();
+        within_deadline(publisher.publish(Event::new("from within"))).expect("the server runs");
+        stream.expect_data("from within");
+        (streams, stream)
+    });
+    let until = async {
+        while !running.is_finished() {
+            smol::Timer::after(Duration::from_millis(5)).await;
+        }
+    };
+    within_deadline(server.run(until)).expect("the server ends well");
+    let (streams, mut stream) = running.join().expect("the client has not failed");
+    assert_eq!(streams, 1);
+    stream.expect_end(b"");
+}
+
+#[test]
+fn a_publisher_may_go_to_any_thread() {
+    fn assert_shareable<T: Clone + Send + Sync + 'static>(_: &T) {}
+    assert_shareable(&bind().publisher());
+}
+
+#[test]
+fn the_socket_listens_from_bind_on() {
+    let server = bind();
+    let addr = server.local_addr();
+    assert!(addr.ip().is_loopback() && addr.port() != 0, "{addr}");
+    let mut early = Client::connect(addr);
+    early.send(get("/sse"));
+    let (stop, stopped) = smol::channel::bounded::<()>(1);
+    let running = thread::spawn(move || {
+        smol::block_on(server.run(async move {
+            // Only ever ends by the sender's drop.
+            let _ = stopped.recv().await;
+        }))
+    });
+    early.response().expect_status(200);
+    early.expect(b":ok\n\n");
+    drop(stop);
+    running.join().expect("the server has not panicked").expect("the server ends well");
+}
+
+#[test]
+fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
+    let first = bind();
+    let port = first.local_addr().port();
+    let Err(error) = Server::bind(Config { port, ..config(Limits::default()) }) else {
+        panic!("bound to {port} twice");
+    };
+    let text = error.to_string();
+    assert!(text.contains(&port.to_string()), "it names the port: {text:?}");
+    assert!(!text.contains('\n') && text.len() > 20, "one line that says what to do: {text:?}");
+    assert!(text.contains("port"), "it says what to change: {text:?}");
+    let _: &dyn std::error::Error = &error;
+}
+
+#[test]
+fn a_port_is_free_again_at_once_when_its_server_has_ended() {
+    let mut server = TestServer::start_default();
+    let mut stream = server.stream();
+    server.publish("x");
+    let port = server.addr.port();
+    server.join();
+    stream.rest();
+    let again = TestServer::start(Config { port, ..config(Limits::default()) });
+    assert_eq!(again.addr.port(), port);
+    assert_eq!(again.count(), 0);
+}
+
+#[test]
+fn the_end_closes_every_stream_between_two_events_with_a_time_to_come_back() {
+    let mut server = TestServer::start_default();
+    let mut streams: Vec<_> = (0..30).map(|_| server.stream()).collect();
+    server.publish("a\nb");
+    server.stop();
+    let delays: Vec<_> = streams.iter_mut().map(|stream| stream.expect_end(b"data: a\ndata: b\n\n")).collect();
+    assert!(delays.iter().any(|delay| *delay != delays[0]), "not jittered: {delays:?}");
+    server.join();
+    assert_eq!(server.publisher.streams(), 0);
+}
+
+#[test]
+fn the_end_comes_behind_every_message_that_was_accepted() {
+    let mut server = TestServer::start_default();
+    let mut streams: Vec<_> = (0..10).map(|_| server.stream()).collect();
+    let lines: Vec<_> = (0..200).map(|number| format!("message {number}")).collect();
+    let mut client = server.connect();
+    client.send(lines.iter().map(post).collect::<Vec<_>>().concat());
+    for _ in &lines {
+        client.response().expect_status(202);
+    }
+    server.stop();
+    let events: String = lines.iter().map(|line| format!("data: {line}\n\n")).collect();
+    for stream in &mut streams {
+        stream.expect_end(events.as_bytes());
+    }
+    server.join();
+}
+
+#[test]
+fn the_end_does_not_wait_for_connections_that_are_idle() {
+    let mut server = TestServer::with_limits(Limits { drain_timeout: 20 * DEADLINE, ..Limits::default() });
+    let mut used = server.connect();
+    used.request(post("x")).expect_status(202);
+    let mut fresh = server.connect();
+    // Both are known to the server: what comes later has been served.
+    server.publish("y");
+    server.join();
+    assert_bytes("on the idle connection", b"", &used.rest_and_end().0);
+    assert_bytes("on the fresh connection", b"", &fresh.rest_and_end().0);
+}
+
+/// A publish whose head the server has read, and whose body it waits for.
+#[track_caller]
+fn begin_publish(server: &TestServer) -> Client {
+    let mut client = server.connect();
+    let head = "POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+    client.request(head).expect_status(100);
+    client
+}
+
+#[test]
+fn a_publish_in_flight_at_the_end_is_answered_and_delivered() {
+    let mut server = TestServer::start_default();
+    let mut stream = server.stream();
+    let mut client = begin_publish(&server);
+    client.send("hel");
+    server.stop();
+    wait_until("no new connection is taken", || Client::try_connect(server.addr).is_err());
+    client.send("lo");
+    let answer = client.response().expect_status(202);
+    assert!(answer.closes(), "it is the last answer and must say so: {answer:?}");
+    client.expect_closed();
+    stream.expect_end(b"data: hello\n\n");
+    server.join();
+}
+
+#[test]
+fn a_publish_that_never_comes_holds_the_end_up_no_longer_than_the_drain() {
+    let mut server = TestServer::with_limits(Limits { drain_timeout: Duration::from_millis(300), ..Limits::default() });
+    let mut stream = server.stream();
+    let mut client = begin_publish(&server);
+    server.join();
+    client.rest_and_end();
+    stream.expect_end(b"");
+}
+
+#[test]
+fn a_stream_that_never_reads_holds_the_end_up_no_longer_than_the_drain() {
+    let limits =
+        Limits { drain_timeout: Duration::from_millis(300), window_bytes: 1024 * 1024 * 1024, ..Limits::default() };
+    let mut server = TestServer::with_limits(limits);
+    let stalled = server.stream();
+    for _ in 0..32 {
+        server.publish(vec![b'x'; 1024 * 1024]);
+    }
+    assert_eq!(server.publisher.streams(), 1, "it is within the window");
+    server.join();
+    drop(stalled);
+}
+
+#[test]
+fn a_publisher_is_told_when_its_server_has_ended() {
+    let mut server = TestServer::start_default();
+    let publisher = server.publisher.clone();
+    server.join();
+    expect_publish_error(&publisher);
+    let server = bind();
+    let publisher = server.publisher();
+    drop(server);
+    expect_publish_error(&publisher);
+}
+
+#[track_caller]
+fn expect_publish_error(publisher: &Publisher) {
+    let outcome = within_deadline(publisher.publish(Event::new("too late")));
+    let error = outcome.expect_err("there is nobody to publish to");
+    assert!(!error.to_string().is_empty());
+    assert_eq!(publisher.streams(), 0);
+}
+
+#[test]
+fn a_server_whose_end_has_come_already_ends_at_once() {
+    within_deadline(bind().run(ready(()))).expect("the server ends well");
+}
+
+/// A server that runs up to its first stream, then its future is dropped.
+#[track_caller]
+fn run_and_drop() -> (EventStream, std::net::SocketAddr) {
+    let server = bind();
+    let addr = server.local_addr();
+    let client = thread::spawn(move || EventStream::open(Client::connect(addr)));
+    let served = async {
+        while !client.is_finished() {
+            smol::Timer::after(Duration::from_millis(1)).await;
+        }
+    };
+    within_deadline(smol::future::or(
+        async {
+            server.run(pending()).await.expect("the server runs well");
+            panic!("it ended, and nothing ended it");
+        },
+        served,
+    ));
+    (client.join().expect("the client has not failed"), addr)
+}
+
+#[test]
+fn dropping_the_run_frees_everything_at_once() {
+    let (mut stream, addr) = run_and_drop();
+    assert!(Client::try_connect(addr).is_err(), "the port is still open");
+    let (rest, end) = stream.rest_and_end();
+    assert!(rest.is_empty() || end == End::Closed && rest.ends_with(b"\n\n"), "{:?}", rest.escape_ascii());
+}
+
+#[test]
+fn dropping_a_server_that_never_ran_closes_its_port() {
+    let server = bind();
+    let addr = server.local_addr();
+    let mut early = Client::connect(addr);
+    drop(server);
+    assert!(Client::try_connect(addr).is_err(), "the port is still open");
+    assert_bytes("from a server that never ran", b"", &early.rest_and_end().0);
+}
+
+#[test]
+fn a_run_that_is_polled_once_and_dropped_is_gone() {
+    let server = bind();
+    let addr = server.local_addr();
+    let mut run = Box::pin(server.run(pending()));
+    let first = run.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(first, Poll::Pending));
+    drop(run);
+    assert!(Client::try_connect(addr).is_err(), "the port is still open");
+}
+
+/// Set for the process in which a test runs alone.
+const ALONE: &str = "SMOLCAST_TEST_ALONE";
+
+/// Whether this process runs the test alone. Where it does not, one that does is started, and must succeed.
+#[track_caller]
+fn alone(test: &str) -> bool {
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let program = std::env::current_exe().expect("a test knows its program");
+    let output = Command::new(program)
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(ALONE, "1")
+        .stdin(Stdio::null())
+        .output()
+        .expect("the test's program can be started");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}\n{stdout}\n{stderr}", output.status);
+    assert!(stdout.contains("1 passed"), "{test} has not run:\n{stdout}\n{stderr}");
+    false
+}
+
+/// The threads and descriptors of this process.
+fn held() -> (usize, usize) {
+    let count = |path| fs::read_dir(path).expect("/proc is there").count();
+    (count("/proc/self/task"), count("/proc/self/fd"))
+}
+
+/// One server, from start to end, in one of the ways in which it can go.
+fn come_and_go(way: usize) {
+    match way % 4 {
+        0 => {
+            let mut server = TestServer::start_default();
+            let mut stream = server.stream();
+            server.publish("x");
+            stream.expect_data("x");
+            assert_eq!(server.count(), 1);
+            server.join();
+            stream.rest();
+        }
+        1 => drop(run_and_drop()),
+        2 => drop(bind()),
+        _ => {
+            let server = TestServer::start_default();
+            let mut client = server.connect();
+            client.send([post("x"), get("/nope"), b"BAD\r\n\r\n".to_vec()].concat());
+            parse_responses(&client.rest(), &["POST", "GET", "GET"]);
+        }
+    }
+}
+
+#[test]
+fn fifty_servers_that_come_and_go_leave_no_thread_and_no_descriptor() {
+    if !alone("lifecycle::fifty_servers_that_come_and_go_leave_no_thread_and_no_descriptor") {
+        return;
+    }
+    // The runtime keeps a thread and some descriptors of its own from its first use on.
+    (0..4).for_each(come_and_go);
+    let mut base = held();
+    wait_until("the first servers' threads have ended", || {
+        let now = held();
+        std::mem::replace(&mut base, now) == now
+    });
+    for way in 0..50 {
+        come_and_go(way);
+    }
+    wait_until(&format!("threads and descriptors are back to {base:?}"), || held() <= base);
+    let (threads, descriptors) = held();
+    assert!(threads <= base.0 && descriptors <= base.1, "{:?} above {base:?}", (threads, descriptors));
+}

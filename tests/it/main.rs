@@ -1,0 +1,35 @@
+//! The wire contract, checked from outside: raw bytes on real sockets against a server on a free port.
+//!
+//! Every test starts a server of its own, so that all of them run at once. Every read has a deadline, and a failure
+//! shows what was expected and what came, side by side.
+//!
+//! # Layout
+//!
+//! - `support`: the server under test, a client of raw bytes, a strict reader of answers, an event stream
+//! - `sse`: the event-stream parser of the HTML standard, which is the tests' own idea of a browser
+//! - `contract`: the five tasks; `event`: what a browser makes of a message
+//! - `head`, `host`, `body`, `chunked`, `expect`: requests, good and bad
+//! - `connection`, `deadline`, `limit`: what becomes of a connection
+//! - `load`, `churn`: many clients at once, and slow ones
+//! - `lifecycle`: the server as a library, its start and its end
+//! - `binary`, `flags`: the program
+
+#[cfg(feature = "cli")]
+mod binary;
+mod body;
+mod chunked;
+mod churn;
+mod connection;
+mod contract;
+mod deadline;
+mod event;
+mod expect;
+#[cfg(feature = "cli")]
+mod flags;
+mod head;
+mod host;
+mod lifecycle;
+mod limit;
+mod load;
+mod sse;
+mod support;

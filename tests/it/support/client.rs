@@ -1,0 +1,207 @@
+//! A client of raw bytes: a blocking socket, a deadline on every read.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::{DEADLINE, Response, assert_bytes, escaped};
+
+/// How a connection ended, as its client sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The server's FIN.
+    Closed,
+    /// A reset: whatever was on its way is lost.
+    Reset,
+}
+
+/// One connection.
+pub(crate) struct Client {
+    stream: TcpStream,
+    /// Read from the socket, not yet taken by the test.
+    ahead: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) fn connect(addr: SocketAddr) -> Self {
+        Self::try_connect(addr).unwrap_or_else(|error| panic!("no connection to {addr}: {error}"))
+    }
+
+    pub(crate) fn try_connect(addr: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&addr, DEADLINE)?;
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        Ok(Self { stream, ahead: Vec::new() })
+    }
+
+    /// The socket itself, for its options.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        if let Err(error) = self.try_send(bytes) {
+            panic!("cannot send: {error}\n bytes: {}", escaped(bytes));
+        }
+    }
+
+    /// Sends when the server may have gone meanwhile.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// Ends the client's direction with a FIN; the other one stays open.
+    pub(crate) fn half_close(&mut self) {
+        self.stream.shutdown(Shutdown::Write).expect("the socket is connected");
+    }
+
+    /// Ends the connection with a reset.
+    pub(crate) fn reset(self) {
+        rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)).expect("SO_LINGER can be set");
+    }
+
+    /// Reads as many bytes as `expected` has and holds them to be those.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, expected: &[u8]) {
+        let deadline = Instant::now() + DEADLINE;
+        while self.ahead.len() < expected.len() {
+            let differs = self.ahead != expected[..self.ahead.len()];
+            match self.fill(deadline) {
+                Ok(true) if !differs => {}
+                Ok(_) => assert_bytes("differs, or ends early", expected, &self.ahead),
+                Err(error) => {
+                    panic!("{error}\n expected: {}\n received: {}", escaped(expected), escaped(&self.ahead))
+                }
+            }
+        }
+        let rest = self.ahead.split_off(expected.len());
+        let received = std::mem::replace(&mut self.ahead, rest);
+        assert_bytes("read", expected, &received);
+    }
+
+    /// Reads to the end of the first `mark`.
+    #[track_caller]
+    pub(crate) fn read_until(&mut self, mark: &[u8]) -> Vec<u8> {
+        match self.try_read_until(mark) {
+            Some(found) => found,
+            None => {
+                panic!("ended without {}\n received: {}", escaped(mark), escaped(&self.ahead))
+            }
+        }
+    }
+
+    /// Reads to the end of the first `mark`, or `None` when the server closes before it.
+    #[track_caller]
+    pub(crate) fn try_read_until(&mut self, mark: &[u8]) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + DEADLINE;
+        let mut searched = 0;
+        loop {
+            if let Some(at) = find(&self.ahead[searched..], mark) {
+                let rest = self.ahead.split_off(searched + at + mark.len());
+                return Some(std::mem::replace(&mut self.ahead, rest));
+            }
+            searched = (self.ahead.len() + 1).saturating_sub(mark.len());
+            match self.fill(deadline) {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => {
+                    panic!("{error} before {}\n received: {}", escaped(mark), escaped(&self.ahead))
+                }
+            }
+        }
+    }
+
+    /// Reads exactly `count` bytes.
+    #[track_caller]
+    pub(crate) fn read_exactly(&mut self, count: usize) -> Vec<u8> {
+        let deadline = Instant::now() + DEADLINE;
+        while self.ahead.len() < count {
+            match self.fill(deadline) {
+                Ok(true) => {}
+                Ok(false) => panic!("ended before {count} bytes\n received: {}", escaped(&self.ahead)),
+                Err(error) => panic!("{error} before {count} bytes\n received: {}", escaped(&self.ahead)),
+            }
+        }
+        let rest = self.ahead.split_off(count);
+        std::mem::replace(&mut self.ahead, rest)
+    }
+
+    /// Reads to the server's FIN; a reset is a failure.
+    #[track_caller]
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        let (bytes, end) = self.rest_and_end();
+        assert_eq!(end, End::Closed, "received before the reset: {}", escaped(&bytes));
+        bytes
+    }
+
+    /// Reads to the end, whichever it is.
+    #[track_caller]
+    pub(crate) fn rest_and_end(&mut self) -> (Vec<u8>, End) {
+        let deadline = Instant::now() + DEADLINE;
+        let end = loop {
+            match self.fill(deadline) {
+                Ok(true) => {}
+                Ok(false) => break End::Closed,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => break End::Reset,
+                Err(error) => panic!("{error} before the end\n received: {}", escaped(&self.ahead)),
+            }
+        };
+        (std::mem::take(&mut self.ahead), end)
+    }
+
+    /// Holds that the server closes and has sent nothing more.
+    #[track_caller]
+    pub(crate) fn expect_closed(&mut self) {
+        assert_bytes("after the last answer", b"", &self.rest());
+    }
+
+    /// Reads one answer, as `Response` understands it.
+    #[track_caller]
+    pub(crate) fn response(&mut self) -> Response {
+        Response::read(self)
+    }
+
+    /// Sends one request and reads its answer.
+    #[track_caller]
+    pub(crate) fn request(&mut self, bytes: impl AsRef<[u8]>) -> Response {
+        self.send(bytes);
+        self.response()
+    }
+
+    /// Whether something can be read, or the end, within `wait`; for a test that paces what it sends.
+    #[track_caller]
+    pub(crate) fn readable_within(&mut self, wait: Duration) -> bool {
+        if !self.ahead.is_empty() {
+            return true;
+        }
+        self.stream.set_read_timeout(Some(wait)).expect("a timeout above zero can be set");
+        let peeked = self.stream.peek(&mut [0]);
+        !peeked.is_err_and(|error| is_timeout(&error))
+    }
+
+    /// Reads what there is into `ahead`; `false` at the end.
+    fn fill(&mut self, deadline: Instant) -> io::Result<bool> {
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        self.stream.set_read_timeout(Some(left))?;
+        let mut buffer = [0; 65_536];
+        let count = match self.stream.read(&mut buffer) {
+            Err(error) if is_timeout(&error) => {
+                return Err(io::Error::new(ErrorKind::TimedOut, format!("nothing more came within {DEADLINE:?}")));
+            }
+            other => other?,
+        };
+        self.ahead.extend_from_slice(&buffer[..count]);
+        Ok(count > 0)
+    }
+}
+
+/// Where `mark` begins in `bytes`.
+fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
+    bytes.windows(mark.len()).position(|window| window == mark)
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}

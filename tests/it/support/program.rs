@@ -1,0 +1,231 @@
+//! The program, as a process of its own.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
+
+use super::{Client, DEADLINE, EventStream, Response, get, post, wait_until};
+
+/// A process that serves. Dropping it kills it.
+pub(crate) struct Program {
+    pub(crate) addr: SocketAddr,
+    /// What it printed first, without the line's end.
+    pub(crate) start_line: String,
+    process: Process,
+    /// Its standard output behind the first line, once it has ended.
+    stdout: Receiver<Vec<u8>>,
+    /// All of its standard error, once it has ended.
+    stderr: Receiver<Vec<u8>>,
+}
+
+/// How a process ended and what it said.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A child that does not outlive its test.
+pub(crate) struct Process(Child);
+
+impl Process {
+    /// Starts it with nobody who reads what it says: the reading ends of its output are closed at once.
+    pub(crate) fn start_unheard(flags: &[&str]) -> Self {
+        let mut child = piped(command().args(flags));
+        drop((child.stdout.take(), child.stderr.take()));
+        Self(child)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).expect("the process is there");
+    }
+
+    /// Waits for it to end by itself.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        wait_until("the process has ended", || self.0.try_wait().expect("it is a child of this process").is_some());
+        self.0.wait().expect("it is a child of this process")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already, which is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Program {
+    /// Starts it on a free port and reads its first line.
+    #[track_caller]
+    pub(crate) fn start(flags: &[&str]) -> Self {
+        Self::start_with(flags, &[])
+    }
+
+    /// Starts it on a free port, with these variables set.
+    #[track_caller]
+    pub(crate) fn start_with(flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::spawn(command().args(["--port", "0"]).args(flags).envs(variables.iter().copied()))
+    }
+
+    /// Starts it as these variables say.
+    #[track_caller]
+    pub(crate) fn start_without_flags(variables: &[(&str, &str)]) -> Self {
+        Self::spawn(command().envs(variables.iter().copied()))
+    }
+
+    #[track_caller]
+    fn spawn(command: &mut Command) -> Self {
+        let mut process = Process(piped(command));
+        let stderr = read_in_background(process.0.stderr.take());
+        let (start_line, reader) = read_line(process.0.stdout.take());
+        let line = start_line.strip_suffix('\n').unwrap_or_else(|| panic!("no start line: {start_line:?}"));
+        let addr = address(line);
+        let stdout = read_in_background(Some(reader));
+        Self { addr, start_line: line.to_owned(), process, stdout, stderr }
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.addr)
+    }
+
+    #[track_caller]
+    pub(crate) fn request(&self, bytes: impl AsRef<[u8]>) -> Response {
+        self.connect().request(bytes)
+    }
+
+    #[track_caller]
+    pub(crate) fn publish(&self, body: impl AsRef<[u8]>) {
+        self.request(post(body)).expect_status(202);
+    }
+
+    #[track_caller]
+    pub(crate) fn stream(&self) -> EventStream {
+        EventStream::open(self.connect())
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_count(&self, count: usize) {
+        wait_until(&format!("{count} streams"), || {
+            self.request(get("/connections")).expect_status(200).body == count.to_string().as_bytes()
+        });
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// The most memory that it has ever held, in KiB.
+    pub(crate) fn peak_memory(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).expect("the process is there");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).expect("the system counts memory");
+        kib.parse().expect("it counts in digits")
+    }
+
+    /// Lets it have no more descriptors than these, or as many as before.
+    pub(crate) fn limit_descriptors(&self, count: Option<u64>) {
+        let pid = Some(Pid::from_child(&self.process.0));
+        let own = getrlimit(Resource::Nofile);
+        let current = count.or(own.maximum);
+        prlimit(pid, Resource::Nofile, Rlimit { current, maximum: own.maximum }).expect("a child may be limited");
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.process.0.try_wait().expect("it is a child of this process").is_none()
+    }
+
+    /// Waits for it to end by itself.
+    #[track_caller]
+    pub(crate) fn finish(mut self) -> Finished {
+        let status = self.process.wait();
+        finished_with(status, &self.stdout, &self.stderr)
+    }
+
+    /// Ends it as it is, for what it has said until then.
+    #[track_caller]
+    pub(crate) fn kill(mut self) -> Finished {
+        self.process.0.kill().expect("the process is there");
+        let status = self.process.wait();
+        finished_with(status, &self.stdout, &self.stderr)
+    }
+}
+
+/// Runs it with nothing but these flags and variables, up to its end.
+#[track_caller]
+pub(crate) fn finished(flags: &[&str], variables: &[(&str, &str)]) -> Finished {
+    let mut process = Process(piped(command().args(flags).envs(variables.iter().copied())));
+    let stdout = read_in_background(process.0.stdout.take());
+    let stderr = read_in_background(process.0.stderr.take());
+    let status = process.wait();
+    finished_with(status, &stdout, &stderr)
+}
+
+/// The program, with none of this process's settings.
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smolcast"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SMOLCAST_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn piped(command: &mut Command) -> Child {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap_or_else(|error| panic!("cannot start the program: {error}"))
+}
+
+/// The address that a start line names, for clients of this machine.
+#[track_caller]
+fn address(line: &str) -> SocketAddr {
+    let rest = line.strip_prefix("Listening on http://").and_then(|rest| rest.split_once('/'));
+    let (address, _) = rest.unwrap_or_else(|| panic!("no start line: {line:?}"));
+    let mut addr: SocketAddr = address.parse().unwrap_or_else(|_| panic!("no address: {line:?}"));
+    if addr.ip().is_unspecified() {
+        addr.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    addr
+}
+
+/// Reads one line; what follows it can be read on.
+#[track_caller]
+fn read_line(pipe: Option<ChildStdout>) -> (String, BufReader<ChildStdout>) {
+    let mut reader = BufReader::new(pipe.expect("it is piped"));
+    let (sender, line) = channel();
+    thread::spawn(move || {
+        let mut line = String::new();
+        // What cannot be read is no start line, which is what the test then says.
+        let _ = reader.read_line(&mut line);
+        let _ = sender.send((line, reader));
+    });
+    line.recv_timeout(DEADLINE).expect("the start line comes within the deadline")
+}
+
+/// Reads a pipe up to its end, so that the process is never held up by it.
+fn read_in_background(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+    let mut pipe = pipe.expect("it is piped");
+    let (sender, all) = channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What has come until an error is what it has said.
+        let _ = pipe.read_to_end(&mut bytes);
+        let _ = sender.send(bytes);
+    });
+    all
+}
+
+#[track_caller]
+fn finished_with(status: ExitStatus, stdout: &Receiver<Vec<u8>>, stderr: &Receiver<Vec<u8>>) -> Finished {
+    let text = |pipe: &Receiver<Vec<u8>>| {
+        let bytes = pipe.recv_timeout(DEADLINE).expect("a process that has ended says no more");
+        String::from_utf8(bytes).expect("it speaks UTF-8")
+    };
+    Finished { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}

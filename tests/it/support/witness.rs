@@ -1,0 +1,99 @@
+//! A server with an open stream, which shows whatever was published and should not have been.
+
+use std::thread;
+
+use smolcast::Limits;
+
+use super::{EventStream, Response, TestServer, escaped, parse_responses};
+
+/// Holds every refused request to publish nothing.
+pub(crate) struct Witness {
+    pub(crate) server: TestServer,
+    stream: EventStream,
+    sentinels: usize,
+}
+
+impl Witness {
+    pub(crate) fn start(limits: Limits) -> Self {
+        let server = TestServer::with_limits(limits);
+        let stream = server.stream();
+        Self { server, stream, sentinels: 0 }
+    }
+
+    /// Sends `request`; it must get one answer of a status in `statuses` that says `Connection: close`, then the end
+    /// of the connection, and publish nothing.
+    #[track_caller]
+    pub(crate) fn refused(&mut self, name: &str, request: impl AsRef<[u8]>, statuses: &[u16]) {
+        let request = request.as_ref();
+        let _row = showing(name, request);
+        let responses = self.answers(request);
+        assert_eq!(responses.len(), 1, "one answer, of {statuses:?}: {responses:?}");
+        let refusal = &responses[0];
+        assert!(statuses.contains(&refusal.status), "expected {statuses:?}: {refusal:?}");
+        assert!(refusal.closes(), "no Connection: close: {refusal:?}");
+        self.expect_nothing_published();
+    }
+
+    /// Like `refused`, for octets that need no answer.
+    #[track_caller]
+    pub(crate) fn refused_or_dropped(&mut self, name: &str, request: impl AsRef<[u8]>, statuses: &[u16]) {
+        let request = request.as_ref();
+        let _row = showing(name, request);
+        let responses = self.answers(request);
+        assert!(responses.len() <= 1, "at most one answer: {responses:?}");
+        for refusal in &responses {
+            assert!(statuses.contains(&refusal.status), "expected {statuses:?}: {refusal:?}");
+            assert!(refusal.closes(), "no Connection: close: {refusal:?}");
+        }
+        self.expect_nothing_published();
+    }
+
+    /// Sends `request`; it must be taken as a publish of `line`, which is a single line.
+    #[track_caller]
+    pub(crate) fn published(&mut self, name: &str, request: impl AsRef<[u8]>, line: &str) {
+        let request = request.as_ref();
+        let _row = showing(name, request);
+        self.server.request(request).expect_status(202);
+        self.stream.expect_data(line);
+    }
+
+    /// Publishes a sentinel, before which the stream must bring nothing.
+    #[track_caller]
+    pub(crate) fn expect_nothing_published(&mut self) {
+        self.sentinels += 1;
+        let sentinel = format!("sentinel {}", self.sentinels);
+        self.server.publish(&sentinel);
+        self.stream.expect_data(&sentinel);
+    }
+
+    pub(crate) fn stream(&mut self) -> &mut EventStream {
+        &mut self.stream
+    }
+
+    /// All that a connection of its own brings for `request`, up to the server's FIN.
+    #[track_caller]
+    fn answers(&self, request: &[u8]) -> Vec<Response> {
+        let mut client = self.server.connect();
+        client.send(request);
+        parse_responses(&client.rest(), &["GET"; 4])
+    }
+}
+
+/// Shows a table's row when the test fails within its scope.
+pub(crate) fn showing(name: impl AsRef<str>, bytes: &[u8]) -> Showing {
+    Showing { name: name.as_ref().to_owned(), bytes: bytes.to_vec() }
+}
+
+/// A row, until its scope ends.
+pub(crate) struct Showing {
+    name: String,
+    bytes: Vec<u8>,
+}
+
+impl Drop for Showing {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("row: {}\n sent: {}", self.name, escaped(&self.bytes));
+        }
+    }
+}
