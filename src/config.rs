@@ -63,14 +63,18 @@ pub struct Limits {
     /// What is read and dropped after a final answer, so that the answer is not destroyed by a reset. 16 MiB.
     pub linger_bytes: usize,
 
-    /// How far a stream may fall behind the newest batch before it is closed. It is also what an audience keeps in
-    /// memory for all its slow streams together. 1 MiB.
+    /// How far a stream may fall behind before it is closed, each batch counted with what it costs beyond its bytes.
+    /// It is also, with one batch more, what a shard keeps in memory for all its slow streams together. 1 MiB.
     pub window_bytes: usize,
     /// Where a batch stops growing; a single longer message is a batch of its own. 256 KiB, about what one write
     /// hands to the kernel at once.
     pub batch_bytes: usize,
-    /// Messages accepted and not yet taken by every shard. A publisher waits while it is full. 1024.
+    /// Messages accepted and not yet taken by every shard. A publisher waits while there are so many. 1024.
     pub publish_queue: usize,
+    /// Their bytes: a publisher waits while there are so many, so there is one message more at most. 16 MiB.
+    pub publish_queue_bytes: usize,
+    /// Answers that wait to leave in one write. 16 KiB, which is about a hundred.
+    pub answer_bytes: usize,
 
     /// For a request's head: from accept for the first, from its first byte for a later one. 10 s.
     pub head_timeout: Duration,
@@ -101,6 +105,8 @@ impl Default for Limits {
             window_bytes: 1024 * KIB,
             batch_bytes: 256 * KIB,
             publish_queue: 1024,
+            publish_queue_bytes: 16 * 1024 * KIB,
+            answer_bytes: 16 * KIB,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
@@ -121,6 +127,7 @@ impl Config {
             ("window_bytes", limits.window_bytes),
             ("batch_bytes", limits.batch_bytes),
             ("publish_queue", limits.publish_queue),
+            ("publish_queue_bytes", limits.publish_queue_bytes),
         ];
         for (name, value) in positive {
             if value == 0 {

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::Limits;
 use crate::dispatch::Dispatcher;
 use crate::group::Group;
-use crate::hub::Hub;
+use crate::hub::{Hub, Intake};
 use crate::metrics::Metrics;
 use crate::scratch::Scratch;
 
@@ -36,11 +36,11 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Surroundings that get every message accepted from now on.
-    pub(crate) fn new(limits: Limits, hub: Hub, metrics: Metrics) -> Self {
+    /// Surroundings that get their messages from `intake` and publish to `hub`.
+    pub(crate) fn new(limits: Limits, hub: Hub, intake: Intake, metrics: Metrics) -> Self {
         Self {
             clock: Clock::new(&limits, SystemTime::now()),
-            dispatcher: Dispatcher::new(hub.intake(), limits.window_bytes, limits.batch_bytes),
+            dispatcher: Dispatcher::new(intake, limits.window_bytes, limits.batch_bytes),
             limits,
             hub,
             metrics,

@@ -9,6 +9,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{self, Poll};
 
+use event_listener::Event;
+
 use crate::audience::{Audience, Seat, Sink};
 use crate::frame::Frame;
 use crate::hub::Intake;
@@ -21,12 +23,15 @@ pub(crate) struct Dispatcher<S> {
     audience: Audience<S>,
     /// Where a batch stops growing.
     batch_bytes: usize,
+    /// Notified when something was given, for those who wait to join behind it.
+    given: Event,
 }
 
 impl<S: Sink> Dispatcher<S> {
     /// A dispatcher for what `intake` brings.
     pub(crate) fn new(intake: Intake, window_bytes: usize, batch_bytes: usize) -> Self {
-        Self { intake: RefCell::new(intake), audience: Audience::new(window_bytes), batch_bytes }
+        let audience = Audience::new(window_bytes);
+        Self { intake: RefCell::new(intake), audience, batch_bytes, given: Event::new() }
     }
 
     /// Dispatches until the hub is closed and everything it accepted is given; then the streams may end.
@@ -37,11 +42,11 @@ impl<S: Sink> Dispatcher<S> {
         self.audience.close();
     }
 
-    /// The position behind every message that was accepted before this call, for who joins.
-    pub(crate) fn position(&self) -> u64 {
-        // The dispatcher is woken for what is taken from it here, and writes it.
-        while let Some(first) = self.take_waiting() {
-            self.give_with_waiting(first);
+    /// The position behind the first `accepted` messages, for who joins. Waits until the dispatcher has given them:
+    /// nobody else gives, since what is given between two rounds has to fit into the window.
+    pub(crate) async fn position_behind(&self, accepted: u64) -> u64 {
+        while self.intake.borrow().taken() < accepted {
+            self.given.listen().await;
         }
         self.audience.end()
     }
@@ -62,24 +67,27 @@ impl<S: Sink> Dispatcher<S> {
 
     /// Ready with `true` once there is something to write, with `false` once there never will be.
     fn poll_batch(&self, cx: &mut task::Context<'_>) -> Poll<bool> {
-        if self.audience.is_behind() {
-            return Poll::Ready(true);
-        }
         let first = task::ready!(self.intake.borrow_mut().poll_next(cx));
         Poll::Ready(first.map(|first| self.give_with_waiting(first)).is_some())
     }
 
     /// Gives the first frame and all that waits behind it, up to a batch's size.
     fn give_with_waiting(&self, first: Frame) {
-        let Some(second) = self.take_waiting() else {
-            return self.audience.give(first.into_bytes());
-        };
+        self.audience.give(self.join_waiting(first));
+        self.given.notify(usize::MAX);
+    }
+
+    fn join_waiting(&self, first: Frame) -> Arc<[u8]> {
+        if first.as_bytes().len() >= self.batch_bytes {
+            return first.into_bytes();
+        }
+        let Some(second) = self.take_waiting() else { return first.into_bytes() };
         let mut batch = [first.as_bytes(), second.as_bytes()].concat();
         while batch.len() < self.batch_bytes {
             let Some(frame) = self.take_waiting() else { break };
             batch.extend_from_slice(frame.as_bytes());
         }
-        self.audience.give(Arc::from(batch));
+        Arc::from(batch)
     }
 
     fn take_waiting(&self) -> Option<Frame> {
@@ -93,8 +101,11 @@ mod tests {
     use std::rc::Rc;
     use std::task::Waker;
 
+    use smol::future;
+
     use super::*;
     use crate::audience::Progress;
+    use crate::config::Limits;
     use crate::hub::Hub;
     use crate::metrics::Metrics;
 
@@ -107,6 +118,8 @@ mod tests {
             self.0.borrow_mut().push(String::from_utf8_lossy(bytes).into_owned());
             Ok(bytes.len())
         }
+
+        fn tear(&self) {}
     }
 
     impl Writes {
@@ -115,22 +128,27 @@ mod tests {
         }
     }
 
-    fn join(dispatcher: &Dispatcher<Writes>) -> (Writes, Seat<'_, Writes>) {
+    fn start(window_bytes: usize, batch_bytes: usize) -> (Hub, Dispatcher<Writes>) {
+        let (hub, mut intakes) = Hub::new(&Limits::default(), 1, Metrics::default());
+        let intake = intakes.pop().expect("one for each shard");
+        (hub, Dispatcher::new(intake, window_bytes, batch_bytes))
+    }
+
+    fn join(dispatcher: &Dispatcher<Writes>, position: u64) -> (Writes, Seat<'_, Writes>) {
         let writes = Writes::default();
-        let mut seat = dispatcher.join(writes.clone(), dispatcher.position());
+        let mut seat = dispatcher.join(writes.clone(), position);
         assert_eq!(seat.catch_up(Waker::noop()), Progress::CaughtUp);
         (writes, seat)
     }
 
     fn publish(hub: &Hub, message: &str) {
-        smol::block_on(hub.publish(Frame::message(message))).expect("the hub is open");
+        smol::block_on(hub.publish(message.len(), || Frame::message(message))).expect("the hub is open");
     }
 
     #[test]
     fn what_waits_is_one_batch_up_to_its_size() {
-        let hub = Hub::new(16, Metrics::default());
-        let dispatcher = Dispatcher::new(hub.intake(), 1000, 20);
-        let (writes, _seat) = join(&dispatcher);
+        let (hub, dispatcher) = start(1000, 20);
+        let (writes, _seat) = join(&dispatcher, 0);
         for message in ["1", "2", "3", "4"] {
             publish(&hub, message);
         }
@@ -141,23 +159,39 @@ mod tests {
 
     #[test]
     fn who_joins_gets_nothing_that_was_accepted_before() {
-        let hub = Hub::new(16, Metrics::default());
-        let dispatcher = Dispatcher::new(hub.intake(), 1000, 1000);
-        let (earlier, _early) = join(&dispatcher);
+        let (hub, dispatcher) = start(1000, 1000);
+        let (earlier, _early) = join(&dispatcher, 0);
         publish(&hub, "before");
-        let (later, _late) = join(&dispatcher);
-        publish(&hub, "after");
-        hub.close();
-        smol::block_on(dispatcher.run());
+        let later = smol::block_on(async {
+            let joined = async {
+                let position = dispatcher.position_behind(hub.accepted()).await;
+                let (writes, seat) = join(&dispatcher, position);
+                publish(&hub, "after");
+                hub.close();
+                (writes, seat)
+            };
+            future::zip(joined, dispatcher.run()).await.0
+        });
         assert_eq!(earlier.take_all().concat(), "data: before\n\ndata: after\n\n");
-        assert_eq!(later.take_all().concat(), "data: after\n\n");
+        assert_eq!(later.0.take_all().concat(), "data: after\n\n");
+    }
+
+    /// A stream that joined amid a flood once gave all that waited to the audience at once, and pushed what the others
+    /// had yet to be sent out of the window.
+    #[test]
+    fn who_joins_amid_a_flood_cuts_nobody() {
+        let (hub, dispatcher) = start(64, 20);
+        let (writes, _seat) = join(&dispatcher, 0);
+        (0..40).for_each(|_| publish(&hub, "x"));
+        hub.close();
+        smol::block_on(future::zip(dispatcher.position_behind(hub.accepted()), dispatcher.run()));
+        assert_eq!(writes.take_all().concat(), "data: x\n\n".repeat(40));
     }
 
     #[test]
     fn a_heartbeat_comes_after_silence_alone() {
-        let hub = Hub::new(16, Metrics::default());
-        let dispatcher = Dispatcher::new(hub.intake(), 1000, 1000);
-        let (writes, _seat) = join(&dispatcher);
+        let (hub, dispatcher) = start(1000, 1000);
+        let (writes, _seat) = join(&dispatcher, 0);
         let tick = |heartbeat| smol::block_on(dispatcher.tick(heartbeat));
         tick(Some(2));
         assert!(writes.take_all().is_empty(), "one tick of silence");
@@ -165,11 +199,13 @@ mod tests {
         assert_eq!(writes.take_all(), [":\n\n"], "two");
         tick(Some(2));
         publish(&hub, "x");
-        dispatcher.position();
+        hub.close();
+        smol::block_on(dispatcher.run());
+        assert_eq!(writes.take_all(), ["data: x\n\n"]);
         tick(Some(2));
         assert!(writes.take_all().is_empty(), "a message breaks the silence");
         tick(Some(2));
-        assert_eq!(writes.take_all(), ["data: x\n\n", ":\n\n"], "which begins anew");
+        assert_eq!(writes.take_all(), [":\n\n"], "which begins anew");
         (0..9).for_each(|_| tick(None));
         assert!(writes.take_all().is_empty(), "heartbeats can be off");
     }

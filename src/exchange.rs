@@ -16,11 +16,15 @@ use crate::http::chunked::Decoder;
 use crate::http::framing::Framing;
 use crate::http::head::{RequestHead, Scanner};
 use crate::http::{Persistence, Refusal, response};
+use crate::hub::Hub;
 use crate::input::Input;
 use crate::metrics::Counted;
 use crate::router::{Route, route};
 use crate::socket::{Interrupted, close_in_stages, read, write_all};
 use crate::subscriber::{OPENING, Stream, retry_delay};
+
+/// What the buffer of answers may keep while a client is idle: room for those to a few requests.
+const KEPT_ANSWER_BYTES: usize = 1024;
 
 /// Serves a client's requests; returns the stream that one of them opened, or nothing once the client is gone. A
 /// client that there is no room for comes with a number, and is told to come back.
@@ -134,6 +138,9 @@ impl<'s> Exchange<'s> {
             if persistence == Persistence::Close {
                 return Ok(Next::Close);
             }
+            if self.output.len() >= self.context.limits.answer_bytes {
+                self.flush().await?;
+            }
             self.prepare_for_next();
         }
     }
@@ -151,10 +158,10 @@ impl<'s> Exchange<'s> {
         Ok(Next::Close)
     }
 
-    /// Counts the stream, then tells the client that it is open.
+    /// Finds the stream's place and counts it, with nothing between the two, then tells the client that it is open.
     async fn open_stream(&mut self) -> Result<Opened, End> {
+        let position = self.context.dispatcher.position_behind(self.context.hub.accepted()).await;
         let counted = self.context.metrics.stream();
-        let position = self.context.dispatcher.position();
         response::stream_head(&mut self.output, &self.context.clock.date());
         self.output.extend_from_slice(OPENING);
         self.flush().await?;
@@ -213,43 +220,39 @@ impl<'s> Exchange<'s> {
             self.flush().await?;
         }
         self.deadline.set(self.context.limits.body_timeout);
-        let message = match request.framing {
-            Framing::Length(length) => self.read_sized(length as usize).await?,
-            Framing::None | Framing::Chunked => self.read_chunked().await?,
+        let published = match request.framing {
+            Framing::Length(length) => self.publish_sized(length as usize).await,
+            Framing::None | Framing::Chunked => self.publish_chunked().await,
         };
         // A server that is stopping answers what it has begun with and no more.
         let stopping = self.context.clock.is_stopping();
         let persistence = if stopping { Persistence::Close } else { request.persistence };
-        match message {
-            Some(frame) => {
-                self.context.hub.publish(frame).await.map_err(|_| Refusal::Stopping)?;
-                response::accepted(&mut self.output, &self.context.clock.date(), persistence);
-            }
+        match published {
+            Ok(()) => response::accepted(&mut self.output, &self.context.clock.date(), persistence),
             // The body was read to its end, so what stands behind it is a request.
-            None => self.refuse(Refusal::NotUtf8, persistence),
+            Err(End::Refused(Refusal::NotUtf8)) => self.refuse(Refusal::NotUtf8, persistence),
+            Err(end) => return Err(end),
         }
         Ok(persistence)
     }
 
-    /// The message of a body with a known length; `None` where it is no text.
-    async fn read_sized(&mut self, length: usize) -> Result<Option<Frame>, End> {
+    async fn publish_sized(&mut self, length: usize) -> Result<(), End> {
         while self.input.len() < length {
             self.fill_body().await?;
         }
-        let message = message(&self.input.bytes()[..length]);
+        let published = publish(&self.context.hub, &self.input.bytes()[..length]).await;
         self.input.consume(length);
-        Ok(message)
+        Ok(published?)
     }
 
-    /// The message of a chunked body; `None` where it is no text.
-    async fn read_chunked(&mut self) -> Result<Option<Frame>, End> {
+    async fn publish_chunked(&mut self) -> Result<(), End> {
         let mut decoder = Decoder::new(&self.context.limits);
         let mut body = Vec::new();
         loop {
             let taken = decoder.decode(self.input.bytes(), &mut body)?;
             self.input.consume(taken);
             if decoder.is_done() {
-                return Ok(message(&body));
+                return Ok(publish(&self.context.hub, &body).await?);
             }
             self.fill_body().await?;
         }
@@ -285,6 +288,10 @@ impl<'s> Exchange<'s> {
         let deadline = self.context.clock.deadline();
         let written = write_all(self.io, &deadline, &self.context.limits, &self.output).await;
         self.output.clear();
+        self.output.shrink_to(KEPT_ANSWER_BYTES);
+        if written == Err(Interrupted::Expired) {
+            self.context.metrics.answer_stalled();
+        }
         // Whoever takes no answer is as good as gone.
         written.map_err(|_| Interrupted::Gone)
     }
@@ -320,6 +327,9 @@ impl<'s> Exchange<'s> {
     }
 }
 
-fn message(body: &[u8]) -> Option<Frame> {
-    std::str::from_utf8(body).ok().map(Frame::message)
+/// Publishes a body, which has to be text.
+async fn publish(hub: &Hub, body: &[u8]) -> Result<(), Refusal> {
+    let message = std::str::from_utf8(body).map_err(|_| Refusal::NotUtf8)?;
+    let size = Frame::message_size(message);
+    hub.publish(size, || Frame::message(message)).await.map_err(|_| Refusal::Stopping)
 }

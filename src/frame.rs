@@ -83,7 +83,7 @@ pub(crate) struct Frame(Arc<[u8]>);
 impl Frame {
     /// Encodes an event with all of its fields, `data` last: the order in which people read a stream.
     pub(crate) fn encode(event: &Event) -> Result<Self, InvalidField> {
-        let mut bytes = Vec::with_capacity(encoded_size(&event.data));
+        let mut bytes = Vec::with_capacity(Self::message_size(&event.data));
         if let Some(kind) = &event.kind {
             push_field(&mut bytes, "event", kind, &['\r', '\n']).ok_or(InvalidField::Type)?;
         }
@@ -99,9 +99,15 @@ impl Frame {
 
     /// Encodes a message that is nothing but data, which every posted body is.
     pub(crate) fn message(data: &str) -> Self {
-        let mut bytes = Vec::with_capacity(encoded_size(data));
+        let mut bytes = Vec::with_capacity(Self::message_size(data));
         push_data(&mut bytes, data);
         Self(bytes.into())
+    }
+
+    /// How long the frame of a message is at most: a line of it costs seven bytes more than it has.
+    pub(crate) fn message_size(data: &str) -> usize {
+        let breaks = data.bytes().filter(|byte| matches!(byte, b'\n' | b'\r')).count();
+        data.len() + breaks * "data: ".len() + "data: \n\n".len()
     }
 
     /// The comment that shows a silent stream is alive.
@@ -127,8 +133,8 @@ pub(crate) fn retry_advice(delay: Duration) -> String {
     format!("retry: {}\n\n", delay.as_millis())
 }
 
-/// The length of the whole frames at the start of what follows a position, given the byte before it: where a stream
-/// that stopped at `position` within `bytes` may end without tearing an event.
+/// Where in `bytes`, which are whole frames, a stream that stopped at `position` may end without tearing an event:
+/// there, if that is between two of them, and else at the end of the one it is in the middle of.
 ///
 /// Whole frames end with a blank line and hold none inside, so the next blank line is the next boundary.
 pub(crate) fn next_boundary(bytes: &[u8], position: usize) -> usize {
@@ -139,11 +145,6 @@ pub(crate) fn next_boundary(bytes: &[u8], position: usize) -> usize {
     // The blank line may have begun just before the position.
     let from = position - 1;
     bytes[from..].windows(2).position(|pair| pair == b"\n\n").map_or(bytes.len(), |found| from + found + 2)
-}
-
-/// Room for the common case, a message of one line: a longer one grows the buffer.
-fn encoded_size(data: &str) -> usize {
-    data.len() + "data: \n\n".len()
 }
 
 /// Appends `name: value`, unless the value holds a character that the field may not.
@@ -249,6 +250,7 @@ mod tests {
             let frame = Frame::message(&data);
             let first = frame.as_bytes().windows(2).position(|pair| pair == b"\n\n");
             prop_assert_eq!(first, Some(frame.as_bytes().len() - 2));
+            prop_assert!(frame.as_bytes().len() <= Frame::message_size(&data));
         }
     }
 }

@@ -1,34 +1,29 @@
 //! Where messages are accepted: one channel, in one order, to every shard.
 //!
 //! A message that [`Hub::publish`] has accepted is in the channel for each shard, in the same order for all. The
-//! channel never overflows: a full one makes the publisher wait, and shards empty it without waiting for any stream.
-//! Nothing here knows of streams. This is the only module that uses async-broadcast.
+//! channel never overflows: where it is full, by number or by bytes, the publisher waits, and shards empty it without
+//! waiting for any stream. Nothing here knows of streams. This is the only module that uses async-broadcast.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use async_broadcast::{InactiveReceiver, Receiver, Sender};
+use async_broadcast::{Receiver, Sender};
 
+use crate::config::Limits;
 use crate::frame::Frame;
 use crate::metrics::Metrics;
+use crate::quota::{Claim, Quota};
+
+/// What the channel carries: a frame, and its part of the quota until the last shard has taken it.
+type Message = (Frame, Arc<Claim>);
 
 /// The sending side, shared by every publisher.
 #[derive(Clone, Debug)]
 pub(crate) struct Hub {
-    sender: Sender<Frame>,
-    /// Keeps the channel open while no shard is listening yet.
-    receivers: InactiveReceiver<Frame>,
+    sender: Sender<Message>,
+    quota: Quota,
     metrics: Metrics,
-}
-
-/// The hub as its server has it: when the server is gone, the hub closes, and no publisher waits for it for ever.
-#[derive(Debug)]
-pub(crate) struct OwnedHub(pub(crate) Hub);
-
-impl Drop for OwnedHub {
-    fn drop(&mut self) {
-        self.0.close();
-    }
 }
 
 /// The server has stopped: nobody will get the message.
@@ -36,24 +31,36 @@ impl Drop for OwnedHub {
 pub(crate) struct Closed;
 
 impl Hub {
-    /// A hub that holds at most `capacity` messages that some shard has not taken yet.
-    pub(crate) fn new(capacity: usize, metrics: Metrics) -> Self {
-        let (sender, receiver) = async_broadcast::broadcast(capacity);
-        Self { sender, receivers: receiver.deactivate(), metrics }
+    /// A hub, and an intake for each of so many shards. When the last intake is dropped, the hub closes.
+    pub(crate) fn new(limits: &Limits, shards: usize, metrics: Metrics) -> (Self, Vec<Intake>) {
+        let (sender, receiver) = async_broadcast::broadcast(limits.publish_queue);
+        // All of them listen before the first message can be accepted, so that each gets every one.
+        let mut receivers: Vec<_> = (1..shards).map(|_| receiver.new_receiver()).collect();
+        receivers.push(receiver);
+        let intakes = receivers.into_iter().map(|receiver| Intake { receiver, taken: 0 }).collect();
+        (Self { sender, quota: Quota::new(limits.publish_queue_bytes), metrics }, intakes)
     }
 
-    /// The receiving side of one shard: it gets every message accepted from now on.
-    pub(crate) fn intake(&self) -> Intake {
-        Intake(self.receivers.activate_cloned())
-    }
-
-    /// Accepts a message: when this returns, every shard has it in order. Waits while the channel is full.
+    /// Accepts a message: when this returns, every shard has it in order. Waits while the channel is full; only then
+    /// is the message encoded, so that who waits holds no more than what it was sent. `size` is about its length.
     ///
     /// Cancel safe: a publish that is dropped before it returns was not accepted.
-    pub(crate) async fn publish(&self, frame: Frame) -> Result<(), Closed> {
-        self.sender.broadcast_direct(frame).await.map_err(|_| Closed)?;
+    pub(crate) async fn publish(&self, size: usize, encode: impl FnOnce() -> Frame) -> Result<(), Closed> {
+        let claim = match self.quota.try_claim(size) {
+            Some(claim) => claim,
+            None => {
+                self.metrics.publish_delayed();
+                self.quota.claim(size).await
+            }
+        };
+        self.sender.broadcast_direct((encode(), Arc::new(claim))).await.map_err(|_| Closed)?;
         self.metrics.message_accepted();
         Ok(())
+    }
+
+    /// The number of messages whose publishers may know that they were accepted.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.metrics.messages()
     }
 
     /// Accepts nothing more; what was accepted is still delivered.
@@ -64,14 +71,18 @@ impl Hub {
 
 /// The receiving side, one for each shard.
 #[derive(Debug)]
-pub(crate) struct Intake(Receiver<Frame>);
+pub(crate) struct Intake {
+    receiver: Receiver<Message>,
+    /// The number of messages taken so far.
+    taken: u64,
+}
 
 impl Intake {
     /// The next message; `None` once the hub is closed and all it had accepted is taken.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
         loop {
-            match ready!(Pin::new(&mut self.0).poll_recv(cx)) {
-                Some(Ok(frame)) => return Poll::Ready(Some(frame)),
+            match ready!(Pin::new(&mut self.receiver).poll_recv(cx)) {
+                Some(Ok(message)) => return Poll::Ready(Some(self.take(message))),
                 // The channel is not allowed to overflow, so nothing was skipped.
                 Some(Err(_)) => {}
                 None => return Poll::Ready(None),
@@ -81,6 +92,17 @@ impl Intake {
 
     /// The next message if it is there already.
     pub(crate) fn take_waiting(&mut self) -> Option<Frame> {
-        self.0.try_recv().ok()
+        let message = self.receiver.try_recv().ok()?;
+        Some(self.take(message))
+    }
+
+    /// The number of messages taken so far, of those that the hub has accepted since it began.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    fn take(&mut self, (frame, _claim): Message) -> Frame {
+        self.taken += 1;
+        frame
     }
 }

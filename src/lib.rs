@@ -29,6 +29,7 @@
 //! | 0 | `frame` | the event-stream format: events to bytes |
 //! | 0 | `metrics` | counters and gauges |
 //! | 0 | `group` | a number of tasks, and the wait until none is left |
+//! | 0 | `quota` | a number of bytes that may be under way |
 //! | 0 | `input` | the unread bytes of one connection |
 //! | 0 | `scratch` | the buffer that all reads of a shard land in |
 //! | 1 | `http` | requests from bytes, answers to bytes |
@@ -61,6 +62,7 @@ mod hub;
 mod input;
 mod listener;
 mod metrics;
+mod quota;
 mod router;
 mod scratch;
 mod server;

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_io::{Async, Timer};
 use rustix::io::Errno;
@@ -24,6 +24,9 @@ const TURNED_AWAY_AT_ONCE: usize = 32;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// A want that comes and goes is said once a minute, not with each time it comes.
+const TIME_BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
+
 /// What the server needs descriptors for besides its connections: the standard streams, the listener, the reactor,
 /// and those whom it turns away.
 pub(crate) const RESERVED_DESCRIPTORS: usize = 32 + TURNED_AWAY_AT_ONCE;
@@ -40,6 +43,8 @@ pub(crate) struct Listener {
     turned_away: u64,
     /// How long the last pause was, while the system lacks what an accept needs.
     pause: Option<Duration>,
+    /// When it was last said that the system does.
+    warned: Option<Instant>,
 }
 
 /// A client that was accepted.
@@ -60,7 +65,7 @@ impl Listener {
         rustix::net::listen(&socket, BACKLOG)?;
         let address = socket.local_addr()?;
         let io = Async::new(socket)?;
-        Ok(Self { io, address, connections, limits, metrics, turned_away: 0, pause: None })
+        Ok(Self { io, address, connections, limits, metrics, turned_away: 0, pause: None, warned: None })
     }
 
     /// The address that clients connect to.
@@ -105,16 +110,14 @@ impl Listener {
         Some(Client { io, turned_away, counted })
     }
 
-    /// Pauses for longer each time, and says so once.
+    /// Pauses for longer each time, and says so now and then.
     async fn wait_for_room(&mut self, error: &io::Error) {
         self.metrics.accept_failed();
-        let pause = match self.pause {
-            None => {
-                log::warn!("cannot accept connections for now, retrying: {error}");
-                SHORTEST_PAUSE
-            }
-            Some(last) => (last * 2).min(LONGEST_PAUSE),
-        };
+        if self.warned.is_none_or(|last| last.elapsed() >= TIME_BETWEEN_WARNINGS) {
+            self.warned = Some(Instant::now());
+            log::warn!("cannot accept connections for now, retrying: {error}");
+        }
+        let pause = self.pause.map_or(SHORTEST_PAUSE, |last| (last * 2).min(LONGEST_PAUSE));
         self.pause = Some(pause);
         Timer::after(pause).await;
     }

@@ -34,8 +34,10 @@ fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     raise_descriptor_limit();
     let exposed = !config.host.is_loopback();
     let server = Server::bind(config)?;
+    // Before the start line: whoever has read it may send a signal.
+    let stop = signals::stop()?;
     say(&start_line(&server, exposed));
-    smol::block_on(server.run(signals::stop()?))?;
+    smol::block_on(server.run(stop))?;
     Ok(())
 }
 
@@ -45,7 +47,7 @@ fn start_line(server: &Server, exposed: bool) -> String {
     format!(
         "Listening on http://{}/ with {workers} worker{}, up to {} connections{warning}\n",
         server.local_addr(),
-        if workers.get() == 1 { "" } else { "s" },
+        if workers == 1 { "" } else { "s" },
         server.connection_limit(),
     )
 }

@@ -1,8 +1,8 @@
 //! What happened, counted: every bound that was reached, every stream that ended and why.
 //!
 //! Counters are relaxed atomics, written where something ends or is refused and never once per delivery. Nothing is
-//! decided by them but the two gauges: the number of streams, which `GET /connections` tells, and the number of
-//! connections, which the listener holds against its limit.
+//! decided by them but three: the number of streams, which `GET /connections` tells, the number of connections, which
+//! the listener holds against its limit, and the number of messages, by which a new stream knows what is before it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -18,11 +18,14 @@ pub enum StreamEnd {
     Stalled,
     /// The client sent more than [`Limits::stream_input_bytes`](crate::Limits::stream_input_bytes).
     Input,
-    /// The server stopped.
+    /// The server stopped, and the client had everything.
     Stopped,
+    /// The server stopped, and the client did not take the rest within
+    /// [`Limits::drain_timeout`](crate::Limits::drain_timeout).
+    Cut,
 }
 
-const STREAM_ENDS: usize = 5;
+const STREAM_ENDS: usize = 6;
 
 /// The server's counters, shared by all of its threads. Each counts from the server's start.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +38,9 @@ struct Counters {
     stream_ends: [AtomicU64; STREAM_ENDS],
     messages: AtomicU64,
     requests_refused: AtomicU64,
+    publishes_delayed: AtomicU64,
+    answers_stalled: AtomicU64,
+    lingers_cut: AtomicU64,
     connections_idled: AtomicU64,
     connections_refused: AtomicU64,
     connections_dropped: AtomicU64,
@@ -68,7 +74,26 @@ impl Metrics {
         self.0.requests_refused.load(Relaxed)
     }
 
-    /// Connections closed without a word because no request came.
+    /// Publishes that had to wait because [`Limits::publish_queue_bytes`](crate::Limits::publish_queue_bytes) were
+    /// under way.
+    pub fn publishes_delayed(&self) -> u64 {
+        self.0.publishes_delayed.load(Relaxed)
+    }
+
+    /// Connections closed because the client took no answer for
+    /// [`Limits::write_timeout`](crate::Limits::write_timeout).
+    pub fn answers_stalled(&self) -> u64 {
+        self.0.answers_stalled.load(Relaxed)
+    }
+
+    /// Connections closed after a last answer before the client closed them: its
+    /// [`Limits::linger_timeout`](crate::Limits::linger_timeout) or
+    /// [`Limits::linger_bytes`](crate::Limits::linger_bytes) were used up.
+    pub fn lingers_cut(&self) -> u64 {
+        self.0.lingers_cut.load(Relaxed)
+    }
+
+    /// Connections closed without a word because no request came in time, or the server was stopping.
     pub fn connections_idled(&self) -> u64 {
         self.0.connections_idled.load(Relaxed)
     }
@@ -104,7 +129,23 @@ impl Metrics {
     }
 
     pub(crate) fn stream_ended(&self, reason: StreamEnd) {
-        self.0.stream_ends[reason as usize].fetch_add(1, Relaxed);
+        self.streams_ended_at_once(reason, 1);
+    }
+
+    pub(crate) fn streams_ended_at_once(&self, reason: StreamEnd, streams: usize) {
+        self.0.stream_ends[reason as usize].fetch_add(streams as u64, Relaxed);
+    }
+
+    pub(crate) fn publish_delayed(&self) {
+        self.0.publishes_delayed.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn answer_stalled(&self) {
+        self.0.answers_stalled.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn linger_cut(&self) {
+        self.0.lingers_cut.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn message_accepted(&self) {

@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 
 use async_io::Timer;
 use smol::channel::{self, Receiver, Sender};
-use smol::future::FutureExt;
+use smol::future::{FutureExt, yield_now};
 
 use crate::config::{Config, ConfigError};
 use crate::frame::{Event, Frame, InvalidField};
-use crate::hub::{Hub, OwnedHub};
+use crate::hub::{Hub, Intake};
 use crate::listener::{Client, Listener, RESERVED_DESCRIPTORS};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, StreamEnd};
 use crate::shard::{self, Job};
 
 /// Accepted clients that a shard has not begun with.
@@ -30,8 +30,9 @@ const DEALT_AHEAD: usize = 1024;
 pub struct Server {
     config: Config,
     listener: Listener,
-    workers: NonZeroUsize,
-    hub: OwnedHub,
+    hub: Hub,
+    /// One for each worker.
+    intakes: Vec<Intake>,
     metrics: Metrics,
 }
 
@@ -40,18 +41,19 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When a value of the configuration is out of range, or when the address cannot be listened on: the port is
-    /// taken, the address is not one of this machine's, the process may not use the port.
+    /// When a value of the configuration is out of range, when the process may not open enough files, or when the
+    /// address cannot be listened on: the port is taken, the address is not one of this machine's, the process may not
+    /// use the port.
     pub fn bind(config: Config) -> Result<Self, BindError> {
         config.validate().map_err(BindError::Config)?;
         let metrics = Metrics::default();
         let address = SocketAddr::new(config.host, config.port);
-        let connections = connection_limit(&config);
+        let connections = connection_limit(&config).ok_or(BindError::Descriptors)?;
         let listener = Listener::bind(address, connections, config.limits.clone(), metrics.clone())
             .map_err(|error| BindError::Listen(address, error))?;
         let workers = config.workers.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
-        let hub = OwnedHub(Hub::new(config.limits.publish_queue, metrics.clone()));
-        Ok(Self { config, listener, workers, hub, metrics })
+        let (hub, intakes) = Hub::new(&config.limits, workers.get(), metrics.clone());
+        Ok(Self { config, listener, hub, intakes, metrics })
     }
 
     /// The address the server listens on, with the port that the system picked where port 0 was asked for.
@@ -60,8 +62,8 @@ impl Server {
     }
 
     /// The number of worker threads that [`Server::run`] starts.
-    pub fn workers(&self) -> NonZeroUsize {
-        self.workers
+    pub fn workers(&self) -> usize {
+        self.intakes.len()
     }
 
     /// The number of connections that there is room for.
@@ -71,7 +73,7 @@ impl Server {
 
     /// A handle that publishes to this server's streams. It outlives [`Server::run`], and fails from then on.
     pub fn publisher(&self) -> Publisher {
-        Publisher { hub: self.hub.0.clone(), metrics: self.metrics.clone() }
+        Publisher { hub: self.hub.clone(), metrics: self.metrics.clone() }
     }
 
     /// The number of open streams.
@@ -95,8 +97,8 @@ impl Server {
     ///
     /// [`Limits::drain_timeout`]: crate::Limits::drain_timeout
     pub async fn run(self, until: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { config, mut listener, workers, hub, metrics } = self;
-        let mut shards = Shards::start(&config, workers, hub, &metrics)?;
+        let Self { config, mut listener, hub, intakes, metrics } = self;
+        let mut shards = Shards::start(&config, hub, intakes, &metrics)?;
         let until = async {
             until.await;
             Ok(())
@@ -104,6 +106,7 @@ impl Server {
         until.or(shards.deal(&mut listener)).await?;
         drop(listener);
         if !shards.drain(config.limits.drain_timeout).await {
+            metrics.streams_ended_at_once(StreamEnd::Cut, metrics.streams());
             log::warn!("what did not end within {:?} is closed as it is", config.limits.drain_timeout);
         }
         Ok(())
@@ -120,12 +123,12 @@ async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T>
     some.or(none).await
 }
 
-/// As many connections as are asked for and the process has descriptors for.
-fn connection_limit(config: &Config) -> usize {
+/// As many connections as are asked for and the process has descriptors for; `None` where it has them for none.
+fn connection_limit(config: &Config) -> Option<usize> {
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let descriptors = descriptors.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let available = descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(1);
-    config.limits.connections.map_or(available, |asked| asked.get().min(available))
+    let available = descriptors.checked_sub(RESERVED_DESCRIPTORS).filter(|available| *available > 0)?;
+    Some(config.limits.connections.map_or(available, |asked| asked.get().min(available)))
 }
 
 /// A handle that publishes to the streams of a [`Server`]. Cheap to clone, and usable from any thread and executor.
@@ -138,7 +141,9 @@ pub struct Publisher {
 impl Publisher {
     /// Publishes an event: when this returns, it is accepted for every open stream, behind all that this publisher
     /// published before. Waits while the server has more messages than it can take
-    /// ([`Limits::publish_queue`](crate::Limits::publish_queue)), and until [`Server::run`] has begun.
+    /// ([`Limits::publish_queue`](crate::Limits::publish_queue),
+    /// [`Limits::publish_queue_bytes`](crate::Limits::publish_queue_bytes)); they are taken from when
+    /// [`Server::run`] begins.
     ///
     /// Cancel safe: an event whose publishing is dropped before it returns is not published.
     ///
@@ -147,7 +152,7 @@ impl Publisher {
     /// When a field of the event cannot be encoded, or when the server has stopped.
     pub async fn publish(&self, event: Event) -> Result<(), PublishError> {
         let frame = Frame::encode(&event).map_err(PublishError::InvalidField)?;
-        self.hub.publish(frame).await.map_err(|_| PublishError::Stopped)
+        self.hub.publish(frame.as_bytes().len(), || frame).await.map_err(|_| PublishError::Stopped)
     }
 
     /// The number of open streams.
@@ -162,7 +167,7 @@ struct Shards {
     clients: Vec<Sender<Client>>,
     /// Whose turn it is.
     next: usize,
-    hub: OwnedHub,
+    hub: Hub,
     /// Closed when no shard has a request in flight any more.
     answered: Receiver<()>,
     /// Gets a word from each shard that ends.
@@ -173,18 +178,19 @@ struct Shards {
 }
 
 impl Shards {
-    fn start(config: &Config, workers: NonZeroUsize, hub: OwnedHub, metrics: &Metrics) -> io::Result<Self> {
+    fn start(config: &Config, hub: Hub, intakes: Vec<Intake>, metrics: &Metrics) -> io::Result<Self> {
         let (answered_by, answered) = channel::bounded(1);
-        let (ended_by, ended) = channel::bounded(workers.get());
+        let (ended_by, ended) = channel::bounded(intakes.len());
         let (abort, aborted) = channel::bounded(1);
         let mut shards =
             Self { clients: Vec::new(), next: 0, hub, answered, ended, abort: Some(abort), threads: Vec::new() };
-        for number in 0..workers.get() {
+        for (number, intake) in intakes.into_iter().enumerate() {
             let (dealt, clients) = channel::bounded(DEALT_AHEAD);
             let job = Job {
                 limits: config.limits.clone(),
                 heartbeat: config.heartbeat,
-                hub: shards.hub.0.clone(),
+                hub: shards.hub.clone(),
+                intake,
                 metrics: metrics.clone(),
                 clients,
                 abort: aborted.clone(),
@@ -209,6 +215,10 @@ impl Shards {
                 let client = listener.accept().await;
                 let turn = self.next % self.clients.len();
                 self.next += 1;
+                if turn == 0 {
+                    // However many clients wait, the end of the server is not kept waiting.
+                    yield_now().await;
+                }
                 // Fails only for a shard that has ended, of which the other future tells.
                 let _ = self.clients[turn].send(client).await;
             }
@@ -227,7 +237,7 @@ impl Shards {
         // Closed by the last shard that has answered its requests; nothing is ever sent. A request that does not come
         // to its end leaves half of the time, in which the streams can come to theirs.
         let _ = within(time / 2, self.answered.recv()).await;
-        self.hub.0.close();
+        self.hub.close();
         let all = async {
             for _ in &self.threads {
                 let _ = self.ended.recv().await;
@@ -264,6 +274,8 @@ impl Drop for Ended {
 pub enum BindError {
     /// A value of the configuration is out of range.
     Config(ConfigError),
+    /// The process may not open enough files to have a connection.
+    Descriptors,
     /// The address cannot be listened on.
     Listen(SocketAddr, io::Error),
 }
@@ -272,6 +284,13 @@ impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (address, error) = match self {
             Self::Config(error) => return error.fmt(f),
+            Self::Descriptors => {
+                return write!(
+                    f,
+                    "this process may open too few files: the server needs {RESERVED_DESCRIPTORS} for itself and one \
+                     for each connection; raise the limit (ulimit -n)"
+                );
+            }
             Self::Listen(address, error) => (address, error),
         };
         write!(f, "cannot listen on {address}: ")?;
@@ -292,6 +311,7 @@ impl std::error::Error for BindError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Config(error) => Some(error),
+            Self::Descriptors => None,
             Self::Listen(_, error) => Some(error),
         }
     }

@@ -14,7 +14,7 @@ use smol::future;
 use crate::config::Limits;
 use crate::connection::Connection;
 use crate::context::Context;
-use crate::hub::Hub;
+use crate::hub::{Hub, Intake};
 use crate::listener::Client;
 use crate::metrics::Metrics;
 
@@ -24,6 +24,8 @@ pub(crate) struct Job {
     pub(crate) limits: Limits,
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) hub: Hub,
+    /// This shard's side of the hub.
+    pub(crate) intake: Intake,
     pub(crate) metrics: Metrics,
     /// The clients dealt to this shard; closed when there are no more.
     pub(crate) clients: Receiver<Client>,
@@ -35,8 +37,8 @@ pub(crate) struct Job {
 
 /// Serves until the shard has ended: the body of its thread.
 pub(crate) fn run(job: Job) {
-    let Job { limits, heartbeat, hub, metrics, clients, abort, answered } = job;
-    let context = Context::new(limits, hub, metrics);
+    let Job { limits, heartbeat, hub, intake, metrics, clients, abort, answered } = job;
+    let context = Context::new(limits, hub, intake, metrics);
     let executor = LocalExecutor::new();
     let serve = async {
         let dispatcher = executor.spawn(context.dispatcher.run());

@@ -9,6 +9,7 @@ use std::net::{Shutdown, TcpStream};
 use std::task::{self, Poll};
 
 use async_io::Async;
+use smol::future::yield_now;
 
 use crate::audience::Sink;
 use crate::clock::Deadline;
@@ -28,6 +29,10 @@ pub(crate) enum Interrupted {
 impl Sink for Async<TcpStream> {
     fn take(&self, bytes: &[u8]) -> io::Result<usize> {
         self.get_ref().write(bytes)
+    }
+
+    fn tear(&self) {
+        reset_on_close(self);
     }
 }
 
@@ -74,9 +79,18 @@ pub(crate) async fn close_in_stages(io: &Async<TcpStream>, deadline: &Deadline<'
     while dropped < context.limits.linger_bytes {
         match read(io, deadline, &context.scratch, |_| ()).await {
             Ok(count @ 1..) => dropped += count,
-            Ok(0) | Err(_) => return,
+            Ok(0) | Err(Interrupted::Gone) => return,
+            Err(Interrupted::Expired) => break,
         }
+        // A peer that always has more to say must not keep its shard from the others.
+        yield_now().await;
     }
+    context.metrics.linger_cut();
+}
+
+/// Has the socket's end be an orderly one again.
+pub(crate) fn finish_on_close(io: &Async<TcpStream>) {
+    let _ = rustix::net::sockopt::set_socket_linger(io, None);
 }
 
 /// Has the socket's end be a reset, so that a peer in the middle of an event takes it for a failure and not for an

@@ -1,8 +1,9 @@
 //! One open stream, from its first byte to its end.
 //!
-//! A stream's task sleeps until its audience has a new batch, its socket has room again, or its client sends or hangs
-//! up. It holds a position and what watches the socket; buffers come and go with the rare cases that need them. A
-//! stream ends between two events wherever the client still takes bytes, and no stream ever makes another wait.
+//! While a stream keeps up, its audience's rounds write to it and its task sleeps: until its client sends or hangs up,
+//! until its socket blocks and later has room again, or until there is nothing more to come. Buffers come and go with
+//! the rare cases that need them. A stream ends between two events wherever the client still takes bytes, else by a
+//! reset, and no stream ever makes another wait.
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
@@ -16,7 +17,7 @@ use crate::clock::Deadline;
 use crate::context::Context;
 use crate::frame;
 use crate::metrics::{Counted, StreamEnd};
-use crate::socket::{close_in_stages, reset_on_close, write_all};
+use crate::socket::{close_in_stages, finish_on_close, reset_on_close, write_all};
 
 /// The comment that a stream opens with.
 pub(crate) const OPENING: &[u8] = b":ok\n\n";
@@ -142,12 +143,14 @@ impl<'s> Stream<'s> {
         let last = match end {
             StreamEnd::Stopped => Some(advice.as_bytes()),
             StreamEnd::Lagged | StreamEnd::Input => remainder.bytes(),
-            StreamEnd::HangUp | StreamEnd::Stalled => None,
+            StreamEnd::HangUp | StreamEnd::Stalled | StreamEnd::Cut => None,
         };
         let deadline = context.clock.deadline();
+        // Until the last byte is written: a shard that is told to end at once drops this future where it is.
+        reset_on_close(&io);
         match last {
-            Some(last) if write_all(&io, &deadline, &context.limits, last).await.is_ok() => {}
-            _ => return reset_on_close(&io),
+            Some(last) if write_all(&io, &deadline, &context.limits, last).await.is_ok() => finish_on_close(&io),
+            _ => return,
         }
         match end {
             StreamEnd::Input => close_in_stages(&io, &deadline, context).await,

@@ -1,6 +1,6 @@
 //! Everything a client can do wrong, each with the status and the line it is answered with.
 //!
-//! A refusal ends the connection: after a malformed request nobody can say where the next one begins.
+//! Nearly every refusal ends the connection: after a malformed request nobody can say where the next one begins.
 
 /// Why a request was not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
