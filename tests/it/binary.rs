@@ -78,6 +78,16 @@ fn a_signal_ends_every_stream_between_two_events_and_then_the_program() {
     }
 }
 
+/// The signals were caught only after the start line, and who sent one right behind it killed the program.
+#[test]
+fn a_signal_right_behind_the_start_line_ends_the_program_in_order() {
+    for _ in 0..20 {
+        let program = Program::start(&[]);
+        program.signal(Signal::TERM);
+        expect_success(&program.finish());
+    }
+}
+
 /// A publish whose body the program waits for.
 #[track_caller]
 fn begin_publish(program: &Program) -> Client {

@@ -4,7 +4,7 @@ use smolcast::Limits;
 
 use crate::support::{
     Client, EventStream, Response, TestServer, Witness, assert_bytes, get, options, parse_responses, post,
-    post_chunked, showing,
+    post_chunked, showing, wait_until,
 };
 
 /// Holds the connection to do what the answer said: close, or serve on.
@@ -85,6 +85,16 @@ fn a_publish_is_202_that_a_page_may_read() {
     response.expect_field("access-control-allow-origin", "*");
     assert!(!response.closes(), "publishers are kept alive: {response:?}");
     stream.expect(b"data: hello\n\n");
+}
+
+#[test]
+fn the_date_goes_on_with_the_clock() {
+    let server = TestServer::start_default();
+    let date = || server.request(get("/nope")).field("date").map(str::to_owned);
+    let first = date();
+    wait_until("another date", || date() != first);
+    let second = date();
+    wait_until("and another", || date() != second);
 }
 
 #[test]
