@@ -154,8 +154,12 @@ impl<'s> Stream<'s> {
         }
         match end {
             StreamEnd::Input => close_in_stages(&io, &deadline, context).await,
-            // An error means that the peer has closed already.
-            _ => drop(io.get_ref().shutdown(Shutdown::Write)),
+            _ => {
+                // Closing with unread bytes would send a reset, which destroys what was sent last. Errors mean that the
+                // peer has closed already.
+                let _ = context.scratch.read(io.get_ref(), |_| ());
+                let _ = io.get_ref().shutdown(Shutdown::Write);
+            }
         }
     }
 }

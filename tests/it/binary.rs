@@ -204,7 +204,7 @@ fn a_want_of_descriptors_is_logged_once_and_outlived() {
 #[test]
 fn streams_that_do_not_read_share_what_they_wait_for() {
     const GROUPS: usize = 10;
-    const STREAMS: usize = 200;
+    const STREAMS: usize = 60;
     let program = Program::start(&[]);
     let mut publisher = program.connect();
     let mut streams = Vec::new();
