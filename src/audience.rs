@@ -117,7 +117,7 @@ impl<S: Sink> Audience<S> {
         for row in from..self.rows.get().min(from + ROWS_IN_A_TURN) {
             let Some(member) = members.get_mut(row).filter(|member| member.follows) else { continue };
             let position = member.position;
-            if member.advance(&newest, &window) != Advance::CaughtUp {
+            if member.advance(&newest, &window) != Progress::CaughtUp {
                 // Its task finds out why, and does what has to be done.
                 member.follows = false;
                 member.waker.wake_by_ref();
@@ -156,38 +156,7 @@ impl<S: Sink> Audience<S> {
     }
 }
 
-/// How far a member came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Advance {
-    CaughtUp,
-    Blocked,
-    Lagged,
-    Failed,
-}
-
-impl<S: Sink> Member<S> {
-    /// Writes what follows the position, until there is nothing more or the sink takes no more.
-    fn advance(&mut self, newest: &Batch, window: &Window) -> Advance {
-        loop {
-            let Some(rest) = newest.rest(self.position).or_else(|| window.at(self.position)?.rest(self.position))
-            else {
-                return Advance::Lagged;
-            };
-            if rest.is_empty() {
-                return Advance::CaughtUp;
-            }
-            match self.sink.take(rest) {
-                Ok(0) => return Advance::Failed,
-                Ok(count) => self.position += count as u64,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Advance::Blocked,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Advance::Failed,
-            }
-        }
-    }
-}
-
-/// What a member's task has to do next.
+/// How far a member came, and what its task has to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// Nothing: rounds move it along from here.
@@ -200,6 +169,28 @@ pub(crate) enum Progress {
     Lagged,
     /// End: its sink failed.
     Failed,
+}
+
+impl<S: Sink> Member<S> {
+    /// Writes what follows the position, until there is nothing more or the sink takes no more.
+    fn advance(&mut self, newest: &Batch, window: &Window) -> Progress {
+        loop {
+            let Some(rest) = newest.rest(self.position).or_else(|| window.at(self.position)?.rest(self.position))
+            else {
+                return Progress::Lagged;
+            };
+            if rest.is_empty() {
+                return Progress::CaughtUp;
+            }
+            match self.sink.take(rest) {
+                Ok(0) => return Progress::Failed,
+                Ok(count) => self.position += count as u64,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Progress::Blocked,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Progress::Failed,
+            }
+        }
+    }
 }
 
 /// One member's place in an audience, given back when dropped.
@@ -218,30 +209,29 @@ impl<S: Sink> Seat<'_, S> {
     /// Moves the member along by itself; once it has caught up, rounds do. `waker` is woken when they no longer can,
     /// and when the audience closes.
     pub(crate) fn catch_up(&mut self, waker: &Waker) -> Progress {
+        self.leave_blocked();
         let audience = self.audience;
-        if let Some(position) = self.blocked_at.take() {
-            audience.blocked.borrow_mut().remove(&(position, self.key));
-        }
         let window = audience.window.borrow();
         let mut members = audience.members.borrow_mut();
         let member = &mut members[self.key];
         member.waker.clone_from(waker);
-        let advance = member.advance(&audience.newest.load(), &window);
-        member.follows = advance == Advance::CaughtUp;
-        match advance {
-            Advance::CaughtUp => {
+        let progress = member.advance(&audience.newest.load(), &window);
+        member.follows = progress == Progress::CaughtUp;
+        match progress {
+            Progress::CaughtUp => {
                 self.held = None;
-                if audience.closed.get() { Progress::Finished } else { Progress::CaughtUp }
+                if audience.closed.get() {
+                    return Progress::Finished;
+                }
             }
-            Advance::Blocked => {
+            Progress::Blocked => {
                 self.held = window.at(member.position).cloned();
                 self.blocked_at = Some(member.position);
                 audience.blocked.borrow_mut().insert((member.position, self.key));
-                Progress::Blocked
             }
-            Advance::Lagged => Progress::Lagged,
-            Advance::Failed => Progress::Failed,
+            Progress::Finished | Progress::Lagged | Progress::Failed => {}
         }
+        progress
     }
 
     /// Has `look` look at the member's sink.
@@ -264,10 +254,14 @@ impl<S: Sink> Seat<'_, S> {
         self.remove()
     }
 
-    fn remove(&mut self) -> Option<(S, Remainder)> {
+    fn leave_blocked(&mut self) {
         if let Some(position) = self.blocked_at.take() {
             self.audience.blocked.borrow_mut().remove(&(position, self.key));
         }
+    }
+
+    fn remove(&mut self) -> Option<(S, Remainder)> {
+        self.leave_blocked();
         let member = self.audience.members.borrow_mut().try_remove(self.key)?;
         let window = self.audience.window.borrow();
         let batch = self.held.take().or_else(|| window.at(member.position).cloned());
