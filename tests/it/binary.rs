@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::support::{
-    Client, EventStream, Finished, Process, Program, get, options, post, retry_of, showing, wait_until,
+    Client, EventStream, Finished, Process, Program, Served, get, options, post, retry_of, showing, wait_until,
 };
 
 /// Everything a client may do wrong, and some that is right.

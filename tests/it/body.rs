@@ -2,7 +2,7 @@
 
 use smolcast::Limits;
 
-use crate::support::{Response, TestServer, Witness, get, parse_responses, post, post_chunked, showing};
+use crate::support::{Response, Served, TestServer, Witness, get, parse_responses, post, post_chunked, showing};
 
 const COMPLETE_CHUNKS: &str = "5\r\nhello\r\n0\r\n\r\n";
 

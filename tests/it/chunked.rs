@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use smolcast::Limits;
 
-use crate::support::{TestServer, Witness, post, post_chunked, showing};
+use crate::support::{Served, TestServer, Witness, post, post_chunked, showing};
 
 #[rustfmt::skip]
 const REFUSED: &[(&str, &str)] = &[

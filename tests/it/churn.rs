@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use smolcast::{Event, Limits};
 
-use crate::support::{EventStream, TestServer, escaped, get, post, wait_until, within_deadline};
+use crate::support::{EventStream, Served, TestServer, escaped, get, post, wait_until, within_deadline};
 
 /// How a stream leaves: each kind in turn.
 fn leave(number: usize, mut stream: EventStream) {

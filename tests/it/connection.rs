@@ -3,7 +3,8 @@
 use smolcast::{Config, Limits};
 
 use crate::support::{
-    EventStream, TestServer, Witness, assert_bytes, config, escaped, get, options, parse_responses, post, showing,
+    EventStream, Served, TestServer, Witness, assert_bytes, config, escaped, get, options, parse_responses, post,
+    showing,
 };
 
 #[test]

@@ -3,7 +3,7 @@
 use smolcast::Limits;
 
 use crate::support::{
-    Client, EventStream, Response, TestServer, Witness, assert_bytes, get, options, parse_responses, post,
+    Client, EventStream, Response, Served, TestServer, Witness, assert_bytes, get, options, parse_responses, post,
     post_chunked, showing, wait_until,
 };
 

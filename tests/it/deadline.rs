@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use smolcast::{Config, Limits};
 
-use crate::support::{Client, DEADLINE, TestServer, Witness, config, get, post, post_chunked, showing};
+use crate::support::{Client, DEADLINE, Served, TestServer, Witness, config, get, post, post_chunked, showing};
 
 const SHORT: Duration = Duration::from_millis(200);
 

@@ -9,7 +9,7 @@ use proptest::test_runner::TestRunner;
 use smolcast::{Event, PublishError};
 
 use crate::sse::{Message, Parser};
-use crate::support::{EventStream, TestServer, assert_bytes, escaped, post_chunked, showing, within_deadline};
+use crate::support::{EventStream, Served, TestServer, assert_bytes, escaped, post_chunked, showing, within_deadline};
 
 /// What the page must get: the body with each line break as one LF.
 fn normalised(body: &str) -> String {

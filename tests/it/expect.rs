@@ -2,7 +2,7 @@
 
 use smolcast::Limits;
 
-use crate::support::{Client, Response, Witness, post, showing};
+use crate::support::{Client, Response, Served, Witness, post, showing};
 
 /// A publish that asks before it sends its body.
 fn asking(version: &str, fields: &str) -> String {

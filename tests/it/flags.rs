@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use crate::support::{Finished, Program, finished, get, post, post_chunked};
+use crate::support::{Finished, Program, Served, finished, get, post, post_chunked};
 
 const FLAGS: [&str; 7] =
     ["--host", "--port", "--workers", "--max-body", "--max-connections", "--heartbeat", "--version"];

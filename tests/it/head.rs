@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use smolcast::Limits;
 
-use crate::support::{EventStream, TestServer, Witness, escaped, get, post, post_chunked, showing};
+use crate::support::{EventStream, Served, TestServer, Witness, escaped, get, post, post_chunked, showing};
 
 /// A publish that would work, but for what `spoil` does to its head.
 fn spoiled(from: &str, to: &str) -> Vec<u8> {

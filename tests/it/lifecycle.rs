@@ -11,8 +11,8 @@ use std::time::Duration;
 use smolcast::{Config, Event, Limits, Publisher, Server};
 
 use crate::support::{
-    Client, DEADLINE, End, EventStream, TestServer, assert_bytes, config, get, parse_responses, post, wait_until,
-    within_deadline,
+    Client, DEADLINE, End, EventStream, Served, TestServer, assert_bytes, config, get, parse_responses, post,
+    wait_until, within_deadline,
 };
 
 fn bind() -> Server {

@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use smolcast::{Event, Limits};
 
 use crate::support::{
-    EventStream, TestServer, Witness, assert_bytes, get, parse_responses, post, post_chunked, retry_of, showing,
-    wait_until, within_deadline,
+    EventStream, Served, TestServer, Witness, assert_bytes, get, parse_responses, post, post_chunked, retry_of,
+    showing, wait_until, within_deadline,
 };
 
 const KIB: usize = 1024;

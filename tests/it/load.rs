@@ -5,7 +5,7 @@ use std::thread;
 
 use smolcast::Event;
 
-use crate::support::{EventStream, TestServer, post, within_deadline};
+use crate::support::{EventStream, Served, TestServer, post, within_deadline};
 
 const PUBLISHERS: usize = 8;
 const MESSAGES: usize = 40;

@@ -9,7 +9,7 @@ use std::thread;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
-use super::{Client, DEADLINE, EventStream, Response, get, post, wait_until};
+use super::{DEADLINE, Served, wait_until};
 
 /// A process that serves. Dropping it kills it.
 pub(crate) struct Program {
@@ -92,32 +92,6 @@ impl Program {
         Self { addr, start_line: line.to_owned(), process, stdout, stderr }
     }
 
-    pub(crate) fn connect(&self) -> Client {
-        Client::connect(self.addr)
-    }
-
-    #[track_caller]
-    pub(crate) fn request(&self, bytes: impl AsRef<[u8]>) -> Response {
-        self.connect().request(bytes)
-    }
-
-    #[track_caller]
-    pub(crate) fn publish(&self, body: impl AsRef<[u8]>) {
-        self.request(post(body)).expect_status(202);
-    }
-
-    #[track_caller]
-    pub(crate) fn stream(&self) -> EventStream {
-        EventStream::open(self.connect())
-    }
-
-    #[track_caller]
-    pub(crate) fn wait_for_count(&self, count: usize) {
-        wait_until(&format!("{count} streams"), || {
-            self.request(get("/connections")).expect_status(200).body == count.to_string().as_bytes()
-        });
-    }
-
     pub(crate) fn signal(&self, signal: Signal) {
         self.process.signal(signal);
     }
@@ -155,6 +129,12 @@ impl Program {
         self.process.0.kill().expect("the process is there");
         let status = self.process.wait();
         finished_with(status, &self.stdout, &self.stderr)
+    }
+}
+
+impl Served for Program {
+    fn addr(&self) -> SocketAddr {
+        self.addr
     }
 }
 

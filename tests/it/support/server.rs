@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use smolcast::{Config, Limits, Publisher, Server};
 
-use super::{Client, EventStream, Response, get, post, wait_until};
+use super::{Served, wait_until};
 
 /// A configuration for tests: any free port, two workers, no heartbeat that a test did not ask for.
 pub(crate) fn config(limits: Limits) -> Config {
@@ -46,42 +46,6 @@ impl TestServer {
         Self { addr, publisher, stop: Some(stop), thread: Some(thread) }
     }
 
-    pub(crate) fn connect(&self) -> Client {
-        Client::connect(self.addr)
-    }
-
-    /// Sends one request on a connection of its own and reads its answer.
-    #[track_caller]
-    pub(crate) fn request(&self, bytes: impl AsRef<[u8]>) -> Response {
-        self.connect().request(bytes)
-    }
-
-    /// Publishes by `POST` and holds the answer to be 202.
-    #[track_caller]
-    pub(crate) fn publish(&self, body: impl AsRef<[u8]>) {
-        self.request(post(body)).expect_status(202);
-    }
-
-    /// Opens a stream and reads it up to its `:ok`.
-    #[track_caller]
-    pub(crate) fn stream(&self) -> EventStream {
-        EventStream::open(self.connect())
-    }
-
-    /// What `GET /connections` says.
-    #[track_caller]
-    pub(crate) fn count(&self) -> usize {
-        let response = self.request(get("/connections")).expect_status(200);
-        let text = String::from_utf8(response.body).unwrap_or_default();
-        text.parse().unwrap_or_else(|_| panic!("no count: {text:?}"))
-    }
-
-    /// Waits for `GET /connections` to say `count`.
-    #[track_caller]
-    pub(crate) fn wait_for_count(&self, count: usize) {
-        wait_until(&format!("{count} streams"), || self.count() == count);
-    }
-
     /// Tells the server to end, and goes on at once.
     pub(crate) fn stop(&mut self) {
         self.stop = None;
@@ -94,6 +58,12 @@ impl TestServer {
         let Some(thread) = self.thread.take() else { return };
         wait_until("the server has ended", || thread.is_finished());
         thread.join().expect("the server has not panicked").expect("the server ends well");
+    }
+}
+
+impl Served for TestServer {
+    fn addr(&self) -> SocketAddr {
+        self.addr
     }
 }
 

@@ -1,10 +1,11 @@
 //! A server with an open stream, which shows whatever was published and should not have been.
 
+use std::ops::RangeInclusive;
 use std::thread;
 
 use smolcast::Limits;
 
-use super::{EventStream, Response, TestServer, escaped, parse_responses};
+use super::{EventStream, Response, Served, TestServer, escaped, parse_responses};
 
 /// Holds every refused request to publish nothing.
 pub(crate) struct Witness {
@@ -24,23 +25,20 @@ impl Witness {
     /// of the connection, and publish nothing.
     #[track_caller]
     pub(crate) fn refused(&mut self, name: &str, request: impl AsRef<[u8]>, statuses: &[u16]) {
-        let request = request.as_ref();
-        let _row = showing(name, request);
-        let responses = self.answers(request);
-        assert_eq!(responses.len(), 1, "one answer, of {statuses:?}: {responses:?}");
-        let refusal = &responses[0];
-        assert!(statuses.contains(&refusal.status), "expected {statuses:?}: {refusal:?}");
-        assert!(refusal.closes(), "no Connection: close: {refusal:?}");
-        self.expect_nothing_published();
+        self.refused_with(1..=1, name, request.as_ref(), statuses);
     }
 
     /// Like `refused`, for octets that need no answer.
     #[track_caller]
     pub(crate) fn refused_or_dropped(&mut self, name: &str, request: impl AsRef<[u8]>, statuses: &[u16]) {
-        let request = request.as_ref();
+        self.refused_with(0..=1, name, request.as_ref(), statuses);
+    }
+
+    #[track_caller]
+    fn refused_with(&mut self, answers: RangeInclusive<usize>, name: &str, request: &[u8], statuses: &[u16]) {
         let _row = showing(name, request);
         let responses = self.answers(request);
-        assert!(responses.len() <= 1, "at most one answer: {responses:?}");
+        assert!(answers.contains(&responses.len()), "{answers:?} answers, of {statuses:?}: {responses:?}");
         for refusal in &responses {
             assert!(statuses.contains(&refusal.status), "expected {statuses:?}: {refusal:?}");
             assert!(refusal.closes(), "no Connection: close: {refusal:?}");
