@@ -41,6 +41,7 @@
 //! | 3 | `dispatch` | from the channel to the streams: drain, batch, give, write |
 //! | 3 | `listener` | bind, accept, and who gets in |
 //! | 4 | `context` | what the tasks of one shard share |
+//! | 4 | `internals` | what benches and fuzz targets reach of the rest |
 //! | 5 | `socket` | a client's socket, used in time |
 //! | 6 | `subscriber` | one open stream |
 //! | 7 | `exchange` | requests and their answers |
@@ -60,6 +61,9 @@ mod group;
 mod http;
 mod hub;
 mod input;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 mod listener;
 mod metrics;
 mod quota;

@@ -10,6 +10,8 @@ const MOST_LINES_IN_A_FILE: usize = 600;
 const MOST_LINES_IN_A_FUNCTION: usize = 60;
 const MOST_COLUMNS: usize = 120;
 
+const MANIFESTS: [&str; 3] = ["Cargo.toml", "benches/vs_tokio/Cargo.toml", "benches/micro/Cargo.toml"];
+
 /// Crates that belong to one module each, and what only one module does.
 const RESERVED: [(&str, &str); 5] = [
     ("arc_swap::", "audience"),
@@ -211,15 +213,44 @@ fn nothing_is_left_unfinished() {
 
 #[test]
 fn every_dependency_says_what_it_is_for() {
-    let manifest = fs::read_to_string("Cargo.toml").expect("the manifest");
-    let mut in_dependencies = false;
-    let mut previous = "";
-    for line in manifest.lines() {
-        if line.starts_with('[') {
-            in_dependencies = line.ends_with("dependencies]");
-        } else if in_dependencies && line.contains('=') {
-            assert!(previous.starts_with("# "), "no comment above: {line}");
+    for path in MANIFESTS {
+        let manifest = fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let mut in_dependencies = false;
+        let mut previous = "";
+        for line in manifest.lines() {
+            if line.starts_with('[') {
+                in_dependencies = line.ends_with("dependencies]");
+            } else if in_dependencies && line.contains('=') {
+                assert!(previous.starts_with("# "), "{path}: no comment above: {line}");
+            }
+            previous = line;
         }
-        previous = line;
     }
+}
+
+#[test]
+fn no_other_runtime_comes_with_the_server() {
+    let lock = fs::read_to_string("Cargo.lock").expect("the lock file");
+    let packages: BTreeMap<&str, Vec<&str>> = lock.split("[[package]]").skip(1).map(locked_package).collect();
+    let mut reached = vec!["smolcast"];
+    let mut looked_at = 0;
+    while let Some(package) = reached.get(looked_at) {
+        let new: Vec<_> = packages[package].iter().filter(|name| !reached.contains(name)).copied().collect();
+        reached.extend(new);
+        looked_at += 1;
+    }
+    assert!(reached.contains(&"smol") && packages.contains_key("tokio"), "the lock file is read as it is");
+    for package in ["tokio", "hyper", "axum", "actix-web", "async-std", "criterion"] {
+        assert!(!reached.contains(&package), "{package} is a dependency, by way of one of {reached:?}");
+    }
+}
+
+/// The name of a package in the lock file and those of its dependencies, the ones for its tests too.
+fn locked_package(entry: &str) -> (&str, Vec<&str>) {
+    fn name_of(line: &str) -> Option<&str> {
+        line.split('"').nth(1)?.split(' ').next()
+    }
+    let name = entry.lines().find(|line| line.starts_with("name = ")).and_then(name_of).expect("a package has a name");
+    let dependencies = entry.lines().filter(|line| line.starts_with(" \"")).filter_map(name_of);
+    (name, dependencies.collect())
 }

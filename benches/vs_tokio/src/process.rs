@@ -9,7 +9,8 @@
 use std::fs;
 use std::process;
 
-use rustix::param::clock_ticks_per_second;
+use rustix::param::{clock_ticks_per_second, page_size};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 
 use crate::failure::{Context, Failure, Result};
 
@@ -94,18 +95,51 @@ pub(crate) fn family(root: u32) -> Vec<u32> {
     family
 }
 
+/// Kills a process and all that descend from it, the youngest first. Those that are gone by now are as good as killed.
+pub(crate) fn kill_family(root: u32) {
+    for process in family(root).into_iter().rev() {
+        if let Some(process) = i32::try_from(process).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(process, Signal::KILL);
+        }
+    }
+}
+
 /// Resident bytes, from `smaps_rollup`: the `VmRSS` of `/proc/PID/status` is kept for each CPU
 /// apart and may lag by hundreds of kilobytes, which is much when divided by idle streams.
 pub(crate) fn resident_bytes(processes: &[u32]) -> Result<u64> {
     let mut sum = 0;
     for process in processes {
-        let path = format!("/proc/{process}/smaps_rollup");
-        let text = fs::read_to_string(&path).context(&path)?;
-        let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
-        let kibibytes = number(line.and_then(|line| line.split_whitespace().next()));
-        sum += 1024 * kibibytes.ok_or_else(|| Failure::new(format!("{path} has no Rss line")))?;
+        sum += kibibytes(&format!("/proc/{process}/smaps_rollup"), "Rss:")?;
     }
     Ok(sum)
+}
+
+/// The most resident bytes that each process had at one time, summed.
+pub(crate) fn peak_resident_bytes(processes: &[u32]) -> Result<u64> {
+    let mut sum = 0;
+    for process in processes {
+        let path = format!("/proc/{process}/status");
+        sum += kibibytes(&path, "VmHWM:")?;
+    }
+    Ok(sum)
+}
+
+/// What the kernel holds for all of its TCP sockets, both ends where both are here: queued bytes and, among all else
+/// that is in slabs, the sockets themselves. Only differences mean something.
+pub(crate) fn kernel_network_bytes() -> Result<u64> {
+    let path = "/proc/net/sockstat";
+    let text = fs::read_to_string(path).context(path)?;
+    let tcp = text.lines().find_map(|line| line.strip_prefix("TCP:"));
+    let mut words = tcp.unwrap_or_default().split_whitespace().skip_while(|word| *word != "mem");
+    let pages = number(words.nth(1)).ok_or_else(|| Failure::new(format!("{path} tells no memory of TCP")))?;
+    Ok(pages * page_size() as u64 + kibibytes("/proc/meminfo", "Slab:")?)
+}
+
+/// The CPU time of the calling thread, in nanoseconds.
+pub(crate) fn this_thread_run_time() -> Result<u64> {
+    let path = "/proc/thread-self/schedstat";
+    let text = fs::read_to_string(path).context(path)?;
+    number(text.split(' ').next()).ok_or_else(|| Failure::new(format!("{path} is not as proc(5) says")))
 }
 
 /// How many SYNs this network namespace has sent again since it began.
@@ -117,6 +151,14 @@ pub(crate) fn syn_retries() -> Result<u64> {
     let values = rows.next().unwrap_or_default().split_whitespace();
     let found = names.zip(values).find(|&(name, _)| name == "TCPSynRetrans");
     number(found.map(|(_, value)| value)).ok_or_else(|| Failure::new(format!("{path} has no TCPSynRetrans")))
+}
+
+/// Lets this process, and those it starts, hold as many descriptors as the system allows; returns how many that are.
+pub(crate) fn raise_descriptor_limit() -> Result<u64> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).context("raising the descriptor limit")?;
+    Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
 /// The fields of `/proc/PID/stat` that matter here.
@@ -150,6 +192,63 @@ fn all_processes() -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
+/// The bytes in the line of a file that begins with `name` and counts in kB.
+fn kibibytes(path: &str, name: &str) -> Result<u64> {
+    let text = fs::read_to_string(path).context(path)?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let count = number(line.and_then(|line| line.split_whitespace().next()));
+    count.map(|count| 1024 * count).ok_or_else(|| Failure::new(format!("{path} has no line {name}")))
+}
+
 fn number(text: Option<&str>) -> Option<u64> {
     text?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_may_have_any_name() {
+        let stat = "7 (a) b (c)) S 3 7 7 0 -1 4194560 100 0 0 0 11 22 0 0 20 0 1 0 5";
+        let Stat { parent, user_ticks, system_ticks } = Stat::parse(stat).expect("a stat line");
+        assert_eq!((parent, user_ticks, system_ticks), (3, 11, 22));
+        assert!(Stat::parse("7 (a").is_none());
+    }
+
+    #[test]
+    fn this_process_can_be_looked_at() {
+        let own = [process::id()];
+        let resident = resident_bytes(&own).expect("smaps_rollup");
+        assert!(resident > 0 && peak_resident_bytes(&own).expect("status") > 0);
+        assert!(kernel_network_bytes().expect("sockstat and meminfo") > 0);
+        let before = this_thread_run_time().expect("schedstat");
+        while this_thread_run_time().expect("schedstat") == before {}
+    }
+
+    #[test]
+    fn the_time_that_a_process_runs_is_seen() {
+        let mut busy = process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("a shell");
+        let before = CpuCounters::of(&[busy.id()]).expect("schedstat");
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let spent = || CpuCounters::of(&[busy.id()]).expect("schedstat").since(before).total();
+        while spent() < 20_000.0 {
+            assert!(std::time::Instant::now() < deadline, "it runs, and {} us of it were seen", spent());
+        }
+        kill_family(busy.id());
+        busy.wait().expect("a child");
+    }
+
+    #[test]
+    fn a_family_is_all_that_descend() {
+        let mut shell = process::Command::new("sh");
+        shell.args(["-c", "sleep 60 & echo; wait"]).stdout(process::Stdio::piped());
+        let mut child = shell.spawn().expect("a shell");
+        let mut line = [0];
+        std::io::Read::read_exact(child.stdout.as_mut().expect("piped"), &mut line).expect("the shell's line");
+        let family = family(child.id());
+        assert_eq!(family.len(), 2, "the shell and what it started: {family:?}");
+        kill_family(child.id());
+        assert!(!child.wait().expect("a child").success());
+    }
 }

@@ -26,18 +26,19 @@ const REQUEST_START: &[u8] = b"POST /broadcast HTTP/1.1\r\nHost: smolcast\r\n";
 const UNSENT_BYTES: usize = 256 * 1024;
 const READ_BYTES: usize = 64 * 1024;
 
-/// What is published: `total` messages of `size` bytes, `rate` a second from `start`.
+/// What is published: `total` messages of `size` bytes, `rate` a second from `start`, in bursts of `burst`.
 #[derive(Clone, Copy)]
 pub(crate) struct Schedule {
     pub(crate) start: u64,
     pub(crate) rate: u64,
     pub(crate) size: usize,
+    pub(crate) burst: u64,
     pub(crate) total: u64,
 }
 
 impl Schedule {
     pub(crate) fn due(&self, sequence: u64) -> u64 {
-        self.start + sequence * SECOND / self.rate
+        self.start + sequence / self.burst * self.burst * SECOND / self.rate
     }
 }
 
@@ -160,4 +161,29 @@ fn answer_length(input: &[u8]) -> Result<Option<usize>> {
     });
     let whole = head_bytes + length.unwrap_or(0);
     Ok((input.len() >= whole).then_some(whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_due_at_a_steady_rate_or_in_bursts() {
+        let schedule = Schedule { start: 1000, rate: 4, size: 100, burst: 1, total: 10 };
+        let due = |schedule: Schedule| [0, 1, 2, 3, 4].map(|sequence| (schedule.due(sequence) - 1000) / MILLISECOND);
+        assert_eq!(due(schedule), [0, 250, 500, 750, 1000]);
+        assert_eq!(due(Schedule { burst: 2, ..schedule }), [0, 0, 500, 500, 1000]);
+    }
+
+    #[test]
+    fn an_answer_is_counted_when_it_is_whole() {
+        let answer = b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\nok";
+        for length in 0..answer.len() {
+            assert_eq!(answer_length(&answer[..length]).expect("a 202"), None);
+        }
+        assert_eq!(answer_length(answer).expect("a 202"), Some(answer.len()));
+        let bare = b"HTTP/1.1 202 Accepted\r\n\r\nHTTP/1.1 202";
+        assert_eq!(answer_length(bare).expect("a 202"), Some(25));
+        assert!(answer_length(b"HTTP/1.1 503 Service Unavailable\r\n\r\n").is_err());
+    }
 }

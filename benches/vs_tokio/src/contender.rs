@@ -1,8 +1,7 @@
-//! The measured servers: how each is started, where it listens, and that none outlives the bench.
+//! The measured servers as processes: how each is started, where it listens, and that none outlives the comparison.
 //!
-//! A server is started through this very executable (`guard`), which asks the kernel to kill it
-//! with its parent and then becomes it: so an interrupt, or even a kill of the bench, leaves
-//! nothing behind.
+//! A server is started through this very executable (`guard`), which asks the kernel to kill it with its parent and
+//! then becomes it: so an interrupt, or even a kill of the comparison, leaves nothing behind.
 
 use std::env;
 use std::io::Read;
@@ -14,15 +13,15 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::clock::{SECOND, now, until};
 use crate::failure::{Context, Failure, Result};
-use crate::process::family;
+use crate::interrupt;
+use crate::process::{family, kill_family};
 
-/// Hidden sub-commands of this executable.
+/// The hidden word that starts the guard.
 pub(crate) const GUARD: &str = "guard";
-pub(crate) const SERVE_FLOOR: &str = "serve-floor";
 
 const START_LIMIT: u64 = 10 * SECOND;
 
@@ -31,17 +30,32 @@ const START_LIMIT: u64 = 10 * SECOND;
 pub(crate) struct Contender {
     pub(crate) name: String,
     command: Vec<String>,
+    /// Whether it is one of this program's own, which all take the same flags.
+    is_own: bool,
 }
 
 impl Contender {
-    pub(crate) fn new(name: &str, command: &[&str]) -> Self {
-        Self { name: name.to_owned(), command: command.iter().map(|&part| part.to_owned()).collect() }
+    /// One of this program's own servers.
+    pub(crate) fn own(name: &str, workers: usize) -> Result<Self> {
+        let words = [&this_program()?, "serve", name, "--workers", &workers.to_string()].map(str::to_owned);
+        Ok(Self { name: name.to_owned(), command: words.into(), is_own: true })
     }
 
-    /// The yardstick, with as many writers as a server with a thread per core has.
-    pub(crate) fn floor(workers: usize) -> Result<Self> {
-        let workers = workers.to_string();
-        Ok(Self::new("floor", &[&this_program()?, SERVE_FLOOR, &workers]))
+    /// The same with comments after so many seconds of silence, where there is a way to tell it that.
+    pub(crate) fn with_heartbeat(mut self, seconds: u64) -> Self {
+        if self.is_own {
+            self.command.extend(["--heartbeat".to_owned(), seconds.to_string()]);
+        }
+        self
+    }
+
+    pub(crate) fn is_own(&self) -> bool {
+        self.is_own
+    }
+
+    /// How it is started, for the report.
+    pub(crate) fn command(&self) -> String {
+        self.command.join(" ")
     }
 }
 
@@ -51,11 +65,11 @@ impl FromStr for Contender {
     fn from_str(text: &str) -> std::result::Result<Self, String> {
         let expected = "expected NAME=COMMAND, such as other='/usr/bin/other --port {port}'";
         let (name, command) = text.split_once('=').ok_or(expected)?;
-        let command: Vec<&str> = command.split_whitespace().collect();
+        let command: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
         if name.is_empty() || command.is_empty() {
             return Err(expected.to_owned());
         }
-        Ok(Self::new(name, &command))
+        Ok(Self { name: name.to_owned(), command, is_own: false })
     }
 }
 
@@ -75,12 +89,6 @@ impl Server {
         Self::spawn(&contender.name, [&guard, &contender.command[..]].concat())
     }
 
-    /// Without the guard, whose own start would count where the start is what is measured. A kill
-    /// of the bench at this very moment does leave the server behind.
-    pub(crate) fn start_unguarded(contender: &Contender) -> Result<Self> {
-        Self::spawn(&contender.name, contender.command.clone())
-    }
-
     fn spawn(name: &str, mut command: Vec<String>) -> Result<Self> {
         let port = free_port()?;
         let prints_address = !command.iter().any(|part| part.contains("{port}"));
@@ -94,6 +102,7 @@ impl Server {
         let mut starting = Command::new(&command[0]);
         starting.args(&command[1..]).stdin(Stdio::null()).stdout(output);
         let mut child = starting.spawn().context(format!("starting {name} ({})", command[0]))?;
+        interrupt::remember(child.id());
         let output = child.stdout.take();
         let mut server =
             Self { name: name.to_owned(), address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), child, _output: None };
@@ -149,13 +158,10 @@ impl Drop for Server {
     fn drop(&mut self) {
         // Once it has been waited for, its number may be another process's.
         if matches!(self.child.try_wait(), Ok(None)) {
-            for process in self.processes().into_iter().rev() {
-                let process = i32::try_from(process).ok().and_then(Pid::from_raw);
-                // It may be gone by now, which is as good.
-                process.map(|process| kill_process(process, Signal::KILL));
-            }
+            kill_family(self.child.id());
             let _ = self.child.wait();
         }
+        interrupt::forget(self.child.id());
     }
 }
 

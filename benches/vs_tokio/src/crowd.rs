@@ -12,7 +12,6 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
-use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::clock::{MILLISECOND, SECOND, now, until};
 use crate::failure::{Context, Failure, Result};
@@ -27,8 +26,6 @@ const CLIENTS_PER_ADDRESS: usize = 4000;
 /// The first retry of a SYN comes after a second: a connect that took so long lost its first one.
 const SLOW_CONNECT: u64 = 900 * MILLISECOND;
 const OPEN_LIMIT: u64 = 30 * SECOND;
-/// Descriptors of the process that are not subscribers.
-const SPARE_DESCRIPTORS: usize = 64;
 
 pub(crate) struct Crowd {
     pub(crate) clients: Vec<Client>,
@@ -37,6 +34,21 @@ pub(crate) struct Crowd {
     buffer: Vec<u8>,
     /// Connects that took so long that a SYN must have been sent again.
     pub(crate) slow_connects: usize,
+}
+
+/// How streams are opened.
+#[derive(Clone, Copy)]
+pub(crate) struct Opening {
+    /// So many connects, then as many requests, then the next lot.
+    pub(crate) at_once: usize,
+    /// SO_RCVBUF in bytes, where not the kernel's own choice.
+    pub(crate) receive_buffer: Option<usize>,
+}
+
+impl Opening {
+    pub(crate) fn at_once(at_once: usize) -> Self {
+        Self { at_once, receive_buffer: None }
+    }
 }
 
 pub(crate) struct Client {
@@ -58,15 +70,15 @@ enum Phase {
 }
 
 impl Crowd {
-    /// Opens `count` streams: `at_once` connects, then as many requests, then the next lot.
-    pub(crate) fn open(server: SocketAddrV4, count: usize, at_once: usize) -> Result<Self> {
+    /// Opens `count` streams.
+    pub(crate) fn open(server: SocketAddrV4, count: usize, opening: Opening) -> Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC).context("opening an epoll")?;
         let mut crowd =
             Self { clients: Vec::with_capacity(count), epoll, buffer: vec![0; 2 * READ_BYTES], slow_connects: 0 };
         let deadline = now() + OPEN_LIMIT;
-        for first in (0..count).step_by(at_once) {
-            let lot = first..count.min(first + at_once);
-            crowd.connect(server, lot.clone(), deadline)?;
+        for first in (0..count).step_by(opening.at_once) {
+            let lot = first..count.min(first.saturating_add(opening.at_once));
+            crowd.connect(server, lot.clone(), opening, deadline)?;
             crowd.request(lot.clone())?;
             crowd.await_opening(lot, deadline)?;
         }
@@ -94,11 +106,24 @@ impl Crowd {
         self.clients[index].read(&mut self.buffer, event_bytes, found)
     }
 
-    fn connect(&mut self, server: SocketAddrV4, lot: Range<usize>, deadline: u64) -> Result<()> {
+    /// Reads all that has come and counts the comments in it: a comment begins with a colon, and a heartbeat's has no
+    /// other.
+    pub(crate) fn count_comments(&mut self) -> usize {
+        let mut comments = 0;
+        for client in &self.clients {
+            while let Ok(count @ 1..) = rustix::io::read(&client.socket, &mut self.buffer) {
+                comments += self.buffer[..count].iter().filter(|&&byte| byte == b':').count();
+            }
+        }
+        comments
+    }
+
+    fn connect(&mut self, server: SocketAddrV4, lot: Range<usize>, opening: Opening, deadline: u64) -> Result<()> {
         let mut pending = lot.len();
         let last = lot.end - 1;
         for index in lot {
-            let client = Client::connect(server, index).context(format!("opening connection {index} to {server}"))?;
+            let client = Client::connect(server, index, opening.receive_buffer);
+            let client = client.context(format!("opening connection {index} to {server}"))?;
             let data = EventData::new_u64(index as u64);
             let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
             epoll::add(&self.epoll, &client.socket, data, interest).context("watching a connection")?;
@@ -172,12 +197,17 @@ pub(crate) struct Received {
 }
 
 impl Client {
-    fn connect(server: SocketAddrV4, index: usize) -> rustix::io::Result<Self> {
+    fn connect(server: SocketAddrV4, index: usize, receive_buffer: Option<usize>) -> rustix::io::Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
         // Closing then resets, and leaves no port in TIME_WAIT for the next round.
         sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
-        net::bind(&socket, &SocketAddrV4::new(source_address(index), 0))?;
+        if let Some(bytes) = receive_buffer {
+            sockopt::set_socket_recv_buffer_size(&socket, bytes)?;
+        }
+        if server.ip().is_loopback() {
+            net::bind(&socket, &SocketAddrV4::new(source_address(index), 0))?;
+        }
         let since = now();
         match net::connect(&socket, &server) {
             Ok(()) | Err(Errno::INPROGRESS) => {}
@@ -248,23 +278,6 @@ impl Client {
         let answer = String::from_utf8_lossy(&self.rest);
         Failure::new(format!("`GET /sse` was {how} without `:ok` on a 200; received: {answer:?}"))
     }
-}
-
-/// Lets this process, and the servers it starts, hold as many descriptors as the system allows, and
-/// says whether that is enough for `clients`.
-pub(crate) fn raise_descriptor_limit(clients: usize) -> Result<()> {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).context("raising the descriptor limit")?;
-    let allowed = limit.maximum.unwrap_or(u64::MAX);
-    if (clients + SPARE_DESCRIPTORS) as u64 > allowed {
-        return Err(Failure::new(format!(
-            "{clients} clients need {} descriptors and {allowed} are allowed: \
-             raise `ulimit -Hn` or ask for fewer with --clients",
-            clients + SPARE_DESCRIPTORS
-        )));
-    }
-    Ok(())
 }
 
 /// 127.0.0.2 and up.

@@ -4,43 +4,72 @@
 //! receipt. CPU time is divided by the receipts within the window, whichever message they were of,
 //! so a backlog from the warm-up does not distort it.
 
+use std::net::SocketAddrV4;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use hdrhistogram::Histogram;
 
 use crate::clock::{MILLISECOND, SECOND, now};
+use crate::contender::Server;
 use crate::crowd::Crowd;
 use crate::failure::{Failure, Result};
-use crate::process::{Cpu, CpuCounters};
+use crate::process::{Cpu, CpuCounters, this_thread_run_time};
 use crate::publisher::{Publisher, Schedule};
-use crate::server::Server;
 use crate::stamp::{Stamp, event_bytes};
 
 /// From the last subscriber's opening to the first message: the server comes to rest.
 const SETTLE: u64 = 300 * MILLISECOND;
-/// A run is given up when nothing came for so long, or when it lasts so long after its last
-/// message.
+/// A run is given up when nothing came for so long.
 const QUIET_LIMIT: u64 = 5 * SECOND;
-const DRAIN_LIMIT: u64 = 30 * SECOND;
 const LONGEST_LATENCY_US: u64 = 120_000_000;
+/// The share of a core from which on the receiving thread may be what limits the figures.
+const BUSY: f64 = 0.9;
 
 /// What is offered.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
+    /// Messages per second.
     pub(crate) rate: u64,
+    /// Bytes of a message.
     pub(crate) size: usize,
-    pub(crate) seconds: u64,
+    pub(crate) seconds: f64,
+    /// What is sent before anything is measured.
+    pub(crate) warm_up_seconds: f64,
+    /// Messages that are due at the same moment.
+    pub(crate) burst: u64,
+    /// When to give up, after the last message was due.
+    pub(crate) drain_seconds: f64,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self { rate: 5, size: 100, seconds: 5.0, warm_up_seconds: 0.6, burst: 1, drain_seconds: 30.0 }
+    }
 }
 
 impl Load {
-    /// A second of messages, or a few where that would be fewer.
+    /// From the call to the last message, in seconds.
+    pub(crate) fn total_seconds(&self) -> f64 {
+        self.quiet_seconds() + self.measured() as f64 / self.rate as f64
+    }
+
+    /// From the call to the first measured message, in seconds.
+    pub(crate) fn quiet_seconds(&self) -> f64 {
+        SETTLE as f64 / SECOND as f64 + self.warm_up() as f64 / self.rate as f64
+    }
+
+    /// At least three messages.
     fn warm_up(&self) -> u64 {
-        self.rate.max(3)
+        self.whole_bursts(self.warm_up_seconds).max(3_u64.next_multiple_of(self.burst))
     }
 
     fn measured(&self) -> u64 {
-        self.rate * self.seconds
+        self.whole_bursts(self.seconds).max(self.burst)
+    }
+
+    fn whole_bursts(&self, seconds: f64) -> u64 {
+        ((self.rate as f64 * seconds) as u64).next_multiple_of(self.burst)
     }
 }
 
@@ -59,10 +88,10 @@ pub(crate) struct Outcome {
     /// Receipts within the window, and its length in seconds.
     pub(crate) window_receipts: u64,
     pub(crate) window_seconds: f64,
-    /// From the last message's due time to the last receipt, in seconds.
-    pub(crate) drain_seconds: f64,
     pub(crate) server: Cpu,
+    /// CPU time of the load itself, both of its threads, and of the receiving one alone, in microseconds.
     pub(crate) generator: Cpu,
+    pub(crate) receiving_us: f64,
 }
 
 impl Outcome {
@@ -73,14 +102,42 @@ impl Outcome {
     pub(crate) fn is_whole(&self) -> bool {
         self.received == self.expected && self.disordered == 0 && self.closed_streams == 0
     }
+
+    pub(crate) fn generator_cores(&self) -> f64 {
+        self.generator.total() / 1e6 / self.window_seconds
+    }
+
+    /// What a reader has to know before trusting the figures.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if !self.is_whole() {
+            warnings.push(format!(
+                "{} of {} received, {} out of order or unreadable, {} streams closed by the server",
+                self.received, self.expected, self.disordered, self.closed_streams
+            ));
+        }
+        let busy = self.receiving_us / 1e6 / self.window_seconds;
+        if busy >= BUSY {
+            warnings.push(format!("the load's receiving thread was busy for {:.0} % of the time", 100.0 * busy));
+        }
+        warnings
+    }
 }
 
 /// Offers `load` to `server`, whose streams are `crowd`.
 pub(crate) fn run(server: &mut Server, crowd: &mut Crowd, load: Load) -> Result<Outcome> {
-    let schedule =
-        Schedule { start: now() + SETTLE, rate: load.rate, size: load.size, total: load.warm_up() + load.measured() };
-    let publisher = Publisher::connect(server.address, schedule)?;
-    let mut receiver = Receiver::new(schedule, load.warm_up(), server.processes())?;
+    let outcome = offer(server.address, server.processes(), crowd, load);
+    server.check_alive()?;
+    outcome
+}
+
+/// Offers `load` to the server at `address`, which runs in `processes`.
+pub(crate) fn offer(address: SocketAddrV4, processes: Vec<u32>, crowd: &mut Crowd, load: Load) -> Result<Outcome> {
+    let total = load.warm_up() + load.measured();
+    let Load { rate, size, burst, .. } = load;
+    let schedule = Schedule { start: now() + SETTLE, rate, size, burst, total };
+    let publisher = Publisher::connect(address, schedule)?;
+    let mut receiver = Receiver::new(schedule, &load, processes)?;
     let given_up = AtomicBool::new(false);
     let (received, published) = thread::scope(|scope| {
         let publishing = scope.spawn(|| publisher.run(&given_up));
@@ -89,7 +146,6 @@ pub(crate) fn run(server: &mut Server, crowd: &mut Crowd, load: Load) -> Result<
         let published = publishing.join();
         (received, published.unwrap_or_else(|_| Err(Failure::new("the publisher panicked"))))
     });
-    server.check_alive()?;
     published?;
     received?;
     receiver.outcome(crowd.clients.len() as u64)
@@ -100,12 +156,16 @@ pub(crate) fn run(server: &mut Server, crowd: &mut Crowd, load: Load) -> Result<
 struct Spent {
     server: CpuCounters,
     generator: CpuCounters,
+    /// In nanoseconds.
+    receiving: u64,
 }
 
 /// The receiving side of a run.
 struct Receiver {
     schedule: Schedule,
     warm_up: u64,
+    /// When to give up.
+    deadline: u64,
     processes: Vec<u32>,
     tally: Tally,
     /// When the window opened, with the receipts and CPU time before it.
@@ -152,12 +212,14 @@ impl Tally {
 }
 
 impl Receiver {
-    fn new(schedule: Schedule, warm_up: u64, processes: Vec<u32>) -> Result<Self> {
+    fn new(schedule: Schedule, load: &Load, processes: Vec<u32>) -> Result<Self> {
+        let warm_up = load.warm_up();
         let messages = usize::try_from(schedule.total)
             .map_err(|_| Failure::new("that is more messages than memory could number"))?;
         Ok(Self {
             schedule,
             warm_up,
+            deadline: schedule.due(schedule.total - 1) + (load.drain_seconds * SECOND as f64) as u64,
             processes,
             tally: Tally {
                 first_measured: warm_up,
@@ -211,25 +273,28 @@ impl Receiver {
 
     fn is_hopeless(&self, last_due: u64) -> bool {
         let quiet_since = self.tally.latest.max(last_due);
-        now() > (quiet_since + QUIET_LIMIT).min(last_due + DRAIN_LIMIT)
+        now() > (quiet_since + QUIET_LIMIT).min(self.deadline)
     }
 
     fn spent(&self) -> Result<Spent> {
-        Ok(Spent { server: CpuCounters::of(&self.processes)?, generator: CpuCounters::of_this_process()? })
+        Ok(Spent {
+            server: CpuCounters::of(&self.processes)?,
+            generator: CpuCounters::of_this_process()?,
+            receiving: this_thread_run_time()?,
+        })
     }
 
     fn outcome(self, clients: u64) -> Result<Outcome> {
         let (Some((since, before, earlier)), Some(later)) = (self.opened, self.closed) else {
             return Err(Failure::new("every stream was closed during the warm-up"));
         };
-        let Schedule { total, .. } = self.schedule;
+        let total = self.schedule.total;
         let mut last_subscriber = latencies();
         for sequence in self.warm_up..total {
             let last = self.tally.last_receipt[sequence as usize];
             let latency = last.saturating_sub(self.schedule.due(sequence)) / 1000;
             last_subscriber.saturating_record(latency);
         }
-        let seconds = |from: u64| self.tally.latest.saturating_sub(from) as f64 / SECOND as f64;
         Ok(Outcome {
             latency: self.tally.latency,
             last_subscriber,
@@ -238,10 +303,10 @@ impl Receiver {
             disordered: self.tally.disordered,
             closed_streams: self.tally.closed_streams,
             window_receipts: self.tally.in_order - before,
-            window_seconds: seconds(since),
-            drain_seconds: seconds(self.schedule.due(total - 1)),
+            window_seconds: self.tally.latest.saturating_sub(since) as f64 / SECOND as f64,
             server: later.server.since(earlier.server),
             generator: later.generator.since(earlier.generator),
+            receiving_us: (later.receiving - earlier.receiving) as f64 / 1e3,
         })
     }
 }
@@ -249,4 +314,46 @@ impl Receiver {
 fn latencies() -> Histogram<u64> {
     Histogram::new_with_max(LONGEST_LATENCY_US, 3)
         .expect("two minutes in microseconds with three digits is a valid histogram")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_is_whole_bursts() {
+        let load = Load { rate: 256, seconds: 1.1, warm_up_seconds: 0.1, burst: 64, ..Load::default() };
+        assert_eq!((load.warm_up(), load.measured()), (64, 320));
+        let load = Load { rate: 1, seconds: 0.1, warm_up_seconds: 0.1, ..Load::default() };
+        assert_eq!((load.warm_up(), load.measured()), (3, 1), "never none");
+    }
+
+    /// A crowd of two on three messages, of which the first is not measured.
+    fn tally() -> Tally {
+        Tally {
+            first_measured: 1,
+            latency: latencies(),
+            last_receipt: vec![0; 3],
+            latest: 0,
+            in_order: 0,
+            disordered: 0,
+            closed_streams: 0,
+            finished: 0,
+        }
+    }
+
+    #[test]
+    fn every_receipt_is_told_apart() {
+        let mut tally = tally();
+        let mut next = [0, 0];
+        let receipts = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (1, 1), (1, 9)];
+        for (time, (client, sequence)) in receipts.into_iter().enumerate() {
+            tally.record(&mut next[client], Stamp { sequence, due: 0 }, time as u64);
+        }
+        assert_eq!(tally.in_order, 5, "the second client got 0 and 2");
+        assert_eq!(tally.disordered, 2, "1 behind 2, and one that nobody sent");
+        assert_eq!(tally.finished, 2);
+        assert_eq!(tally.latency.len(), 3, "of the two measured ones");
+        assert_eq!(tally.last_receipt, [3, 5, 4]);
+    }
 }

@@ -1,17 +1,14 @@
 //! The yardstick: the least that any server can do which sends one message to N sockets.
 //!
-//! One thread accepts, parses and frames; each writer thread does nothing but `send` on its own
-//! list of sockets, in the order in which they were accepted. Whatever waits while a round is sent
-//! goes out as one write in the next. It is no server to use: no limits, no deadlines, no chunked
-//! coding, a body is taken for a single line, and a peer that left is noticed when a `send` to it
-//! fails.
+//! One thread accepts, parses and frames; each writer thread does nothing but `send` on its own list of sockets, in
+//! the order in which they were accepted. Whatever waits while a round is sent goes out as one write in the next. It
+//! is no server to use, and does two of the five tasks: streams and publishing. No count, no limits, no deadlines, no
+//! chunked coding, a body is taken for a single line, and a peer that left is noticed when a `send` to it fails.
 //!
-//! It loses no byte: what a full socket does not take is kept in a tail of its own, without a
-//! bound, and tried again with the next batch or after a millisecond.
+//! It loses no byte: what a full socket does not take is kept in a tail of its own, without a bound, and tried again
+//! with the next batch or after a millisecond.
 
-use std::io::{self, Write};
 use std::mem;
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -20,45 +17,28 @@ use std::time::Duration;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{self, AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
+use rustix::net::{self, SendFlags, SocketFlags};
 
+use super::Settings;
 use crate::failure::{Context, Result};
 
-const BACKLOG: i32 = 4096;
 const READ_BYTES: usize = 64 * 1024;
 const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\
     Content-Type: text/event-stream\r\n\
     Cache-Control: no-cache\r\n\
     Access-Control-Allow-Origin: *\r\n\r\n:ok\n\n";
 const ACCEPTED: &[u8] = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
+const HEARTBEAT: &[u8] = b":\n\n";
 
-/// Serves until the process is killed.
-pub(crate) fn serve(workers: usize) -> Result<()> {
-    let listener = listen().context("opening the floor's listener")?;
-    let port = port_of(&listener).context("asking for the floor's port")?;
-    let inboxes: Vec<Arc<Inbox>> = (0..workers).map(|_| Arc::default()).collect();
+pub(super) fn serve(settings: Settings) -> Result<()> {
+    let listener = super::listen(settings)?;
+    let inboxes: Vec<Arc<Inbox>> = (0..settings.workers).map(|_| Arc::default()).collect();
     for inbox in &inboxes {
         let inbox = Arc::clone(inbox);
-        thread::spawn(move || write_loop(&inbox));
+        thread::spawn(move || write_loop(&inbox, settings.heartbeat));
     }
-    println!("Listening on http://127.0.0.1:{port}/");
-    io::stdout().flush().context("naming the floor's port")?;
-    Front::new(listener, inboxes).and_then(|mut front| front.run()).context("accepting for the floor")
-}
-
-fn listen() -> rustix::io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let listener = net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-    // Accepted sockets inherit it, which saves a call for each.
-    sockopt::set_tcp_nodelay(&listener, true)?;
-    net::bind(&listener, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
-    net::listen(&listener, BACKLOG)?;
-    Ok(listener)
-}
-
-fn port_of(listener: &OwnedFd) -> rustix::io::Result<u16> {
-    let address = SocketAddrV4::try_from(net::getsockname(listener)?)?;
-    Ok(address.port())
+    super::announce(&listener)?;
+    Front::new(listener.into(), inboxes).and_then(|mut front| front.run()).context("accepting for the floor")
 }
 
 /// What the accepting thread has for one writer.
@@ -85,17 +65,14 @@ impl Inbox {
         self.lock().newcomers.push(stream);
     }
 
-    /// Waits for frames, or with `lagging` sockets for a millisecond at most.
-    fn take(&self, batch: &mut Vec<u8>, streams: &mut Vec<Stream>, lagging: bool) {
-        let mut waiting = self.lock();
-        while waiting.frames.is_empty() {
-            if lagging {
-                let limit = Duration::from_millis(1);
-                let woken = self.arrived.wait_timeout(waiting, limit);
-                waiting = woken.expect("no holder of the lock panics").0;
-                break;
-            }
-            waiting = (self.arrived.wait(waiting)).expect("no holder of the lock panics");
+    /// Waits for frames, or with `lagging` sockets for a millisecond at most. After the silence of a heartbeat's
+    /// interval, that is what there is to write.
+    fn take(&self, batch: &mut Vec<u8>, streams: &mut Vec<Stream>, lagging: bool, heartbeat: Duration) {
+        let limit = if lagging { Duration::from_millis(1) } else { heartbeat };
+        let woken = self.arrived.wait_timeout_while(self.lock(), limit, |waiting| waiting.frames.is_empty());
+        let (mut waiting, timeout) = woken.expect("no holder of the lock panics");
+        if timeout.timed_out() && !lagging {
+            waiting.frames.extend_from_slice(HEARTBEAT);
         }
         mem::swap(&mut waiting.frames, batch);
         streams.append(&mut waiting.newcomers);
@@ -106,12 +83,12 @@ impl Inbox {
     }
 }
 
-fn write_loop(inbox: &Inbox) {
+fn write_loop(inbox: &Inbox, heartbeat: Duration) {
     let mut streams: Vec<Stream> = Vec::new();
     let mut batch = Vec::new();
     let mut lagging = false;
     loop {
-        inbox.take(&mut batch, &mut streams, lagging);
+        inbox.take(&mut batch, &mut streams, lagging, heartbeat);
         lagging = false;
         streams.retain_mut(|stream| {
             let open = stream.send(&batch).is_ok();

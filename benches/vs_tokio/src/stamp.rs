@@ -92,3 +92,56 @@ fn eight_digits(bytes: &[u8; 8]) -> Option<u64> {
     let fours = (pairs.wrapping_mul(100 << 16 | 1) >> 16) & 0x0000_ffff_0000_ffff;
     Some(fours.wrapping_mul(10_000 << 32 | 1) >> 32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAMP: Stamp = Stamp { sequence: 4711, due: 1_234_567_890_123 };
+
+    fn found(bytes: &[u8], size: usize) -> (Vec<Stamp>, Scan) {
+        let mut found = Vec::new();
+        let scan = scan(bytes, event_bytes(size), |stamp| found.push(stamp));
+        (found, scan)
+    }
+
+    fn event(size: usize) -> Vec<u8> {
+        let mut event = FIELD.to_vec();
+        append_payload(&mut event, STAMP, size);
+        event.extend_from_slice(b"\n\n");
+        event
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for size in [STAMP_BYTES, 100] {
+            let event = event(size);
+            assert_eq!(event.len(), event_bytes(size));
+            let whole = Scan { used: event.len(), unreadable: 0 };
+            assert_eq!(found(&event, size), (vec![STAMP], whole));
+        }
+    }
+
+    #[test]
+    fn what_is_no_data_line_is_passed_over() {
+        let chunked = [b"6a\r\n:\n\nid: 7\n".as_slice(), &event(50), b"\r\n"].concat();
+        let whole = Scan { used: chunked.len(), unreadable: 0 };
+        assert_eq!(found(&chunked, 50), (vec![STAMP], whole));
+    }
+
+    #[test]
+    fn an_unfinished_line_is_kept() {
+        let twice = [event(40), event(40)].concat();
+        let cut = &twice[..twice.len() - 5];
+        assert_eq!(found(cut, 40), (vec![STAMP], Scan { used: event_bytes(40), unreadable: 0 }));
+    }
+
+    #[test]
+    fn a_garbled_stamp_is_told() {
+        let mut event = event(40);
+        event[FIELD.len() + 3] = b'x';
+        let (stamps, scan) = found(&event, 40);
+        assert!(stamps.is_empty());
+        assert_eq!(scan.unreadable, 1);
+    }
+}

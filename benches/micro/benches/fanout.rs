@@ -1,0 +1,31 @@
+//! Messages from the hub to every subscriber, with sinks in place of sockets: what a delivery costs besides its `send`.
+//!
+//! An element is a delivery: one message to one subscriber.
+
+use criterion::Throughput;
+
+const SUBSCRIBERS: [usize; 4] = [1, 100, 10_000, 1_000_000];
+/// How many messages wait when the dispatcher looks: when messages are rare, and under load.
+const WAITING: [usize; 2] = [1, 64];
+
+fn main() {
+    let mut criterion = micro::criterion();
+    for waiting in WAITING {
+        let mut group = criterion.benchmark_group(format!("fanout/{waiting} waiting"));
+        for subscribers in SUBSCRIBERS {
+            let fan_out = micro::fan_out();
+            let seats: Vec<_> = (0..subscribers).map(|_| fan_out.join(micro::Counter::default())).collect();
+            group.throughput(Throughput::Elements((subscribers * waiting) as u64));
+            let mut messages = 0;
+            group.bench_function(format!("{subscribers} subscribers"), |bencher| {
+                bencher.iter(|| {
+                    micro::deliver(&fan_out, waiting);
+                    messages += waiting;
+                });
+            });
+            micro::check(&seats, messages);
+        }
+        group.finish();
+    }
+    criterion.final_summary();
+}

@@ -1,0 +1,153 @@
+//! What smolcast has to reach in this comparison, by the comparison itself.
+
+use std::fmt::{self, Display};
+
+use crate::figure::{Comparison, Measured, median};
+
+const OURS: &str = "smolcast";
+const FLOOR: &str = "floor";
+const AXUM: &str = "axum";
+/// Of these the best one counts, figure by figure.
+const TOKIO: [&str; 4] = ["tokio-raw", "hyper", "axum", "actix-web"];
+
+const CPU: &str = "cpu_us_per_delivery";
+const USER: &str = "user_us_per_delivery";
+const P99: &str = "p99_ms";
+const LAST: &str = "last_subscriber_ms";
+const MEMORY: &str = "user_bytes_per_stream";
+const KNEE: &str = "knee_per_second";
+
+/// A goal, and what was measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Goal {
+    pub(crate) what: &'static str,
+    bound: Bound,
+    measured: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Goal {
+    pub(crate) fn is_reached(&self) -> bool {
+        match self.bound {
+            Bound::AtMost(limit) => self.measured <= limit,
+            Bound::AtLeast(limit) => self.measured >= limit,
+        }
+    }
+}
+
+impl Display for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (sign, limit) = match self.bound {
+            Bound::AtMost(limit) => ("<=", limit),
+            Bound::AtLeast(limit) => (">=", limit),
+        };
+        let verdict = if self.is_reached() { "ok" } else { "MISSED" };
+        write!(f, "{:64} {:>8.2}  {sign} {limit:<6} {verdict}", self.what, self.measured)
+    }
+}
+
+/// The goals about what was measured; those about anything else are left out.
+pub(crate) fn goals(comparison: &Comparison) -> Vec<Goal> {
+    let measured = |key: &str| comparison.measured.iter().find(|measured| measured.key == key);
+    let mut goals = Vec::new();
+    goals.extend(measured("fanout-10000").map(fanout).into_iter().flatten());
+    goals.extend(measured("idle").map(idle).into_iter().flatten());
+    goals.extend(measured("saturation").map(saturation).into_iter().flatten());
+    goals.extend(measured("slow").map(slow).into_iter().flatten());
+    // What needs a server that did not take part is no goal of this comparison.
+    goals.retain(|goal| !goal.measured.is_nan());
+    goals
+}
+
+fn fanout(measured: &Measured) -> Vec<Goal> {
+    let times = |key: &str, other: &str| median(&measured.ratios(OURS, other, key));
+    let times_best = |key: &str| least(TOKIO.iter().map(|other| median(&measured.values(other, key))));
+    let by_best = |key: &str| median(&measured.values(OURS, key)) / times_best(key);
+    vec![
+        at_most(1.10, "10 000 streams: CPU a delivery x floor", times(CPU, FLOOR)),
+        at_most(0.82, "10 000 streams: CPU a delivery x best on tokio", by_best(CPU)),
+        at_most(0.60, "10 000 streams: CPU a delivery x axum", times(CPU, AXUM)),
+        at_most(0.25, "10 000 streams: user CPU a delivery x best on tokio", by_best(USER)),
+        at_most(1.15, "10 000 streams: p99 x floor", times(P99, FLOOR)),
+        at_most(1.00, "10 000 streams: p99 x best on tokio", by_best(P99)),
+        at_most(1.15, "10 000 streams: time to the last subscriber x floor", times(LAST, FLOOR)),
+        at_most(1.00, "10 000 streams: time to the last subscriber x best on tokio", by_best(LAST)),
+    ]
+}
+
+fn idle(measured: &Measured) -> Vec<Goal> {
+    let of = |server: &str| median(&measured.values(server, MEMORY));
+    vec![
+        at_most(650.0, "idle: resident bytes a stream", of(OURS)),
+        at_least(
+            4.0,
+            "idle: best on tokio x resident bytes a stream",
+            least(TOKIO.iter().map(|name| of(name))) / of(OURS),
+        ),
+        at_least(25.0, "idle: axum x resident bytes a stream", of(AXUM) / of(OURS)),
+    ]
+}
+
+fn saturation(measured: &Measured) -> Vec<Goal> {
+    let of = |server: &str| median(&measured.values(server, KNEE));
+    let best = TOKIO.iter().map(|name| of(name)).filter(|knee| !knee.is_nan()).fold(f64::NAN, f64::max);
+    vec![at_least(2.5, "saturation: delivered with nothing lost x best on tokio", of(OURS) / best)]
+}
+
+fn slow(measured: &Measured) -> Vec<Goal> {
+    vec![at_most(1.1, "slow: p99 of the others x without slow clients", median(&measured.values(OURS, "p99_ratio")))]
+}
+
+fn least(values: impl Iterator<Item = f64>) -> f64 {
+    values.filter(|value| !value.is_nan()).fold(f64::NAN, f64::min)
+}
+
+fn at_most(limit: f64, what: &'static str, measured: f64) -> Goal {
+    Goal { what, bound: Bound::AtMost(limit), measured }
+}
+
+fn at_least(limit: f64, what: &'static str, measured: f64) -> Goal {
+    Goal { what, bound: Bound::AtLeast(limit), measured }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figure::{Figure, Rounds, Sample};
+
+    const MEMORY_FIGURE: Figure = Figure { key: MEMORY, label: "", decimals: 0, by_floor: false };
+
+    fn idle_of(values: &[(&str, f64)]) -> Comparison {
+        let rounds = |&(server, value): &(&str, f64)| Rounds {
+            server: server.to_owned(),
+            samples: vec![Sample { figures: vec![(&MEMORY_FIGURE, value)], ..Sample::default() }],
+            failure: None,
+        };
+        let servers = values.iter().map(rounds).collect();
+        let measured = vec![Measured { key: "idle".into(), title: String::new(), servers }];
+        Comparison { arguments: vec![], quick: false, contestants: vec![], measured }
+    }
+
+    fn verdicts(values: &[(&str, f64)]) -> Vec<(f64, bool)> {
+        goals(&idle_of(values)).iter().map(|goal| (goal.measured, goal.is_reached())).collect()
+    }
+
+    #[test]
+    fn a_goal_is_held_against_the_best_on_tokio() {
+        let good = [("smolcast", 500.0), ("tokio-raw", 3000.0), ("hyper", 2000.0), ("axum", 20_000.0)];
+        assert_eq!(verdicts(&good), [(500.0, true), (4.0, true), (40.0, true)]);
+        let bad = [("smolcast", 1000.0), ("tokio-raw", 3000.0), ("axum", 20_000.0)];
+        assert_eq!(verdicts(&bad), [(1000.0, false), (3.0, false), (20.0, false)]);
+    }
+
+    #[test]
+    fn who_did_not_take_part_is_no_goal() {
+        assert_eq!(verdicts(&[("smolcast", 500.0)]), [(500.0, true)]);
+        assert!(verdicts(&[("axum", 500.0)]).is_empty());
+    }
+}

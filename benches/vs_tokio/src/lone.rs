@@ -1,0 +1,102 @@
+//! The load alone, against a server that runs already: `load --url http://127.0.0.1:1942`.
+
+use std::net::{SocketAddr, SocketAddrV4, ToSocketAddrs};
+use std::process::ExitCode;
+
+use argh::FromArgs;
+use hdrhistogram::Histogram;
+
+use crate::crowd::{Crowd, Opening};
+use crate::failure::{Context, Failure, Result};
+use crate::load::{self, Load, Outcome};
+use crate::options::{check_size, typed};
+use crate::process::{family, raise_descriptor_limit};
+
+const CONNECTS_AT_ONCE: usize = 100;
+
+/// Opens streams of a running server, publishes to it at a steady rate, and tells when each message reached each of
+/// them.
+#[derive(FromArgs)]
+struct Options {
+    /// the server, http://127.0.0.1:1942 where not given
+    #[argh(option, default = "String::from(\"http://127.0.0.1:1942\")")]
+    url: String,
+
+    /// open streams, 1000 where not given
+    #[argh(option, default = "1000")]
+    clients: usize,
+
+    /// messages a second, 20 where not given
+    #[argh(option, default = "20")]
+    rate: u64,
+
+    /// seconds measured, behind the warm-up; 10 where not given
+    #[argh(option, default = "10.0")]
+    seconds: f64,
+
+    /// bytes of a message, 33 or more; 100 where not given
+    #[argh(option, default = "100")]
+    size: usize,
+
+    /// messages that are due at the same moment, 1 where not given
+    #[argh(option, default = "1")]
+    burst: u64,
+
+    /// process of the server, whose CPU time is then told too, with that of its children
+    #[argh(option)]
+    pid: Option<u32>,
+}
+
+pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
+    let options: Options = match typed("cargo run --release -p vs_tokio -- load", words) {
+        Ok(options) => options,
+        Err(code) => return Ok(code),
+    };
+    check_size(Some(options.size))?;
+    if options.clients == 0 || options.rate == 0 || options.burst == 0 || !(0.1..=86_400.0).contains(&options.seconds) {
+        return Err(Failure::new("--clients, --rate and --burst must be 1 or more, --seconds between 0.1 and 86400"));
+    }
+    raise_descriptor_limit()?;
+    let Options { rate, size, seconds, burst, clients, .. } = options;
+    let load = Load { rate, size, seconds, burst, ..Load::default() };
+    let server = address(&options.url)?;
+    eprintln!("opening {clients} streams of {server}, then {:.1} s of messages", load.total_seconds());
+    let mut crowd = Crowd::open(server, clients, Opening::at_once(CONNECTS_AT_ONCE))?;
+    let outcome = load::offer(server, options.pid.map_or_else(Vec::new, family), &mut crowd, load)?;
+    print!("{}", told(&outcome, options.pid.is_some()));
+    Ok(if outcome.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn address(url: &str) -> Result<SocketAddrV4> {
+    let authority = url.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let with_port = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
+    let found = with_port.to_socket_addrs().context(format!("--url {url}, where http://HOST:PORT was expected"))?;
+    let first = found.into_iter().find_map(|address| match address {
+        SocketAddr::V4(address) => Some(address),
+        SocketAddr::V6(_) => None,
+    });
+    first.ok_or_else(|| Failure::new(format!("{authority} has no IPv4 address, and the load knows no other")))
+}
+
+fn told(outcome: &Outcome, with_cpu: bool) -> String {
+    let mut lines = vec![
+        format!("received      {} of {}", outcome.received, outcome.expected),
+        format!("deliveries    {:.0} a second", outcome.window_receipts as f64 / outcome.window_seconds),
+        format!("latency, ms   {}", quantiles(&outcome.latency)),
+        format!("to the last   {}", quantiles(&outcome.last_subscriber)),
+    ];
+    if with_cpu {
+        let per_delivery = |microseconds: f64| microseconds / outcome.window_receipts as f64;
+        let (total, user) = (per_delivery(outcome.server.total()), per_delivery(outcome.server.user));
+        lines.push(format!("server's CPU  {total:.3} us a delivery, {user:.3} of it in user space"));
+    }
+    lines.push(format!("load's CPU    {:.2} cores", outcome.generator_cores()));
+    lines.extend(outcome.warnings().into_iter().map(|warning| format!("warning: {warning}")));
+    lines.join("\n") + "\n"
+}
+
+fn quantiles(latency: &Histogram<u64>) -> String {
+    let at = |quantile: f64| latency.value_at_quantile(quantile) as f64 / 1e3;
+    let (p50, p99, p999, max) = (at(0.5), at(0.99), at(0.999), latency.max() as f64 / 1e3);
+    format!("p50 {p50:.1}  p99 {p99:.1}  p99.9 {p999:.1}  max {max:.1}")
+}

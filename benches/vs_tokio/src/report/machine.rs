@@ -1,0 +1,161 @@
+//! What the figures were measured on and with. Whatever of it cannot be learned is `unknown`: no reason to fail.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::process::{Resource, getrlimit};
+use rustix::system::uname;
+use serde::Serialize;
+
+const LOCK: &str = include_str!("../../../../Cargo.lock");
+const MANIFEST: &str = include_str!("../../../../Cargo.toml");
+
+/// The crates that a server is mainly made of.
+const PEERS: [&str; 7] = ["smolcast", "smol", "tokio", "hyper", "axum", "actix-web", "async-broadcast"];
+
+/// What of the network decides how much a socket takes before it makes its writer wait.
+const SETTINGS: [&str; 3] = ["net.core.somaxconn", "net.ipv4.tcp_wmem", "net.ipv4.tcp_rmem"];
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Machine {
+    /// When the report was written, in UTC.
+    pub(crate) date: String,
+    pub(crate) cpu: String,
+    pub(crate) cores: usize,
+    pub(crate) memory_bytes: u64,
+    /// Whether the CPU says that it is not a machine's own: then others may take its time.
+    pub(crate) virtual_machine: bool,
+    pub(crate) kernel: String,
+    pub(crate) rustc: String,
+    pub(crate) build: String,
+    /// The versions of what the servers are made of.
+    pub(crate) crates: BTreeMap<String, String>,
+    pub(crate) settings: BTreeMap<String, String>,
+    pub(crate) descriptor_limit: Option<u64>,
+}
+
+impl Machine {
+    pub(crate) fn of_this() -> Self {
+        let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let kilobytes = field(&memory, "MemTotal").and_then(|value| value.split(' ').next()?.parse::<u64>().ok());
+        let system = uname();
+        let kernel = [system.sysname(), system.release(), system.machine()].map(|part| part.to_string_lossy());
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            date: rfc3339(since_1970.as_secs()),
+            cpu: field(&cpu, "model name").unwrap_or("unknown").to_owned(),
+            cores: thread::available_parallelism().map_or(0, usize::from),
+            memory_bytes: kilobytes.unwrap_or(0) * 1024,
+            virtual_machine: field(&cpu, "flags")
+                .is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
+            kernel: kernel.join(" "),
+            rustc: env!("BUILD_RUSTC").to_owned(),
+            build: build(),
+            crates: PEERS.iter().filter_map(|name| Some(((*name).to_owned(), version(LOCK, name)?))).collect(),
+            settings: SETTINGS.iter().map(|name| ((*name).to_owned(), setting(name))).collect(),
+            descriptor_limit: getrlimit(Resource::Nofile).current,
+        }
+    }
+}
+
+/// The value of the first line `name : value`.
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let mut fields = text.lines().filter_map(|line| line.split_once(':'));
+    fields.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
+}
+
+fn setting(name: &str) -> String {
+    let path = format!("/proc/sys/{}", name.replace('.', "/"));
+    let text = fs::read_to_string(path).unwrap_or_else(|_| "unknown".to_owned());
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// How the compiler was told to optimise.
+fn build() -> String {
+    let profile = env!("BUILD_PROFILE");
+    let mut parts = vec![format!("{profile} for {}: opt-level = {}", env!("BUILD_TARGET"), env!("BUILD_OPT_LEVEL"))];
+    let section = MANIFEST.split_once(&format!("[profile.{profile}]")).map_or("", |(_, section)| section);
+    let lines = section.lines().skip(1).take_while(|line| !line.starts_with('['));
+    parts.extend(lines.filter(|line| line.contains('=')).map(str::to_owned));
+    match env!("BUILD_FLAGS") {
+        "" => parts.push("no RUSTFLAGS".to_owned()),
+        flags => parts.push(format!("RUSTFLAGS {flags}")),
+    }
+    parts.join(", ")
+}
+
+/// The version in a `Cargo.lock`; the newest where there are several, which are sorted there.
+fn version(lock: &str, name: &str) -> Option<String> {
+    let mut lines = lock.lines();
+    let mut newest = None;
+    while let Some(line) = lines.next() {
+        if line.strip_prefix("name = ").is_some_and(|quoted| quoted.trim_matches('"') == name) {
+            newest = lines.next().and_then(|line| line.strip_prefix("version = ")).or(newest);
+        }
+    }
+    newest.map(|quoted| quoted.trim_matches('"').to_owned())
+}
+
+/// Seconds since 1970 in UTC, as RFC 3339 writes them.
+fn rfc3339(seconds: u64) -> String {
+    let (year, month, day) = date(seconds / 86_400);
+    let second = seconds % 86_400;
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
+}
+
+/// The date so many days after the first of 1970. Years are counted from March here: the day that comes every four
+/// years is then the last of one, and months repeat every five with 153 days.
+fn date(days: u64) -> (u64, u64, u64) {
+    const DAYS_FROM_MARCH_OF_YEAR_0: u64 = 719_468;
+    const DAYS_OF_400_YEARS: u64 = 146_097;
+    let days = days + DAYS_FROM_MARCH_OF_YEAR_0;
+    let (era, day_of_era) = (days / DAYS_OF_400_YEARS, days % DAYS_OF_400_YEARS);
+    let leap_days = day_of_era / 1_460 - day_of_era / 36_524 + day_of_era / 146_096;
+    let year_of_era = (day_of_era - leap_days) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (400 * era + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        let cases = [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_164_800, "2024-02-29T00:00:00Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(rfc3339(seconds), text);
+        }
+    }
+
+    #[test]
+    fn versions_come_from_the_lock_file() {
+        let hyper = |version| format!("name = \"hyper\"\nversion = \"{version}\"\n\n");
+        let lock = &format!("{}{}name = \"hyper-util\"\n", hyper("0.14.1"), hyper("1.2.3"));
+        assert_eq!(version(lock, "hyper").as_deref(), Some("1.2.3"));
+        assert_eq!(version(lock, "axum"), None);
+        assert!(version(LOCK, "tokio").is_some_and(|version| version.starts_with("1.")));
+    }
+
+    #[test]
+    fn this_machine_is_known() {
+        let machine = Machine::of_this();
+        assert!(machine.cores > 0 && machine.memory_bytes > 0, "{machine:?}");
+        assert!(machine.rustc.starts_with("rustc ") && machine.build.contains("opt-level"), "{machine:?}");
+        assert!(machine.kernel.starts_with("Linux "), "{machine:?}");
+        assert_eq!(machine.crates.len(), PEERS.len(), "{machine:?}");
+    }
+}

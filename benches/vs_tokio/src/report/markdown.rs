@@ -1,0 +1,258 @@
+//! `report.md`: the comparison as a page. First what most came for, then each scenario with its plots and figures,
+//! and at the end what one needs to believe it or to do it again.
+
+use std::fmt::Write;
+
+use crate::figure::{Comparison, Measured};
+
+use super::glance;
+use super::machine::Machine;
+use super::number::{Spread, binary_bytes, decimals, fixed};
+use super::plots::Plot;
+use super::{by_floor, notes};
+
+/// Between two numbers that stay on one line.
+const HYPHEN: &str = "\u{2060}–\u{2060}";
+/// So many notes are read where they stand; more are folded away.
+const MOST_NOTES: usize = 6;
+
+/// What a scenario is about, by how its key begins.
+const ABOUT: [(&str, &str); 6] = [
+    (
+        "fanout",
+        "Every message goes to every stream, at a pace that all servers should hold. What does a delivery cost, and \
+         how long does the unluckiest client wait?",
+    ),
+    ("idle", "Streams that are open while nothing happens: what does a tab in the background cost?"),
+    ("saturation", "More and more messages, until some do not arrive: how much is too much?"),
+    (
+        "connect",
+        "A crowd comes at once, as after an outage: how long until all of it is served, and do those who were there \
+         notice?",
+    ),
+    (
+        "slow",
+        "Some clients stop reading. Do the others notice, and how much does the server keep for those who take \
+         nothing?",
+    ),
+    ("burst", "Many messages at one moment: how long until everybody has them all?"),
+];
+
+const METHOD: &str = "\
+- Messages are offered at fixed moments, whether or not the server keeps up, and carry the moment they were *due*. A
+  latency is the time from there until a client has it all: who is late for one message pays for those behind it too.
+- Every client counts and times every message. Where one is missing there is no latency to report, since what never
+  came would not be in it: that cell is a dash.
+- CPU time is what the kernel charged to the server's process, divided by deliveries.
+- Servers take turns: each round starts a fresh process of every one, so that whatever else the machine does falls on
+  all of them. A *× floor* is taken within each round.
+- The floor is a bare loop of `send` on a list of sockets, with no HTTP, no limits and no care for who is slow. The
+  kernel's share of the work is in it already: what a server costs beyond that is the server's own.
+";
+
+const LIMITS: &str = "\
+- **Only ratios compare.** Absolute times are those of one machine on one day: the next machine has others, and so has
+  the next day.
+- **Loopback charges the receiver to the sender.** Without a wire in between, the client's half of TCP runs inside the
+  server's `send`: kernel time here is more than it would be behind a network card, for every server alike.
+- **Server and clients share the cores**, so a latency is also the wait for a core that a client held. Where the load
+  generator itself was the limit, a note says so.
+- **Nothing of the way outside**: no TLS, no proxy, no packet loss, no phone in a tunnel.
+";
+
+/// In place of a number that there is not.
+pub(super) const NONE: &str = "–";
+
+pub(super) fn text(comparison: &Comparison, machine: &Machine, plots: &[Plot]) -> String {
+    let mut page = String::from("# smolcast beside servers on tokio\n\n");
+    if comparison.quick {
+        page.push_str("> **A quick run**: it shows that everything works, and compares nothing.\n\n");
+    }
+    page.push_str(&introduction(comparison));
+    if let Some(glance) = glance::text(comparison) {
+        let _ = write!(page, "## At a glance\n\n{glance}\n");
+    }
+    for measured in &comparison.measured {
+        let plots = plots.iter().filter(|plot| plot.scenario == measured.key);
+        page.push_str(&section(measured, plots));
+    }
+    page.push_str(&participants(comparison));
+    let _ = write!(page, "## How it was measured\n\n{METHOD}\n## What the figures do not show\n\n{LIMITS}\n");
+    page.push_str(&on_what(machine));
+    let _ = write!(page, "## Once more\n\n```sh\n{}\n```\n\n", command(&comparison.arguments));
+    page.push_str("Every raw figure, round by round, is in [report.json](report.json).\n");
+    page
+}
+
+fn introduction(comparison: &Comparison) -> String {
+    if comparison.measured.is_empty() {
+        return "Nothing was measured.\n\n".to_owned();
+    }
+    "One task: what is posted reaches everybody who listens, as Server-Sent Events, now. How well does each server do \
+     it, on the same machine, for the same clients, in turns? Figures are medians of the rounds, and what is small \
+     below them is the lowest and the highest round.\n\n"
+        .to_owned()
+}
+
+fn section<'a>(measured: &Measured, plots: impl Iterator<Item = &'a Plot>) -> String {
+    let (head, rest) = measured.title.split_once(", ").unwrap_or((&measured.title, ""));
+    let mut text = format!("## {}\n\n", capitalised(&plain(head)));
+    if let Some((_, about)) = ABOUT.iter().find(|(key, _)| measured.key.starts_with(key)) {
+        let _ = write!(text, "{about}\n\n");
+    }
+    if !rest.is_empty() {
+        let _ = write!(text, "*{}.*\n\n", capitalised(&plain(rest)));
+    }
+    for plot in plots {
+        let _ = write!(text, "![{}]({})\n\n", plot.alt, plot.file);
+    }
+    text.push_str(&figures(measured));
+    let notes = notes(measured);
+    let folded = notes.len() > MOST_NOTES;
+    if folded {
+        let _ = write!(text, "<details><summary>{} notes</summary>\n\n", notes.len());
+    }
+    for note in &notes {
+        let _ = writeln!(text, "- {}", plain(note));
+    }
+    if folded {
+        text.push_str("\n</details>\n");
+    }
+    if !notes.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+/// A row for each figure, a column for each server.
+fn figures(measured: &Measured) -> String {
+    let servers: Vec<&str> = measured.servers.iter().map(|rounds| rounds.server.as_str()).collect();
+    let figures = measured.figures();
+    if figures.is_empty() {
+        return "No server came to a result.\n\n".to_owned();
+    }
+    let mut rows = Vec::new();
+    for figure in figures {
+        let own: Vec<_> = servers.iter().map(|server| Spread::of(&measured.values(server, figure.key))).collect();
+        let decimals = decimals(figure.decimals, &own);
+        let own = own.into_iter().map(|spread| cell(spread, decimals));
+        rows.push(row(figure.label, own));
+        if let Some(ratios) = by_floor(measured, figure) {
+            rows.push(row("× floor", ratios.into_iter().map(|spread| cell(spread, 2))));
+        }
+    }
+    let head = row("", servers.iter().map(|server| plain(server)));
+    let rule = format!("| --- |{}\n", " ---: |".repeat(servers.len()));
+    format!("{head}{rule}{}\n", rows.concat())
+}
+
+pub(super) fn row(head: &str, cells: impl Iterator<Item = String>) -> String {
+    let cells: Vec<String> = cells.collect();
+    format!("| {} | {} |\n", plain(head), cells.join(" | "))
+}
+
+fn cell(spread: Option<Spread>, decimals: usize) -> String {
+    let Some(spread) = spread else { return NONE.to_owned() };
+    let range = spread.range(decimals, HYPHEN).map(|range| format!("<br><sub>{range}</sub>"));
+    together(&format!("{}{}", fixed(spread.middle, decimals), range.unwrap_or_default()))
+}
+
+/// Kept on one line.
+pub(super) fn together(text: &str) -> String {
+    text.replace(' ', "\u{a0}")
+}
+
+/// Words of others, without a meaning in Markdown that they do not have.
+fn plain(text: &str) -> String {
+    let mut safe = String::new();
+    for character in text.chars() {
+        match character {
+            '|' | '*' | '_' | '[' | ']' | '\\' => safe.extend(['\\', character]),
+            '<' => safe.push_str("&lt;"),
+            '\n' | '\r' => safe.push(' '),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or(String::new(), |first| first.to_uppercase().chain(characters).collect())
+}
+
+fn participants(comparison: &Comparison) -> String {
+    let mut text = String::new();
+    let (refused, measured): (Vec<_>, Vec<_>) = comparison.contestants.iter().partition(|it| !it.objections.is_empty());
+    if !measured.is_empty() {
+        text.push_str("## Who took part\n\n| server | made of |\n| --- | --- |\n");
+    }
+    for contestant in measured {
+        text.push_str(&row(&contestant.name, [plain(&contestant.about)].into_iter()));
+    }
+    for contestant in refused {
+        let _ = write!(
+            text,
+            "\n{} ({}) was not measured, since it did not do the task as it is agreed:\n\n",
+            plain(&contestant.name),
+            plain(&contestant.about)
+        );
+        for objection in &contestant.objections {
+            let _ = writeln!(text, "- {}", plain(objection));
+        }
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+fn on_what(machine: &Machine) -> String {
+    let crates = machine.crates.iter().map(|(name, version)| format!("{name} {version}"));
+    let mut rows = vec![
+        ("CPU", machine.cpu.clone()),
+        ("cores", format!("{}{}", machine.cores, if machine.virtual_machine { ", of a virtual machine" } else { "" })),
+        ("memory", binary_bytes(machine.memory_bytes)),
+        ("kernel", machine.kernel.clone()),
+        ("compiler", machine.rustc.clone()),
+        ("build", machine.build.clone()),
+        ("crates", crates.collect::<Vec<_>>().join(", ")),
+        ("open files", machine.descriptor_limit.map_or("any number".to_owned(), |limit| format!("at most {limit}"))),
+    ];
+    rows.extend(machine.settings.iter().map(|(name, value)| (name.as_str(), value.clone())));
+    rows.push(("written", machine.date.clone()));
+    let mut rows = rows.into_iter().map(|(name, value)| row(name, [plain(&value)].into_iter()));
+    let head = rows.next().unwrap_or_default();
+    format!("## The machine\n\n{head}| --- | --- |\n{}\n", rows.collect::<String>())
+}
+
+/// As it is typed in a shell.
+fn command(arguments: &[String]) -> String {
+    let quoted = arguments.iter().map(|word| {
+        let harmless = |c: char| c.is_ascii_alphanumeric() || "-_./=:,".contains(c);
+        if !word.is_empty() && word.chars().all(harmless) {
+            return format!(" {word}");
+        }
+        format!(" '{}'", word.replace('\'', r"'\''"))
+    });
+    let words: String = quoted.collect();
+    let separator = if words.is_empty() { "" } else { " --" };
+    format!("cargo run --release -p vs_tokio{separator}{words}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_can_be_pasted() {
+        let words = ["--rounds", "5", "--server", "a=it's here"].map(str::to_owned);
+        assert_eq!(command(&words), r"cargo run --release -p vs_tokio -- --rounds 5 --server 'a=it'\''s here'");
+        assert_eq!(command(&[]), "cargo run --release -p vs_tokio");
+    }
+
+    #[test]
+    fn words_of_others_stay_in_their_cell() {
+        assert_eq!(plain("a|b *c*\n<d>"), r"a\|b \*c\* &lt;d>");
+    }
+}

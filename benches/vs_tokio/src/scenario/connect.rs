@@ -1,0 +1,65 @@
+//! A storm of connects while messages go out: how soon the newcomers have their streams, and what those who were there
+//! before notice of it.
+
+use std::thread;
+use std::time::Duration;
+
+use super::{GENTLY, OVERHEAD_SECONDS, Plan, SPARE_DESCRIPTORS, describe, integrity, latency};
+use crate::clock::{SECOND, now};
+use crate::contender::{Contender, Server};
+use crate::crowd::{Crowd, Opening};
+use crate::failure::{Failure, Result};
+use crate::figure::{Figure, Sample, grouped};
+use crate::load::{self, Load};
+use crate::options::Options;
+use crate::process::syn_retries;
+
+/// How many come for each that is there.
+const NEWCOMERS: usize = 5;
+
+const OPEN: Figure =
+    Figure { key: "connect_seconds", label: "all newcomers have `:ok` after, s", decimals: 2, by_floor: true };
+const RETRIES: Figure = Figure { key: "syn_retries", label: "SYNs sent again", decimals: 0, by_floor: false };
+
+pub(super) fn plan(options: &Options) -> Plan {
+    let clients = options.clients.unwrap_or(if options.quick { 200 } else { 1_000 });
+    let load = Load {
+        rate: options.rate.unwrap_or(50),
+        size: options.size.unwrap_or(100),
+        seconds: options.seconds.unwrap_or(if options.quick { 0.6 } else { 2.0 }),
+        ..Load::default()
+    };
+    let title =
+        format!("connect: {} newcomers at once amid {}", grouped(NEWCOMERS * clients), describe(clients, &load));
+    Plan {
+        key: "connect".into(),
+        title,
+        rounds: options.rounds.unwrap_or(if options.quick { 1 } else { 2 }),
+        seconds: load.total_seconds() + OVERHEAD_SECONDS,
+        descriptors: (1 + NEWCOMERS) * clients + SPARE_DESCRIPTORS,
+        run: Box::new(move |contender| run(contender, clients, load)),
+    }
+}
+
+fn run(contender: &Contender, clients: usize, load: Load) -> Result<Sample> {
+    let mut server = Server::start(contender)?;
+    let mut crowd = Crowd::open(server.address, clients, Opening::at_once(GENTLY))?;
+    let retries = syn_retries()?;
+    let address = server.address;
+    let storm = || {
+        thread::sleep(Duration::from_secs_f64(load.quiet_seconds()));
+        let since = now();
+        let newcomers = Crowd::open(address, NEWCOMERS * clients, Opening::at_once(usize::MAX))?;
+        Ok((newcomers, (now() - since) as f64 / SECOND as f64))
+    };
+    let (outcome, storm) = thread::scope(|scope| {
+        let storm = scope.spawn(storm);
+        let outcome = load::run(&mut server, &mut crowd, load);
+        (outcome, storm.join().unwrap_or_else(|_| Err(Failure::new("the storm panicked"))))
+    });
+    let (outcome, (_newcomers, seconds)) = (outcome?, storm?);
+    let mut figures = vec![(&OPEN, seconds), (&RETRIES, (syn_retries()? - retries) as f64)];
+    figures.extend(latency(&outcome));
+    figures.extend(integrity(&outcome));
+    Ok(Sample { figures, warnings: outcome.warnings(), ..Sample::default() })
+}

@@ -1,0 +1,98 @@
+//! One client in a hundred never reads: what the others notice of it, and how much memory it takes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::{GENTLY, OVERHEAD_SECONDS, P99, Plan, SPARE_DESCRIPTORS, cpu, describe, integrity};
+use crate::contender::{Contender, Server};
+use crate::crowd::{Crowd, Opening};
+use crate::failure::{Failure, Result};
+use crate::figure::{Figure, Sample};
+use crate::load::{self, Load, Outcome};
+use crate::options::Options;
+use crate::process::{kernel_network_bytes, peak_resident_bytes, resident_bytes};
+
+const READERS_FOR_EACH_SLOW: usize = 100;
+/// A client that never reads still lets the kernel take what its buffers hold; small ones show sooner what then.
+const SLOW_RECEIVE_BUFFER: usize = 4096;
+
+const WITHOUT: Figure =
+    Figure { key: "p99_ms_without", label: "latency p99 without slow clients, ms", decimals: 1, by_floor: false };
+const RATIO: Figure = Figure { key: "p99_ratio", label: "p99 with them x without", decimals: 2, by_floor: false };
+const USER_GROWN: Figure =
+    Figure { key: "user_bytes_grown", label: "resident memory grew by at most, B", decimals: 0, by_floor: false };
+const KERNEL_GROWN: Figure =
+    Figure { key: "kernel_bytes_grown", label: "kernel memory grew by at most, B", decimals: 0, by_floor: false };
+
+pub(super) fn plan(options: &Options) -> Plan {
+    let clients = options.clients.unwrap_or(if options.quick { 100 } else { 500 });
+    let slow = clients.div_ceil(READERS_FOR_EACH_SLOW);
+    let load = Load {
+        rate: options.rate.unwrap_or(100),
+        // More than the kernel keeps for a client that does not read.
+        size: options.size.unwrap_or(16 * 1024),
+        seconds: options.seconds.unwrap_or(if options.quick { 0.6 } else { 3.0 }),
+        ..Load::default()
+    };
+    Plan {
+        key: "slow".into(),
+        title: format!("slow: {slow} more never read, beside {}", describe(clients, &load)),
+        rounds: options.rounds.unwrap_or(if options.quick { 1 } else { 2 }),
+        seconds: 2.0 * (load.total_seconds() + OVERHEAD_SECONDS),
+        descriptors: clients + slow + SPARE_DESCRIPTORS,
+        run: Box::new(move |contender| run(contender, clients, slow, load)),
+    }
+}
+
+fn run(contender: &Contender, clients: usize, slow: usize, load: Load) -> Result<Sample> {
+    let without = measure(contender, clients, 0, load)?;
+    let with = measure(contender, clients, slow, load)?;
+    let p99 = |outcome: &Outcome| match outcome.is_whole() {
+        true => outcome.latency.value_at_quantile(0.99) as f64 / 1e3,
+        false => f64::NAN,
+    };
+    let (before, after) = (p99(&without.outcome), p99(&with.outcome));
+    let mut figures = vec![(&P99, after), (&WITHOUT, before), (&RATIO, after / before)];
+    figures.extend([(&USER_GROWN, with.user_grown), (&KERNEL_GROWN, with.kernel_grown)]);
+    figures.extend(cpu(&with.outcome));
+    figures.extend(integrity(&with.outcome));
+    Ok(Sample { figures, warnings: with.outcome.warnings(), ..Sample::default() })
+}
+
+struct Watched {
+    outcome: Outcome,
+    user_grown: f64,
+    kernel_grown: f64,
+}
+
+fn measure(contender: &Contender, clients: usize, slow: usize, load: Load) -> Result<Watched> {
+    let mut server = Server::start(contender)?;
+    let mut crowd = Crowd::open(server.address, clients, Opening::at_once(GENTLY))?;
+    let opening = Opening { at_once: GENTLY, receive_buffer: Some(SLOW_RECEIVE_BUFFER) };
+    let _never_read = Crowd::open(server.address, slow, opening)?;
+    let processes = server.processes();
+    let (user, kernel) = (resident_bytes(&processes)?, kernel_network_bytes()?);
+    let is_over = AtomicBool::new(false);
+    let (outcome, kernel_peak) = thread::scope(|scope| {
+        let watch = scope.spawn(|| kernel_peak(&is_over));
+        let outcome = load::run(&mut server, &mut crowd, load);
+        is_over.store(true, Ordering::Relaxed);
+        (outcome, watch.join().unwrap_or_else(|_| Err(Failure::new("the watch over the kernel's memory panicked"))))
+    });
+    Ok(Watched {
+        outcome: outcome?,
+        user_grown: peak_resident_bytes(&processes)?.saturating_sub(user) as f64,
+        kernel_grown: kernel_peak?.saturating_sub(kernel) as f64,
+    })
+}
+
+/// The most that the kernel held for the network, looked at ten times a second.
+fn kernel_peak(is_over: &AtomicBool) -> Result<u64> {
+    let mut peak = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        peak = peak.max(kernel_network_bytes()?);
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(peak)
+}
