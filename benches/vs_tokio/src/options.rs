@@ -36,7 +36,7 @@ pub(crate) struct Options {
     only: Vec<String>,
 
     /// another server, as NAME=COMMAND; it prints `Listening on http://ADDRESS/`, or listens on the 127.0.0.1 port
-    /// that `{{port}}` in its command stands for. A name that is taken replaces the server of that name
+    /// that `{port}` in its command stands for. A name that is taken replaces the server of that name
     #[argh(option)]
     server: Vec<Contender>,
 

@@ -3,8 +3,14 @@
 //! All of them are this one executable, started with another word: the same compiler flags, the same allocator, the
 //! same listener. What they share is in this file and is no part of what is compared.
 
+mod actix_web;
+mod axum;
 mod floor;
+mod hyper;
+mod shared;
+mod smol_naive;
 mod smolcast;
+mod tokio_raw;
 
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::process::ExitCode;
@@ -29,9 +35,14 @@ pub(crate) struct Own {
 }
 
 /// In the order in which they are measured and reported: the yardstick first.
-pub(crate) const ALL: [Own; 2] = [
+pub(crate) const ALL: [Own; 7] = [
     Own { name: "floor", about: "a bare write loop, the yardstick", serve: floor::serve },
     Own { name: "smolcast", about: "this project's server", serve: smolcast::serve },
+    Own { name: "tokio-raw", about: "tokio, a broadcast channel and httparse", serve: tokio_raw::serve },
+    Own { name: "hyper", about: "hyper 1 on tokio, a body over a broadcast channel", serve: hyper::serve },
+    Own { name: "axum", about: "axum 0.8 on tokio, its `Sse` and `KeepAlive`", serve: axum::serve },
+    Own { name: "actix-web", about: "actix-web 4, a streaming response", serve: actix_web::serve },
+    Own { name: "smol-naive", about: "one smol executor, a receiver for each stream", serve: smol_naive::serve },
 ];
 
 /// Serves as one of the measured servers, on 127.0.0.1, until it is killed.

@@ -1,0 +1,134 @@
+//! What the servers beside smolcast have in common, and what the comparison is not about: the form of an event, the
+//! limits, the channel of those on tokio, and in `http` what those need that come without an HTTP of their own.
+
+pub(super) mod http;
+
+use std::future::{Future, ready};
+use std::str;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt, stream};
+use tokio::runtime;
+use tokio::sync::broadcast::error::TryRecvError;
+use tokio::sync::broadcast::{self, Receiver, Sender};
+use tokio::time::timeout;
+
+use super::Settings;
+use crate::failure::{Context, Result};
+
+/// The largest message, in bytes.
+pub(super) const BODY_LIMIT: usize = 1024 * 1024;
+
+/// How many messages a stream may be behind: one that lags more is closed, for it cannot be whole any more. At the
+/// 6000 messages a second of the saturation scenario that is more than two seconds.
+pub(super) const CAPACITY: usize = 16 * 1024;
+
+/// As much as one write takes of the messages that wait for a stream.
+pub(super) const BATCH_BYTES: usize = 64 * 1024;
+
+pub(super) const OPENING: &[u8] = b":ok\n\n";
+pub(super) const HEARTBEAT: &[u8] = b":\n\n";
+
+/// The message as an event: a `data` line for each of its lines, be they ended by LF, CR or CRLF. None unless the
+/// message is UTF-8.
+pub(super) fn event(message: &[u8]) -> Option<Vec<u8>> {
+    str::from_utf8(message).ok()?;
+    let mut event = Vec::with_capacity(message.len() + b"data: \n\n".len());
+    let mut rest = message;
+    loop {
+        event.extend_from_slice(b"data: ");
+        let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
+            event.extend_from_slice(rest);
+            event.extend_from_slice(b"\n\n");
+            return Some(event);
+        };
+        event.extend_from_slice(&rest[..end]);
+        event.push(b'\n');
+        let line_break = if rest[end..].starts_with(b"\r\n") { 2 } else { 1 };
+        rest = &rest[end + line_break..];
+    }
+}
+
+/// Runs a server on tokio's multi-threaded runtime. As a task of its own it is run by the workers, among whom what it
+/// spawns stays; the thread that is blocked on is none of them.
+pub(super) fn run_on_tokio(
+    settings: Settings,
+    server: impl Future<Output = Result<()>> + Send + 'static,
+) -> Result<()> {
+    let mut builder = runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(settings.workers).enable_all().build().context("starting tokio")?;
+    runtime.block_on(runtime.spawn(server)).context("serving")?
+}
+
+/// Encoded events on their way to every stream of a server on tokio.
+#[derive(Clone)]
+pub(super) struct Hub {
+    events: Sender<Bytes>,
+}
+
+impl Hub {
+    /// To be called on the runtime, since it begins to beat.
+    pub(super) fn new(heartbeat: Duration) -> Self {
+        let (events, heard) = broadcast::channel(CAPACITY);
+        tokio::spawn(beat(heard, events.clone(), heartbeat));
+        Self { events }
+    }
+
+    pub(super) fn publish(&self, events: impl Into<Bytes>) {
+        // Never in vain: the heart hears everything.
+        let _ = self.events.send(events.into());
+    }
+
+    /// From here on a stream gets every event, and is counted until its subscription is dropped.
+    pub(super) fn subscribe(&self) -> Subscription {
+        Subscription { events: self.events.subscribe() }
+    }
+
+    /// Every receiver is an open stream, but for the heart's.
+    pub(super) fn streams(&self) -> usize {
+        self.events.receiver_count() - 1
+    }
+}
+
+/// Sends a comment after each silence of that length. Every stream gets every event, so the silence of one is the
+/// silence of all, and a single timer does.
+async fn beat(mut heard: Receiver<Bytes>, events: Sender<Bytes>, interval: Duration) {
+    loop {
+        if timeout(interval, heard.recv()).await.is_err() {
+            let _ = events.send(Bytes::from_static(HEARTBEAT));
+        }
+    }
+}
+
+/// The events for one stream.
+pub(super) struct Subscription {
+    events: Receiver<Bytes>,
+}
+
+impl Subscription {
+    /// The body of a stream: its opening, then a batch after the other.
+    pub(super) fn into_stream(self) -> impl Stream<Item = Bytes> + Send {
+        let opening = stream::once(ready(Bytes::from_static(OPENING)));
+        let next = async |mut events: Self| events.next_batch().await.map(|batch| (batch, events));
+        opening.chain(stream::unfold(self, next))
+    }
+
+    /// Waits for an event and joins to it those that wait behind it, up to what one write takes. None once the stream
+    /// has lagged too far: it has to end, rather than skip what it missed.
+    pub(super) async fn next_batch(&mut self) -> Option<Bytes> {
+        let first = self.events.recv().await.ok()?;
+        if self.events.is_empty() {
+            return Some(first);
+        }
+        let mut batch = BytesMut::from(first);
+        while batch.len() < BATCH_BYTES {
+            match self.events.try_recv() {
+                Ok(event) => batch.extend_from_slice(&event),
+                Err(TryRecvError::Empty) => break,
+                Err(_) => return None,
+            }
+        }
+        Some(batch.freeze())
+    }
+}

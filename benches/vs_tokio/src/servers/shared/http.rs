@@ -1,0 +1,317 @@
+//! HTTP/1.1 for the servers that bring none: whatever bytes a client sends become requests, and these become events to
+//! publish and answers to send. No socket is touched here.
+
+use std::io::Write;
+use std::str;
+use std::time::SystemTime;
+
+use bytes::{Buf, BytesMut};
+use httparse::{EMPTY_HEADER, Header, Status};
+
+use super::{BODY_LIMIT, OPENING, event};
+
+const MOST_FIELDS: usize = 64;
+const HEAD_LIMIT: usize = 16 * 1024;
+
+const STREAM_FIELDS: &str = "Content-Type: text/event-stream\r\n\
+    Cache-Control: no-cache\r\n\
+    Access-Control-Allow-Origin: *\r\n\
+    X-Accel-Buffering: no\r\n";
+const COUNT_FIELDS: &str = "Content-Type: text/plain\r\n\
+    Cache-Control: no-cache\r\n\
+    Access-Control-Allow-Origin: *\r\n";
+const PREFLIGHT_FIELDS: &str = "Access-Control-Allow-Origin: *\r\n";
+const ACCEPTED_FIELDS: &str = "Access-Control-Allow-Origin: *\r\nContent-Length: 0\r\n";
+const EMPTY_FIELDS: &str = "Content-Length: 0\r\n";
+
+/// The requests of one connection and the answers to them.
+#[derive(Default)]
+pub(crate) struct Exchange {
+    /// What no request has taken yet.
+    input: BytesMut,
+    /// The request whose body is under way.
+    incoming: Option<Incoming>,
+    /// What the requests publish, joined,
+    pub(crate) events: Vec<u8>,
+    /// and the answers that leave once that is done.
+    pub(crate) output: Vec<u8>,
+}
+
+/// What follows on a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    Request,
+    Stream,
+    Close,
+}
+
+/// The status of the last answer on a connection whose input cannot be served.
+struct Refusal(&'static str);
+
+type Result<T> = std::result::Result<T, Refusal>;
+
+const BAD_REQUEST: Refusal = Refusal("400 Bad Request");
+const LENGTH_REQUIRED: Refusal = Refusal("411 Length Required");
+const CONTENT_TOO_LARGE: Refusal = Refusal("413 Content Too Large");
+const HEAD_TOO_LARGE: Refusal = Refusal("431 Request Header Fields Too Large");
+const NOT_IMPLEMENTED: Refusal = Refusal("501 Not Implemented");
+
+impl Exchange {
+    /// Takes what the client has sent, and answers each request that is there as a whole by now: N of them in one
+    /// segment get N answers in order. Nothing behind the last one is carried out.
+    pub(crate) fn answer(&mut self, input: &[u8], open_streams: usize) -> Next {
+        self.input.extend_from_slice(input);
+        loop {
+            match self.next_request() {
+                Ok(None) => return Next::Request,
+                Ok(Some(request)) => match self.answer_one(&request, open_streams) {
+                    Next::Request => {}
+                    last => return last,
+                },
+                Err(Refusal(status)) => {
+                    append_head(&mut self.output, status, EMPTY_FIELDS, Persistence::Close);
+                    return Next::Close;
+                }
+            }
+        }
+    }
+
+    fn answer_one(&mut self, request: &Request, open_streams: usize) -> Next {
+        let (out, persistence) = (&mut self.output, request.persistence);
+        match request.route {
+            Route::Stream => {
+                append_head(out, "200 OK", STREAM_FIELDS, Persistence::KeepAlive);
+                out.extend_from_slice(OPENING);
+                return Next::Stream;
+            }
+            Route::Count => {
+                append_head(out, "200 OK", COUNT_FIELDS, Persistence::Close);
+                out.extend_from_slice(open_streams.to_string().as_bytes());
+                return Next::Close;
+            }
+            Route::Preflight => {
+                append_head(out, "204 No Content", PREFLIGHT_FIELDS, Persistence::Close);
+                return Next::Close;
+            }
+            Route::Publish => match event(&request.body) {
+                Some(event) => {
+                    self.events.extend_from_slice(&event);
+                    append_head(out, "202 Accepted", ACCEPTED_FIELDS, persistence);
+                }
+                None => append_head(out, "400 Bad Request", EMPTY_FIELDS, persistence),
+            },
+            Route::NotFound => append_head(out, "404 Not Found", EMPTY_FIELDS, persistence),
+        }
+        if persistence == Persistence::Close { Next::Close } else { Next::Request }
+    }
+
+    /// The next request that is there as a whole.
+    fn next_request(&mut self) -> Result<Option<Request>> {
+        let mut incoming = match self.incoming.take() {
+            Some(incoming) => incoming,
+            None => match Incoming::parse(&self.input)? {
+                Some((incoming, length)) => {
+                    self.input.advance(length);
+                    incoming
+                }
+                None => return Ok(None),
+            },
+        };
+        if incoming.take_body(&mut self.input)? {
+            return Ok(Some(incoming.request));
+        }
+        self.incoming = Some(incoming);
+        Ok(None)
+    }
+}
+
+fn append_head(out: &mut Vec<u8>, status: &str, fields: &str, persistence: Persistence) {
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    let connection = match persistence {
+        Persistence::KeepAlive => "",
+        Persistence::KeepAliveAsAsked => "Connection: keep-alive\r\n",
+        Persistence::Close => "Connection: close\r\n",
+    };
+    write!(out, "HTTP/1.1 {status}\r\nDate: {date}\r\n{fields}{connection}\r\n").expect("a Vec takes everything");
+}
+
+struct Request {
+    route: Route,
+    persistence: Persistence,
+    body: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Stream,
+    Count,
+    Preflight,
+    Publish,
+    NotFound,
+}
+
+/// Whether the connection outlives the answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Persistence {
+    KeepAlive,
+    /// The same for a client of HTTP/1.0, which has to be told.
+    KeepAliveAsAsked,
+    Close,
+}
+
+impl Route {
+    fn of(method: &str, target: &str) -> Self {
+        match (method, path(target)) {
+            ("GET", "/sse") => Self::Stream,
+            ("GET", "/connections") => Self::Count,
+            ("OPTIONS", "/sse" | "/connections") => Self::Preflight,
+            ("POST", "/broadcast") => Self::Publish,
+            _ => Self::NotFound,
+        }
+    }
+}
+
+/// The path of a target, which may have a scheme and a host before it, and a query behind it.
+fn path(target: &str) -> &str {
+    let target = target.split('?').next().unwrap_or_default();
+    match target.split_once("://") {
+        Some((_, rest)) => rest.find('/').map_or("/", |start| &rest[start..]),
+        None => target,
+    }
+}
+
+impl Persistence {
+    fn of(fields: &[Header<'_>], is_http_1_0: bool) -> Self {
+        let asks_for = |option: &str| {
+            let mut options = values(fields, "Connection").flat_map(|value| value.split(|byte| *byte == b','));
+            options.any(|named| named.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
+        };
+        match is_http_1_0 {
+            _ if asks_for("close") => Self::Close,
+            false => Self::KeepAlive,
+            true if asks_for("keep-alive") => Self::KeepAliveAsAsked,
+            true => Self::Close,
+        }
+    }
+}
+
+/// A request whose head has come, and maybe not yet all of its body.
+struct Incoming {
+    request: Request,
+    is_chunked: bool,
+    awaited: Awaited,
+}
+
+/// What comes next of a body.
+#[derive(Clone, Copy)]
+enum Awaited {
+    /// So many bytes of the message.
+    Content(usize),
+    ChunkSize,
+    ChunkEnd,
+    Trailer,
+}
+
+impl Incoming {
+    /// The request whose head is at the start of `input`, and the length of that head, once all of it is there.
+    fn parse(input: &[u8]) -> Result<Option<(Self, usize)>> {
+        let mut fields = [EMPTY_HEADER; MOST_FIELDS];
+        let mut head = httparse::Request::new(&mut fields);
+        let length = match head.parse(input) {
+            Ok(Status::Complete(length)) => length,
+            Ok(Status::Partial) if input.len() < HEAD_LIMIT => return Ok(None),
+            Ok(Status::Partial) | Err(httparse::Error::TooManyHeaders) => return Err(HEAD_TOO_LARGE),
+            Err(_) => return Err(BAD_REQUEST),
+        };
+        let route = Route::of(head.method.unwrap_or_default(), head.path.unwrap_or_default());
+        let persistence = Persistence::of(head.headers, head.version == Some(0));
+        let request = Request { route, persistence, body: Vec::new() };
+        let mut incoming = Self { request, is_chunked: is_chunked(head.headers)?, awaited: Awaited::Content(0) };
+        match (content_length(head.headers)?, incoming.is_chunked) {
+            (Some(_), true) => return Err(BAD_REQUEST),
+            (Some(size), false) => incoming.await_content(size)?,
+            (None, true) => incoming.awaited = Awaited::ChunkSize,
+            (None, false) if route == Route::Publish => return Err(LENGTH_REQUIRED),
+            (None, false) => {}
+        }
+        Ok(Some((incoming, length)))
+    }
+
+    /// Takes what there is of the body; true once that was all.
+    fn take_body(&mut self, input: &mut BytesMut) -> Result<bool> {
+        loop {
+            match self.awaited {
+                Awaited::Content(missing) => {
+                    let length = missing.min(input.len());
+                    self.request.body.extend_from_slice(&input[..length]);
+                    input.advance(length);
+                    self.awaited = Awaited::Content(missing - length);
+                    if length < missing || !self.is_chunked {
+                        return Ok(length == missing);
+                    }
+                    self.awaited = Awaited::ChunkEnd;
+                }
+                Awaited::ChunkEnd => match input.get(..2) {
+                    None => return Ok(false),
+                    Some(b"\r\n") => {
+                        input.advance(2);
+                        self.awaited = Awaited::ChunkSize;
+                    }
+                    Some(_) => return Err(BAD_REQUEST),
+                },
+                Awaited::ChunkSize => match httparse::parse_chunk_size(input) {
+                    Ok(Status::Complete((length, size))) => {
+                        input.advance(length);
+                        self.await_content(size)?;
+                        if size == 0 {
+                            self.awaited = Awaited::Trailer;
+                        }
+                    }
+                    Ok(Status::Partial) if input.len() < HEAD_LIMIT => return Ok(false),
+                    _ => return Err(BAD_REQUEST),
+                },
+                Awaited::Trailer => match httparse::parse_headers(input, &mut [EMPTY_HEADER; MOST_FIELDS]) {
+                    Ok(Status::Complete((length, _))) => {
+                        input.advance(length);
+                        return Ok(true);
+                    }
+                    Ok(Status::Partial) if input.len() < HEAD_LIMIT => return Ok(false),
+                    _ => return Err(BAD_REQUEST),
+                },
+            }
+        }
+    }
+
+    fn await_content(&mut self, size: u64) -> Result<()> {
+        let left = BODY_LIMIT - self.request.body.len();
+        let size = usize::try_from(size).ok().filter(|size| *size <= left).ok_or(CONTENT_TOO_LARGE)?;
+        self.awaited = Awaited::Content(size);
+        Ok(())
+    }
+}
+
+/// The one length that all the fields agree on.
+fn content_length(fields: &[Header<'_>]) -> Result<Option<u64>> {
+    let mut agreed = None;
+    for value in values(fields, "Content-Length") {
+        let digits = str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let length = digits.and_then(|digits| digits.parse().ok()).ok_or(BAD_REQUEST)?;
+        if agreed.replace(length).is_some_and(|earlier| earlier != length) {
+            return Err(BAD_REQUEST);
+        }
+    }
+    Ok(agreed)
+}
+
+fn is_chunked(fields: &[Header<'_>]) -> Result<bool> {
+    let mut codings = values(fields, "Transfer-Encoding");
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(false),
+        (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Ok(true),
+        _ => Err(NOT_IMPLEMENTED),
+    }
+}
+
+fn values<'f>(fields: &'f [Header<'_>], name: &'static str) -> impl Iterator<Item = &'f [u8]> {
+    fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value.trim_ascii())
+}

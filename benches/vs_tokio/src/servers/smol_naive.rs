@@ -1,0 +1,189 @@
+//! smolcast without its idea: one executor that all threads share, a task for each connection, and for each stream a
+//! receiver of its own.
+//!
+//! This is what one writes on smol at first. The HTTP is that of `tokio-raw`, and so is the care taken: what arrives
+//! together is handled together. What is left to differ is the runtime.
+
+use std::future;
+use std::io::{self, ErrorKind, Read};
+use std::mem;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use async_broadcast::{Receiver, Sender, TryRecvError};
+use smol::future::or;
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::{Async, Executor, Timer};
+
+use super::Settings;
+use super::shared::http::{Exchange, Next};
+use super::shared::{BATCH_BYTES, CAPACITY, HEARTBEAT};
+use crate::failure::{Context, Result};
+
+const READ_BYTES: usize = 8 * 1024;
+
+/// How long to wait where no connection can be accepted, which is when there is no descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a client may take to read its last answer and close.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+/// Encoded events. A clone is a pointer, as `Bytes` is for the servers on tokio.
+type Events = Arc<[u8]>;
+
+pub(super) fn serve(settings: Settings) -> Result<()> {
+    let listener = super::listen(settings)?;
+    super::announce(&listener)?;
+    let listener = Async::<TcpListener>::new(listener).context("handing the listener to smol")?;
+    let executor = Arc::new(Executor::new());
+    for _ in 1..settings.workers {
+        let executor = Arc::clone(&executor);
+        thread::spawn(move || smol::block_on(executor.run(future::pending::<()>())));
+    }
+    let (hub, heard) = Hub::new();
+    executor.spawn(beat(hub.clone(), heard, settings.heartbeat)).detach();
+    smol::block_on(executor.run(accept(&listener, &executor, &hub)));
+    Ok(())
+}
+
+async fn accept(listener: &Async<TcpListener>, executor: &Executor<'static>, hub: &Hub) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => executor.spawn(serve_client(socket, hub.clone())).detach(),
+            Err(_) => drop(Timer::after(ACCEPT_PAUSE).await),
+        }
+    }
+}
+
+/// An error is a client that is gone: there is nobody to tell.
+async fn serve_client(socket: Async<TcpStream>, hub: Hub) {
+    match Box::pin(serve_requests(&socket, &hub)).await {
+        Ok(Some(events)) => serve_stream(&socket, events).await,
+        Ok(None) => drop(close(&socket).await),
+        Err(_) => {}
+    }
+}
+
+/// Answers requests until one opens a stream, whose events it returns, or was the last. Its buffers end with it: what a
+/// stream keeps is multiplied by thousands.
+async fn serve_requests(mut socket: &Async<TcpStream>, hub: &Hub) -> io::Result<Option<Receiver<Events>>> {
+    let mut exchange = Exchange::default();
+    let mut input = vec![0; READ_BYTES];
+    loop {
+        let length = AsyncReadExt::read(&mut socket, &mut input).await?;
+        if length == 0 {
+            return Ok(None);
+        }
+        let next = exchange.answer(&input[..length], hub.streams());
+        if !exchange.events.is_empty() {
+            hub.publish(&mem::take(&mut exchange.events));
+        }
+        // Before the client is told: then the count is right at once.
+        let receiver = (next == Next::Stream).then(|| hub.subscribe());
+        socket.write_all(&exchange.output).await?;
+        exchange.output.clear();
+        if next != Next::Request {
+            return Ok(receiver);
+        }
+    }
+}
+
+/// Both run at once, so that a stream ends with its client even where a write to it is stuck.
+async fn serve_stream(socket: &Async<TcpStream>, events: Receiver<Events>) {
+    or(async { drop(write_events(socket, events).await) }, hang_up(socket)).await;
+}
+
+/// Ends when a write fails, or when the stream has lagged too far.
+async fn write_events(mut socket: &Async<TcpStream>, mut events: Receiver<Events>) -> io::Result<()> {
+    while let Some(batch) = next_batch(&mut events).await {
+        socket.write_all(&batch).await?;
+    }
+    Ok(())
+}
+
+/// Waits for an event and joins to it those that wait behind it, up to what one write takes. None once the stream has
+/// lagged too far: it has to end, rather than skip what it missed.
+async fn next_batch(events: &mut Receiver<Events>) -> Option<Events> {
+    let first = events.recv_direct().await.ok()?;
+    let mut batch = Vec::new();
+    while batch.len() < BATCH_BYTES {
+        match events.try_recv() {
+            Ok(event) if batch.is_empty() => batch = [&first[..], &event[..]].concat(),
+            Ok(event) => batch.extend_from_slice(&event),
+            Err(TryRecvError::Empty) => break,
+            Err(_) => return None,
+        }
+    }
+    Some(if batch.is_empty() { first } else { batch.into() })
+}
+
+/// Waits until the client closes, half-closes or resets; what else it sends is for nobody.
+async fn hang_up(socket: &Async<TcpStream>) {
+    let mut ignored = [0; 8];
+    // To poll smol's own read is a system call each time, this is none: it waits for the reactor's word first.
+    while socket.readable().await.is_ok() {
+        match socket.get_ref().read(&mut ignored) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// Closes in two steps: a socket closed with unread bytes in it is reset, and that may cost the client its last answer.
+async fn close(socket: &Async<TcpStream>) -> io::Result<()> {
+    socket.get_ref().shutdown(Shutdown::Write)?;
+    let patience = async {
+        Timer::after(CLOSE_LIMIT).await;
+    };
+    or(hang_up(socket), patience).await;
+    Ok(())
+}
+
+/// Encoded events on their way to every stream.
+#[derive(Clone)]
+struct Hub {
+    events: Sender<Events>,
+}
+
+impl Hub {
+    /// And its heart's receiver.
+    fn new() -> (Self, Receiver<Events>) {
+        let (mut events, heard) = async_broadcast::broadcast(CAPACITY);
+        // A full channel drops its oldest message: whoever lags so far is told, and no publisher waits for it.
+        events.set_overflow(true);
+        (Self { events }, heard)
+    }
+
+    fn publish(&self, events: &[u8]) {
+        // Never in vain: the heart hears everything.
+        let _ = self.events.try_broadcast(events.into());
+    }
+
+    fn subscribe(&self) -> Receiver<Events> {
+        self.events.new_receiver()
+    }
+
+    /// Every receiver is an open stream, but for the heart's.
+    fn streams(&self) -> usize {
+        self.events.receiver_count() - 1
+    }
+}
+
+/// Sends a comment after each silence of that length. Every stream gets every event, so the silence of one is the
+/// silence of all, and a single timer does.
+async fn beat(hub: Hub, mut heard: Receiver<Events>, interval: Duration) {
+    loop {
+        let hear = async { heard.recv_direct().await.map_or(true, |_| true) };
+        let tire = async {
+            Timer::after(interval).await;
+            false
+        };
+        if !or(hear, tire).await {
+            hub.publish(HEARTBEAT);
+        }
+    }
+}

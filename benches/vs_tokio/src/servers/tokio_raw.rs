@@ -1,0 +1,108 @@
+//! The server that one writes on tokio alone: a task for each connection, a broadcast channel to all streams, and httparse
+//! for the requests.
+//!
+//! What arrives together is handled together: the requests of one read are published as one and answered by one write,
+//! and the events that wait for a stream leave by one write.
+
+use std::io;
+use std::mem;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+
+use super::Settings;
+use super::shared::http::{Exchange, Next};
+use super::shared::{self, Hub, Subscription};
+use crate::failure::{Context, Result};
+
+const READ_BYTES: usize = 8 * 1024;
+
+/// How long to wait where no connection can be accepted, which is when there is no descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a client may take to read its last answer and close.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+pub(super) fn serve(settings: Settings) -> Result<()> {
+    let listener = super::listen(settings)?;
+    shared::run_on_tokio(settings, async move {
+        super::announce(&listener)?;
+        let listener = TcpListener::from_std(listener).context("handing the listener to tokio")?;
+        accept(&listener, &Hub::new(settings.heartbeat)).await
+    })
+}
+
+async fn accept(listener: &TcpListener, hub: &Hub) -> Result<()> {
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => drop(tokio::spawn(serve_client(socket, hub.clone()))),
+            Err(_) => sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+/// An error is a client that is gone: there is nobody to tell.
+async fn serve_client(mut socket: TcpStream, hub: Hub) {
+    match Box::pin(serve_requests(&mut socket, &hub)).await {
+        Ok(Some(events)) => serve_stream(&mut socket, events).await,
+        Ok(None) => drop(close(&mut socket).await),
+        Err(_) => {}
+    }
+}
+
+/// Answers requests until one opens a stream, whose events it returns, or was the last. Its buffers end with it: what a
+/// stream keeps is multiplied by thousands.
+async fn serve_requests(socket: &mut TcpStream, hub: &Hub) -> io::Result<Option<Subscription>> {
+    let mut exchange = Exchange::default();
+    let mut input = Vec::with_capacity(READ_BYTES);
+    while socket.read_buf(&mut input).await? > 0 {
+        let next = exchange.answer(&input, hub.streams());
+        input.clear();
+        if !exchange.events.is_empty() {
+            hub.publish(mem::take(&mut exchange.events));
+        }
+        // Before the client is told: then the count is right at once.
+        let subscription = (next == Next::Stream).then(|| hub.subscribe());
+        socket.write_all(&exchange.output).await?;
+        exchange.output.clear();
+        if next != Next::Request {
+            return Ok(subscription);
+        }
+    }
+    Ok(None)
+}
+
+/// Both run at once, so that a stream ends with its client even where a write to it is stuck.
+async fn serve_stream(socket: &mut TcpStream, events: Subscription) {
+    let (reader, writer) = socket.split();
+    tokio::select! {
+        biased;
+        _ = write_events(writer, events) => {}
+        () = hang_up(reader) => {}
+    }
+}
+
+/// Ends when a write fails, or when the stream has lagged too far.
+async fn write_events(mut writer: WriteHalf<'_>, mut events: Subscription) -> io::Result<()> {
+    while let Some(batch) = events.next_batch().await {
+        writer.write_all(&batch).await?;
+    }
+    Ok(())
+}
+
+/// Waits until the client closes, half-closes or resets; what else it sends is for nobody.
+async fn hang_up(mut reader: ReadHalf<'_>) {
+    let mut ignored = [0; 8];
+    while reader.read(&mut ignored).await.is_ok_and(|length| length > 0) {}
+}
+
+/// Closes in two steps: a socket closed with unread bytes in it is reset, and that may cost the client its last answer.
+async fn close(socket: &mut TcpStream) -> io::Result<()> {
+    socket.shutdown().await?;
+    let (reader, _) = socket.split();
+    let _ = timeout(CLOSE_LIMIT, hang_up(reader)).await;
+    Ok(())
+}
