@@ -6,6 +6,7 @@ use argh::FromArgs;
 
 use crate::contender::Contender;
 use crate::failure::{Failure, Result};
+use crate::load::Load;
 use crate::scenario::Scenario;
 use crate::servers;
 use crate::stamp::STAMP_BYTES;
@@ -46,11 +47,11 @@ pub(crate) struct Options {
 
     /// messages offered a second
     #[argh(option)]
-    pub(crate) rate: Option<u64>,
+    rate: Option<u64>,
 
     /// bytes of a message, 33 or more
     #[argh(option)]
-    pub(crate) size: Option<usize>,
+    size: Option<usize>,
 
     /// seconds measured in each run, behind the warm-up
     #[argh(option)]
@@ -58,7 +59,7 @@ pub(crate) struct Options {
 
     /// rounds, in each of which every server has its turn with a fresh process
     #[argh(option)]
-    pub(crate) rounds: Option<usize>,
+    rounds: Option<usize>,
 
     /// threads of each server; one a core where not given
     #[argh(option, default = "cores()")]
@@ -91,6 +92,28 @@ impl Options {
             true => Scenario::ALL.map(|(_, scenario)| scenario).to_vec(),
             false => self.scenarios.clone(),
         }
+    }
+
+    /// What a scenario offers in each run, where nothing else was typed.
+    pub(crate) fn load(&self, rate: u64, size: usize, seconds: f64) -> Load {
+        let (warm_up_seconds, seconds) = if self.quick { (0.2, 0.4) } else { (0.5, seconds) };
+        Load {
+            rate: self.rate.unwrap_or(rate),
+            size: self.size.unwrap_or(size),
+            seconds: self.seconds.unwrap_or(seconds),
+            warm_up_seconds,
+            ..Load::default()
+        }
+    }
+
+    /// How often each server has its turn.
+    pub(crate) fn rounds(&self, usual: usize) -> usize {
+        self.rounds.unwrap_or(if self.quick { 1 } else { usual })
+    }
+
+    /// How many streams are open.
+    pub(crate) fn clients(&self, quick: usize, usual: usize) -> usize {
+        self.clients.unwrap_or(if self.quick { quick } else { usual })
     }
 
     /// The servers in the order in which they take turns: the yardstick first, the guests last.

@@ -11,14 +11,8 @@ const BURST: u64 = 64;
 const BURSTS_PER_SECOND: u64 = 4;
 
 pub(super) fn plan(options: &Options) -> Plan {
-    let clients = options.clients.unwrap_or(if options.quick { 200 } else { 1_000 });
-    let load = Load {
-        rate: options.rate.unwrap_or(BURST * BURSTS_PER_SECOND),
-        size: options.size.unwrap_or(100),
-        seconds: options.seconds.unwrap_or(if options.quick { 0.6 } else { 2.0 }),
-        burst: BURST,
-        ..Load::default()
-    };
+    let clients = options.clients(200, 1_000);
+    let load = Load { burst: BURST, ..options.load(BURST * BURSTS_PER_SECOND, 100, 1.5) };
     let title = format!(
         "burst: {BURST} messages of {} B at once, {} a second in all, to {} streams, {} s a run",
         load.size,
@@ -29,7 +23,7 @@ pub(super) fn plan(options: &Options) -> Plan {
     Plan {
         key: "burst".into(),
         title,
-        rounds: options.rounds.unwrap_or(if options.quick { 1 } else { 2 }),
+        rounds: options.rounds(2),
         seconds: load.total_seconds() + OVERHEAD_SECONDS,
         descriptors: clients + SPARE_DESCRIPTORS,
         run: Box::new(move |contender| {

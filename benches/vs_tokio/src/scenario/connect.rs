@@ -22,19 +22,14 @@ const OPEN: Figure =
 const RETRIES: Figure = Figure { key: "syn_retries", label: "SYNs sent again", decimals: 0, by_floor: false };
 
 pub(super) fn plan(options: &Options) -> Plan {
-    let clients = options.clients.unwrap_or(if options.quick { 200 } else { 1_000 });
-    let load = Load {
-        rate: options.rate.unwrap_or(50),
-        size: options.size.unwrap_or(100),
-        seconds: options.seconds.unwrap_or(if options.quick { 0.6 } else { 2.0 }),
-        ..Load::default()
-    };
+    let clients = options.clients(200, 1_000);
+    let load = options.load(50, 100, 1.5);
     let title =
         format!("connect: {} newcomers at once amid {}", grouped(NEWCOMERS * clients), describe(clients, &load));
     Plan {
         key: "connect".into(),
         title,
-        rounds: options.rounds.unwrap_or(if options.quick { 1 } else { 2 }),
+        rounds: options.rounds(2),
         seconds: load.total_seconds() + OVERHEAD_SECONDS,
         descriptors: (1 + NEWCOMERS) * clients + SPARE_DESCRIPTORS,
         run: Box::new(move |contender| run(contender, clients, load)),

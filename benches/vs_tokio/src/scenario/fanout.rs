@@ -4,7 +4,7 @@
 use super::{GENTLY, OVERHEAD_SECONDS, Plan, SPARE_DESCRIPTORS, describe, sample};
 use crate::contender::Server;
 use crate::crowd::{Crowd, Opening};
-use crate::load::{self, Load};
+use crate::load;
 use crate::options::Options;
 
 const DELIVERIES_PER_SECOND: u64 = 50_000;
@@ -12,7 +12,7 @@ const DELIVERIES_PER_SECOND: u64 = 50_000;
 pub(super) fn plans(options: &Options) -> Vec<Plan> {
     let sizes = match (options.clients, options.quick) {
         (Some(clients), _) => vec![clients],
-        (None, true) => vec![100, 1_000],
+        (None, true) => vec![1_000],
         (None, false) => vec![100, 1_000, 10_000],
     };
     sizes.into_iter().map(|clients| plan(clients, options)).collect()
@@ -20,21 +20,12 @@ pub(super) fn plans(options: &Options) -> Vec<Plan> {
 
 fn plan(clients: usize, options: &Options) -> Plan {
     // The many are what the figures are about; the few show how they grow.
-    let (seconds, rounds) = match (options.quick, clients >= 10_000) {
-        (true, _) => (0.6, 1),
-        (false, true) => (6.0, 3),
-        (false, false) => (2.0, 2),
-    };
-    let load = Load {
-        rate: options.rate.unwrap_or((DELIVERIES_PER_SECOND / clients as u64).max(1)),
-        size: options.size.unwrap_or(100),
-        seconds: options.seconds.unwrap_or(seconds),
-        ..Load::default()
-    };
+    let (seconds, rounds) = if clients >= 10_000 { (5.0, 3) } else { (1.5, 2) };
+    let load = options.load((DELIVERIES_PER_SECOND / clients as u64).max(1), 100, seconds);
     Plan {
         key: format!("fanout-{clients}"),
         title: format!("fanout: {}", describe(clients, &load)),
-        rounds: options.rounds.unwrap_or(rounds),
+        rounds: options.rounds(rounds),
         seconds: load.total_seconds() + OVERHEAD_SECONDS + clients as f64 / 10_000.0,
         descriptors: clients + SPARE_DESCRIPTORS,
         run: Box::new(move |contender| {

@@ -26,15 +26,15 @@ const HEARTBEAT_CPU: Figure =
     Figure { key: "idle_cpu_us_per_heartbeat", label: "CPU a heartbeat and stream, µs", decimals: 2, by_floor: true };
 
 pub(super) fn plan(options: &Options) -> Plan {
-    let clients = options.clients.unwrap_or(if options.quick { 1_000 } else { 10_000 });
-    let seconds = options.seconds.unwrap_or(if options.quick { 1.5 } else { 4.0 });
+    let clients = options.clients(1_000, 10_000);
+    let seconds = options.seconds.unwrap_or(if options.quick { 1.2 } else { 3.0 });
     Plan {
         key: "idle".into(),
         title: format!(
             "idle: {} streams without messages, a heartbeat every {HEARTBEAT_SECONDS} s, {seconds} s a run",
             grouped(clients)
         ),
-        rounds: options.rounds.unwrap_or(1),
+        rounds: options.rounds(1),
         seconds: seconds + OVERHEAD_SECONDS + clients as f64 / 10_000.0,
         descriptors: clients + SPARE_DESCRIPTORS,
         run: Box::new(move |contender| run(contender, clients, seconds)),

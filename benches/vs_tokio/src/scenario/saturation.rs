@@ -6,12 +6,12 @@ use crate::contender::{Contender, Server};
 use crate::crowd::{Crowd, Opening};
 use crate::failure::Result;
 use crate::figure::{Figure, Sample, Step, grouped};
-use crate::load::{self, Load};
+use crate::load::{self, Load, Outcome};
 use crate::options::Options;
 
 /// Latency at which a rate counts as not carried.
 const LATEST_P99_MS: f64 = 250.0;
-const FIRST_RATE: u64 = 500;
+const FIRST_RATE: u64 = 1_000;
 /// Two million messages a second to a thousand streams are two billion deliveries, which no machine makes.
 const LAST_RATE: u64 = 2_000_000;
 const BISECTIONS: usize = 2;
@@ -23,17 +23,10 @@ const KNEE_CPU: Figure =
     Figure { key: "cpu_us_per_delivery", label: "CPU a delivery there, µs", decimals: 3, by_floor: false };
 
 pub(super) fn plan(options: &Options) -> Plan {
-    let clients = options.clients.unwrap_or(if options.quick { 200 } else { 1_000 });
-    let bisections = if options.quick { 0 } else { BISECTIONS };
-    let load = Load {
-        rate: options.rate.unwrap_or(if options.quick { 4 * FIRST_RATE } else { FIRST_RATE }),
-        size: options.size.unwrap_or(100),
-        seconds: options.seconds.unwrap_or(if options.quick { 0.3 } else { 1.5 }),
-        warm_up_seconds: if options.quick { 0.2 } else { 0.5 },
-        // A server that is so far behind does not carry the rate, whether or not it would get there.
-        drain_seconds: 1.0,
-        ..Load::default()
-    };
+    let clients = options.clients(100, 1_000);
+    let (first_rate, bisections) = if options.quick { (16 * FIRST_RATE, 0) } else { (FIRST_RATE, BISECTIONS) };
+    // A server that is a second behind does not carry the rate, whether or not it would get there.
+    let load = Load { drain_seconds: 1.0, ..options.load(first_rate, 100, 1.0) };
     let title = format!(
         "saturation: {} streams, messages of {} B, the rate doubled until some are lost or p99 is above {} ms",
         grouped(clients),
@@ -43,15 +36,51 @@ pub(super) fn plan(options: &Options) -> Plan {
     Plan {
         key: "saturation".into(),
         title,
-        rounds: options.rounds.unwrap_or(1),
+        rounds: options.rounds(1),
         seconds: (5 + bisections) as f64 * (load.total_seconds() + 0.8),
         descriptors: clients + SPARE_DESCRIPTORS,
         run: Box::new(move |contender| climb(contender, clients, load, bisections)),
     }
 }
 
-/// The best of the steps that were carried.
-#[derive(Default)]
+fn climb(contender: &Contender, clients: usize, load: Load, bisections: usize) -> Result<Sample> {
+    let mut climb = Climb { contender, clients, load, sample: Sample::default(), knee: None };
+    let (mut carried, mut broken) = (None, load.rate);
+    while broken <= LAST_RATE && climb.carries(broken)? {
+        carried = Some(broken);
+        broken *= 2;
+    }
+    if let Some(mut carried) = carried {
+        for _ in 0..bisections {
+            let rate = ((carried * broken) as f64).sqrt() as u64;
+            match climb.carries(rate)? {
+                true => carried = rate,
+                false => broken = rate,
+            }
+        }
+    }
+    let Climb { mut sample, knee, .. } = climb;
+    sample.steps.sort_by(|a, b| a.offered.total_cmp(&b.offered));
+    let of_knee = |figure: fn(&Knee) -> f64| knee.as_ref().map_or(f64::NAN, figure);
+    sample.figures = vec![
+        (&KNEE, of_knee(|knee| knee.delivered / 1e6)),
+        (&KNEE_P99, of_knee(|knee| knee.p99_ms)),
+        (&KNEE_CPU, of_knee(|knee| knee.cpu_us)),
+        (&GENERATOR, of_knee(|knee| knee.generator_cores)),
+    ];
+    Ok(sample)
+}
+
+/// One server on its way up.
+struct Climb<'a> {
+    contender: &'a Contender,
+    clients: usize,
+    load: Load,
+    sample: Sample,
+    knee: Option<Knee>,
+}
+
+/// The best of the rates that were carried.
 struct Knee {
     delivered: f64,
     p99_ms: f64,
@@ -59,62 +88,40 @@ struct Knee {
     generator_cores: f64,
 }
 
-fn climb(contender: &Contender, clients: usize, load: Load, bisections: usize) -> Result<Sample> {
-    let mut knee = Knee { p99_ms: f64::NAN, cpu_us: f64::NAN, ..Knee::default() };
-    let mut sample = Sample::default();
-    let (mut carried, mut broken) = (None, None);
-    let mut rate = load.rate;
-    for _ in 0.. {
-        if attempt(contender, clients, Load { rate, ..load }, &mut knee, &mut sample)? {
-            carried = Some(rate);
-        } else {
-            broken = Some(rate);
-            break;
-        }
-        rate *= 2;
-        if rate > LAST_RATE {
-            break;
-        }
-    }
-    if let (Some(mut low), Some(mut high)) = (carried, broken) {
-        for _ in 0..bisections {
-            let rate = ((low * high) as f64).sqrt() as u64;
-            match attempt(contender, clients, Load { rate, ..load }, &mut knee, &mut sample)? {
-                true => low = rate,
-                false => high = rate,
+impl Climb<'_> {
+    /// Whether the server carries this rate: nothing lost, and nothing late.
+    fn carries(&mut self, rate: u64) -> Result<bool> {
+        let outcome = match self.run(rate) {
+            Ok(outcome) => outcome,
+            // Whatever a server does at a rate that is too much for it, the rates that it carried stand.
+            Err(failure) if self.knee.is_some() => {
+                self.sample.warnings.push(format!("at {} messages/s: {failure}", grouped(rate)));
+                return Ok(false);
             }
-        }
-    }
-    sample.steps.sort_by(|a, b| a.offered.total_cmp(&b.offered));
-    sample.figures = vec![
-        (&KNEE, knee.delivered / 1e6),
-        (&KNEE_P99, knee.p99_ms),
-        (&KNEE_CPU, knee.cpu_us),
-        (&GENERATOR, knee.generator_cores),
-    ];
-    Ok(sample)
-}
-
-/// Whether the server carries this rate.
-fn attempt(contender: &Contender, clients: usize, load: Load, knee: &mut Knee, sample: &mut Sample) -> Result<bool> {
-    let mut server = Server::start(contender)?;
-    let mut crowd = Crowd::open(server.address, clients, Opening::at_once(GENTLY))?;
-    let outcome = load::run(&mut server, &mut crowd, load)?;
-    let step = Step {
-        offered: (load.rate * clients as u64) as f64,
-        delivered: outcome.window_receipts as f64 / outcome.window_seconds,
-        reach: outcome.reach(),
-        p99_ms: outcome.latency.value_at_quantile(0.99) as f64 / 1e3,
-    };
-    sample.steps.push(step);
-    let is_carried = outcome.is_whole() && step.p99_ms <= LATEST_P99_MS;
-    if is_carried && step.delivered > knee.delivered {
-        *knee = Knee {
-            delivered: step.delivered,
-            p99_ms: step.p99_ms,
-            cpu_us: outcome.server.total() / outcome.window_receipts as f64,
-            generator_cores: outcome.generator_cores(),
+            Err(failure) => return Err(failure),
         };
+        let step = Step {
+            offered: (rate * self.clients as u64) as f64,
+            delivered: outcome.window_receipts as f64 / outcome.window_seconds,
+            reach: outcome.reach(),
+            p99_ms: outcome.latency.value_at_quantile(0.99) as f64 / 1e3,
+        };
+        self.sample.steps.push(step);
+        let is_carried = outcome.is_whole() && step.p99_ms <= LATEST_P99_MS;
+        if is_carried && self.knee.as_ref().is_none_or(|knee| step.delivered > knee.delivered) {
+            self.knee = Some(Knee {
+                delivered: step.delivered,
+                p99_ms: step.p99_ms,
+                cpu_us: outcome.server.total() / outcome.window_receipts as f64,
+                generator_cores: outcome.generator_cores(),
+            });
+        }
+        Ok(is_carried)
     }
-    Ok(is_carried)
+
+    fn run(&self, rate: u64) -> Result<Outcome> {
+        let mut server = Server::start(self.contender)?;
+        let mut crowd = Crowd::open(server.address, self.clients, Opening::at_once(GENTLY))?;
+        load::run(&mut server, &mut crowd, Load { rate, ..self.load })
+    }
 }

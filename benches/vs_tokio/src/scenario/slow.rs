@@ -26,19 +26,14 @@ const KERNEL_GROWN: Figure =
     Figure { key: "kernel_bytes_grown", label: "kernel memory grew by at most, B", decimals: 0, by_floor: false };
 
 pub(super) fn plan(options: &Options) -> Plan {
-    let clients = options.clients.unwrap_or(if options.quick { 100 } else { 500 });
+    let clients = options.clients(100, 500);
     let slow = clients.div_ceil(READERS_FOR_EACH_SLOW);
-    let load = Load {
-        rate: options.rate.unwrap_or(100),
-        // More than the kernel keeps for a client that does not read.
-        size: options.size.unwrap_or(16 * 1024),
-        seconds: options.seconds.unwrap_or(if options.quick { 0.6 } else { 3.0 }),
-        ..Load::default()
-    };
+    // In all it is more than the kernel keeps for a client that does not read.
+    let load = options.load(100, 16 * 1024, 3.0);
     Plan {
         key: "slow".into(),
         title: format!("slow: {slow} more never read, beside {}", describe(clients, &load)),
-        rounds: options.rounds.unwrap_or(if options.quick { 1 } else { 2 }),
+        rounds: options.rounds(2),
         seconds: 2.0 * (load.total_seconds() + OVERHEAD_SECONDS),
         descriptors: clients + slow + SPARE_DESCRIPTORS,
         run: Box::new(move |contender| run(contender, clients, slow, load)),

@@ -1,5 +1,7 @@
-//! The server that one writes on actix-web: handlers, and for a stream a response that streams whatever its subscription
-//! has. Each worker is a thread with a runtime of its own, and keeps the connections that are dealt to it.
+//! The server that one writes on actix-web: handlers, and for a stream a response that streams what its subscription has.
+//!
+//! Each worker is a thread with a runtime of its own and keeps the connections that are dealt to it; all of them receive
+//! from one channel.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -12,10 +14,10 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use futures_util::StreamExt;
 
 use super::Settings;
-use super::shared::{self, BATCH_BYTES, BODY_LIMIT, Hub};
+use super::shared::{self, BODY_LIMIT, Hub};
 use crate::failure::{Context, Result};
 
-/// How long a publisher may be silent before its connection is closed; by default it is 5 s.
+/// How long a publisher may be silent before its connection is closed. The default of 5 s is short for that.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
@@ -26,17 +28,18 @@ pub(super) fn serve(settings: Settings) -> Result<()> {
         let server = HttpServer::new(move || App::new().app_data(hub.clone()).configure(routes))
             .workers(settings.workers)
             .keep_alive(KEEP_ALIVE)
-            .h1_write_buffer_size(BATCH_BYTES)
-            // Else a stream would outlive its client's FIN.
+            // Nor does it close on one whose next request is slow to come through a busy machine.
+            .client_request_timeout(KEEP_ALIVE)
+            // The FIN of its client is to end a stream.
             .h1_allow_half_closed(false)
-            // They would make of a signal a graceful shutdown, which waits for open streams.
+            // A signal would begin a graceful shutdown, and that waits for the open streams.
             .disable_signals();
         server.listen(listener).context("handing the listener to actix")?.run().await.context("serving")
     })
 }
 
 fn routes(app: &mut ServiceConfig) {
-    // By default, another method on a known path is a 405.
+    // Instead of the 405 that another method on a known path gets by default.
     let not_found = || web::to(HttpResponse::NotFound);
     let options = || web::method(Method::OPTIONS).to(preflight);
     app.app_data(PayloadConfig::new(BODY_LIMIT))
@@ -55,7 +58,7 @@ async fn stream(hub: Data<Hub>) -> HttpResponse {
         .insert_header(("X-Accel-Buffering", "no"))
         .force_close();
     let mut answer = answer.streaming(bytes.map(Ok::<_, Infallible>));
-    // The end of the body is the end of the connection, and between its events is nothing.
+    // The body ends with the connection: nothing has to stand between its events.
     answer.head_mut().no_chunking(true);
     answer
 }

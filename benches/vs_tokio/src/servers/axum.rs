@@ -1,11 +1,11 @@
 //! The server that one writes on axum: a router, `Sse` over what a broadcast channel has for a stream, and its
 //! `KeepAlive`.
 //!
-//! The channel carries axum's own `Event`, so a message is encoded once; but the bytes of an event cannot be shared, and
-//! each stream gets a copy of them.
+//! The channel carries axum's own `Event`, so a message is encoded once; but it is not possible to share the bytes of an
+//! event, nor to join several of them, so that each stream gets a copy of each and writes it as a chunk of its own.
 
 use std::convert::Infallible;
-use std::future::{IntoFuture, ready};
+use std::future::ready;
 use std::time::Duration;
 
 use axum::Router;
@@ -31,14 +31,14 @@ pub(super) fn serve(settings: Settings) -> Result<()> {
     shared::run_on_tokio(settings, async move {
         super::announce(&listener)?;
         let listener = TcpListener::from_std(listener).context("handing the listener to tokio")?;
-        axum::serve(listener, router(settings.heartbeat)).into_future().await.context("serving")
+        axum::serve(listener, router(settings.heartbeat)).await.context("serving")
     })
 }
 
 fn router(heartbeat: Duration) -> Router {
     let hub = Hub { events: broadcast::channel(CAPACITY).0, heartbeat };
     Router::new()
-        // axum answers HEAD like GET, unless told otherwise; no stream is to open for it.
+        // axum answers HEAD as it does GET, unless it is told what else to do.
         .route("/sse", get(stream).head(not_found).options(preflight))
         .route("/connections", get(count).head(not_found).options(preflight))
         .route("/broadcast", post(publish))
@@ -55,7 +55,7 @@ struct Hub {
 }
 
 async fn stream(State(hub): State<Hub>) -> Response {
-    // The stream of one that lags too far ends, rather than skip what it missed.
+    // Ends once it has lagged too far: it would skip events.
     let events = stream::unfold(hub.events.subscribe(), async |mut events| {
         let event = events.recv().await.ok()?;
         Some((Ok::<_, Infallible>(event), events))

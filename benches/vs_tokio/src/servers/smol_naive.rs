@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use async_broadcast::{Receiver, Sender, TryRecvError};
+use bytes::Bytes;
 use smol::future::or;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, Executor, Timer};
@@ -29,9 +30,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a client may take to read its last answer and close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
-
-/// Encoded events. A clone is a pointer, as `Bytes` is for the servers on tokio.
-type Events = Arc<[u8]>;
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
     let listener = super::listen(settings)?;
@@ -51,24 +49,29 @@ pub(super) fn serve(settings: Settings) -> Result<()> {
 async fn accept(listener: &Async<TcpListener>, executor: &Executor<'static>, hub: &Hub) {
     loop {
         match listener.accept().await {
-            Ok((socket, _)) => executor.spawn(serve_client(socket, hub.clone())).detach(),
-            Err(_) => drop(Timer::after(ACCEPT_PAUSE).await),
+            Ok((socket, _)) => {
+                let hub = hub.clone();
+                executor.spawn(async move { serve_client(&socket, &hub).await }).detach();
+            }
+            Err(_) => {
+                Timer::after(ACCEPT_PAUSE).await;
+            }
         }
     }
 }
 
 /// An error is a client that is gone: there is nobody to tell.
-async fn serve_client(socket: Async<TcpStream>, hub: Hub) {
-    match Box::pin(serve_requests(&socket, &hub)).await {
-        Ok(Some(events)) => serve_stream(&socket, events).await,
-        Ok(None) => drop(close(&socket).await),
+async fn serve_client(socket: &Async<TcpStream>, hub: &Hub) {
+    match serve_requests(socket, hub).await {
+        Ok(Some(events)) => serve_stream(socket, events).await,
+        Ok(None) => drop(close(socket).await),
         Err(_) => {}
     }
 }
 
 /// Answers requests until one opens a stream, whose events it returns, or was the last. Its buffers end with it: what a
 /// stream keeps is multiplied by thousands.
-async fn serve_requests(mut socket: &Async<TcpStream>, hub: &Hub) -> io::Result<Option<Receiver<Events>>> {
+async fn serve_requests(mut socket: &Async<TcpStream>, hub: &Hub) -> io::Result<Option<Receiver<Bytes>>> {
     let mut exchange = Exchange::default();
     let mut input = vec![0; READ_BYTES];
     loop {
@@ -78,7 +81,7 @@ async fn serve_requests(mut socket: &Async<TcpStream>, hub: &Hub) -> io::Result<
         }
         let next = exchange.answer(&input[..length], hub.streams());
         if !exchange.events.is_empty() {
-            hub.publish(&mem::take(&mut exchange.events));
+            hub.publish(mem::take(&mut exchange.events));
         }
         // Before the client is told: then the count is right at once.
         let receiver = (next == Next::Stream).then(|| hub.subscribe());
@@ -91,27 +94,33 @@ async fn serve_requests(mut socket: &Async<TcpStream>, hub: &Hub) -> io::Result<
 }
 
 /// Both run at once, so that a stream ends with its client even where a write to it is stuck.
-async fn serve_stream(socket: &Async<TcpStream>, events: Receiver<Events>) {
-    or(async { drop(write_events(socket, events).await) }, hang_up(socket)).await;
+async fn serve_stream(socket: &Async<TcpStream>, events: Receiver<Bytes>) {
+    let mut ignored = [0; 16];
+    let writing = async { drop(write_events(socket, events).await) };
+    or(writing, hang_up(socket, &mut ignored)).await;
 }
 
 /// Ends when a write fails, or when the stream has lagged too far.
-async fn write_events(mut socket: &Async<TcpStream>, mut events: Receiver<Events>) -> io::Result<()> {
+async fn write_events(mut socket: &Async<TcpStream>, mut events: Receiver<Bytes>) -> io::Result<()> {
     while let Some(batch) = next_batch(&mut events).await {
         socket.write_all(&batch).await?;
     }
     Ok(())
 }
 
-/// Waits for an event and joins to it those that wait behind it, up to what one write takes. None once the stream has
-/// lagged too far: it has to end, rather than skip what it missed.
-async fn next_batch(events: &mut Receiver<Events>) -> Option<Events> {
+/// Waits for an event and joins to it those that wait behind it. None once the stream has lagged too far: it has to end,
+/// or it would skip events.
+async fn next_batch(events: &mut Receiver<Bytes>) -> Option<Bytes> {
     let first = events.recv_direct().await.ok()?;
     let mut batch = Vec::new();
-    while batch.len() < BATCH_BYTES {
+    while first.len() + batch.len() < BATCH_BYTES {
         match events.try_recv() {
-            Ok(event) if batch.is_empty() => batch = [&first[..], &event[..]].concat(),
-            Ok(event) => batch.extend_from_slice(&event),
+            Ok(event) => {
+                if batch.is_empty() {
+                    batch.extend_from_slice(&first);
+                }
+                batch.extend_from_slice(&event);
+            }
             Err(TryRecvError::Empty) => break,
             Err(_) => return None,
         }
@@ -120,15 +129,13 @@ async fn next_batch(events: &mut Receiver<Events>) -> Option<Events> {
 }
 
 /// Waits until the client closes, half-closes or resets; what else it sends is for nobody.
-async fn hang_up(socket: &Async<TcpStream>) {
-    let mut ignored = [0; 8];
-    // To poll smol's own read is a system call each time, this is none: it waits for the reactor's word first.
+async fn hang_up(socket: &Async<TcpStream>, ignored: &mut [u8]) {
+    // smol's own read begins with a system call whenever it is polled, which is at every event. This begins with none.
     while socket.readable().await.is_ok() {
-        match socket.get_ref().read(&mut ignored) {
+        match socket.get_ref().read(ignored) {
             Ok(0) => return,
-            Ok(_) => {}
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-            Err(_) => return,
+            Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return,
+            _ => {}
         }
     }
 }
@@ -136,34 +143,34 @@ async fn hang_up(socket: &Async<TcpStream>) {
 /// Closes in two steps: a socket closed with unread bytes in it is reset, and that may cost the client its last answer.
 async fn close(socket: &Async<TcpStream>) -> io::Result<()> {
     socket.get_ref().shutdown(Shutdown::Write)?;
-    let patience = async {
+    let give_up = async {
         Timer::after(CLOSE_LIMIT).await;
     };
-    or(hang_up(socket), patience).await;
+    or(hang_up(socket, &mut vec![0; READ_BYTES]), give_up).await;
     Ok(())
 }
 
 /// Encoded events on their way to every stream.
 #[derive(Clone)]
 struct Hub {
-    events: Sender<Events>,
+    events: Sender<Bytes>,
 }
 
 impl Hub {
-    /// And its heart's receiver.
-    fn new() -> (Self, Receiver<Events>) {
+    /// The hub, and a receiver for its heart.
+    fn new() -> (Self, Receiver<Bytes>) {
         let (mut events, heard) = async_broadcast::broadcast(CAPACITY);
         // A full channel drops its oldest message: whoever lags so far is told, and no publisher waits for it.
         events.set_overflow(true);
         (Self { events }, heard)
     }
 
-    fn publish(&self, events: &[u8]) {
+    fn publish(&self, events: impl Into<Bytes>) {
         // Never in vain: the heart hears everything.
         let _ = self.events.try_broadcast(events.into());
     }
 
-    fn subscribe(&self) -> Receiver<Events> {
+    fn subscribe(&self) -> Receiver<Bytes> {
         self.events.new_receiver()
     }
 
@@ -175,14 +182,14 @@ impl Hub {
 
 /// Sends a comment after each silence of that length. Every stream gets every event, so the silence of one is the
 /// silence of all, and a single timer does.
-async fn beat(hub: Hub, mut heard: Receiver<Events>, interval: Duration) {
+async fn beat(hub: Hub, mut heard: Receiver<Bytes>, interval: Duration) {
     loop {
-        let hear = async { heard.recv_direct().await.map_or(true, |_| true) };
-        let tire = async {
+        let event = async { Some(heard.recv_direct().await) };
+        let silence = async {
             Timer::after(interval).await;
-            false
+            None
         };
-        if !or(hear, tire).await {
+        if or(event, silence).await.is_none() {
             hub.publish(HEARTBEAT);
         }
     }

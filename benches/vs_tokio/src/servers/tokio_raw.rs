@@ -38,17 +38,20 @@ pub(super) fn serve(settings: Settings) -> Result<()> {
 async fn accept(listener: &TcpListener, hub: &Hub) -> Result<()> {
     loop {
         match listener.accept().await {
-            Ok((socket, _)) => drop(tokio::spawn(serve_client(socket, hub.clone()))),
+            Ok((mut socket, _)) => {
+                let hub = hub.clone();
+                tokio::spawn(async move { serve_client(&mut socket, &hub).await });
+            }
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
     }
 }
 
 /// An error is a client that is gone: there is nobody to tell.
-async fn serve_client(mut socket: TcpStream, hub: Hub) {
-    match Box::pin(serve_requests(&mut socket, &hub)).await {
-        Ok(Some(events)) => serve_stream(&mut socket, events).await,
-        Ok(None) => drop(close(&mut socket).await),
+async fn serve_client(socket: &mut TcpStream, hub: &Hub) {
+    match serve_requests(socket, hub).await {
+        Ok(Some(events)) => serve_stream(socket, events).await,
+        Ok(None) => drop(close(socket).await),
         Err(_) => {}
     }
 }
@@ -78,10 +81,11 @@ async fn serve_requests(socket: &mut TcpStream, hub: &Hub) -> io::Result<Option<
 /// Both run at once, so that a stream ends with its client even where a write to it is stuck.
 async fn serve_stream(socket: &mut TcpStream, events: Subscription) {
     let (reader, writer) = socket.split();
+    let mut ignored = [0; 16];
     tokio::select! {
         biased;
         _ = write_events(writer, events) => {}
-        () = hang_up(reader) => {}
+        () = hang_up(reader, &mut ignored) => {}
     }
 }
 
@@ -94,15 +98,14 @@ async fn write_events(mut writer: WriteHalf<'_>, mut events: Subscription) -> io
 }
 
 /// Waits until the client closes, half-closes or resets; what else it sends is for nobody.
-async fn hang_up(mut reader: ReadHalf<'_>) {
-    let mut ignored = [0; 8];
-    while reader.read(&mut ignored).await.is_ok_and(|length| length > 0) {}
+async fn hang_up(mut reader: ReadHalf<'_>, ignored: &mut [u8]) {
+    while reader.read(ignored).await.is_ok_and(|length| length > 0) {}
 }
 
 /// Closes in two steps: a socket closed with unread bytes in it is reset, and that may cost the client its last answer.
 async fn close(socket: &mut TcpStream) -> io::Result<()> {
     socket.shutdown().await?;
     let (reader, _) = socket.split();
-    let _ = timeout(CLOSE_LIMIT, hang_up(reader)).await;
+    let _ = timeout(CLOSE_LIMIT, hang_up(reader, &mut vec![0; READ_BYTES])).await;
     Ok(())
 }
