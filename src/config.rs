@@ -69,6 +69,9 @@ pub struct Limits {
     /// Where a batch stops growing; a single longer message is a batch of its own. 256 KiB, about what one write
     /// hands to the kernel at once.
     pub batch_bytes: usize,
+    /// How long a shard may rest between two rounds of writes while more messages wait, so that the next write carries
+    /// more: half as long as the last round took, and never longer than this. 25 ms; zero never rests.
+    pub longest_rest: Duration,
     /// Messages accepted and not yet taken by every shard. A publisher waits while there are so many. 1024.
     pub publish_queue: usize,
     /// Their bytes: a publisher waits while there are so many, so there is one message more at most. 16 MiB.
@@ -104,6 +107,7 @@ impl Default for Limits {
             linger_bytes: 16 * 1024 * KIB,
             window_bytes: 1024 * KIB,
             batch_bytes: 256 * KIB,
+            longest_rest: Duration::from_millis(25),
             publish_queue: 1024,
             publish_queue_bytes: 16 * 1024 * KIB,
             answer_bytes: 16 * KIB,

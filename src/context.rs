@@ -40,7 +40,7 @@ impl Context {
     pub(crate) fn new(limits: Limits, hub: Hub, intake: Intake, metrics: Metrics) -> Self {
         Self {
             clock: Clock::new(&limits, SystemTime::now()),
-            dispatcher: Dispatcher::new(intake, limits.window_bytes, limits.batch_bytes),
+            dispatcher: Dispatcher::new(intake, &limits),
             limits,
             hub,
             metrics,

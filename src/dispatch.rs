@@ -3,15 +3,22 @@
 //! The dispatcher takes all that waits in its intake, joins it into one batch of whole frames, gives that to the
 //! audience and has it write a round; then it looks again. So a batch is one message when messages are rare, and
 //! grows by itself under load, where one write then carries many. It never waits for a stream.
+//!
+//! Where messages come faster than rounds, it rests between two of them for half as long as the last one took. The
+//! next write then carries half as much again at nearly the same price, and the clients, and whoever else needs the
+//! cores, come to their turn: every message is there sooner, for less.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{self, Poll};
+use std::time::{Duration, Instant};
 
+use async_io::Timer;
 use event_listener::Event;
 
 use crate::audience::{Audience, Seat, Sink};
+use crate::config::Limits;
 use crate::frame::Frame;
 use crate::hub::Intake;
 
@@ -23,21 +30,31 @@ pub(crate) struct Dispatcher<S> {
     audience: Audience<S>,
     /// Where a batch stops growing.
     batch_bytes: usize,
+    longest_rest: Duration,
     /// Notified when something was given, for those who wait to join behind it.
     given: Event,
 }
 
 impl<S: Sink> Dispatcher<S> {
     /// A dispatcher for what `intake` brings.
-    pub(crate) fn new(intake: Intake, window_bytes: usize, batch_bytes: usize) -> Self {
-        let audience = Audience::new(window_bytes);
-        Self { intake: RefCell::new(intake), audience, batch_bytes, given: Event::new() }
+    pub(crate) fn new(intake: Intake, limits: &Limits) -> Self {
+        Self {
+            intake: RefCell::new(intake),
+            audience: Audience::new(limits.window_bytes),
+            batch_bytes: limits.batch_bytes,
+            longest_rest: limits.longest_rest,
+            given: Event::new(),
+        }
     }
 
     /// Dispatches until the hub is closed and everything it accepted is given; then the streams may end.
     pub(crate) async fn run(&self) {
-        while poll_fn(|cx| self.poll_batch(cx)).await {
+        while let Some(length) = poll_fn(|cx| self.poll_batch(cx)).await {
+            let start = Instant::now();
             self.audience.write_round().await;
+            if length < self.batch_bytes && self.intake.borrow().has_waiting() {
+                Timer::after((start.elapsed() / 2).min(self.longest_rest)).await;
+            }
         }
         self.audience.close();
     }
@@ -65,16 +82,19 @@ impl<S: Sink> Dispatcher<S> {
         }
     }
 
-    /// Ready with `true` once there is something to write, with `false` once there never will be.
-    fn poll_batch(&self, cx: &mut task::Context<'_>) -> Poll<bool> {
+    /// Ready with the length of what was given once there is something to write, with `None` once there never will be.
+    fn poll_batch(&self, cx: &mut task::Context<'_>) -> Poll<Option<usize>> {
         let first = task::ready!(self.intake.borrow_mut().poll_next(cx));
-        Poll::Ready(first.map(|first| self.give_with_waiting(first)).is_some())
+        Poll::Ready(first.map(|first| self.give_with_waiting(first)))
     }
 
-    /// Gives the first frame and all that waits behind it, up to a batch's size.
-    fn give_with_waiting(&self, first: Frame) {
-        self.audience.give(self.join_waiting(first));
+    /// Gives the first frame and all that waits behind it, up to a batch's size; returns its length.
+    fn give_with_waiting(&self, first: Frame) -> usize {
+        let batch = self.join_waiting(first);
+        let length = batch.len();
+        self.audience.give(batch);
         self.given.notify(usize::MAX);
+        length
     }
 
     fn join_waiting(&self, first: Frame) -> Arc<[u8]> {
@@ -105,7 +125,6 @@ mod tests {
 
     use super::*;
     use crate::audience::Progress;
-    use crate::config::Limits;
     use crate::hub::Hub;
     use crate::metrics::Metrics;
 
@@ -131,7 +150,7 @@ mod tests {
     fn start(window_bytes: usize, batch_bytes: usize) -> (Hub, Dispatcher<Writes>) {
         let (hub, mut intakes) = Hub::new(&Limits::default(), 1, Metrics::default());
         let intake = intakes.pop().expect("one for each shard");
-        (hub, Dispatcher::new(intake, window_bytes, batch_bytes))
+        (hub, Dispatcher::new(intake, &Limits { window_bytes, batch_bytes, ..Limits::default() }))
     }
 
     fn join(dispatcher: &Dispatcher<Writes>, position: u64) -> (Writes, Seat<'_, Writes>) {

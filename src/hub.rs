@@ -96,6 +96,11 @@ impl Intake {
         Some(self.take(message))
     }
 
+    /// Whether a message is there already.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.receiver.is_empty()
+    }
+
     /// The number of messages taken so far, of those that the hub has accepted since it began.
     pub(crate) fn taken(&self) -> u64 {
         self.taken

@@ -149,7 +149,7 @@ impl<S: Sink + 'static> FanOut<S> {
     pub fn new(limits: &Limits) -> Self {
         let (hub, mut intakes) = Hub::new(limits, 1, Metrics::default());
         let intake = intakes.pop().expect("one for each shard");
-        let dispatcher = Rc::new(Dispatcher::new(intake, limits.window_bytes, limits.batch_bytes));
+        let dispatcher = Rc::new(Dispatcher::new(intake, limits));
         let running = Rc::clone(&dispatcher);
         let executor = LocalExecutor::new();
         executor.spawn(async move { running.run().await }).detach();
