@@ -1,7 +1,8 @@
-//! The server that one writes on actix-web: handlers, and for a stream a response that streams what its subscription has.
+//! The server that one writes on actix-web: handlers, and for a stream a response that streams what its subscription
+//! has.
 //!
-//! Each worker is a thread with a runtime of its own and keeps the connections that are dealt to it; all of them receive
-//! from one channel.
+//! Each worker is a thread with a runtime of its own and keeps the connections that are dealt to it; all of them
+//! receive from one channel.
 
 use std::convert::Infallible;
 use std::time::Duration;

@@ -1,8 +1,9 @@
 //! The server that one writes on axum: a router, `Sse` over what a broadcast channel has for a stream, and its
 //! `KeepAlive`.
 //!
-//! The channel carries axum's own `Event`, so a message is encoded once; but it is not possible to share the bytes of an
-//! event, nor to join several of them, so that each stream gets a copy of each and writes it as a chunk of its own.
+//! The channel carries axum's own `Event`, so a message is encoded once; but it is not possible to share the bytes of
+//! an event, nor to join several of them, so that each stream gets a copy of each and writes it as a chunk of its
+//! own.
 
 use std::convert::Infallible;
 use std::future::ready;

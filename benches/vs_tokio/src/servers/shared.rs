@@ -49,8 +49,8 @@ pub(super) fn event(message: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Runs a server on tokio's multi-threaded runtime, and as one of its tasks: the thread that waits for it is none of the
-/// workers, and would have to hand each connection that it accepts to one of them.
+/// Runs a server on tokio's multi-threaded runtime, and as one of its tasks: the thread that waits for it is none of
+/// the workers, and would have to hand each connection that it accepts to one of them.
 pub(super) fn run_on_tokio(
     settings: Settings,
     server: impl Future<Output = Result<()>> + Send + 'static,

@@ -108,8 +108,8 @@ async fn write_events(mut socket: &Async<TcpStream>, mut events: Receiver<Bytes>
     Ok(())
 }
 
-/// Waits for an event and joins to it those that wait behind it. None once the stream has lagged too far: it has to end,
-/// or it would skip events.
+/// Waits for an event and joins to it those that wait behind it. None once the stream has lagged too far: it has to
+/// end, or it would skip events.
 async fn next_batch(events: &mut Receiver<Bytes>) -> Option<Bytes> {
     let first = events.recv_direct().await.ok()?;
     let mut batch = Vec::new();

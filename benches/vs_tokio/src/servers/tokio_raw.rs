@@ -1,5 +1,5 @@
-//! The server that one writes on tokio alone: a task for each connection, a broadcast channel to all streams, and httparse
-//! for the requests.
+//! The server that one writes on tokio alone: a task for each connection, a broadcast channel to all streams, and
+//! httparse for the requests.
 //!
 //! What arrives together is handled together: the requests of one read are published as one and answered by one write,
 //! and the events that wait for a stream leave by one write.
