@@ -1,11 +1,12 @@
 //! The whole comparison: who conforms, what is measured of those, and what is told of it.
 
+use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
 use crate::conformance::{self, Standard};
 use crate::contender::{Contender, Server};
-use crate::failure::Result;
+use crate::failure::{Context, Result};
 use crate::figure::{Comparison, Contestant, Measured};
 use crate::goals::goals;
 use crate::interrupt;
@@ -24,6 +25,9 @@ pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
         Err(code) => return Ok(code),
     };
     options.validate()?;
+    // Before ten minutes of measuring, not behind them.
+    let folder = Path::new(&options.out);
+    fs::create_dir_all(folder).context(format!("creating the report's folder {}", folder.display()))?;
     interrupt::arm()?;
     let comparison = compare(&options, words)?;
     let goals = goals(&comparison);
@@ -32,7 +36,7 @@ pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
         goals.iter().for_each(|goal| println!("  {goal}"));
         println!();
     }
-    for path in report::write(&comparison, &Machine::of_this(), Path::new(&options.out))? {
+    for path in report::write(&comparison, &Machine::of_this(), folder)? {
         println!("{}", path.display());
     }
     if options.quick {
