@@ -1,5 +1,5 @@
-//! `cargo run --release -p vs_tokio`: smolcast beside the servers that one would write on tokio, and beside the floor, a
-//! bare write loop.
+//! `cargo run --release -p vs_tokio`: smolcast beside the servers that one would write on tokio, and beside the floor,
+//! a bare write loop.
 //!
 //! # Layout
 //!
