@@ -85,6 +85,8 @@ pub(crate) struct Outcome {
     /// Receipts out of order, doubled, or without a readable stamp.
     pub(crate) disordered: u64,
     pub(crate) closed_streams: u64,
+    /// How often the server closed the publisher's connection amid requests.
+    pub(crate) reconnects: u64,
     /// Receipts within the window, and its length in seconds.
     pub(crate) window_receipts: u64,
     pub(crate) window_seconds: f64,
@@ -116,6 +118,9 @@ impl Outcome {
                 self.received, self.expected, self.disordered, self.closed_streams
             ));
         }
+        if self.reconnects > 0 {
+            warnings.push(format!("the server closed the publisher's connection {} times", self.reconnects));
+        }
         let busy = self.receiving_us / 1e6 / self.window_seconds;
         if busy >= BUSY {
             warnings.push(format!("the load's receiving thread was busy for {:.0} % of the time", 100.0 * busy));
@@ -146,9 +151,10 @@ pub(crate) fn offer(address: SocketAddrV4, processes: Vec<u32>, crowd: &mut Crow
         let published = publishing.join();
         (received, published.unwrap_or_else(|_| Err(Failure::new("the publisher panicked"))))
     });
-    published?;
+    let reconnects = published?;
     received?;
-    receiver.outcome(crowd.clients.len() as u64)
+    let outcome = receiver.outcome(crowd.clients.len() as u64)?;
+    Ok(Outcome { reconnects, ..outcome })
 }
 
 /// The CPU counters of a moment, of the server and of this process.
@@ -306,6 +312,7 @@ impl Receiver {
             window_seconds: self.tally.latest.saturating_sub(since) as f64 / SECOND as f64,
             server: later.server.since(earlier.server),
             generator: later.generator.since(earlier.generator),
+            reconnects: 0,
             receiving_us: (later.receiving - earlier.receiving) as f64 / 1e3,
         })
     }

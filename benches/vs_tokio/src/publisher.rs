@@ -24,6 +24,8 @@ const LONGEST_WAIT: u64 = 100 * MILLISECOND;
 const REQUEST_START: &[u8] = b"POST /broadcast HTTP/1.1\r\nHost: smolcast\r\n";
 /// No more is made while so much waits: a message made late still carries the time it was due.
 const UNSENT_BYTES: usize = 256 * 1024;
+/// A server that closes more often than that in one run does not want to be published to.
+const MOST_RECONNECTS: u64 = 1000;
 const READ_BYTES: usize = 64 * 1024;
 
 /// What is published: `total` messages of `size` bytes, `rate` a second from `start`, in bursts of `burst`.
@@ -43,7 +45,10 @@ impl Schedule {
 }
 
 pub(crate) struct Publisher {
+    server: SocketAddrV4,
     socket: OwnedFd,
+    /// How often the server has closed the connection amid requests.
+    reconnects: u64,
     schedule: Schedule,
     /// Requests made so far, and of these the bytes that the socket has not taken.
     made: u64,
@@ -56,18 +61,45 @@ pub(crate) struct Publisher {
 impl Publisher {
     pub(crate) fn connect(server: SocketAddrV4, schedule: Schedule) -> Result<Self> {
         let socket = connect(server).context("connecting the publisher")?;
-        Ok(Self { socket, schedule, made: 0, unsent: Vec::new(), input: Vec::new(), answered: 0 })
+        Ok(Self {
+            server,
+            socket,
+            reconnects: 0,
+            schedule,
+            made: 0,
+            unsent: Vec::new(),
+            input: Vec::new(),
+            answered: 0,
+        })
     }
 
-    /// Publishes all and reads all answers, unless `given_up` is set meanwhile.
-    pub(crate) fn run(mut self, given_up: &AtomicBool) -> Result<()> {
+    /// Publishes all and reads all answers, unless `given_up` is set meanwhile; returns how often it had to reconnect.
+    pub(crate) fn run(mut self, given_up: &AtomicBool) -> Result<u64> {
         while self.answered < self.schedule.total && !given_up.load(Ordering::Relaxed) {
             let earliest = now() + WAKE_INTERVAL;
             self.make_due_requests();
             self.send()?;
-            self.receive()?;
+            if !self.receive()? {
+                self.reconnect()?;
+            }
             self.wait(earliest)?;
         }
+        Ok(self.reconnects)
+    }
+
+    /// A server may close a connection between two requests; what it has not answered is sent again (RFC 9112, 9.3.2).
+    fn reconnect(&mut self) -> Result<()> {
+        self.reconnects += 1;
+        if self.reconnects > MOST_RECONNECTS {
+            return Err(Failure::new(format!(
+                "the server closed the publisher's connection {} times",
+                self.reconnects
+            )));
+        }
+        self.socket = connect(self.server).context("reconnecting the publisher")?;
+        self.made = self.answered;
+        self.unsent.clear();
+        self.input.clear();
         Ok(())
     }
 
@@ -90,17 +122,19 @@ impl Publisher {
         }
         match net::send(&self.socket, &self.unsent, SendFlags::NOSIGNAL) {
             Ok(sent) => drop(self.unsent.drain(..sent)),
-            Err(Errno::AGAIN | Errno::INTR) => {}
+            // A server that has closed may have answered before; the next read tells.
+            Err(Errno::AGAIN | Errno::INTR | Errno::PIPE | Errno::CONNRESET) => {}
             Err(error) => return Err(error).context("publishing"),
         }
         Ok(())
     }
 
-    fn receive(&mut self) -> Result<()> {
+    /// Whether the connection is still open.
+    fn receive(&mut self) -> Result<bool> {
         self.input.reserve(READ_BYTES);
         match rustix::io::read(&self.socket, spare_capacity(&mut self.input)) {
-            Err(Errno::AGAIN | Errno::INTR) => return Ok(()),
-            Ok(0) => return Err(Failure::new("the server closed the publisher's connection")),
+            Err(Errno::AGAIN | Errno::INTR) => return Ok(true),
+            Ok(0) | Err(Errno::CONNRESET) => return Ok(false),
             other => other.context("reading the answers to the publisher")?,
         };
         let mut used = 0;
@@ -109,7 +143,7 @@ impl Publisher {
             self.answered += 1;
         }
         self.input.drain(..used);
-        Ok(())
+        Ok(true)
     }
 
     /// Sleeps to `earliest`, then for the next message to be due or the socket to be ready.

@@ -29,8 +29,6 @@ pub(super) fn serve(settings: Settings) -> Result<()> {
         let server = HttpServer::new(move || App::new().app_data(hub.clone()).configure(routes))
             .workers(settings.workers)
             .keep_alive(KEEP_ALIVE)
-            // Nor does it close on one whose next request is slow to come through a busy machine.
-            .client_request_timeout(KEEP_ALIVE)
             // The FIN of its client is to end a stream.
             .h1_allow_half_closed(false)
             // A signal would begin a graceful shutdown, and that waits for the open streams.
