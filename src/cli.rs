@@ -5,7 +5,6 @@
 
 use std::env;
 use std::fmt;
-use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -18,8 +17,10 @@ use smolcast::Config;
 /// counts the open streams.
 #[derive(FromArgs)]
 #[argh(
-    note = "Each option is also read from the environment, and a flag wins over it: SMOLCAST_HOST, SMOLCAST_PORT,
-SMOLCAST_WORKERS, SMOLCAST_MAX_BODY, SMOLCAST_MAX_CONNECTIONS, SMOLCAST_HEARTBEAT.",
+    note = "Sizes are in bytes, or with a suffix k or m. Durations are in seconds, or with a suffix ms, s or m.
+
+Each option is also read from the environment, as SMOLCAST_ and its name in capitals (SMOLCAST_MAX_BODY for
+--max-body); a flag wins over it.",
     example = "smolcast &\ncurl -N localhost:1942/sse &\ncurl -d hello localhost:1942/broadcast",
     error_code(0, "Ended in order, by SIGTERM or SIGINT."),
     error_code(1, "Could not listen, or failed."),
@@ -38,7 +39,7 @@ struct Args {
     #[argh(option, arg_name = "n")]
     workers: Option<String>,
 
-    /// longest message, in bytes or with a suffix k or m (default: 1m)
+    /// longest message (default: 1m)
     #[argh(option, arg_name = "bytes")]
     max_body: Option<String>,
 
@@ -46,9 +47,33 @@ struct Args {
     #[argh(option, arg_name = "n")]
     max_connections: Option<String>,
 
-    /// seconds of silence after which a stream gets a comment, 0 for never (default: 15)
-    #[argh(option, arg_name = "seconds")]
+    /// silence after which a stream gets a comment, 0 for never (default: 15s)
+    #[argh(option, arg_name = "time")]
     heartbeat: Option<String>,
+
+    /// how far a stream may fall behind before it is closed (default: 1m)
+    #[argh(option, arg_name = "bytes")]
+    max_lag: Option<String>,
+
+    /// how long a write may make no progress before its connection is closed (default: 30s)
+    #[argh(option, arg_name = "time")]
+    write_timeout: Option<String>,
+
+    /// time for a request's head (default: 10s)
+    #[argh(option, arg_name = "time")]
+    head_timeout: Option<String>,
+
+    /// time for a request's body (default: 30s)
+    #[argh(option, arg_name = "time")]
+    body_timeout: Option<String>,
+
+    /// how long a connection may stay idle between two requests (default: 60s)
+    #[argh(option, arg_name = "time")]
+    idle_timeout: Option<String>,
+
+    /// how long ending in order may take (default: 10s)
+    #[argh(option, arg_name = "time")]
+    drain: Option<String>,
 
     /// print the version and exit
     #[argh(switch)]
@@ -102,48 +127,61 @@ fn flag_and_value(argument: &str) -> impl Iterator<Item = &str> {
 }
 
 fn config(args: Args, variable: impl Fn(&str) -> Option<String>) -> Result<Config, UsageError> {
-    let option = |flag, typed: Option<String>| Setting::find(flag, typed, &variable);
+    let options = Options { variable };
     let mut config = Config::default();
-    if let Some(host) = option("host", args.host) {
-        config.host = host.read("an IP address, such as 127.0.0.1 or ::1", |text| text.parse::<IpAddr>().ok())?;
-    }
-    if let Some(port) = option("port", args.port) {
-        config.port = port.read("a number from 0 to 65535", |text| text.parse().ok())?;
-    }
-    if let Some(workers) = option("workers", args.workers) {
-        config.workers = Some(workers.read("a number from 1 to 1024", worker_count)?);
-    }
-    if let Some(max_body) = option("max-body", args.max_body) {
-        config.limits.body_bytes = max_body.read("a number of bytes, such as 65536, 64k or 1m", size)?;
-    }
-    if let Some(connections) = option("max-connections", args.max_connections) {
-        config.limits.connections = Some(connections.read("a number from 1", |text| text.parse().ok())?);
-    }
-    if let Some(heartbeat) = option("heartbeat", args.heartbeat) {
-        let seconds = heartbeat.read("a whole number of seconds", |text| text.parse::<u32>().ok())?;
-        config.heartbeat = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
-    }
+    options.set("host", args.host, HOST, |text| text.parse().ok(), &mut config.host)?;
+    options.set("port", args.port, "a number from 0 to 65535", |text| text.parse().ok(), &mut config.port)?;
+    let workers = |text: &str| worker_count(text).map(Some);
+    options.set("workers", args.workers, "a number from 1 to 1024", workers, &mut config.workers)?;
+    let heartbeat = |text: &str| duration(text).map(|heartbeat| Some(heartbeat).filter(|time| !time.is_zero()));
+    options.set("heartbeat", args.heartbeat, TIME, heartbeat, &mut config.heartbeat)?;
+
+    let limits = &mut config.limits;
+    let connections = |text: &str| text.parse().ok().map(Some);
+    options.set("max-connections", args.max_connections, "a number from 1", connections, &mut limits.connections)?;
+    options.set("max-body", args.max_body, SIZE, size, &mut limits.body_bytes)?;
+    options.set("max-lag", args.max_lag, SIZE, |text| size(text).filter(|size| *size > 0), &mut limits.window_bytes)?;
+    options.set("drain", args.drain, TIME, duration, &mut limits.drain_timeout)?;
+    let timeout = |text: &str| duration(text).filter(|time| !time.is_zero());
+    options.set("write-timeout", args.write_timeout, SOME_TIME, timeout, &mut limits.write_timeout)?;
+    options.set("head-timeout", args.head_timeout, SOME_TIME, timeout, &mut limits.head_timeout)?;
+    options.set("body-timeout", args.body_timeout, SOME_TIME, timeout, &mut limits.body_timeout)?;
+    options.set("idle-timeout", args.idle_timeout, SOME_TIME, timeout, &mut limits.idle_timeout)?;
     Ok(config)
 }
 
-/// A value and where it came from.
-struct Setting {
-    /// The flag or the variable, as a person would type it.
-    source: String,
-    text: String,
+/// A year: what is longer is a slip.
+const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const HOST: &str = "an IP address, such as 127.0.0.1 or ::1";
+const SIZE: &str = "a number of bytes, such as 65536, 64k or 1m";
+const TIME: &str = "a time, such as 500ms, 15s or 2m";
+const SOME_TIME: &str = "a time above 0, such as 500ms, 15s or 2m";
+
+/// Where options are looked up that were not typed.
+struct Options<F> {
+    variable: F,
 }
 
-impl Setting {
-    fn find(flag: &str, typed: Option<String>, variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
-        if let Some(text) = typed {
-            return Some(Self { source: format!("--{flag}"), text });
-        }
-        let source = format!("SMOLCAST_{}", flag.replace('-', "_").to_ascii_uppercase());
-        variable(&source).map(|text| Self { source, text })
-    }
-
-    fn read<T>(&self, takes: &str, read: impl Fn(&str) -> Option<T>) -> Result<T, UsageError> {
-        read(&self.text).ok_or_else(|| UsageError(format!("{} takes {takes}, not {:?}", self.source, self.text)))
+impl<F: Fn(&str) -> Option<String>> Options<F> {
+    /// Fills `slot` with the option's value, and leaves it as it is where there is none.
+    fn set<T>(
+        &self,
+        flag: &str,
+        typed: Option<String>,
+        takes: &str,
+        read: impl Fn(&str) -> Option<T>,
+        slot: &mut T,
+    ) -> Result<(), UsageError> {
+        let variable = format!("SMOLCAST_{}", flag.replace('-', "_").to_ascii_uppercase());
+        let (source, text) = match typed {
+            Some(text) => (format!("--{flag}"), text),
+            None => match (self.variable)(&variable) {
+                Some(text) => (variable, text),
+                None => return Ok(()),
+            },
+        };
+        *slot = read(&text).ok_or_else(|| UsageError(format!("{source} takes {takes}, not {text:?}")))?;
+        Ok(())
     }
 }
 
@@ -161,6 +199,15 @@ fn size(text: &str) -> Option<usize> {
     number.checked_mul(unit).filter(|bytes| *bytes <= usize::MAX / 16)
 }
 
+/// A number of seconds, or of what its suffix says; no more than a year.
+fn duration(text: &str) -> Option<Duration> {
+    let units = [("ms", Duration::from_millis(1)), ("s", Duration::from_secs(1)), ("m", Duration::from_secs(60))];
+    let with_unit = units.into_iter().find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, unit)));
+    let (digits, unit) = with_unit.unwrap_or((text, Duration::from_secs(1)));
+    let number = digits.bytes().all(|octet| octet.is_ascii_digit()).then(|| digits.parse::<u32>().ok())??;
+    unit.checked_mul(number).filter(|time| *time <= LONGEST_TIME)
+}
+
 /// What argh says over several lines, as one.
 fn one_line(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
@@ -169,9 +216,24 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv6Addr;
+    use std::net::{IpAddr, Ipv6Addr};
 
     use super::*;
+
+    const FLAGS: [&str; 12] = [
+        "host",
+        "port",
+        "workers",
+        "max-body",
+        "max-connections",
+        "heartbeat",
+        "max-lag",
+        "write-timeout",
+        "head-timeout",
+        "body-timeout",
+        "idle-timeout",
+        "drain",
+    ];
 
     fn serve(typed: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
         let variable =
@@ -196,6 +258,15 @@ mod tests {
     }
 
     #[test]
+    fn each_bound_has_a_flag() {
+        let typed = "--max-lag 2m --write-timeout 1s --head-timeout 2 --body-timeout 300ms --idle-timeout 4m --drain 0";
+        let limits = serve(&typed.split(' ').collect::<Vec<_>>(), &[]).expect("all are good").limits;
+        let times = [limits.write_timeout, limits.head_timeout, limits.body_timeout, limits.idle_timeout];
+        assert_eq!(times.map(|time| time.as_millis()), [1000, 2000, 300, 240_000]);
+        assert_eq!((limits.window_bytes, limits.drain_timeout), (2 * 1024 * 1024, Duration::ZERO));
+    }
+
+    #[test]
     fn a_flag_wins_over_its_variable() {
         let variables = [("SMOLCAST_PORT", "1"), ("SMOLCAST_MAX_BODY", "2m")];
         let config = serve(&["--port", "2"], &variables).expect("all are good");
@@ -216,7 +287,14 @@ mod tests {
                 "--max-body takes a number of bytes, such as 65536, 64k or 1m, not \"1x\"; see smolcast --help",
             ),
             (["--max-connections", "0"], "--max-connections takes a number from 1, not \"0\"; see smolcast --help"),
-            (["--heartbeat", "-1"], "--heartbeat takes a whole number of seconds, not \"-1\"; see smolcast --help"),
+            (
+                ["--heartbeat", "-1"],
+                "--heartbeat takes a time, such as 500ms, 15s or 2m, not \"-1\"; see smolcast --help",
+            ),
+            (
+                ["--head-timeout", "0s"],
+                "--head-timeout takes a time above 0, such as 500ms, 15s or 2m, not \"0s\"; see smolcast --help",
+            ),
         ] {
             assert_eq!(serve(&typed, &[]), Err(expected.to_owned()));
         }
@@ -247,12 +325,35 @@ mod tests {
     }
 
     #[test]
-    fn help_names_every_flag_and_its_variable() {
+    fn times_have_suffixes() {
+        for (text, milliseconds) in [
+            ("0", Some(0)),
+            ("15", Some(15_000)),
+            ("15s", Some(15_000)),
+            ("250ms", Some(250)),
+            ("2m", Some(120_000)),
+            ("", None),
+            ("s", None),
+            ("1.5s", None),
+            ("-1", None),
+            ("+1", None),
+            ("1h", None),
+            ("9999999999", None),
+            ("525601m", None),
+        ] {
+            assert_eq!(duration(text).map(|time| time.as_millis()), milliseconds, "for {text:?}");
+        }
+    }
+
+    #[test]
+    fn help_names_every_flag_and_each_has_its_variable() {
         let help = serve(&["--help"], &[]).expect_err("help is printed");
-        for flag in ["host", "port", "workers", "max-body", "max-connections", "heartbeat"] {
-            assert!(help.contains(&format!("--{flag}")), "{flag} in {help}");
+        assert!(help.contains("SMOLCAST_MAX_BODY"), "{help}");
+        for flag in FLAGS {
+            assert!(help.contains(&format!("--{flag} ")), "{flag} in {help}");
             let variable = format!("SMOLCAST_{}", flag.replace('-', "_").to_ascii_uppercase());
-            assert!(help.contains(&variable), "{variable} in {help}");
+            let error = serve(&[], &[(&variable, "?")]).expect_err("no option takes a question mark");
+            assert!(error.starts_with(&format!("{variable} takes ")), "{error}");
         }
         assert!(help.contains("--version"), "{help}");
         assert_eq!(serve(&["--version"], &[]), Err(format!("smolcast {}\n", env!("CARGO_PKG_VERSION"))));

@@ -138,6 +138,17 @@ impl Config {
                 return Err(ConfigError { name, rule: "has to be at least 1" });
             }
         }
+        let times = [
+            ("head_timeout", limits.head_timeout),
+            ("body_timeout", limits.body_timeout),
+            ("idle_timeout", limits.idle_timeout),
+            ("write_timeout", limits.write_timeout),
+        ];
+        for (name, value) in times {
+            if value.is_zero() {
+                return Err(ConfigError { name, rule: "has to be longer than nothing" });
+            }
+        }
         if self.heartbeat.is_some_and(|heartbeat| heartbeat.is_zero()) {
             return Err(ConfigError { name: "heartbeat", rule: "has to be longer than nothing; None turns it off" });
         }
@@ -170,5 +181,8 @@ mod tests {
         let limits = Limits { publish_queue: 0, ..Limits::default() };
         let error = Config { limits, ..Config::default() }.validate().expect_err("a queue of nothing holds nothing");
         assert_eq!(error.to_string(), "the configuration's publish_queue has to be at least 1");
+        let limits = Limits { write_timeout: Duration::ZERO, ..Limits::default() };
+        let error = Config { limits, ..Config::default() }.validate().expect_err("no write is that quick");
+        assert_eq!(error.to_string(), "the configuration's write_timeout has to be longer than nothing");
     }
 }
