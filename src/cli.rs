@@ -47,6 +47,10 @@ struct Args {
     #[argh(option, arg_name = "n")]
     max_connections: Option<String>,
 
+    /// most connections from one IPv4 address or IPv6 /64 (default: no limit)
+    #[argh(option, arg_name = "n")]
+    max_connections_per_ip: Option<String>,
+
     /// silence after which a stream gets a comment, 0 for never (default: 15s)
     #[argh(option, arg_name = "time")]
     heartbeat: Option<String>,
@@ -138,7 +142,14 @@ fn config(args: Args, variable: impl Fn(&str) -> Option<String>) -> Result<Confi
 
     let limits = &mut config.limits;
     let connections = |text: &str| text.parse().ok().map(Some);
-    options.set("max-connections", args.max_connections, "a number from 1", connections, &mut limits.connections)?;
+    options.set("max-connections", args.max_connections, COUNT, connections, &mut limits.connections)?;
+    options.set(
+        "max-connections-per-ip",
+        args.max_connections_per_ip,
+        COUNT,
+        connections,
+        &mut limits.connections_per_ip,
+    )?;
     options.set("max-body", args.max_body, SIZE, size, &mut limits.body_bytes)?;
     options.set("max-lag", args.max_lag, SIZE, |text| size(text).filter(|size| *size > 0), &mut limits.window_bytes)?;
     options.set("drain", args.drain, TIME, duration, &mut limits.drain_timeout)?;
@@ -153,6 +164,7 @@ fn config(args: Args, variable: impl Fn(&str) -> Option<String>) -> Result<Confi
 /// A year: what is longer is a slip.
 const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const HOST: &str = "an IP address, such as 127.0.0.1 or ::1";
+const COUNT: &str = "a number from 1";
 const SIZE: &str = "a number of bytes, such as 65536, 64k or 1m";
 const TIME: &str = "a time, such as 500ms, 15s or 2m";
 const SOME_TIME: &str = "a time above 0, such as 500ms, 15s or 2m";
@@ -220,12 +232,13 @@ mod tests {
 
     use super::*;
 
-    const FLAGS: [&str; 12] = [
+    const FLAGS: [&str; 13] = [
         "host",
         "port",
         "workers",
         "max-body",
         "max-connections",
+        "max-connections-per-ip",
         "heartbeat",
         "max-lag",
         "write-timeout",

@@ -47,6 +47,9 @@ pub struct Limits {
     /// Connections open at one time, streams included. `None`, the default, takes the process's limit of descriptors
     /// less a reserve for the server's own.
     pub connections: Option<NonZeroUsize>,
+    /// Connections open at one time from one IPv4 address, or from one IPv6 /64. `None`, the default, is for a server
+    /// behind a proxy, where all come from one.
+    pub connections_per_ip: Option<NonZeroUsize>,
 
     /// A request head, from its first byte to the empty line that ends it. 16 KiB.
     pub head_bytes: usize,
@@ -98,6 +101,7 @@ impl Default for Limits {
         const KIB: usize = 1024;
         Self {
             connections: None,
+            connections_per_ip: None,
             head_bytes: 16 * KIB,
             request_line_bytes: 8 * KIB,
             body_bytes: 1024 * KIB,

@@ -11,8 +11,7 @@ use std::task::{self, Poll, ready};
 use crate::context::Context;
 use crate::exchange;
 use crate::group::Member;
-use crate::listener::Client;
-use crate::metrics::Counted;
+use crate::listener::{Client, Place};
 use crate::subscriber::Stream;
 
 type Boxed<'s, T> = Pin<Box<dyn Future<Output = T> + 's>>;
@@ -21,7 +20,7 @@ type Boxed<'s, T> = Pin<Box<dyn Future<Output = T> + 's>>;
 pub(crate) struct Connection<'s> {
     context: &'s Context,
     phase: Phase<'s>,
-    _counted: Counted,
+    _place: Place,
     _member: Member<'s>,
 }
 
@@ -38,9 +37,9 @@ enum Phase<'s> {
 impl<'s> Connection<'s> {
     /// The connection of a client that was just accepted.
     pub(crate) fn new(client: Client, context: &'s Context) -> Self {
-        let Client { io, turned_away, counted } = client;
+        let Client { io, turned_away, place } = client;
         let phase = Phase::Exchange(Box::pin(exchange::serve(io, turned_away, context)));
-        Self { context, phase, _counted: counted, _member: context.connections.enter() }
+        Self { context, phase, _place: place, _member: context.connections.enter() }
     }
 
     fn poll_phases(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {

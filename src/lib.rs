@@ -28,6 +28,7 @@
 //! | 0 | `config` | every number, with its unit, its default and its reason |
 //! | 0 | `frame` | the event-stream format: events to bytes |
 //! | 0 | `metrics` | counters and gauges |
+//! | 0 | `network` | connections by where they come from |
 //! | 0 | `group` | a number of tasks, and the wait until none is left |
 //! | 0 | `quota` | a number of bytes that may be under way |
 //! | 0 | `input` | the unread bytes of one connection |
@@ -66,6 +67,7 @@ mod input;
 pub mod internals;
 mod listener;
 mod metrics;
+mod network;
 mod quota;
 mod router;
 mod scratch;

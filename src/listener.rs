@@ -5,14 +5,15 @@
 //! while and the clients wait in the backlog.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use async_io::{Async, Timer};
 use rustix::io::Errno;
 
 use crate::config::Limits;
-use crate::metrics::{Counted, Metrics};
+use crate::metrics::{self, Metrics};
+use crate::network::{self, Networks};
 
 /// Connections that the system has completed and nobody has accepted yet. With std's 128 a storm of connects overflows
 /// it, and each SYN that is lost costs its client a second.
@@ -39,6 +40,7 @@ pub(crate) struct Listener {
     connections: usize,
     limits: Limits,
     metrics: Metrics,
+    networks: Networks,
     /// Connections turned away so far, by which those are told to come back at different times.
     turned_away: u64,
     /// How long the last pause was, while the system lacks what an accept needs.
@@ -53,8 +55,37 @@ pub(crate) struct Client {
     pub(crate) io: Async<TcpStream>,
     /// Set where there is no room, and the client is told to come back: a number that tells such clients apart.
     pub(crate) turned_away: Option<u64>,
-    /// Its place in the count of connections, until it is dropped.
-    pub(crate) counted: Counted,
+    pub(crate) place: Place,
+}
+
+/// What there is room for, from all to nothing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Room {
+    Free,
+    /// For being told to come back.
+    ToBeTold,
+    None,
+}
+
+impl Room {
+    /// What is left of a limit of which `open` are taken.
+    fn among(open: usize, limit: usize) -> Self {
+        if open < limit {
+            Self::Free
+        } else if open < limit.saturating_add(TURNED_AWAY_AT_ONCE) {
+            Self::ToBeTold
+        } else {
+            Self::None
+        }
+    }
+}
+
+/// A client's place in the count of connections, and in that of its network where those are counted.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _counted: metrics::Counted,
+    /// In a box, since most servers have none and every stream holds a place.
+    _in_network: Option<Box<network::Counted>>,
 }
 
 impl Listener {
@@ -65,7 +96,8 @@ impl Listener {
         rustix::net::listen(&socket, BACKLOG)?;
         let address = socket.local_addr()?;
         let io = Async::new(socket)?;
-        Ok(Self { io, address, connections, limits, metrics, turned_away: 0, pause: None, warned: None })
+        let networks = Networks::default();
+        Ok(Self { io, address, connections, limits, metrics, networks, turned_away: 0, pause: None, warned: None })
     }
 
     /// The address that clients connect to.
@@ -82,9 +114,9 @@ impl Listener {
     pub(crate) async fn accept(&mut self) -> Client {
         loop {
             match self.io.accept().await {
-                Ok((io, _)) => {
+                Ok((io, peer)) => {
                     self.pause = None;
-                    if let Some(client) = self.admit(io) {
+                    if let Some(client) = self.admit(io, peer.ip()) {
                         return client;
                     }
                 }
@@ -94,20 +126,31 @@ impl Listener {
         }
     }
 
-    fn admit(&mut self, io: Async<TcpStream>) -> Option<Client> {
+    fn admit(&mut self, io: Async<TcpStream>, address: IpAddr) -> Option<Client> {
         let open = self.metrics.connections();
-        if open >= self.connections + TURNED_AWAY_AT_ONCE {
+        let mut room = Room::among(open, self.connections);
+        let mut in_network = None;
+        if let Some(limit) = self.limits.connections_per_ip {
+            let (open, counted) = self.networks.enter(address);
+            let own = Room::among(open, limit.get());
+            if own > Room::Free {
+                self.metrics.connection_over_ip_limit();
+            }
+            room = room.max(own);
+            in_network = Some(Box::new(counted));
+        }
+        if room == Room::None {
             self.metrics.connection_dropped();
             return None;
         }
-        let counted = self.metrics.connection();
-        let turned_away = (open >= self.connections).then(|| {
+        let place = Place { _counted: self.metrics.connection(), _in_network: in_network };
+        let turned_away = (room == Room::ToBeTold).then(|| {
             self.turned_away += 1;
             self.turned_away
         });
         // Options fail only on a socket that has failed already, which its first read will tell.
         let _ = set_options(io.get_ref(), &self.limits);
-        Some(Client { io, turned_away, counted })
+        Some(Client { io, turned_away, place })
     }
 
     /// Pauses for longer each time, and says so now and then.

@@ -43,6 +43,7 @@ struct Counters {
     lingers_cut: AtomicU64,
     connections_idled: AtomicU64,
     connections_refused: AtomicU64,
+    connections_over_ip_limit: AtomicU64,
     connections_dropped: AtomicU64,
     accept_failures: AtomicU64,
     panics: AtomicU64,
@@ -101,6 +102,12 @@ impl Metrics {
     /// Connections over the limit that were told to come back.
     pub fn connections_refused(&self) -> u64 {
         self.0.connections_refused.load(Relaxed)
+    }
+
+    /// Connections that were told to come back, or closed at once, for what their own address or network had open
+    /// ([`Limits::connections_per_ip`](crate::Limits::connections_per_ip)).
+    pub fn connections_over_ip_limit(&self) -> u64 {
+        self.0.connections_over_ip_limit.load(Relaxed)
     }
 
     /// Connections over the limit that were closed at once, because too many others were being told.
@@ -162,6 +169,10 @@ impl Metrics {
 
     pub(crate) fn connection_refused(&self) {
         self.0.connections_refused.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn connection_over_ip_limit(&self) {
+        self.0.connections_over_ip_limit.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn connection_dropped(&self) {

@@ -1,11 +1,12 @@
 //! The limits of sizes and of connections, at the limit and one above it.
 
+use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 
 use smolcast::{Event, Limits};
 
 use crate::support::{
-    EventStream, Served, TestServer, Witness, assert_bytes, get, parse_responses, post, post_chunked, retry_of,
+    Client, EventStream, Served, TestServer, Witness, assert_bytes, get, parse_responses, post, post_chunked, retry_of,
     showing, wait_until, within_deadline,
 };
 
@@ -200,4 +201,39 @@ fn what_is_open_at_the_connection_limit_is_served_on() {
     }
     let count = publisher.request(get("/connections")).expect_status(200);
     assert_bytes("the count", b"2", &count.body);
+}
+
+#[test]
+fn one_address_over_its_limit_is_told_to_come_back_and_others_are_served() {
+    let mut server = TestServer::with_limits(Limits { connections_per_ip: NonZeroUsize::new(2), ..Limits::default() });
+    let first = server.stream();
+    let mut second = server.stream();
+    let mut third = server.connect();
+    let response = third.request(get("/sse")).expect_status(200);
+    let rest = if response.body.is_empty() { third.rest() } else { response.body };
+    retry_of(&rest);
+    server.request(get("/connections")).expect_status(503);
+    let mut other = EventStream::open(Client::connect_from(Ipv4Addr::new(127, 0, 0, 2), server.addr));
+    assert_eq!(server.publisher.streams(), 3, "two of the one address, one of the other");
+    assert_eq!(server.metrics.connections_over_ip_limit(), 2);
+    drop(first);
+    serve_again(&server);
+    publish_in_process(&server, "x");
+    second.expect_data("x");
+    other.expect_data("x");
+    server.stop();
+}
+
+/// Being told to come back takes a place too: those are bounded as well, or one address could take all of them.
+#[test]
+fn one_address_far_over_its_limit_is_closed_at_once() {
+    let server = TestServer::with_limits(Limits { connections_per_ip: NonZeroUsize::new(1), ..Limits::default() });
+    let mut stream = server.stream();
+    let mut waiting: Vec<_> = (0..40).map(|_| server.connect()).collect();
+    // Accepted in turn, so the last ones are over the bound of those that are told.
+    waiting.split_off(32).iter_mut().for_each(Client::expect_closed);
+    assert_eq!(server.metrics.connections_dropped(), 8);
+    EventStream::open(Client::connect_from(Ipv4Addr::new(127, 0, 0, 2), server.addr));
+    publish_in_process(&server, "x");
+    stream.expect_data("x");
 }

@@ -1,7 +1,7 @@
 //! A client of raw bytes: a blocking socket, a deadline on every read.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::{DEADLINE, Response, assert_bytes, escaped};
@@ -28,10 +28,22 @@ impl Client {
     }
 
     pub(crate) fn try_connect(addr: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&addr, DEADLINE)?;
+        Self::over(TcpStream::connect_timeout(&addr, DEADLINE)?)
+    }
+
+    fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(DEADLINE))?;
         Ok(Self { stream, ahead: Vec::new() })
+    }
+
+    /// Connects from one of this machine's own addresses.
+    pub(crate) fn connect_from(source: Ipv4Addr, addr: SocketAddr) -> Self {
+        use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+        let own = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        bind(&own, &SocketAddr::from((source, 0))).expect("an address of this machine");
+        connect(&own, &addr).unwrap_or_else(|error| panic!("no connection to {addr}: {error}"));
+        Self::over(TcpStream::from(own)).expect("options can be set")
     }
 
     /// The socket itself, for its options.

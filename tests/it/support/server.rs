@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::thread::{self, JoinHandle};
 
-use smolcast::{Config, Limits, Publisher, Server};
+use smolcast::{Config, Limits, Metrics, Publisher, Server};
 
 use super::{Served, wait_until};
 
@@ -18,6 +18,7 @@ pub(crate) fn config(limits: Limits) -> Config {
 pub(crate) struct TestServer {
     pub(crate) addr: SocketAddr,
     pub(crate) publisher: Publisher,
+    pub(crate) metrics: Metrics,
     /// Dropped, this ends the server.
     stop: Option<smol::channel::Sender<()>>,
     /// Where `Server::run` runs, until it has been joined.
@@ -36,14 +37,14 @@ impl TestServer {
     pub(crate) fn start(config: Config) -> Self {
         raise_descriptor_limit();
         let server = Server::bind(config).unwrap_or_else(|error| panic!("cannot bind: {error}"));
-        let (addr, publisher) = (server.local_addr(), server.publisher());
+        let (addr, publisher, metrics) = (server.local_addr(), server.publisher(), server.metrics());
         let (stop, stopped) = smol::channel::bounded::<()>(1);
         let until = async move {
             // Only ever ends by the sender's drop.
             let _ = stopped.recv().await;
         };
         let thread = thread::spawn(move || smol::block_on(server.run(until)));
-        Self { addr, publisher, stop: Some(stop), thread: Some(thread) }
+        Self { addr, publisher, metrics, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Tells the server to end, and goes on at once.
