@@ -6,6 +6,7 @@
 use std::env;
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::str::FromStr;
 use std::time::Duration;
 
 use argh::FromArgs;
@@ -54,6 +55,15 @@ struct Args {
     /// silence after which a stream gets a comment, 0 for never (default: 15s)
     #[argh(option, arg_name = "time")]
     heartbeat: Option<String>,
+
+    /// host that requests may be for, such as example.com or *.example.com; can be given again (default: any)
+    #[argh(option, arg_name = "host")]
+    allow_host: Vec<String>,
+
+    /// origin whose pages may publish and read, such as https://example.com or *.example.com; can be given
+    /// again (default: any)
+    #[argh(option, arg_name = "origin")]
+    allow_origin: Vec<String>,
 
     /// how far a stream may fall behind before it is closed (default: 1m)
     #[argh(option, arg_name = "bytes")]
@@ -140,6 +150,10 @@ fn config(args: Args, variable: impl Fn(&str) -> Option<String>) -> Result<Confi
     let heartbeat = |text: &str| duration(text).map(|heartbeat| Some(heartbeat).filter(|time| !time.is_zero()));
     options.set("heartbeat", args.heartbeat, TIME, heartbeat, &mut config.heartbeat)?;
 
+    let access = &mut config.access;
+    options.set("allow-host", joined(&args.allow_host), HOSTS, list, &mut access.hosts)?;
+    options.set("allow-origin", joined(&args.allow_origin), ORIGINS, list, &mut access.origins)?;
+
     let limits = &mut config.limits;
     let connections = |text: &str| text.parse().ok().map(Some);
     options.set("max-connections", args.max_connections, COUNT, connections, &mut limits.connections)?;
@@ -164,6 +178,8 @@ fn config(args: Args, variable: impl Fn(&str) -> Option<String>) -> Result<Confi
 /// A year: what is longer is a slip.
 const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const HOST: &str = "an IP address, such as 127.0.0.1 or ::1";
+const HOSTS: &str = "hosts, such as example.com,*.example.com";
+const ORIGINS: &str = "origins, such as https://example.com,*.example.com";
 const COUNT: &str = "a number from 1";
 const SIZE: &str = "a number of bytes, such as 65536, 64k or 1m";
 const TIME: &str = "a time, such as 500ms, 15s or 2m";
@@ -195,6 +211,15 @@ impl<F: Fn(&str) -> Option<String>> Options<F> {
         *slot = read(&text).ok_or_else(|| UsageError(format!("{source} takes {takes}, not {text:?}")))?;
         Ok(())
     }
+}
+
+/// A flag that was given several times, as its variable would have it.
+fn joined(typed: &[String]) -> Option<String> {
+    (!typed.is_empty()).then(|| typed.join(","))
+}
+
+fn list<T: FromStr>(text: &str) -> Option<Vec<T>> {
+    text.split(',').map(|item| item.trim().parse().ok()).collect()
 }
 
 fn worker_count(text: &str) -> Option<NonZeroUsize> {
@@ -232,7 +257,7 @@ mod tests {
 
     use super::*;
 
-    const FLAGS: [&str; 13] = [
+    const FLAGS: [&str; 15] = [
         "host",
         "port",
         "workers",
@@ -246,6 +271,8 @@ mod tests {
         "body-timeout",
         "idle-timeout",
         "drain",
+        "allow-host",
+        "allow-origin",
     ];
 
     fn serve(typed: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
@@ -268,6 +295,16 @@ mod tests {
         assert_eq!((config.limits.body_bytes, config.limits.connections.map(NonZeroUsize::get)), (65536, Some(7)));
         assert_eq!(serve(&["--heartbeat", "2"], &[]).map(|config| config.heartbeat), Ok(Some(Duration::from_secs(2))));
         assert_eq!(serve(&["--heartbeat", "0"], &[]).map(|config| config.heartbeat), Ok(None));
+    }
+
+    #[test]
+    fn a_list_is_one_flag_with_commas_or_several() {
+        let hosts = |typed: &[&str]| serve(typed, &[]).map(|config| config.access.hosts);
+        let both = hosts(&["--allow-host", "a.example, *.b.example"]);
+        assert_eq!(both.as_ref().map(Vec::len), Ok(2));
+        assert_eq!(hosts(&["--allow-host=a.example", "--allow-host=*.b.example"]), both);
+        let error = hosts(&["--allow-host", "http://a"]).expect_err("no host");
+        assert!(error.starts_with("--allow-host takes hosts, such as example.com,*.example.com, not"), "{error}");
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::access::Access;
+
 /// What the server listens on and how it runs.
 ///
 /// The default serves `127.0.0.1:1942` with one worker for each core.
@@ -22,6 +24,8 @@ pub struct Config {
     /// How long a stream may be silent before it gets a comment that keeps proxies from closing it; 15 s by default,
     /// below the 30 to 60 s after which common proxies give up. `None` turns heartbeats off.
     pub heartbeat: Option<Duration>,
+    /// Whose requests are carried out; all by default.
+    pub access: Access,
     /// What bounds each client, and all of them together.
     pub limits: Limits,
 }
@@ -33,6 +37,7 @@ impl Default for Config {
             port: 1942,
             workers: None,
             heartbeat: Some(Duration::from_secs(15)),
+            access: Access::default(),
             limits: Limits::default(),
         }
     }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use async_io::Async;
 
+use crate::access::Access;
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::dispatch::Dispatcher;
@@ -20,6 +21,7 @@ use crate::scratch::Scratch;
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) limits: Limits,
+    pub(crate) access: Access,
     /// Deadlines and the date.
     pub(crate) clock: Clock,
     /// Where messages go.
@@ -37,11 +39,12 @@ pub(crate) struct Context {
 
 impl Context {
     /// Surroundings that get their messages from `intake` and publish to `hub`.
-    pub(crate) fn new(limits: Limits, hub: Hub, intake: Intake, metrics: Metrics) -> Self {
+    pub(crate) fn new(limits: Limits, access: Access, hub: Hub, intake: Intake, metrics: Metrics) -> Self {
         Self {
             clock: Clock::new(&limits, SystemTime::now()),
             dispatcher: Dispatcher::new(intake, &limits),
             limits,
+            access,
             hub,
             metrics,
             requests: Group::default(),

@@ -9,13 +9,15 @@ use std::net::TcpStream;
 use async_io::Async;
 use smol::future::yield_now;
 
+use crate::access::Readers;
 use crate::clock::Deadline;
 use crate::context::Context;
 use crate::frame::{self, Frame};
 use crate::http::chunked::Decoder;
 use crate::http::framing::Framing;
 use crate::http::head::{RequestHead, Scanner};
-use crate::http::{Persistence, Refusal, response};
+use crate::http::response::{self, Common};
+use crate::http::{Persistence, Refusal};
 use crate::hub::Hub;
 use crate::input::Input;
 use crate::metrics::Counted;
@@ -108,13 +110,15 @@ struct Exchange<'s> {
     output: Vec<u8>,
     /// Whether no request was answered yet.
     is_first: bool,
+    /// The origin that the last request came from, where only listed ones may read the answer and it is one of those.
+    origin: Option<String>,
 }
 
 impl<'s> Exchange<'s> {
     fn new(io: &'s Async<TcpStream>, context: &'s Context) -> Self {
         let deadline = context.clock.deadline();
         deadline.set_idle(context.limits.head_timeout);
-        Self { io, context, deadline, input: Input::default(), output: Vec::new(), is_first: true }
+        Self { io, context, deadline, input: Input::default(), output: Vec::new(), is_first: true, origin: None }
     }
 
     /// Answers requests until one of them is the last.
@@ -126,11 +130,11 @@ impl<'s> Exchange<'s> {
                 Route::Publish => self.publish(request).await?,
                 Route::Count => {
                     let streams = self.context.metrics.streams();
-                    response::stream_count(&mut self.output, &self.context.clock.date(), streams);
+                    response::stream_count(&mut self.output, &common(self.context, &self.origin), streams);
                     Persistence::Close
                 }
                 Route::Preflight => {
-                    response::preflight(&mut self.output, &self.context.clock.date());
+                    response::preflight(&mut self.output, &common(self.context, &self.origin));
                     Persistence::Close
                 }
                 Route::NotFound => self.not_found(request),
@@ -153,7 +157,7 @@ impl<'s> Exchange<'s> {
         if request.route != Route::Stream {
             return Err(Refusal::Overloaded.into());
         }
-        response::stream_head(&mut self.output, &self.context.clock.date());
+        response::stream_head(&mut self.output, &common(self.context, &self.origin));
         self.output.extend_from_slice(frame::retry_advice(retry_delay(turn)).as_bytes());
         Ok(Next::Close)
     }
@@ -162,7 +166,7 @@ impl<'s> Exchange<'s> {
     async fn open_stream(&mut self) -> Result<Opened, End> {
         let position = self.context.dispatcher.position_behind(self.context.hub.accepted()).await;
         let counted = self.context.metrics.stream();
-        response::stream_head(&mut self.output, &self.context.clock.date());
+        response::stream_head(&mut self.output, &common(self.context, &self.origin));
         self.output.extend_from_slice(OPENING);
         self.flush().await?;
         Ok(Opened { counted, position, unread: self.input.len() })
@@ -186,8 +190,20 @@ impl<'s> Exchange<'s> {
             }
         };
         let head = RequestHead::parse(&self.input.bytes()[..length])?;
+        let access = &self.context.access;
+        self.origin = match access.readers(head.origin) {
+            Readers::Origin(origin) => Some(origin.to_owned()),
+            Readers::Anyone | Readers::Nobody => None,
+        };
+        let route = route(head.method, head.path);
+        if !access.admits(head.authority) {
+            return Err(Refusal::Misdirected.into());
+        }
+        if route == Route::Publish && !access.may_publish(head.origin) {
+            return Err(Refusal::ForeignOrigin.into());
+        }
         let request = Request {
-            route: route(head.method, head.path),
+            route,
             framing: head.framing,
             persistence: head.persistence,
             expects_continue: head.expects_continue,
@@ -203,7 +219,7 @@ impl<'s> Exchange<'s> {
             // Nobody wants the body of such a request, so there is no next one to be found behind it.
             Framing::Length(_) | Framing::Chunked => Persistence::Close,
         };
-        response::not_found(&mut self.output, &self.context.clock.date(), persistence, request.is_head);
+        response::not_found(&mut self.output, &common(self.context, &self.origin), persistence, request.is_head);
         persistence
     }
 
@@ -228,7 +244,7 @@ impl<'s> Exchange<'s> {
         let stopping = self.context.clock.is_stopping();
         let persistence = if stopping { Persistence::Close } else { request.persistence };
         match published {
-            Ok(()) => response::accepted(&mut self.output, &self.context.clock.date(), persistence),
+            Ok(()) => response::accepted(&mut self.output, &common(self.context, &self.origin), persistence),
             // The body was read to its end, so what stands behind it is a request.
             Err(End::Refused(Refusal::NotUtf8)) => self.refuse(Refusal::NotUtf8, persistence),
             Err(end) => return Err(end),
@@ -316,7 +332,7 @@ impl<'s> Exchange<'s> {
 
     fn refuse(&mut self, refusal: Refusal, persistence: Persistence) {
         self.context.metrics.request_refused();
-        response::refused(&mut self.output, &self.context.clock.date(), refusal, persistence);
+        response::refused(&mut self.output, &common(self.context, &self.origin), refusal, persistence);
     }
 
     /// Sends what is left to send and closes so that it arrives.
@@ -325,6 +341,15 @@ impl<'s> Exchange<'s> {
             close_in_stages(self.io, &self.deadline, self.context).await;
         }
     }
+}
+
+/// What an answer has in common with all others, for a request of this origin.
+fn common<'o>(context: &Context, origin: &'o Option<String>) -> Common<'o> {
+    let readers = match origin {
+        Some(origin) => Readers::Origin(origin),
+        None => context.access.readers(None),
+    };
+    Common { date: context.clock.date(), readers }
 }
 
 /// Publishes a body, which has to be text.

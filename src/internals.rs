@@ -54,6 +54,10 @@ pub struct Head<'b> {
     pub method: &'b str,
     /// The target's path.
     pub path: &'b str,
+    /// The host that the request is for.
+    pub authority: Option<&'b [u8]>,
+    /// The origin of the page that made it.
+    pub origin: Option<&'b [u8]>,
     /// Where the body ends.
     pub body: Body,
     /// Whether another request may follow.
@@ -75,14 +79,15 @@ pub enum Body {
 
 /// Reads a head, whole as [`scan_head`] found it.
 pub fn parse_head(bytes: &[u8]) -> Result<Head<'_>, Refused> {
-    let RequestHead { method, path, framing, persistence, expects_continue } =
+    let RequestHead { method, path, authority, origin, framing, persistence, expects_continue } =
         RequestHead::parse(bytes).map_err(Refused)?;
     let body = match framing {
         Framing::None => Body::None,
         Framing::Length(length) => Body::Length(length),
         Framing::Chunked => Body::Chunked,
     };
-    Ok(Head { method, path, body, keeps_alive: persistence != Persistence::Close, expects_continue })
+    let keeps_alive = persistence != Persistence::Close;
+    Ok(Head { method, path, authority, origin, body, keeps_alive, expects_continue })
 }
 
 /// Decodes a chunked body that arrives in `pieces` and appends it to `body`. How many bytes of them belonged to it once
@@ -198,7 +203,15 @@ mod tests {
         assert_eq!(scan_head((1..=request.len()).map(|end| &request[..end]), &limits), Ok(Some(length)));
         assert_eq!(scan_head([&request[..9], &request[..length - 1]], &limits), Ok(None));
         let body = Body::Length(2);
-        let head = Head { method: "POST", path: "/broadcast", body, keeps_alive: true, expects_continue: false };
+        let head = Head {
+            method: "POST",
+            path: "/broadcast",
+            authority: Some(b"h"),
+            origin: None,
+            body,
+            keeps_alive: true,
+            expects_continue: false,
+        };
         assert_eq!(parse_head(&request[..length]), Ok(head));
     }
 

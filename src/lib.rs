@@ -25,7 +25,7 @@
 //!
 //! | level | module | what lives there |
 //! | --- | --- | --- |
-//! | 0 | `config` | every number, with its unit, its default and its reason |
+//! | 0 | `access` | whose requests are carried out |
 //! | 0 | `frame` | the event-stream format: events to bytes |
 //! | 0 | `metrics` | counters and gauges |
 //! | 0 | `network` | connections by where they come from |
@@ -33,12 +33,13 @@
 //! | 0 | `quota` | a number of bytes that may be under way |
 //! | 0 | `input` | the unread bytes of one connection |
 //! | 0 | `scratch` | the buffer that all reads of a shard land in |
-//! | 1 | `http` | requests from bytes, answers to bytes |
+//! | 1 | `config` | every number, with its unit, its default and its reason |
 //! | 1 | `window` | recent bytes by position |
-//! | 2 | `clock` | ticks, deadlines, the date |
+//! | 2 | `http` | requests from bytes, answers to bytes |
 //! | 2 | `router` | which of the five tasks a request asks for |
 //! | 2 | `hub` | where messages are accepted, in one order |
 //! | 2 | `audience` | the streams that get the same bytes, and those bytes: the hot path |
+//! | 3 | `clock` | ticks, deadlines, the date |
 //! | 3 | `dispatch` | from the channel to the streams: drain, batch, give, write |
 //! | 3 | `listener` | bind, accept, and who gets in |
 //! | 4 | `context` | what the tasks of one shard share |
@@ -50,6 +51,7 @@
 //! | 9 | `shard` | one worker thread |
 //! | 10 | `server` | the whole, and its public face |
 
+mod access;
 mod audience;
 mod clock;
 mod config;
@@ -77,6 +79,7 @@ mod socket;
 mod subscriber;
 mod window;
 
+pub use access::{Access, HostPattern, InvalidPattern, OriginPattern};
 pub use config::{Config, ConfigError, Limits};
 pub use frame::{Event, InvalidField};
 pub use metrics::{Metrics, StreamEnd};

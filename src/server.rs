@@ -188,6 +188,7 @@ impl Shards {
             let (dealt, clients) = channel::bounded(DEALT_AHEAD);
             let job = Job {
                 limits: config.limits.clone(),
+                access: config.access.clone(),
                 heartbeat: config.heartbeat,
                 hub: shards.hub.clone(),
                 intake,

@@ -11,6 +11,7 @@ use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender};
 use smol::future;
 
+use crate::access::Access;
 use crate::config::Limits;
 use crate::connection::Connection;
 use crate::context::Context;
@@ -22,6 +23,7 @@ use crate::metrics::Metrics;
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) limits: Limits,
+    pub(crate) access: Access,
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) hub: Hub,
     /// This shard's side of the hub.
@@ -37,8 +39,8 @@ pub(crate) struct Job {
 
 /// Serves until the shard has ended: the body of its thread.
 pub(crate) fn run(job: Job) {
-    let Job { limits, heartbeat, hub, intake, metrics, clients, abort, answered } = job;
-    let context = Context::new(limits, hub, intake, metrics);
+    let Job { limits, access, heartbeat, hub, intake, metrics, clients, abort, answered } = job;
+    let context = Context::new(limits, access, hub, intake, metrics);
     let executor = LocalExecutor::new();
     let serve = async {
         let dispatcher = executor.spawn(context.dispatcher.run());

@@ -39,7 +39,10 @@ pub(crate) fn framing(fields: &[Header<'_>], http_1_0: bool) -> Result<Framing, 
 }
 
 /// The values of all field lines with this name.
-pub(super) fn field_values<'f>(fields: &'f [Header<'_>], name: &'static str) -> impl Iterator<Item = &'f [u8]> {
+pub(super) fn field_values<'f, 'b>(
+    fields: &'f [Header<'b>],
+    name: &'static str,
+) -> impl Iterator<Item = &'b [u8]> + use<'f, 'b> {
     fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
 }
 

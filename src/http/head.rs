@@ -76,6 +76,10 @@ pub(crate) struct RequestHead<'b> {
     pub(crate) method: &'b str,
     /// The path of an origin-form or absolute-form target; any other form as it is, which is no path of ours.
     pub(crate) path: &'b str,
+    /// The host that the request is for: the target's, which wins (RFC 9112, 3.2.2), or that of its Host field.
+    pub(crate) authority: Option<&'b [u8]>,
+    /// The origin of the page that made the request (RFC 6454, 7), if there is one.
+    pub(crate) origin: Option<&'b [u8]>,
     /// Where the body ends.
     pub(crate) framing: Framing,
     /// What the client wants of the connection after the answer.
@@ -98,10 +102,13 @@ impl<'b> RequestHead<'b> {
             return Err(Refusal::Malformed);
         };
         let http_1_0 = minor == 0;
-        check_host(request.headers, http_1_0)?;
+        let host = host(request.headers, http_1_0)?;
+        let (authority, path) = authority_and_path(target)?;
         Ok(Self {
             method,
-            path: path_of(target)?,
+            path,
+            authority: authority.or(host),
+            origin: origin(request.headers),
             framing: framing(request.headers, http_1_0)?,
             persistence: persistence(request.headers, http_1_0),
             expects_continue: expects_continue(request.headers, http_1_0)?,
@@ -109,19 +116,19 @@ impl<'b> RequestHead<'b> {
     }
 }
 
-/// The path of a target, without its query (RFC 9112, 3.2).
-fn path_of(target: &str) -> Result<&str, Refusal> {
-    let path_and_query = match strip_scheme(target) {
-        None => target,
+/// The authority of an absolute-form target, and the path of any without its query (RFC 9112, 3.2).
+fn authority_and_path(target: &str) -> Result<(Option<&[u8]>, &str), Refusal> {
+    let (authority, path_and_query) = match strip_scheme(target) {
+        None => (None, target),
         Some(rest) => {
             let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
             if !is_host_and_port(authority.as_bytes()) {
                 return Err(Refusal::Target);
             }
-            if path.starts_with('/') { path } else { "/" }
+            (Some(authority.as_bytes()), if path.starts_with('/') { path } else { "/" })
         }
     };
-    Ok(path_and_query.split_once('?').map_or(path_and_query, |(path, _query)| path))
+    Ok((authority, path_and_query.split_once('?').map_or(path_and_query, |(path, _query)| path)))
 }
 
 /// What follows `http://` or `https://` in an absolute-form target.
@@ -133,13 +140,20 @@ fn strip_scheme(target: &str) -> Option<&str> {
 }
 
 /// Exactly one valid Host field, which HTTP/1.0 may leave out (RFC 9112, 3.2).
-fn check_host(fields: &[Header<'_>], http_1_0: bool) -> Result<(), Refusal> {
-    let mut hosts = field_values(fields, "host");
+fn host<'b>(fields: &[Header<'b>], http_1_0: bool) -> Result<Option<&'b [u8]>, Refusal> {
+    let mut hosts = field_values(fields, "host").map(trim_whitespace);
     match (hosts.next(), hosts.next()) {
-        (None, _) if http_1_0 => Ok(()),
-        (Some(host), None) if is_host_and_port(trim_whitespace(host)) => Ok(()),
+        (None, _) if http_1_0 => Ok(None),
+        (Some(host), None) if is_host_and_port(host) => Ok(Some(host)),
         _ => Err(Refusal::Host),
     }
+}
+
+/// The origin; more than one field is one that no list allows.
+fn origin<'b>(fields: &[Header<'b>]) -> Option<&'b [u8]> {
+    let mut origins = field_values(fields, "origin").map(trim_whitespace);
+    let first = origins.next()?;
+    Some(if origins.next().is_some() { b"" } else { first })
 }
 
 /// `host [ ":" port ]` (RFC 3986, 3.2.2 and 3.2.3), with a host that is not empty and without the comma that a

@@ -1,8 +1,9 @@
 //! Answers as bytes: the head of a stream, and whole responses with the framing their status asks for.
 //!
-//! Nothing of what a client sent ever goes into an answer.
+//! Nothing of what a client sent goes into an answer, but an origin that the operator's list allows.
 
 use super::{Persistence, Refusal};
+use crate::access::Readers;
 
 /// The length of an IMF-fixdate (RFC 9110, 5.6.7).
 pub(crate) const DATE_LENGTH: usize = 29;
@@ -13,49 +14,54 @@ pub(crate) type Date = [u8; DATE_LENGTH];
 /// The interim answer to `Expect: 100-continue` (RFC 9110, 15.2.1).
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-const ALLOW_ORIGIN: &str = "Access-Control-Allow-Origin: *\r\n";
+/// What every answer has: when it was made and which pages may read it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Common<'o> {
+    pub(crate) date: Date,
+    pub(crate) readers: Readers<'o>,
+}
 
 /// Appends the head of a stream.
 ///
 /// The body is delimited by the connection's end (RFC 9112, 6.3), so that its bytes are the same for every client.
-pub(crate) fn stream_head(out: &mut Vec<u8>, date: &Date) {
-    start(out, "200 OK", date);
+pub(crate) fn stream_head(out: &mut Vec<u8>, common: &Common<'_>) {
+    start(out, "200 OK", &common.date);
     out.extend_from_slice(b"Content-Type: text/event-stream\r\nCache-Control: no-cache\r\n");
-    out.extend_from_slice(ALLOW_ORIGIN.as_bytes());
+    allow_origin(out, common.readers);
     out.extend_from_slice(b"X-Accel-Buffering: no\r\n\r\n");
 }
 
 /// Appends the answer to an accepted message.
-pub(crate) fn accepted(out: &mut Vec<u8>, date: &Date, persistence: Persistence) {
-    start(out, "202 Accepted", date);
-    out.extend_from_slice(ALLOW_ORIGIN.as_bytes());
+pub(crate) fn accepted(out: &mut Vec<u8>, common: &Common<'_>, persistence: Persistence) {
+    start(out, "202 Accepted", &common.date);
+    allow_origin(out, common.readers);
     out.extend_from_slice(b"Content-Length: 0\r\n");
     finish(out, persistence);
 }
 
 /// Appends the number of open streams.
-pub(crate) fn stream_count(out: &mut Vec<u8>, date: &Date, streams: usize) {
+pub(crate) fn stream_count(out: &mut Vec<u8>, common: &Common<'_>, streams: usize) {
     let body = streams.to_string();
-    start(out, "200 OK", date);
+    start(out, "200 OK", &common.date);
     out.extend_from_slice(b"Content-Type: text/plain\r\nCache-Control: no-cache\r\n");
-    out.extend_from_slice(ALLOW_ORIGIN.as_bytes());
+    allow_origin(out, common.readers);
     content_length(out, body.len());
     finish(out, Persistence::Close);
     out.extend_from_slice(body.as_bytes());
 }
 
 /// Appends the answer to `OPTIONS`, which has no body and so says nothing of one (RFC 9110, 8.6).
-pub(crate) fn preflight(out: &mut Vec<u8>, date: &Date) {
-    start(out, "204 No Content", date);
-    out.extend_from_slice(ALLOW_ORIGIN.as_bytes());
+pub(crate) fn preflight(out: &mut Vec<u8>, common: &Common<'_>) {
+    start(out, "204 No Content", &common.date);
+    allow_origin(out, common.readers);
     finish(out, Persistence::Close);
 }
 
 /// Appends `404`; the answer to `HEAD` is the same without the body (RFC 9110, 9.3.2).
-pub(crate) fn not_found(out: &mut Vec<u8>, date: &Date, persistence: Persistence, is_head: bool) {
+pub(crate) fn not_found(out: &mut Vec<u8>, common: &Common<'_>, persistence: Persistence, is_head: bool) {
     let body = "Not found; there are GET /sse, GET /connections and POST /broadcast.\n";
-    start(out, "404 Not Found", date);
-    text(out, body.len());
+    start(out, "404 Not Found", &common.date);
+    text(out, common.readers, body.len());
     finish(out, persistence);
     if !is_head {
         out.extend_from_slice(body.as_bytes());
@@ -63,9 +69,9 @@ pub(crate) fn not_found(out: &mut Vec<u8>, date: &Date, persistence: Persistence
 }
 
 /// Appends the answer to what is refused.
-pub(crate) fn refused(out: &mut Vec<u8>, date: &Date, refusal: Refusal, persistence: Persistence) {
-    start(out, refusal.status(), date);
-    text(out, refusal.advice().len());
+pub(crate) fn refused(out: &mut Vec<u8>, common: &Common<'_>, refusal: Refusal, persistence: Persistence) {
+    start(out, refusal.status(), &common.date);
+    text(out, common.readers, refusal.advice().len());
     if matches!(refusal, Refusal::Overloaded | Refusal::Stopping) {
         out.extend_from_slice(b"Retry-After: 5\r\n");
     }
@@ -79,10 +85,23 @@ fn start(out: &mut Vec<u8>, status: &str, date: &Date) {
     }
 }
 
-fn text(out: &mut Vec<u8>, length: usize) {
+fn text(out: &mut Vec<u8>, readers: Readers<'_>, length: usize) {
     out.extend_from_slice(b"Content-Type: text/plain\r\n");
-    out.extend_from_slice(ALLOW_ORIGIN.as_bytes());
+    allow_origin(out, readers);
     content_length(out, length);
+}
+
+/// The CORS field. Where it depends on the request, caches are told so (RFC 9110, 12.5.5).
+fn allow_origin(out: &mut Vec<u8>, readers: Readers<'_>) {
+    match readers {
+        Readers::Anyone => out.extend_from_slice(b"Access-Control-Allow-Origin: *\r\n"),
+        Readers::Origin(origin) => {
+            for part in [b"Access-Control-Allow-Origin: ", origin.as_bytes(), b"\r\nVary: Origin\r\n"] {
+                out.extend_from_slice(part);
+            }
+        }
+        Readers::Nobody => out.extend_from_slice(b"Vary: Origin\r\n"),
+    }
 }
 
 fn content_length(out: &mut Vec<u8>, length: usize) {
@@ -101,7 +120,7 @@ fn finish(out: &mut Vec<u8>, persistence: Persistence) {
 mod tests {
     use super::*;
 
-    const DATE: &Date = b"Sun, 06 Nov 1994 08:49:37 GMT";
+    const COMMON: &Common<'_> = &Common { date: *b"Sun, 06 Nov 1994 08:49:37 GMT", readers: Readers::Anyone };
 
     fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
@@ -112,38 +131,53 @@ mod tests {
     #[test]
     fn answers_to_the_byte() {
         assert_eq!(
-            written(|out| stream_head(out, DATE)),
+            written(|out| stream_head(out, COMMON)),
             "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/event-stream\r\n\
              Cache-Control: no-cache\r\nAccess-Control-Allow-Origin: *\r\nX-Accel-Buffering: no\r\n\r\n"
         );
         assert_eq!(
-            written(|out| accepted(out, DATE, Persistence::KeepAlive)),
+            written(|out| accepted(out, COMMON, Persistence::KeepAlive)),
             "HTTP/1.1 202 Accepted\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
              Access-Control-Allow-Origin: *\r\nContent-Length: 0\r\n\r\n"
         );
         assert_eq!(
-            written(|out| stream_count(out, DATE, 12)),
+            written(|out| stream_count(out, COMMON, 12)),
             "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/plain\r\n\
              Cache-Control: no-cache\r\nAccess-Control-Allow-Origin: *\r\nContent-Length: 2\r\n\
              Connection: close\r\n\r\n12"
         );
         assert_eq!(
-            written(|out| preflight(out, DATE)),
+            written(|out| preflight(out, COMMON)),
             "HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
              Access-Control-Allow-Origin: *\r\nConnection: close\r\n\r\n"
         );
     }
 
     #[test]
+    fn an_answer_names_the_origin_that_may_read_it() {
+        let to = |readers| written(|out| preflight(out, &Common { readers, ..*COMMON }));
+        assert_eq!(
+            to(Readers::Origin("https://a.example")),
+            "HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+             Access-Control-Allow-Origin: https://a.example\r\nVary: Origin\r\nConnection: close\r\n\r\n"
+        );
+        assert_eq!(
+            to(Readers::Nobody),
+            "HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nVary: Origin\r\n\
+             Connection: close\r\n\r\n"
+        );
+    }
+
+    #[test]
     fn a_refusal_says_what_to_do_and_closes() {
-        let answer = written(|out| refused(out, DATE, Refusal::LengthRequired, Persistence::Close));
+        let answer = written(|out| refused(out, COMMON, Refusal::LengthRequired, Persistence::Close));
         assert!(answer.starts_with("HTTP/1.1 411 Length Required\r\n"), "{answer}");
         assert!(answer.ends_with("Connection: close\r\n\r\nSend Content-Length, or a chunked body.\n"), "{answer}");
     }
 
     #[test]
     fn the_answer_to_head_has_no_body() {
-        let answer = written(|out| not_found(out, DATE, Persistence::KeepAlive, true));
+        let answer = written(|out| not_found(out, COMMON, Persistence::KeepAlive, true));
         assert!(answer.ends_with("\r\n\r\n") && !answer.contains("Connection"), "{answer}");
     }
 }

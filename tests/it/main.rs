@@ -15,6 +15,7 @@
 //! - `binary`, `flags`: the program
 
 #[cfg(feature = "cli")]
+mod access;
 mod binary;
 mod body;
 mod chunked;

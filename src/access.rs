@@ -1,0 +1,247 @@
+//! Whose requests are carried out: the hosts that a request may be sent to, and the origins whose pages may publish
+//! and read.
+//!
+//! Pure: patterns and bytes. A server on loopback is within reach of every page that its user's browser opens, by its
+//! address or by a name that a foreign DNS server lets point to it; these lists are what keeps such pages out.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Which requests are let in. Both lists are empty by default, and an empty one lets in all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// The hosts of which a request names one, in its target or its `Host` field; any other gets `421`.
+    pub hosts: Vec<HostPattern>,
+    /// The origins whose pages may publish (any other gets `403`; who sends no `Origin` is no page) and read answers
+    /// (`Access-Control-Allow-Origin` names the page's own origin then, where it is `*` with an empty list).
+    pub origins: Vec<OriginPattern>,
+}
+
+/// Who may read an answer (Fetch, "CORS protocol").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readers<'o> {
+    /// Pages of any origin.
+    Anyone,
+    /// Those of this one.
+    Origin(&'o str),
+    /// None.
+    Nobody,
+}
+
+impl Access {
+    /// Whether a request to this host is for this server.
+    pub(crate) fn admits(&self, authority: Option<&[u8]>) -> bool {
+        let matches = |authority: &str| self.hosts.iter().any(|pattern| pattern.matches(authority));
+        self.hosts.is_empty() || authority.and_then(|octets| std::str::from_utf8(octets).ok()).is_some_and(matches)
+    }
+
+    /// Whether what comes from this origin may publish.
+    pub(crate) fn may_publish(&self, origin: Option<&[u8]>) -> bool {
+        origin.is_none() || self.readers(origin) != Readers::Nobody
+    }
+
+    /// Who may read the answer to a page of this origin.
+    pub(crate) fn readers<'o>(&self, origin: Option<&'o [u8]>) -> Readers<'o> {
+        if self.origins.is_empty() {
+            return Readers::Anyone;
+        }
+        let origin = origin.and_then(|octets| std::str::from_utf8(octets).ok());
+        let listed = origin.filter(|origin| self.origins.iter().any(|pattern| pattern.matches(origin)));
+        listed.map_or(Readers::Nobody, Readers::Origin)
+    }
+}
+
+/// A host by its name or address (`example.com`, `127.0.0.1`, `[::1]`) on any port, with a port (`example.com:1942`)
+/// on that one, or all names below one (`*.example.com`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPattern(Pattern);
+
+/// An origin as a browser sends it (`https://example.com`, `http://localhost:3000`, `null`), or all whose host is
+/// below a name (`*.example.com`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginPattern(Pattern);
+
+/// In lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Pattern {
+    Exact(String),
+    /// What a host ends with, from the dot on.
+    Below(String),
+}
+
+impl Pattern {
+    fn parse(text: &str) -> Result<Self, InvalidPattern> {
+        let is_plain = |text: &str| !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_graphic());
+        let text = text.to_ascii_lowercase();
+        match text.strip_prefix('*') {
+            Some(suffix) if is_name(suffix.strip_prefix('.').unwrap_or_default()) => Ok(Self::Below(suffix.to_owned())),
+            None if is_plain(&text) && !text.contains(['*', ',']) => Ok(Self::Exact(text)),
+            Some(_) | None => Err(InvalidPattern),
+        }
+    }
+
+    /// Whether it is the whole, or its host is below the name.
+    fn matches(&self, whole: &str, host: &str) -> bool {
+        match self {
+            Self::Exact(exact) => exact.eq_ignore_ascii_case(whole),
+            Self::Below(suffix) => {
+                let end = host.len().checked_sub(suffix.len()).filter(|end| *end > 0);
+                end.and_then(|end| host.get(end..)).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+            }
+        }
+    }
+}
+
+impl HostPattern {
+    fn matches(&self, authority: &str) -> bool {
+        let host = host_of(authority);
+        self.0.matches(authority, host) || self.0.matches(host, host)
+    }
+}
+
+impl FromStr for HostPattern {
+    type Err = InvalidPattern;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPattern> {
+        let is_authority = text.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._:[]*".contains(&octet));
+        if is_authority { Pattern::parse(text).map(Self) } else { Err(InvalidPattern) }
+    }
+}
+
+impl OriginPattern {
+    fn matches(&self, origin: &str) -> bool {
+        let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
+        let host = Some(host_of(authority)).filter(|host| is_name(host));
+        self.0.matches(origin, host.unwrap_or_default())
+    }
+}
+
+impl FromStr for OriginPattern {
+    type Err = InvalidPattern;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPattern> {
+        let pattern = Pattern::parse(text)?;
+        match &pattern {
+            Pattern::Exact(origin) => {
+                let authority = origin.split_once("://").map(|(_, authority)| authority);
+                let is_origin =
+                    origin == "null" || authority.is_some_and(|rest| !rest.is_empty() && !rest.contains('/'));
+                is_origin.then_some(Self(pattern)).ok_or(InvalidPattern)
+            }
+            Pattern::Below(_) => Ok(Self(pattern)),
+        }
+    }
+}
+
+/// A host without its port.
+fn host_of(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, _)) if !authority.ends_with(']') => host,
+        _ => authority,
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let is_label =
+        |label: &str| !label.is_empty() && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
+    text.split('.').all(is_label)
+}
+
+/// A text that is no pattern of hosts, or of origins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidPattern;
+
+impl fmt::Display for InvalidPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a host is such as example.com or *.example.com, an origin such as https://example.com")
+    }
+}
+
+impl std::error::Error for InvalidPattern {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(hosts: &str, origins: &str) -> Access {
+        fn read<T: FromStr<Err = InvalidPattern>>(list: &str) -> Vec<T> {
+            list.split_whitespace().map(|text| text.parse().unwrap_or_else(|_| panic!("{text} is a pattern"))).collect()
+        }
+        Access { hosts: read(hosts), origins: read(origins) }
+    }
+
+    #[test]
+    fn an_empty_list_lets_in_all() {
+        let open = Access::default();
+        assert!(open.admits(None) && open.admits(Some(b"anything")));
+        assert!(open.may_publish(None) && open.may_publish(Some(b"https://evil.example")));
+        assert_eq!(open.readers(Some(b"https://evil.example")), Readers::Anyone);
+    }
+
+    #[test]
+    fn a_host_is_matched_as_it_was_meant() {
+        let access = access("example.com 127.0.0.1 [::1] other.org:81 *.wild.net", "");
+        for host in
+            ["example.com", "EXAMPLE.com:80", "127.0.0.1:1942", "[::1]", "[::1]:1942", "other.org:81", "a.b.wild.net:5"]
+        {
+            assert!(access.admits(Some(host.as_bytes())), "{host}");
+        }
+        for host in [
+            "",
+            "example.com.evil.net",
+            "evil-example.com",
+            "sub.example.com",
+            "other.org",
+            "other.org:8181",
+            "wild.net",
+            ".wild.net",
+            "evilwild.net",
+            "[::2]",
+            "::1",
+        ] {
+            assert!(!access.admits(Some(host.as_bytes())), "{host}");
+        }
+        assert!(!access.admits(None), "who names none");
+        assert!(!access.admits(Some(b"\xff")));
+    }
+
+    #[test]
+    fn an_origin_is_matched_as_it_was_meant() {
+        let access = access("", "https://example.com http://localhost:3000 *.wild.net");
+        for origin in ["https://example.com", "http://localhost:3000", "https://a.wild.net", "http://b.a.wild.net:8080"]
+        {
+            assert_eq!(access.readers(Some(origin.as_bytes())), Readers::Origin(origin));
+            assert!(access.may_publish(Some(origin.as_bytes())), "{origin}");
+        }
+        for origin in [
+            "",
+            "null",
+            "http://example.com",
+            "https://example.com:444",
+            "https://example.com.evil.net",
+            "http://localhost:3001",
+            "https://wild.net",
+            "https://evilwild.net",
+            "https://evil.net/.wild.net",
+            "a.wild.net",
+        ] {
+            assert_eq!(access.readers(Some(origin.as_bytes())), Readers::Nobody, "{origin}");
+            assert!(!access.may_publish(Some(origin.as_bytes())), "{origin}");
+        }
+        assert!(access.may_publish(None), "no page at all");
+        assert_eq!(access.readers(None), Readers::Nobody);
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused() {
+        for text in
+            ["", "*", "*.", "*example.com", "a.*.com", "*.a b", "exa mple.com", "a,b", "é.com", "*.a..b", "http://a"]
+        {
+            assert!(text.parse::<HostPattern>().is_err(), "{text:?} as a host");
+        }
+        for text in ["", "*", "example.com", "https://", "https://a.com/", "https://*.a.com", "*.a/b"] {
+            assert!(text.parse::<OriginPattern>().is_err(), "{text:?} as an origin");
+        }
+        assert!("null".parse::<OriginPattern>().is_ok());
+    }
+}

@@ -1,0 +1,98 @@
+//! The lists of hosts and origins: who is let in, and what the others get.
+
+use smolcast::{Access, Config, Limits};
+
+use crate::support::{Client, EventStream, Served, TestServer, config, get, post, showing};
+
+const PAGE: &str = "https://app.example";
+
+fn guarded() -> TestServer {
+    let read = |text: &str| text.parse().expect("a host");
+    let access = Access {
+        hosts: ["smol.example", "*.cast.example"].map(read).into(),
+        origins: vec![PAGE.parse().expect("an origin"), "*.pages.example".parse().expect("an origin")],
+    };
+    TestServer::start(Config { access, ..config(Limits::default()) })
+}
+
+fn publish_from(origin: &str) -> String {
+    format!("POST /broadcast HTTP/1.1\r\nHost: smol.example\r\n{origin}Content-Length: 1\r\n\r\nx")
+}
+
+fn stream_for(server: &TestServer, origin: &str) -> (EventStream, Option<String>) {
+    let request = format!("GET /sse HTTP/1.1\r\nHost: smol.example\r\n{origin}\r\n");
+    let (stream, response) = EventStream::open_with(Client::connect(server.addr), request.as_bytes());
+    (stream, response.field("access-control-allow-origin").map(str::to_owned))
+}
+
+#[test]
+fn a_request_for_another_host_is_421_and_publishes_nothing() {
+    let server = guarded();
+    let (mut stream, _) = stream_for(&server, "");
+    for head in [
+        "POST /broadcast HTTP/1.1\r\nHost: evil.example",
+        "POST /broadcast HTTP/1.1\r\nHost: smol.example.evil.example",
+        "POST /broadcast HTTP/1.1\r\nHost: 127.0.0.1",
+        "POST http://evil.example/broadcast HTTP/1.1\r\nHost: smol.example",
+        "POST /broadcast HTTP/1.0",
+    ] {
+        let _row = showing("the head", head.as_bytes());
+        let answer = server.request(format!("{head}\r\nContent-Length: 4\r\n\r\nevil")).expect_status(421);
+        assert!(answer.closes(), "{answer:?}");
+    }
+    server.request(get("/connections")).expect_status(421);
+    server
+        .request("POST http://a.cast.example:80/broadcast HTTP/1.1\r\nHost: evil\r\nContent-Length: 1\r\n\r\n1")
+        .expect_status(202);
+    server.request(publish_from("")).expect_status(202);
+    stream.expect(b"data: 1\n\ndata: x\n\n");
+}
+
+#[test]
+fn a_page_of_another_origin_publishes_nothing() {
+    let server = guarded();
+    let (mut stream, _) = stream_for(&server, "");
+    for origin in ["https://evil.example", "null", "http://app.example", "https://app.example.evil.example"] {
+        let _row = showing("the origin", origin.as_bytes());
+        // Decided by the head alone: there is no body to wait for.
+        let head = format!("POST /broadcast HTTP/1.1\r\nHost: smol.example\r\nOrigin: {origin}\r\n");
+        let answer = server.request(format!("{head}Content-Length: 1\r\n\r\n")).expect_status(403);
+        assert!(answer.closes(), "{answer:?}");
+        assert_eq!(answer.field("access-control-allow-origin"), None);
+    }
+    server.request(publish_from("Origin: https://app.example\r\nOrigin: https://app.example\r\n")).expect_status(403);
+    for origin in ["Origin: https://app.example\r\n", "Origin: https://b.pages.example:8443\r\n", ""] {
+        server.request(publish_from(origin)).expect_status(202);
+        stream.expect_data("x");
+    }
+}
+
+#[test]
+fn an_answer_names_the_origin_that_may_read_it() {
+    let server = guarded();
+    let (_stream, allowed) = stream_for(&server, "Origin: https://app.example\r\n");
+    assert_eq!(allowed.as_deref(), Some(PAGE));
+    for origin in ["Origin: https://evil.example\r\n", ""] {
+        let (_stream, allowed) = stream_for(&server, origin);
+        assert_eq!(allowed, None, "for {origin:?}");
+    }
+    let mut publisher = server.connect();
+    for (origin, allowed) in
+        [("Origin: https://app.example\r\n", Some(PAGE)), ("", None), ("Origin: https://app.example\r\n", Some(PAGE))]
+    {
+        let answer = publisher.request(publish_from(origin)).expect_status(202);
+        assert_eq!(answer.field("access-control-allow-origin"), allowed, "each request by its own origin");
+        assert_eq!(answer.field("vary"), Some("Origin"));
+    }
+}
+
+#[test]
+fn without_lists_nothing_is_looked_at() {
+    let server = TestServer::start_default();
+    let answer = server
+        .request("POST /broadcast HTTP/1.1\r\nHost: any\r\nOrigin: https://any\r\nContent-Length: 1\r\n\r\nx")
+        .expect_status(202);
+    assert_eq!(answer.field("access-control-allow-origin"), Some("*"));
+    assert_eq!(answer.field("vary"), None);
+    server.request(post("x")).expect_status(202);
+}
