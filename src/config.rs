@@ -74,6 +74,9 @@ pub struct Limits {
     /// How far a stream may fall behind before it is closed, each batch counted with what it costs beyond its bytes.
     /// It is also, with one batch more, what a shard keeps in memory for all its slow streams together. 1 MiB.
     pub window_bytes: usize,
+    /// What the system keeps of a connection's bytes that it could not send yet (`TCP_NOTSENT_LOWAT`, on Linux): a
+    /// stream whose client does not read holds that much and what the client's own buffer takes. 256 KiB.
+    pub unsent_bytes: usize,
     /// Where a batch stops growing; a single longer message is a batch of its own. 256 KiB, about what one write
     /// hands to the kernel at once.
     pub batch_bytes: usize,
@@ -115,6 +118,7 @@ impl Default for Limits {
             stream_input_bytes: 64 * KIB,
             linger_bytes: 16 * 1024 * KIB,
             window_bytes: 1024 * KIB,
+            unsent_bytes: 256 * KIB,
             batch_bytes: 256 * KIB,
             longest_rest: Duration::from_millis(25),
             publish_queue: 1024,
@@ -138,6 +142,7 @@ impl Config {
             ("head_bytes", limits.head_bytes),
             ("request_line_bytes", limits.request_line_bytes),
             ("window_bytes", limits.window_bytes),
+            ("unsent_bytes", limits.unsent_bytes),
             ("batch_bytes", limits.batch_bytes),
             ("publish_queue", limits.publish_queue),
             ("publish_queue_bytes", limits.publish_queue_bytes),

@@ -6,10 +6,13 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use async_io::{Async, Timer};
 use rustix::io::Errno;
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 
 use crate::config::Limits;
 use crate::metrics::{self, Metrics};
@@ -92,6 +95,8 @@ impl Listener {
     /// Binds and listens. From here on clients can connect; they wait in the backlog until they are accepted.
     pub(crate) fn bind(address: SocketAddr, connections: usize, limits: Limits, metrics: Metrics) -> io::Result<Self> {
         let socket = TcpListener::bind(address)?;
+        #[cfg(target_os = "linux")]
+        set_options(&socket, &limits)?;
         // The same call that std made, for the one number that it does not take.
         rustix::net::listen(&socket, BACKLOG)?;
         let address = socket.local_addr()?;
@@ -148,7 +153,9 @@ impl Listener {
             self.turned_away += 1;
             self.turned_away
         });
-        // Options fail only on a socket that has failed already, which its first read will tell.
+        // On Linux it has them of the listening one. They fail only on a socket that has failed already, which its
+        // first read will tell.
+        #[cfg(not(target_os = "linux"))]
         let _ = set_options(io.get_ref(), &self.limits);
         Some(Client { io, turned_away, place })
     }
@@ -166,13 +173,16 @@ impl Listener {
     }
 }
 
-/// Small frames leave at once, and a peer that acknowledges nothing for as long as a write may stall is given up.
-fn set_options(socket: &TcpStream, limits: &Limits) -> io::Result<()> {
-    socket.set_nodelay(true)?;
+/// Small frames leave at once, the system keeps little that it cannot send, and a peer that acknowledges nothing for as
+/// long as a write may stall is given up.
+fn set_options(socket: &impl AsFd, limits: &Limits) -> io::Result<()> {
+    rustix::net::sockopt::set_tcp_nodelay(socket, true)?;
     #[cfg(target_os = "linux")]
     {
         let timeout = u32::try_from(limits.write_timeout.as_millis()).unwrap_or(u32::MAX);
         rustix::net::sockopt::set_tcp_user_timeout(socket, timeout)?;
+        let unsent = u32::try_from(limits.unsent_bytes).unwrap_or(u32::MAX).min(i32::MAX.unsigned_abs());
+        SockRef::from(socket).set_tcp_notsent_lowat(unsent)?;
     }
     #[cfg(not(target_os = "linux"))]
     let _ = limits;
@@ -194,4 +204,23 @@ fn ails_one_connection(error: &io::Error) -> bool {
                 | Errno::HOSTUNREACH
         )
     )
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// Setting them once, on the listening socket, spares each connection three calls.
+    #[test]
+    fn a_connection_has_the_options_of_its_listener() {
+        let limits = Limits { write_timeout: Duration::from_secs(7), unsent_bytes: 12_345, ..Limits::default() };
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut listener = Listener::bind(address, 1, limits, Metrics::default()).expect("a free port");
+        let _peer = TcpStream::connect(listener.local_addr()).expect("it listens");
+        let client = smol::block_on(listener.accept());
+        let socket = client.io.get_ref();
+        assert!(socket.nodelay().expect("an option"));
+        assert_eq!(rustix::net::sockopt::tcp_user_timeout(socket).expect("an option"), 7000);
+        assert_eq!(SockRef::from(socket).tcp_notsent_lowat().expect("an option"), 12_345);
+    }
 }
