@@ -12,31 +12,32 @@ use crate::context::Context;
 use crate::exchange;
 use crate::group::Member;
 use crate::listener::{Client, Place};
+use crate::socket::Socket;
 use crate::subscriber::Stream;
 
 type Boxed<'s, T> = Pin<Box<dyn Future<Output = T> + 's>>;
 
 /// The future of a connection's task: ready when the client is gone. A panic ends this connection and nothing else.
-pub(crate) struct Connection<'s> {
-    context: &'s Context,
-    phase: Phase<'s>,
+pub(crate) struct Connection<'s, S: Socket> {
+    context: &'s Context<S>,
+    phase: Phase<'s, S>,
     _place: Place,
     _member: Member<'s>,
 }
 
-enum Phase<'s> {
+enum Phase<'s, S: Socket> {
     /// Requests are read and answered.
-    Exchange(Boxed<'s, Option<Stream<'s>>>),
+    Exchange(Boxed<'s, Option<Stream<'s, S>>>),
     /// One of them has opened a stream.
-    Stream(Stream<'s>),
+    Stream(Stream<'s, S>),
     /// The stream is ending.
     End(Boxed<'s, ()>),
     Over,
 }
 
-impl<'s> Connection<'s> {
+impl<'s, S: Socket + 's> Connection<'s, S> {
     /// The connection of a client that was just accepted.
-    pub(crate) fn new(client: Client, context: &'s Context) -> Self {
+    pub(crate) fn new(client: Client<S>, context: &'s Context<S>) -> Self {
         let Client { io, turned_away, place } = client;
         let phase = Phase::Exchange(Box::pin(exchange::serve(io, turned_away, context)));
         Self { context, phase, _place: place, _member: context.connections.enter() }
@@ -66,7 +67,7 @@ impl<'s> Connection<'s> {
     }
 }
 
-impl Future for Connection<'_> {
+impl<'s, S: Socket + 's> Future for Connection<'s, S> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {

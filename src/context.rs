@@ -3,12 +3,10 @@
 //! It is made once for each shard, before its first task, and only the shard's own thread touches it; what has to
 //! cross threads (the hub, the metrics) is a handle in it.
 
-use std::net::TcpStream;
 use std::time::SystemTime;
 
-use async_io::Async;
-
 use crate::access::Access;
+use crate::audience::Sink;
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::dispatch::Dispatcher;
@@ -19,7 +17,7 @@ use crate::scratch::Scratch;
 
 /// The surroundings of a shard's connections and streams.
 #[derive(Debug)]
-pub(crate) struct Context {
+pub(crate) struct Context<S> {
     pub(crate) limits: Limits,
     pub(crate) access: Access,
     /// Deadlines and the date.
@@ -27,7 +25,7 @@ pub(crate) struct Context {
     /// Where messages go.
     pub(crate) hub: Hub,
     /// Where messages come from.
-    pub(crate) dispatcher: Dispatcher<Async<TcpStream>>,
+    pub(crate) dispatcher: Dispatcher<S>,
     pub(crate) metrics: Metrics,
     /// The exchanges under way, whose requests have to be answered before the hub may close.
     pub(crate) requests: Group,
@@ -37,7 +35,7 @@ pub(crate) struct Context {
     pub(crate) scratch: Scratch,
 }
 
-impl Context {
+impl<S: Sink> Context<S> {
     /// Surroundings that get their messages from `intake` and publish to `hub`.
     pub(crate) fn new(limits: Limits, access: Access, hub: Hub, intake: Intake, metrics: Metrics) -> Self {
         Self {

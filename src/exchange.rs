@@ -4,9 +4,6 @@
 //! leave in one write. The first request that says so, and any that is refused, is the last; nothing that stands
 //! behind it is carried out.
 
-use std::net::TcpStream;
-
-use async_io::Async;
 use smol::future::yield_now;
 
 use crate::access::Readers;
@@ -22,7 +19,7 @@ use crate::hub::Hub;
 use crate::input::Input;
 use crate::metrics::Counted;
 use crate::router::{Route, route};
-use crate::socket::{Interrupted, close_in_stages, read, write_all};
+use crate::socket::{Interrupted, Socket, close_in_stages, read, write_all};
 use crate::subscriber::{OPENING, Stream, retry_delay};
 
 /// What the buffer of answers may keep while a client is idle: room for those to a few requests.
@@ -30,7 +27,7 @@ const KEPT_ANSWER_BYTES: usize = 1024;
 
 /// Serves a client's requests; returns the stream that one of them opened, or nothing once the client is gone. A
 /// client that there is no room for comes with a number, and is told to come back.
-pub(crate) async fn serve(io: Async<TcpStream>, turned_away: Option<u64>, context: &Context) -> Option<Stream<'_>> {
+pub(crate) async fn serve<S: Socket>(io: S, turned_away: Option<u64>, context: &Context<S>) -> Option<Stream<'_, S>> {
     let _in_flight = context.requests.enter();
     let mut exchange = Exchange::new(&io, context);
     let served = match turned_away {
@@ -70,7 +67,7 @@ struct Opened {
 }
 
 impl Opened {
-    fn stream(self, io: Async<TcpStream>, context: &Context) -> Stream<'_> {
+    fn stream<S: Socket>(self, io: S, context: &Context<S>) -> Stream<'_, S> {
         Stream::new(io, self.counted, self.position, self.unread, context)
     }
 }
@@ -100,9 +97,9 @@ struct Request {
     is_head: bool,
 }
 
-struct Exchange<'s> {
-    io: &'s Async<TcpStream>,
-    context: &'s Context,
+struct Exchange<'s, S> {
+    io: &'s S,
+    context: &'s Context<S>,
     deadline: Deadline<'s>,
     /// What the client has sent and no request has taken yet.
     input: Input,
@@ -114,8 +111,8 @@ struct Exchange<'s> {
     origin: Option<String>,
 }
 
-impl<'s> Exchange<'s> {
-    fn new(io: &'s Async<TcpStream>, context: &'s Context) -> Self {
+impl<'s, S: Socket> Exchange<'s, S> {
+    fn new(io: &'s S, context: &'s Context<S>) -> Self {
         let deadline = context.clock.deadline();
         deadline.set_idle(context.limits.head_timeout);
         Self { io, context, deadline, input: Input::default(), output: Vec::new(), is_first: true, origin: None }
@@ -344,7 +341,7 @@ impl<'s> Exchange<'s> {
 }
 
 /// What an answer has in common with all others, for a request of this origin.
-fn common<'o>(context: &Context, origin: &'o Option<String>) -> Common<'o> {
+fn common<'o, S>(context: &Context<S>, origin: &'o Option<String>) -> Common<'o> {
     let readers = match origin {
         Some(origin) => Readers::Origin(origin),
         None => context.access.readers(None),

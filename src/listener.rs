@@ -54,8 +54,8 @@ pub(crate) struct Listener {
 
 /// A client that was accepted.
 #[derive(Debug)]
-pub(crate) struct Client {
-    pub(crate) io: Async<TcpStream>,
+pub(crate) struct Client<S = Async<TcpStream>> {
+    pub(crate) io: S,
     /// Set where there is no room, and the client is told to come back: a number that tells such clients apart.
     pub(crate) turned_away: Option<u64>,
     pub(crate) place: Place,

@@ -4,7 +4,7 @@
 //! wants to keep them copies them out before anybody else reads. Large reads then cost memory once for each shard.
 
 use std::cell::RefCell;
-use std::io::{self, Read};
+use std::io;
 
 /// Large enough that a long message takes few reads.
 const SIZE: usize = 64 * 1024;
@@ -21,9 +21,13 @@ impl Default for Scratch {
 
 impl Scratch {
     /// Reads once and has `keep` look at what was read; returns how many bytes that was, 0 at the end of the input.
-    pub(crate) fn read(&self, mut from: impl Read, keep: impl FnOnce(&[u8])) -> io::Result<usize> {
+    pub(crate) fn read(
+        &self,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+        keep: impl FnOnce(&[u8]),
+    ) -> io::Result<usize> {
         let mut buffer = self.0.borrow_mut();
-        let count = from.read(&mut buffer)?;
+        let count = read(&mut buffer)?;
         keep(&buffer[..count]);
         Ok(count)
     }

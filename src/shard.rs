@@ -12,6 +12,7 @@ use smol::channel::{Receiver, Sender};
 use smol::future;
 
 use crate::access::Access;
+use crate::audience::Sink;
 use crate::config::Limits;
 use crate::connection::Connection;
 use crate::context::Context;
@@ -66,7 +67,7 @@ pub(crate) fn run(job: Job) {
 }
 
 /// The shard's one timer: deadlines, the date and heartbeats.
-async fn sweep(context: &Context, heartbeat: Option<Duration>) {
+async fn sweep(context: &Context<impl Sink>, heartbeat: Option<Duration>) {
     let heartbeat = heartbeat.map(|heartbeat| context.clock.ticks(heartbeat));
     loop {
         Timer::after(context.clock.tick_length()).await;

@@ -4,9 +4,10 @@
 //! peer is not told apart: closed, reset or unreachable, it is gone, and nobody is left to tell.
 
 use std::future::poll_fn;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::task::{self, Poll};
+use std::time::Duration;
 
 use async_io::Async;
 use smol::future::yield_now;
@@ -26,13 +27,56 @@ pub(crate) enum Interrupted {
     Gone,
 }
 
+/// What a connection needs of its socket, which is a [`Sink`] for its audience. Nothing here blocks.
+pub(crate) trait Socket: Sink {
+    /// Reads some bytes: 0 at the end of the peer's side.
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Ready when a read that would have blocked is worth another try.
+    fn poll_readable(&self, cx: &mut task::Context<'_>) -> Poll<io::Result<()>>;
+
+    /// The same for a write, which is [`Sink::take`].
+    fn poll_writable(&self, cx: &mut task::Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Says to the peer that nothing more comes.
+    fn finish(&self) -> io::Result<()>;
+
+    /// Has the socket's end be an orderly one, or else a reset: a peer in the middle of an event then takes it for a
+    /// failure, and the system keeps nothing for it.
+    fn end_orderly(&self, orderly: bool);
+}
+
+impl Socket for Async<TcpStream> {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.get_ref().read(buffer)
+    }
+
+    fn poll_readable(&self, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_readable(self, cx)
+    }
+
+    fn poll_writable(&self, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_writable(self, cx)
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        self.get_ref().shutdown(Shutdown::Write)
+    }
+
+    fn end_orderly(&self, orderly: bool) {
+        let linger = (!orderly).then_some(Duration::ZERO);
+        // Fails only on a socket that has failed already.
+        let _ = rustix::net::sockopt::set_socket_linger(self, linger);
+    }
+}
+
 impl Sink for Async<TcpStream> {
     fn take(&self, bytes: &[u8]) -> io::Result<usize> {
         self.get_ref().write(bytes)
     }
 
     fn tear(&self) {
-        reset_on_close(self);
+        self.end_orderly(false);
     }
 }
 
@@ -40,18 +84,18 @@ impl Sink for Async<TcpStream> {
 ///
 /// Cancel safe: no byte is lost when it is dropped before it returns.
 pub(crate) async fn read(
-    io: &Async<TcpStream>,
+    io: &impl Socket,
     deadline: &Deadline<'_>,
     scratch: &Scratch,
     mut keep: impl FnMut(&[u8]),
 ) -> Result<usize, Interrupted> {
     let poll_readable = |cx: &mut task::Context<'_>| io.poll_readable(cx);
-    poll_fn(|cx| poll_io(cx, deadline, poll_readable, || scratch.read(io.get_ref(), &mut keep))).await
+    poll_fn(|cx| poll_io(cx, deadline, poll_readable, || scratch.read(|buffer| io.read(buffer), &mut keep))).await
 }
 
 /// Writes all of `bytes`, with `deadline` for each step of it.
 pub(crate) async fn write_all(
-    io: &Async<TcpStream>,
+    io: &impl Socket,
     deadline: &Deadline<'_>,
     limits: &Limits,
     mut bytes: &[u8],
@@ -59,7 +103,7 @@ pub(crate) async fn write_all(
     let poll_writable = |cx: &mut task::Context<'_>| io.poll_writable(cx);
     while !bytes.is_empty() {
         deadline.set(limits.write_timeout);
-        match poll_fn(|cx| poll_io(cx, deadline, poll_writable, || io.get_ref().write(bytes))).await? {
+        match poll_fn(|cx| poll_io(cx, deadline, poll_writable, || io.take(bytes))).await? {
             0 => return Err(Interrupted::Gone),
             count => bytes = &bytes[count..],
         }
@@ -70,8 +114,8 @@ pub(crate) async fn write_all(
 /// Closes the way that lets the peer read what it was sent last (RFC 9112, 9.6): says that nothing more comes, and
 /// drops what the peer still sends until it closes too, within limits. Closing with unread bytes would send a reset,
 /// which destroys an answer on its way.
-pub(crate) async fn close_in_stages(io: &Async<TcpStream>, deadline: &Deadline<'_>, context: &Context) {
-    if io.get_ref().shutdown(Shutdown::Write).is_err() {
+pub(crate) async fn close_in_stages<S: Socket>(io: &S, deadline: &Deadline<'_>, context: &Context<S>) {
+    if io.finish().is_err() {
         return;
     }
     deadline.set(context.limits.linger_timeout);
@@ -86,18 +130,6 @@ pub(crate) async fn close_in_stages(io: &Async<TcpStream>, deadline: &Deadline<'
         yield_now().await;
     }
     context.metrics.linger_cut();
-}
-
-/// Has the socket's end be an orderly one again.
-pub(crate) fn finish_on_close(io: &Async<TcpStream>) {
-    let _ = rustix::net::sockopt::set_socket_linger(io, None);
-}
-
-/// Has the socket's end be a reset, so that a peer in the middle of an event takes it for a failure and not for an
-/// orderly end, and the system keeps nothing for it.
-pub(crate) fn reset_on_close(io: &Async<TcpStream>) {
-    // Fails only on a socket that has failed already.
-    let _ = rustix::net::sockopt::set_socket_linger(io, Some(std::time::Duration::ZERO));
 }
 
 /// Tries `step` until it does not block, or the deadline passes.

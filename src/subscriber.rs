@@ -6,18 +6,15 @@
 //! reset, and no stream ever makes another wait.
 
 use std::io;
-use std::net::{Shutdown, TcpStream};
 use std::task::{self, Poll};
 use std::time::Duration;
-
-use async_io::Async;
 
 use crate::audience::{Progress, Seat};
 use crate::clock::Deadline;
 use crate::context::Context;
 use crate::frame;
 use crate::metrics::{Counted, StreamEnd};
-use crate::socket::{close_in_stages, finish_on_close, reset_on_close, write_all};
+use crate::socket::{Socket, close_in_stages, write_all};
 
 /// The comment that a stream opens with.
 pub(crate) const OPENING: &[u8] = b":ok\n\n";
@@ -34,10 +31,10 @@ pub(crate) fn retry_delay(turn: u64) -> Duration {
 }
 
 /// A stream under way.
-pub(crate) struct Stream<'s> {
-    context: &'s Context,
+pub(crate) struct Stream<'s, S: Socket> {
+    context: &'s Context<S>,
     /// Its place in the audience, which has its socket.
-    seat: Seat<'s, Async<TcpStream>>,
+    seat: Seat<'s, S>,
     /// How many bytes the client has sent since its request.
     input: usize,
     /// Set while the socket takes nothing.
@@ -53,16 +50,10 @@ struct Stall<'s> {
     position: u64,
 }
 
-impl<'s> Stream<'s> {
+impl<'s, S: Socket> Stream<'s, S> {
     /// A stream whose head was sent, and that gets all from `position` on. Its client has sent `unread` bytes behind
     /// its request.
-    pub(crate) fn new(
-        io: Async<TcpStream>,
-        counted: Counted,
-        position: u64,
-        unread: usize,
-        context: &'s Context,
-    ) -> Self {
+    pub(crate) fn new(io: S, counted: Counted, position: u64, unread: usize, context: &'s Context<S>) -> Self {
         Self { context, seat: context.dispatcher.join(io, position), input: unread, stall: None, counted }
     }
 
@@ -96,12 +87,14 @@ impl<'s> Stream<'s> {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(StreamEnd::HangUp),
                 // Nothing is expected here, so nothing is kept.
-                Poll::Ready(Ok(())) => match self.seat.sink(|io| self.context.scratch.read(io.get_ref(), |_| ())) {
-                    Ok(0) => return Poll::Ready(StreamEnd::HangUp),
-                    Ok(count) => self.input += count,
-                    Err(error) if is_transient(&error) => {}
-                    Err(_) => return Poll::Ready(StreamEnd::HangUp),
-                },
+                Poll::Ready(Ok(())) => {
+                    match self.seat.sink(|io| self.context.scratch.read(|buffer| io.read(buffer), |_| ())) {
+                        Ok(0) => return Poll::Ready(StreamEnd::HangUp),
+                        Ok(count) => self.input += count,
+                        Err(error) if is_transient(&error) => {}
+                        Err(_) => return Poll::Ready(StreamEnd::HangUp),
+                    }
+                }
             }
             if self.input > self.context.limits.stream_input_bytes {
                 return Poll::Ready(StreamEnd::Input);
@@ -147,9 +140,9 @@ impl<'s> Stream<'s> {
         };
         let deadline = context.clock.deadline();
         // Until the last byte is written: a shard that is told to end at once drops this future where it is.
-        reset_on_close(&io);
+        io.end_orderly(false);
         match last {
-            Some(last) if write_all(&io, &deadline, &context.limits, last).await.is_ok() => finish_on_close(&io),
+            Some(last) if write_all(&io, &deadline, &context.limits, last).await.is_ok() => io.end_orderly(true),
             _ => return,
         }
         match end {
@@ -157,8 +150,8 @@ impl<'s> Stream<'s> {
             _ => {
                 // Closing with unread bytes would send a reset, which destroys what was sent last. Errors mean that the
                 // peer has closed already.
-                let _ = context.scratch.read(io.get_ref(), |_| ());
-                let _ = io.get_ref().shutdown(Shutdown::Write);
+                let _ = context.scratch.read(|buffer| io.read(buffer), |_| ());
+                let _ = io.finish();
             }
         }
     }
