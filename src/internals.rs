@@ -4,6 +4,8 @@
 //! and values to the part that it is named after, and hands back what comes out. [`FanOut`] is one shard without its
 //! sockets, so that the way of a message can be measured for more subscribers than a process may have descriptors.
 
+mod conversation;
+
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use std::{fmt, io};
 
 use smol::LocalExecutor;
 
+pub use self::conversation::{Conversation, converse};
 use crate::audience::{self, Progress};
 use crate::config::Limits;
 use crate::dispatch::Dispatcher;

@@ -43,11 +43,11 @@
 //! | 3 | `dispatch` | from the channel to the streams: drain, batch, give, write |
 //! | 3 | `listener` | bind, accept, and who gets in |
 //! | 4 | `context` | what the tasks of one shard share |
-//! | 4 | `internals` | what benches and fuzz targets reach of the rest |
 //! | 5 | `socket` | a client's socket, used in time |
 //! | 6 | `subscriber` | one open stream |
 //! | 7 | `exchange` | requests and their answers |
 //! | 8 | `connection` | one client, from accept to its end |
+//! | 9 | `internals` | what benches and fuzz targets reach of the rest |
 //! | 9 | `shard` | one worker thread |
 //! | 10 | `server` | the whole, and its public face |
 

@@ -91,6 +91,13 @@ pub(crate) struct Place {
     _in_network: Option<Box<network::Counted>>,
 }
 
+impl Place {
+    /// A place among all connections.
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self { _counted: metrics.connection(), _in_network: None }
+    }
+}
+
 impl Listener {
     /// Binds and listens. From here on clients can connect; they wait in the backlog until they are accepted.
     pub(crate) fn bind(address: SocketAddr, connections: usize, limits: Limits, metrics: Metrics) -> io::Result<Self> {
@@ -148,7 +155,7 @@ impl Listener {
             self.metrics.connection_dropped();
             return None;
         }
-        let place = Place { _counted: self.metrics.connection(), _in_network: in_network };
+        let place = Place { _in_network: in_network, ..Place::new(&self.metrics) };
         let turned_away = (room == Room::ToBeTold).then(|| {
             self.turned_away += 1;
             self.turned_away

@@ -1,0 +1,193 @@
+//! One whole connection in memory: what a client sends goes in, what it is sent and what it published comes out.
+//!
+//! It is the server's own connection, from its first byte to its end, over a [`Wire`] in place of a socket and on a
+//! clock that stands still. Nothing is random: the same pieces give the same conversation.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context as TaskContext, Poll, Waker};
+
+use smol::LocalExecutor;
+
+use crate::access::Access;
+use crate::audience::Sink;
+use crate::config::Limits;
+use crate::connection::Connection;
+use crate::context::Context;
+use crate::hub::Hub;
+use crate::listener::{Client, Place};
+use crate::metrics::Metrics;
+use crate::socket::Socket;
+
+/// What a conversation came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conversation {
+    /// All that the client was sent.
+    pub sent: Vec<u8>,
+    /// The frames that were published, in order.
+    pub published: Vec<u8>,
+    /// Whether the server had said its last word before the client did.
+    pub ended_first: bool,
+    /// Whether the connection was over at last.
+    pub is_over: bool,
+    /// Streams that were still counted behind its end, and panics.
+    pub left_behind: usize,
+}
+
+/// Has a client send these pieces, each once the server waits for more, and then close its side. The server writes at
+/// most `most_written` bytes at once, and every other write would block.
+pub fn converse<'b>(
+    pieces: impl IntoIterator<Item = &'b [u8]>,
+    most_written: usize,
+    limits: &Limits,
+    access: &Access,
+) -> Conversation {
+    let metrics = Metrics::default();
+    let (hub, mut intakes) = Hub::new(limits, 2, metrics.clone());
+    let (mut witness, intake) = (intakes.remove(0), intakes.remove(0));
+    let context = Context::new(limits.clone(), access.clone(), hub, intake, metrics.clone());
+    let wire = Wire(Rc::new(Ends { most_written: most_written.max(1), ..Ends::default() }));
+    let client = Client { io: wire.clone(), turned_away: None, place: Place::new(&metrics) };
+    let mut conversation = Conversation::default();
+    {
+        let executor = LocalExecutor::new();
+        executor.spawn(context.dispatcher.run()).detach();
+        let connection = executor.spawn(Connection::new(client, &context));
+        let mut turn = || {
+            while executor.try_tick() {
+                while let Some(frame) = witness.take_waiting() {
+                    conversation.published.extend_from_slice(frame.as_bytes());
+                }
+            }
+        };
+        turn();
+        for piece in pieces {
+            wire.0.input.borrow_mut().extend(piece);
+            wire.wake();
+            turn();
+        }
+        conversation.ended_first = connection.is_finished() || wire.0.finished.get();
+        wire.0.closed.set(true);
+        wire.wake();
+        turn();
+        conversation.is_over = connection.is_finished();
+    }
+    conversation.sent = wire.0.output.take();
+    conversation.left_behind = metrics.streams() + metrics.connections() + metrics.panics() as usize;
+    conversation
+}
+
+/// The two directions of a connection, shared by its two ends.
+#[derive(Clone, Debug, Default)]
+struct Wire(Rc<Ends>);
+
+#[derive(Debug, Default)]
+struct Ends {
+    /// From the client, not read yet.
+    input: RefCell<VecDeque<u8>>,
+    /// To the client.
+    output: RefCell<Vec<u8>>,
+    /// The client has closed its side, the server has closed its own.
+    closed: Cell<bool>,
+    finished: Cell<bool>,
+    /// Whether the next write is one that would block.
+    is_full: Cell<bool>,
+    most_written: usize,
+    reader: RefCell<Option<Waker>>,
+}
+
+impl Wire {
+    fn wake(&self) {
+        if let Some(reader) = self.0.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+impl Sink for Wire {
+    fn take(&self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.is_full.replace(false) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.0.is_full.set(true);
+        let count = bytes.len().min(self.0.most_written);
+        self.0.output.borrow_mut().extend_from_slice(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn tear(&self) {}
+}
+
+impl Socket for Wire {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut input = self.0.input.borrow_mut();
+        if input.is_empty() && !self.0.closed.get() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        io::Read::read(&mut *input, buffer)
+    }
+
+    fn poll_readable(&self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        if !self.0.input.borrow().is_empty() || self.0.closed.get() {
+            return Poll::Ready(Ok(()));
+        }
+        *self.0.reader.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn poll_writable(&self, _: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        self.0.finished.set(true);
+        Ok(())
+    }
+
+    fn end_orderly(&self, _: bool) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(pieces: &[&str], most_written: usize) -> (String, String, bool) {
+        let pieces = pieces.iter().map(|piece| piece.as_bytes());
+        let conversation = converse(pieces, most_written, &Limits::default(), &Access::default());
+        assert!(conversation.is_over, "{conversation:?}");
+        assert_eq!(conversation.left_behind, 0, "{conversation:?}");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("ASCII");
+        (text(conversation.sent), text(conversation.published), conversation.ended_first)
+    }
+
+    #[test]
+    fn requests_are_answered_whatever_the_pieces() {
+        let requests = "POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi\
+                        POST /broadcast HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
+        let (sent, published, ended_first) = with(&[requests], usize::MAX);
+        assert_eq!(sent.matches("HTTP/1.1 202 Accepted\r\n").count(), 2, "{sent}");
+        assert_eq!(published, "data: hi\n\ndata: x\n\n");
+        assert!(!ended_first, "the connection is kept");
+        for cut in 1..requests.len() {
+            let pieces = [&requests[..cut], &requests[cut..]];
+            assert_eq!(with(&pieces, 7), (sent.clone(), published.clone(), false), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_stream_is_opened_and_ends_with_its_client() {
+        let (sent, published, ended_first) = with(&["GET /sse HTTP/1.1\r\nHost: h\r\n\r\n", "and more"], 5);
+        assert!(sent.starts_with("HTTP/1.1 200 OK\r\n") && sent.ends_with("\r\n\r\n:ok\n\n"), "{sent}");
+        assert_eq!((published.as_str(), ended_first), ("", false));
+    }
+
+    #[test]
+    fn what_is_refused_is_the_last() {
+        let (sent, published, ended_first) =
+            with(&["GET / HTTP/1.1\r\n\r\nPOST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx"], 1000);
+        assert!(sent.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{sent}");
+        assert_eq!((sent.matches("HTTP/1.1").count(), published.as_str(), ended_first), (1, "", true), "{sent}");
+    }
+}
