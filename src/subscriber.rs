@@ -82,7 +82,7 @@ impl<'s, S: Socket> Stream<'s, S> {
 
     /// Ready when the client hung up or sent too much; else the one armed read interest wakes the task.
     fn poll_client(&mut self, cx: &mut task::Context<'_>) -> Poll<StreamEnd> {
-        loop {
+        while self.input <= self.context.limits.stream_input_bytes {
             match self.seat.sink(|io| io.poll_readable(cx)) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(StreamEnd::HangUp),
@@ -96,10 +96,8 @@ impl<'s, S: Socket> Stream<'s, S> {
                     }
                 }
             }
-            if self.input > self.context.limits.stream_input_bytes {
-                return Poll::Ready(StreamEnd::Input);
-            }
         }
+        Poll::Ready(StreamEnd::Input)
     }
 
     /// Ready when the blocked socket has room, or has had none for too long.

@@ -31,11 +31,14 @@ impl Scanner {
     ///
     /// `bytes` may grow between two calls and must not change otherwise.
     pub(crate) fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
+        // What lies behind the limit is not looked at, so that a head is judged the same however it arrives.
+        let is_over = bytes.len() >= limits.head_bytes;
+        let bytes = &bytes[..bytes.len().min(limits.head_bytes)];
         while let Some(found) = bytes[self.seen..].iter().position(|octet| *octet == b'\n') {
             let end = self.seen + found + 1;
             let line = &bytes[self.line_start..end - 1];
             let (line, ends_well) = line.strip_suffix(b"\r").map_or((line, false), |line| (line, true));
-            self.check(line, end > limits.head_bytes, limits)?;
+            self.check(line, limits)?;
             if !ends_well {
                 return Err(Refusal::BareLineFeed);
             }
@@ -48,16 +51,13 @@ impl Scanner {
         }
         self.seen = bytes.len();
         let line = &bytes[self.line_start..];
-        self.check(line.strip_suffix(b"\r").unwrap_or(line), self.seen >= limits.head_bytes, limits)?;
-        Ok(None)
+        self.check(line.strip_suffix(b"\r").unwrap_or(line), limits)?;
+        if is_over { Err(Refusal::HeadTooLarge) } else { Ok(None) }
     }
 
     /// Refuses a line that no good head can have, whether its end is there or not.
-    fn check(&self, line: &[u8], is_over: bool, limits: &Limits) -> Result<(), Refusal> {
-        if !self.in_fields {
-            check_request_line(line, limits)?;
-        }
-        if is_over { Err(Refusal::HeadTooLarge) } else { Ok(()) }
+    fn check(&self, line: &[u8], limits: &Limits) -> Result<(), Refusal> {
+        if self.in_fields { Ok(()) } else { check_request_line(line, limits) }
     }
 }
 
@@ -239,6 +239,17 @@ mod tests {
         assert_eq!(scan("GET / HTTP/1.1\r\nA: b\r\n"), Ok(None));
         assert_eq!(scan(""), Ok(None));
         assert_eq!(scan("\r\n\r"), Ok(None));
+    }
+
+    /// A head over the limit was once judged by what stood behind the limit as well, where that had arrived.
+    #[test]
+    fn a_head_over_its_limit_is_judged_the_same_however_it_arrives() {
+        let input = "\r\n".repeat(5000) + "GET /" + &"x".repeat(9000) + "\r\n\r\n";
+        let mut scanner = Scanner::default();
+        let drips = (1..=input.len()).map(|end| scanner.scan(&input.as_bytes()[..end], &Limits::default()));
+        let first = drips.into_iter().find(|outcome| *outcome != Ok(None));
+        assert_eq!(first, Some(scan(&input)));
+        assert_eq!(first, Some(Err(Refusal::HeadTooLarge)));
     }
 
     #[test]
