@@ -152,6 +152,7 @@ impl Socket for Wire {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::Frame;
 
     fn with(pieces: &[&str], most_written: usize) -> (String, String, bool) {
         let pieces = pieces.iter().map(|piece| piece.as_bytes());
@@ -189,5 +190,67 @@ mod tests {
             with(&["GET / HTTP/1.1\r\n\r\nPOST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx"], 1000);
         assert!(sent.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{sent}");
         assert_eq!((sent.matches("HTTP/1.1").count(), published.as_str(), ended_first), (1, "", true), "{sent}");
+    }
+
+    /// A socket whose reads panic once it is told to.
+    struct Faulty(Wire, Rc<Cell<bool>>);
+
+    impl Sink for Faulty {
+        fn take(&self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.take(bytes)
+        }
+
+        fn tear(&self) {}
+    }
+
+    impl Socket for Faulty {
+        fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+            assert!(!self.1.get(), "an injected fault");
+            self.0.read(buffer)
+        }
+
+        fn poll_readable(&self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+            self.0.poll_readable(cx)
+        }
+
+        fn poll_writable(&self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+            self.0.poll_writable(cx)
+        }
+
+        fn finish(&self) -> io::Result<()> {
+            self.0.finish()
+        }
+
+        fn end_orderly(&self, _: bool) {}
+    }
+
+    #[test]
+    fn a_panic_ends_its_own_connection_alone() {
+        let (limits, metrics) = (Limits::default(), Metrics::default());
+        let (hub, mut intakes) = Hub::new(&limits, 1, metrics.clone());
+        let context = Context::new(limits, Access::default(), hub, intakes.remove(0), metrics.clone());
+        let executor = LocalExecutor::new();
+        executor.spawn(context.dispatcher.run()).detach();
+        let ends = || Wire(Rc::new(Ends { most_written: usize::MAX, ..Ends::default() }));
+        let streams = [ends(), ends()].map(|wire| {
+            let is_broken = Rc::new(Cell::new(false));
+            let io = Faulty(wire.clone(), Rc::clone(&is_broken));
+            let client = Client { io, turned_away: None, place: Place::new(&metrics) };
+            wire.0.input.borrow_mut().extend(b"GET /sse HTTP/1.1\r\nHost: h\r\n\r\n");
+            (wire, is_broken, executor.spawn(Connection::new(client, &context)))
+        });
+        let turn = || while executor.try_tick() {};
+        turn();
+        assert_eq!((metrics.streams(), metrics.connections()), (2, 2));
+        let [(broken, is_broken, ended), (sound, _, living)] = streams;
+        is_broken.set(true);
+        broken.0.input.borrow_mut().push_back(b'x');
+        broken.wake();
+        turn();
+        assert!(ended.is_finished() && !living.is_finished());
+        assert_eq!((metrics.streams(), metrics.connections(), metrics.panics()), (1, 1, 1));
+        smol::block_on(context.hub.publish(0, || Frame::message("on"))).expect("the hub is open");
+        turn();
+        assert!(sound.0.output.borrow().ends_with(b":ok\n\ndata: on\n\n"), "{:?}", sound.0.output);
     }
 }
