@@ -110,9 +110,7 @@ impl FromStr for HostPattern {
 
 impl OriginPattern {
     fn matches(&self, origin: &str) -> bool {
-        let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
-        let host = Some(host_of(authority)).filter(|host| is_name(host));
-        self.0.matches(origin, host.unwrap_or_default())
+        self.0.matches(origin, host_of_origin(origin).unwrap_or_default())
     }
 }
 
@@ -139,6 +137,15 @@ fn host_of(authority: &str) -> &str {
         Some((host, _)) if !authority.ends_with(']') => host,
         _ => authority,
     }
+}
+
+/// The host of `scheme "://" name [ ":" port ]` (RFC 6454, 7.1); anything else has none.
+fn host_of_origin(origin: &str) -> Option<&str> {
+    let (scheme, authority) = origin.split_once("://")?;
+    let (name, port) = authority.split_once(':').unwrap_or((authority, "0"));
+    let is_scheme = scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet));
+    let is_port = port.bytes().all(|octet| octet.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    (is_scheme && is_port && is_name(name)).then_some(name)
 }
 
 fn is_name(text: &str) -> bool {
@@ -224,6 +231,9 @@ mod tests {
             "https://evilwild.net",
             "https://evil.net/.wild.net",
             "a.wild.net",
+            "x,://a.wild.net",
+            "https://a.wild.net:!",
+            "https://a.wild.net:80:80",
         ] {
             assert_eq!(access.readers(Some(origin.as_bytes())), Readers::Nobody, "{origin}");
             assert!(!access.may_publish(Some(origin.as_bytes())), "{origin}");

@@ -170,6 +170,8 @@ impl<'s, S: Socket> Exchange<'s, S> {
     }
 
     async fn next_request(&mut self) -> Result<Request, End> {
+        // Until this request's head is read, an answer is for nobody's page.
+        self.origin = None;
         let mut scanner = Scanner::default();
         let length = loop {
             if let Some(length) = scanner.scan(self.input.bytes(), &self.context.limits)? {

@@ -86,6 +86,17 @@ fn an_answer_names_the_origin_that_may_read_it() {
     }
 }
 
+/// The origin of the request before once stood in the answer to a head that could not be read.
+#[test]
+fn an_answer_names_no_origin_of_another_request() {
+    let server = guarded();
+    let mut client = server.connect();
+    let answer = client.request(publish_from("Origin: https://app.example\r\n")).expect_status(202);
+    assert_eq!(answer.field("access-control-allow-origin"), Some(PAGE));
+    let answer = client.request("GARBAGE\r\n\r\n").expect_status(400);
+    assert_eq!(answer.field("access-control-allow-origin"), None);
+}
+
 #[test]
 fn without_lists_nothing_is_looked_at() {
     let server = TestServer::start_default();
