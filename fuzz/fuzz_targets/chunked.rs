@@ -1,0 +1,7 @@
+//! The chunked coding, whole and in pieces, against a decoder that has all of it.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use smolcast_fuzz::targets;
+
+fuzz_target!(|input: &[u8]| targets::chunked::hold(input));

@@ -1,0 +1,7 @@
+//! Events to bytes and back, by the event-stream format's own parser.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use smolcast_fuzz::targets;
+
+fuzz_target!(|input: &[u8]| targets::frame::hold(input));

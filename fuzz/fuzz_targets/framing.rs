@@ -1,0 +1,7 @@
+//! Where a request's body ends, for any fields, against the rules of RFC 9112.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use smolcast_fuzz::targets;
+
+fuzz_target!(|input: &[u8]| targets::framing::hold(input));

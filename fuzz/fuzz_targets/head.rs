@@ -1,0 +1,7 @@
+//! A request's head, whole and dripping, against the grammar.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use smolcast_fuzz::targets;
+
+fuzz_target!(|input: &[u8]| targets::head::hold(input));

@@ -1,0 +1,153 @@
+//! Whose requests are carried out, for a server with lists of hosts and of origins.
+
+use smolcast::Access;
+
+use super::authority;
+
+/// The lists: names, and `*.` before a name for all that are below it.
+#[derive(Clone, Copy, Debug)]
+pub struct Lists {
+    hosts: &'static [&'static str],
+    origins: &'static [&'static str],
+}
+
+/// Who may read an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readers {
+    /// Pages of any origin.
+    Anyone,
+    /// Those of this one.
+    Origin(Vec<u8>),
+    /// None.
+    Nobody,
+    /// That is not said here.
+    Unsaid,
+}
+
+/// What there is to choose from.
+pub const LISTS: [Lists; 4] = [
+    Lists { hosts: &[], origins: &[] },
+    Lists { hosts: &["h", "a.b:81", "[::1]"], origins: &[] },
+    Lists { hosts: &[], origins: &["http://h", "https://a.b:81", "null"] },
+    Lists { hosts: &["*.b"], origins: &["*.b"] },
+];
+
+impl Lists {
+    /// The same for the server.
+    pub fn access(&self) -> Access {
+        Access {
+            hosts: self.hosts.iter().map(|host| host.parse().expect("a pattern of hosts")).collect(),
+            origins: self.origins.iter().map(|origin| origin.parse().expect("a pattern of origins")).collect(),
+        }
+    }
+
+    /// Whether requests for this host are carried out. It is a host with or without a port, or none was named.
+    pub fn admit(&self, authority: Option<&[u8]>) -> bool {
+        let authority = authority.and_then(|octets| std::str::from_utf8(octets).ok()).map(str::to_lowercase);
+        let is_listed = |authority: String| {
+            let host = without_port(&authority);
+            self.hosts.iter().any(|listed| match listed.strip_prefix('*') {
+                Some(end) => is_below(host, end),
+                None => *listed == host || *listed == authority,
+            })
+        };
+        self.hosts.is_empty() || authority.is_some_and(is_listed)
+    }
+
+    /// Who may read the answer to a page of this origin.
+    pub fn readers(&self, origin: Option<&[u8]>) -> Readers {
+        if self.origins.is_empty() {
+            return Readers::Anyone;
+        }
+        let Some(origin) = origin else { return Readers::Nobody };
+        let text = String::from_utf8_lossy(origin).to_lowercase();
+        let authority = authority_of_origin(&text);
+        let is_listed = self.origins.iter().any(|listed| match listed.strip_prefix('*') {
+            Some(end) => authority.map(without_port).is_some_and(|host| is_below(host, end) && is_domain(host)),
+            None => *listed == text,
+        });
+        if is_listed { Readers::Origin(origin.to_vec()) } else { Readers::Nobody }
+    }
+
+    /// Whether a page of this origin may publish. Who says no origin is no page.
+    pub fn may_publish(&self, origin: Option<&[u8]>) -> bool {
+        origin.is_none() || self.readers(origin) != Readers::Nobody
+    }
+}
+
+fn is_below(host: &str, end: &str) -> bool {
+    host.len() > end.len() && host.ends_with(end)
+}
+
+/// Labels of letters, digits and hyphens (RFC 1123, 2.1): what a browser may have looked up.
+fn is_domain(host: &str) -> bool {
+    let is_label = |label: &str| !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    host.split('.').all(is_label)
+}
+
+fn without_port(authority: &str) -> &str {
+    let host_end =
+        if authority.starts_with('[') { authority.find(']').map(|end| end + 1) } else { authority.find(':') };
+    &authority[..host_end.unwrap_or(authority.len())]
+}
+
+/// What stands behind `scheme "://"` (RFC 6454, 7.1), if it is a host and port.
+fn authority_of_origin(origin: &str) -> Option<&str> {
+    let (scheme, authority) = origin.split_once("://")?;
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet));
+    (is_scheme && authority::is_host_and_port(authority.as_bytes())).then_some(authority)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_list_is_no_bound() {
+        assert!(LISTS[0].admit(None) && LISTS[0].may_publish(Some(b"x")));
+        assert_eq!(LISTS[0].readers(Some(b"x")), Readers::Anyone);
+        assert_eq!(LISTS[0].access(), Access::default());
+    }
+
+    #[test]
+    fn hosts() {
+        for (lists, host, expected) in [
+            (LISTS[1], "H", true),
+            (LISTS[1], "h:1", true),
+            (LISTS[1], "a.b:81", true),
+            (LISTS[1], "a.b", false),
+            (LISTS[1], "[::1]:5", true),
+            (LISTS[1], "hh", false),
+            (LISTS[3], "a.b:7", true),
+            (LISTS[3], "b", false),
+            (LISTS[3], "ab", false),
+        ] {
+            assert_eq!(lists.admit(Some(host.as_bytes())), expected, "{host}");
+        }
+        assert!(!LISTS[1].admit(None));
+    }
+
+    #[test]
+    fn origins() {
+        for (lists, origin, expected) in [
+            (LISTS[2], "http://h", true),
+            (LISTS[2], "HTTP://H", true),
+            (LISTS[2], "null", true),
+            (LISTS[2], "http://h:80", false),
+            (LISTS[2], "", false),
+            (LISTS[3], "x://a.b:80", true),
+            (LISTS[3], "x://b", false),
+            (LISTS[3], "x://a.b:y", false),
+            (LISTS[3], "x y://a.b", false),
+            (LISTS[3], "x://a..b", false),
+            (LISTS[3], "x://a!.b", false),
+            (LISTS[3], "a.b", false),
+        ] {
+            let readers = if expected { Readers::Origin(origin.into()) } else { Readers::Nobody };
+            assert_eq!(lists.readers(Some(origin.as_bytes())), readers, "{origin}");
+            assert_eq!(lists.may_publish(Some(origin.as_bytes())), expected, "{origin}");
+        }
+        assert!(LISTS[2].may_publish(None));
+    }
+}

@@ -1,0 +1,211 @@
+//! Answers, read strictly and held to the wire contract: exactly the fields that it names, and bodies of one line.
+
+use std::collections::BTreeSet;
+
+use super::access::Readers;
+use super::line;
+
+/// What the server has to answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The good statuses.
+    pub statuses: BTreeSet<u16>,
+    /// What it says of the connection.
+    pub connection: Connection,
+    /// Whether it answers `HEAD`, and so has no body.
+    pub is_head: bool,
+    /// Who may read it.
+    pub readers: Readers,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// The value of its Connection field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// There is none: it stays.
+    Unsaid,
+    /// It stays, and a client of HTTP/1.0 has to be told.
+    KeepAlive,
+    /// It ends.
+    Close,
+}
+
+/// What an answer is about, which decides its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `100 Continue`.
+    Continue,
+    /// The head of a stream.
+    Stream,
+    /// The number of streams: none.
+    Count,
+    /// The answer to `OPTIONS`.
+    Preflight,
+    /// `202 Accepted`.
+    Accepted,
+    /// Whatever went wrong: one line says so.
+    Problem,
+}
+
+/// Takes an answer from the front of `sent`, or says what is wrong with it.
+pub fn take(sent: &mut &[u8], expected: &Expected) -> Result<(), String> {
+    let status_line = take_line(sent)?;
+    let status = status_line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.split_once(' '));
+    let Some((status, _reason)) = status else { return Err(format!("no status line: {status_line:?}")) };
+    if !status.parse().is_ok_and(|status| expected.statuses.contains(&status)) {
+        return Err(format!("status {status}"));
+    }
+    let mut fields = Vec::new();
+    loop {
+        match take_line(sent)? {
+            "" => break,
+            field => fields.push(field.to_owned()),
+        }
+    }
+    let body_length = check_fields(fields, expected)?;
+    take_body(sent, if expected.is_head { 0 } else { body_length }, expected.kind)
+}
+
+fn take_line<'s>(sent: &mut &'s [u8]) -> Result<&'s str, String> {
+    let found = line(sent).ok_or("no whole answer")?;
+    *sent = &sent[found.len() + 1..];
+    let content = found.strip_suffix(b"\r").ok_or("a line ends without CR")?;
+    std::str::from_utf8(content).map_err(|error| error.to_string())
+}
+
+/// Holds the fields to those that there have to be, in any order; returns the length that they give the body.
+fn check_fields(mut fields: Vec<String>, expected: &Expected) -> Result<usize, String> {
+    let mut take = |name: &str| {
+        let at = fields.iter().position(|field| field.strip_prefix(name).is_some_and(|rest| rest.starts_with(": ")))?;
+        Some(fields.swap_remove(at)[name.len() + 2..].to_owned())
+    };
+    let length = take("Content-Length").map(|length| length.parse::<usize>());
+    let date = take("Date");
+    let origin = (take("Access-Control-Allow-Origin"), take("Vary"));
+    let connection = take("Connection");
+    let needed: &[&str] = match expected.kind {
+        Kind::Continue | Kind::Preflight | Kind::Accepted => &[],
+        Kind::Stream => &["Cache-Control: no-cache", "Content-Type: text/event-stream", "X-Accel-Buffering: no"],
+        Kind::Count => &["Cache-Control: no-cache", "Content-Type: text/plain"],
+        Kind::Problem => &["Content-Type: text/plain"],
+    };
+    fields.sort();
+    if fields != needed {
+        return Err(format!("fields {fields:?}"));
+    }
+    let is_interim = expected.kind == Kind::Continue;
+    if !if is_interim { date.is_none() } else { date.as_deref().is_some_and(is_date) } {
+        return Err(format!("date {date:?}"));
+    }
+    let connection_value = match expected.connection {
+        Connection::Unsaid => None,
+        Connection::KeepAlive => Some("keep-alive"),
+        Connection::Close => Some("close"),
+    };
+    if connection.as_deref() != connection_value {
+        return Err(format!("connection {connection:?}"));
+    }
+    let origin = (origin.0.as_deref().map(str::as_bytes), origin.1.as_deref());
+    let are_good_readers = match &expected.readers {
+        _ if is_interim => origin == (None, None),
+        Readers::Anyone => origin == (Some(b"*"), None),
+        Readers::Origin(listed) => origin == (Some(listed), Some("Origin")),
+        Readers::Nobody => origin == (None, Some("Origin")),
+        Readers::Unsaid => true,
+    };
+    if !are_good_readers {
+        return Err(format!("readers {origin:?}"));
+    }
+    match (expected.kind, length) {
+        (Kind::Continue | Kind::Preflight | Kind::Stream, None) => Ok(0),
+        (Kind::Accepted, Some(Ok(0))) => Ok(0),
+        (Kind::Count | Kind::Problem, Some(Ok(length @ 1..))) => Ok(length),
+        (_, length) => Err(format!("length {length:?}")),
+    }
+}
+
+/// Whether it looks like an IMF-fixdate (RFC 9110, 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn is_date(date: &str) -> bool {
+    let shape: String = date.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let is_name = |at: usize| shape.get(at..at + 3).is_some_and(|name| name.bytes().all(|b| b.is_ascii_alphabetic()));
+    shape.len() == 29 && is_name(0) && is_name(8) && &shape[3..8] == ", 00 " && &shape[11..] == " 0000 00:00:00 GMT"
+}
+
+fn take_body(sent: &mut &[u8], length: usize, kind: Kind) -> Result<(), String> {
+    let Some((body, rest)) = sent.split_at_checked(length) else { return Err("a body that is cut".to_owned()) };
+    *sent = rest;
+    let is_line = |text: &[u8]| {
+        let (last, others) = text.split_last().unwrap_or((&0, b""));
+        *last == b'\n' && others.iter().all(|octet| matches!(octet, b' '..=b'~'))
+    };
+    let is_good = match kind {
+        Kind::Count => body == b"0",
+        Kind::Problem => body.is_empty() || is_line(body),
+        _ => body.is_empty(),
+    };
+    if is_good { Ok(()) } else { Err(format!("a body of {:?}", String::from_utf8_lossy(body))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATE: &str = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+    const ANYONE: &str = "Access-Control-Allow-Origin: *\r\n";
+
+    fn expected(status: u16, kind: Kind, connection: Connection) -> Expected {
+        let statuses = BTreeSet::from([status]);
+        Expected { statuses, connection, is_head: false, readers: Readers::Anyone, kind }
+    }
+
+    fn read(answer: &str, expected: &Expected) -> Result<(), String> {
+        let mut sent = answer.as_bytes();
+        take(&mut sent, expected)?;
+        if sent.is_empty() { Ok(()) } else { Err(format!("{} octets are left", sent.len())) }
+    }
+
+    #[test]
+    fn good_answers() {
+        let accepted = expected(202, Kind::Accepted, Connection::KeepAlive);
+        let answer =
+            format!("HTTP/1.1 202 Accepted\r\n{DATE}{ANYONE}Content-Length: 0\r\nConnection: keep-alive\r\n\r\n");
+        assert_eq!(read(&answer, &accepted), Ok(()));
+        assert_eq!(read("HTTP/1.1 100 Continue\r\n\r\n", &expected(100, Kind::Continue, Connection::Unsaid)), Ok(()));
+        let problem = expected(404, Kind::Problem, Connection::Unsaid);
+        let head =
+            format!("HTTP/1.1 404 Not Found\r\n{ANYONE}{DATE}Content-Type: text/plain\r\nContent-Length: 3\r\n\r\n");
+        assert_eq!(read(&format!("{head}No\n"), &problem), Ok(()));
+        assert_eq!(read(&head, &Expected { is_head: true, ..problem.clone() }), Ok(()));
+        let listed = Expected { readers: Readers::Origin(b"o".to_vec()), ..problem };
+        assert_eq!(read(&format!("{}No\n", head.replace("*\r\n", "o\r\nVary: Origin\r\n")), &listed), Ok(()));
+    }
+
+    #[test]
+    fn bad_answers() {
+        let count = expected(200, Kind::Count, Connection::Close);
+        let rest =
+            "Cache-Control: no-cache\r\nContent-Type: text/plain\r\nContent-Length: 1\r\nConnection: close\r\n\r\n0";
+        let good = format!("HTTP/1.1 200 OK\r\n{DATE}{ANYONE}{rest}");
+        assert_eq!(read(&good, &count), Ok(()));
+        for (what, with) in [
+            ("HTTP/1.1", "HTTP/1.0"),
+            ("200", "201"),
+            ("OK\r\n", "OK\n"),
+            (DATE, ""),
+            ("37 GMT", "37 UTC"),
+            (ANYONE, ""),
+            ("*", "o"),
+            ("no-cache", "no-store"),
+            ("Length: 1", "Length: 2"),
+            ("Length: 1", "Length: x"),
+            ("Connection: close\r\n", ""),
+            ("Content-Type", "X: y\r\nContent-Type"),
+            ("\r\n0", "\r\n1"),
+            ("\r\n0", "\r\n"),
+            ("\r\n0", "\r\n00"),
+        ] {
+            assert!(read(&good.replacen(what, with, 1), &count).is_err(), "with {with:?} for {what:?}");
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! What a whole connection has to come to, from all that its client sends.
+
+use std::collections::BTreeSet;
+
+use smolcast::Limits;
+use smolcast::internals::{Body, Conversation};
+
+use super::access::{Lists, Readers};
+use super::answer::{self, Connection, Kind};
+use super::event_stream::{EventStream, normalised};
+use super::head::{self, Head};
+use super::{Reading, Refusals, chunked};
+
+/// What a stream opens with.
+const OPENING: &[u8] = b":ok\n\n";
+
+/// What has to happen on a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The answers, in order.
+    pub answers: Vec<answer::Expected>,
+    /// The messages that were published.
+    pub messages: Vec<String>,
+    /// How it ends.
+    pub end: End,
+}
+
+/// What stands at the end of what the client sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The end of a request: the server waits for another.
+    Waiting,
+    /// The last request: the server ends the connection.
+    Closed,
+    /// The middle of a request. The server waits for the rest of it, and then says `400` or nothing.
+    Incomplete,
+    /// The middle of one that is refused already. The server may wait for the rest of it or not.
+    Doubtful(BTreeSet<u16>),
+    /// A stream, which the server ends if its client has sent too much.
+    Stream {
+        /// Whether it has.
+        is_overrun: bool,
+    },
+    /// Something that may be answered in more than one way.
+    Open,
+}
+
+/// What the client sends, and what the server goes by.
+struct Reader<'b> {
+    rest: &'b [u8],
+    limits: &'b Limits,
+    lists: &'b Lists,
+    answers: Vec<answer::Expected>,
+    messages: Vec<String>,
+}
+
+/// What has to happen when a client sends this.
+pub fn outcome(sent: &[u8], limits: &Limits, lists: &Lists) -> Outcome {
+    let mut reader = Reader { rest: sent, limits, lists, answers: Vec::new(), messages: Vec::new() };
+    let end = loop {
+        if let Some(end) = reader.request() {
+            break end;
+        }
+    };
+    Outcome { answers: reader.answers, messages: reader.messages, end }
+}
+
+impl Reader<'_> {
+    /// Reads a request; returns the connection's end if no other can follow.
+    fn request(&mut self) -> Option<End> {
+        if self.rest.is_empty() {
+            return Some(End::Waiting);
+        }
+        let (head, length) = match head::read(self.rest, self.limits) {
+            Reading::Whole(head, length) => (head, length),
+            Reading::Partial => return Some(End::Incomplete),
+            Reading::Open => return Some(End::Open),
+            // Nobody asked, as far as one can tell.
+            Reading::Refused(refusals) => return Some(self.refuse(refusals, self.lists.readers(None))),
+        };
+        self.rest = &self.rest[length..];
+        let readers = self.lists.readers(head.origin.as_deref());
+        let is_publish = (head.method.as_str(), head.path.as_str()) == ("POST", "/broadcast");
+        let mut refusals = Refusals { at_once: true, ..Refusals::default() };
+        refusals.add_if(!self.lists.admit(head.authority.as_deref()), 421);
+        refusals.add_if(is_publish && !self.lists.may_publish(head.origin.as_deref()), 403);
+        if is_publish {
+            refusals.add_if(head.body == Body::None, 411);
+            refusals.add_if(matches!(head.body, Body::Length(length) if length > self.limits.body_bytes as u64), 413);
+        }
+        if !refusals.statuses.is_empty() {
+            return Some(self.refuse(refusals, readers));
+        }
+        match (head.method.as_str(), head.path.as_str()) {
+            ("POST", "/broadcast") => self.publish(&head, readers),
+            ("GET", "/sse") => {
+                self.answer(200, Kind::Stream, Connection::Unsaid, readers);
+                Some(End::Stream { is_overrun: self.rest.len() > self.limits.stream_input_bytes })
+            }
+            ("GET", "/connections") => {
+                self.answer(200, Kind::Count, Connection::Close, readers);
+                Some(End::Closed)
+            }
+            ("OPTIONS", "/sse" | "/connections") => {
+                self.answer(204, Kind::Preflight, Connection::Close, readers);
+                Some(End::Closed)
+            }
+            _ => self.not_found(&head, readers),
+        }
+    }
+
+    /// A body that nobody wants is never read as a request: this server ends the connection.
+    fn not_found(&mut self, head: &Head, readers: Readers) -> Option<End> {
+        let has_body = !matches!(head.body, Body::None | Body::Length(0));
+        let connection = if has_body { Connection::Close } else { connection(head) };
+        self.answer(404, Kind::Problem, connection, readers);
+        if let Some(last) = self.answers.last_mut() {
+            last.is_head = head.method == "HEAD";
+        }
+        (connection == Connection::Close).then_some(End::Closed)
+    }
+
+    fn publish(&mut self, head: &Head, readers: Readers) -> Option<End> {
+        if head.expects_continue {
+            self.answer(100, Kind::Continue, Connection::Unsaid, Readers::Unsaid);
+        }
+        let body = match head.body {
+            Body::Length(length) => match usize::try_from(length).ok().and_then(|length| self.rest.get(..length)) {
+                Some(body) => Reading::Whole(body.to_vec(), body.len()),
+                None => Reading::Partial,
+            },
+            Body::Chunked | Body::None => chunked::decode(self.rest, self.limits),
+        };
+        let (body, length) = match body {
+            Reading::Whole(body, length) => (body, length),
+            Reading::Partial => return Some(End::Incomplete),
+            Reading::Refused(refusals) => return Some(self.refuse(refusals, readers)),
+            Reading::Open => return Some(End::Open),
+        };
+        self.rest = &self.rest[length..];
+        let connection = connection(head);
+        match String::from_utf8(body) {
+            Ok(message) => {
+                self.messages.push(message);
+                self.answer(202, Kind::Accepted, connection, readers);
+            }
+            Err(_) => self.answer(400, Kind::Problem, connection, readers),
+        }
+        (connection == Connection::Close).then_some(End::Closed)
+    }
+
+    fn refuse(&mut self, refusals: Refusals, readers: Readers) -> End {
+        if !refusals.at_once {
+            return End::Doubtful(refusals.statuses);
+        }
+        self.answers.push(refusal(refusals.statuses, readers));
+        End::Closed
+    }
+
+    fn answer(&mut self, status: u16, kind: Kind, connection: Connection, readers: Readers) {
+        let statuses = BTreeSet::from([status]);
+        self.answers.push(answer::Expected { statuses, connection, is_head: false, readers, kind });
+    }
+}
+
+fn connection(head: &Head) -> Connection {
+    match (head.keeps_alive, head.is_http_1_0) {
+        (false, _) => Connection::Close,
+        (true, true) => Connection::KeepAlive,
+        (true, false) => Connection::Unsaid,
+    }
+}
+
+fn refusal(statuses: BTreeSet<u16>, readers: Readers) -> answer::Expected {
+    answer::Expected { statuses, connection: Connection::Close, is_head: false, readers, kind: Kind::Problem }
+}
+
+impl Outcome {
+    /// Whether a conversation came to this, or what in it did not.
+    pub fn check(&self, conversation: &Conversation) -> Result<(), String> {
+        let mut sent = &conversation.sent[..];
+        for (number, expected) in self.answers.iter().enumerate() {
+            answer::take(&mut sent, expected).map_err(|wrong| format!("answer {number} has {wrong}"))?;
+        }
+        if self.end == End::Open {
+            return Ok(());
+        }
+        self.check_end(sent, conversation.ended_first)?;
+        let published = EventStream::of([&conversation.published[..]]);
+        let messages: Vec<_> = published.messages.iter().map(|message| message.data.clone()).collect();
+        let expected: Vec<_> = self.messages.iter().map(|message| normalised(message)).collect();
+        if messages != expected || !published.is_at_boundary() {
+            return Err(format!("published {messages:?} and not {expected:?}"));
+        }
+        Ok(())
+    }
+
+    /// Looks at what was sent behind the answers.
+    fn check_end(&self, mut sent: &[u8], ended_first: bool) -> Result<(), String> {
+        let mut take_refusal = |statuses: BTreeSet<u16>| {
+            if sent.is_empty() { Ok(()) } else { answer::take(&mut sent, &refusal(statuses, Readers::Unsaid)) }
+        };
+        let may_end_first = match &self.end {
+            End::Waiting => Some(false),
+            End::Closed => Some(true),
+            End::Incomplete => {
+                take_refusal(BTreeSet::from([400]))?;
+                Some(false)
+            }
+            End::Doubtful(statuses) => {
+                take_refusal(statuses.iter().copied().chain([400]).collect())?;
+                None
+            }
+            End::Stream { is_overrun } => {
+                sent = sent.strip_prefix(OPENING).ok_or("no opening of a stream")?;
+                Some(*is_overrun)
+            }
+            End::Open => return Ok(()),
+        };
+        if !sent.is_empty() {
+            return Err(format!("more was sent: {:?}", String::from_utf8_lossy(sent)));
+        }
+        match may_end_first {
+            Some(expected) if expected != ended_first => Err(format!("the server ended first: {ended_first}")),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::access::LISTS;
+    use super::*;
+
+    fn of(sent: &str) -> (Vec<Vec<u16>>, Vec<String>, End) {
+        let limits = Limits { body_bytes: 64, stream_input_bytes: 8, ..Limits::default() };
+        let Outcome { answers, messages, end } = outcome(sent.as_bytes(), &limits, &LISTS[0]);
+        (answers.into_iter().map(|answer| answer.statuses.into_iter().collect()).collect(), messages, end)
+    }
+
+    #[track_caller]
+    fn comes_to(sent: &str, statuses: &[u16], messages: &[&str], end: End) {
+        let statuses: Vec<_> = statuses.iter().map(|status| vec![*status]).collect();
+        assert_eq!(of(sent), (statuses, messages.iter().map(|text| (*text).into()).collect(), end), "{sent:?}");
+    }
+
+    #[test]
+    fn requests_in_a_row() {
+        let post = "POST /broadcast HTTP/1.1\r\nHost: h\r\n";
+        comes_to("", &[], &[], End::Waiting);
+        comes_to(&format!("{post}Content-Length: 2\r\n\r\nhi"), &[202], &["hi"], End::Waiting);
+        comes_to(
+            &format!(
+                "{post}Content-Length: 2\r\n\r\nhi\r\n{post}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"
+            ),
+            &[202, 202],
+            &["hi", "a"],
+            End::Waiting,
+        );
+        comes_to(&format!("{post}Content-Length: 0\r\nConnection: close\r\n\r\n{post}"), &[202], &[""], End::Closed);
+        comes_to(&format!("{post}\r\n{post}"), &[411], &[], End::Closed);
+        comes_to(&format!("{post}Content-Length: 65\r\n\r\n"), &[413], &[], End::Closed);
+        comes_to(&format!("{post}Content-Length: 9\r\nExpect: 100-continue\r\n\r\nx"), &[100], &[], End::Incomplete);
+        comes_to(&format!("{post}Content-Length: 9\r\n\r\n12345678"), &[], &[], End::Incomplete);
+        comes_to("POST /broadcast HTTP/1.0\r\nContent-Length: 1\r\n\r\nxPOST", &[202], &["x"], End::Closed);
+        comes_to("GET /sse HTTP/1.1\r\nHost: h\r\n\r\n12345678", &[200], &[], End::Stream { is_overrun: false });
+        comes_to("GET /sse HTTP/1.1\r\nHost: h\r\n\r\n123456789", &[200], &[], End::Stream { is_overrun: true });
+        comes_to("GET /connections HTTP/1.1\r\nHost: h\r\n\r\nGET", &[200], &[], End::Closed);
+        comes_to("OPTIONS /sse HTTP/1.1\r\nHost: h\r\n\r\nGET", &[204], &[], End::Closed);
+        comes_to("HEAD /sse HTTP/1.1\r\nHost: h\r\n\r\nGET", &[404], &[], End::Incomplete);
+        comes_to("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nGET", &[404], &[], End::Closed);
+        comes_to("GET / HTTP/1.1\r\n\r\nGET", &[400], &[], End::Closed);
+        comes_to("\r\n", &[], &[], End::Incomplete);
+        comes_to("(", &[], &[], End::Doubtful(BTreeSet::from([400])));
+    }
+
+    #[test]
+    fn a_message_that_is_no_text_is_refused_and_another_request_may_follow() {
+        let sent = b"POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n\xff\
+            POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx";
+        let outcome = outcome(sent, &Limits::default(), &LISTS[0]);
+        let statuses: Vec<_> = outcome.answers.iter().flat_map(|answer| answer.statuses.clone()).collect();
+        assert_eq!((&statuses[..], &outcome.messages[..]), (&[400, 202][..], &["x".to_owned()][..]));
+    }
+
+    #[test]
+    fn a_conversation_is_held_to_it() {
+        let sent = b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\nGET /sse HTTP/1.1\r\nHost: h\r\n\r\n";
+        let outcome = outcome(sent, &Limits::default(), &LISTS[0]);
+        let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nAccess-Control-Allow-Origin: *\r\n";
+        let conversation = |opening: &str, ended_first, published: &str| Conversation {
+            sent: format!(
+                "HTTP/1.1 404 Not Found\r\n{date}Content-Type: text/plain\r\nContent-Length: 9\r\n\r\n\
+                 HTTP/1.1 200 OK\r\n{date}Content-Type: text/event-stream\r\nCache-Control: no-cache\r\n\
+                 X-Accel-Buffering: no\r\n\r\n{opening}"
+            )
+            .into_bytes(),
+            published: published.into(),
+            ended_first,
+            ..Conversation::default()
+        };
+        assert_eq!(outcome.check(&conversation(":ok\n\n", false, "")), Ok(()));
+        for bad in [
+            conversation(":ok\n", false, ""),
+            conversation(":ok\n\ndata: x\n\n", false, ""),
+            conversation(":ok\n\n", true, ""),
+            conversation(":ok\n\n", false, "data: x\n\n"),
+            conversation(":ok\n\n", false, "data: x"),
+        ] {
+            assert!(outcome.check(&bad).is_err(), "{bad:?}");
+        }
+    }
+}

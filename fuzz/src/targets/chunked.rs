@@ -1,0 +1,32 @@
+//! A chunked body is decoded as the grammar says, whatever the pieces.
+
+use smolcast::Limits;
+use smolcast::internals::decode_chunked;
+
+use super::{shown, status};
+use crate::reference::{Reading, chunked};
+use crate::steering::Steering;
+
+/// Holds it for one input: the coded body and what is behind it, then its limits and its cuts.
+pub fn hold(input: &[u8]) {
+    let mut steering = Steering::new(input);
+    let (cuts, limits) = (steering.cuts(), steering.body_limits(&Limits::default()));
+    let octets = steering.rest();
+    let decode = |pieces: Vec<&[u8]>| {
+        let mut body = Vec::new();
+        let taken = decode_chunked(pieces, &mut body, &limits);
+        (taken.map_err(status), body)
+    };
+    let whole = decode(vec![octets]);
+    assert_eq!(decode(cuts.pieces(octets)), whole, "in pieces and whole, {}", shown(octets));
+    let (taken, body) = whole;
+    assert!(body.len() <= limits.body_bytes, "a body over its limit, {}", shown(octets));
+    let expected = chunked::decode(octets, &limits);
+    let is_good = match (&expected, taken) {
+        (Reading::Whole(expected, length), Ok(Some(taken))) => taken == *length && body == *expected,
+        (Reading::Partial, Ok(None)) => true,
+        (Reading::Refused(refusals), Err(status)) => refusals.statuses.contains(&status),
+        _ => false,
+    };
+    assert!(is_good, "expected {expected:?}, decoded {taken:?} to {}, {}", shown(&body), shown(octets));
+}

@@ -1,0 +1,91 @@
+//! What is published comes out of the event stream as it was, and no text can be more than one event.
+
+use std::time::Duration;
+
+use arbitrary::{Arbitrary, Unstructured};
+use smolcast::internals::{encode_event, encode_message};
+use smolcast::{Event, InvalidField};
+
+use super::shown;
+use crate::reference::event_stream::{EventStream, Message, normalised};
+use crate::steering::Steering;
+
+/// Some events of one stream.
+#[derive(Debug, Arbitrary)]
+struct Events<'i> {
+    steering: [u8; 2],
+    events: Vec<Fields<'i>>,
+}
+
+#[derive(Debug, Arbitrary)]
+struct Fields<'i> {
+    kind: Option<&'i str>,
+    id: Option<&'i str>,
+    retry: Option<Duration>,
+    data: &'i str,
+}
+
+impl Fields<'_> {
+    fn event(&self) -> Event {
+        let mut event = Event::new(self.data);
+        if let Some(kind) = self.kind {
+            event = event.with_type(kind);
+        }
+        if let Some(id) = self.id {
+            event = event.with_id(id);
+        }
+        if let Some(retry) = self.retry {
+            event = event.with_retry(retry);
+        }
+        event
+    }
+
+    /// Why it cannot be sent.
+    fn faults(&self) -> Vec<InvalidField> {
+        let is_bad_kind = self.kind.is_some_and(|kind| kind.contains(['\r', '\n']));
+        let is_bad_id = self.id.is_some_and(|id| id.contains(['\r', '\n', '\0']));
+        [(is_bad_kind, InvalidField::Type), (is_bad_id, InvalidField::Id)]
+            .into_iter()
+            .filter_map(|(is_bad, fault)| is_bad.then_some(fault))
+            .collect()
+    }
+}
+
+/// Holds it for one input, which is the events and how their stream is cut.
+pub fn hold(input: &[u8]) {
+    let Ok(Events { steering, events }) = Events::arbitrary_take_rest(Unstructured::new(input)) else { return };
+    let mut stream = b":ok\n\n".to_vec();
+    let (mut messages, mut retry, mut last_event_id) = (Vec::new(), None, "");
+    for fields in &events {
+        let frame = match encode_event(&fields.event()) {
+            Ok(frame) => frame,
+            Err(fault) => {
+                assert!(fields.faults().contains(&fault), "{fault:?} for {fields:?}");
+                continue;
+            }
+        };
+        assert_eq!(fields.faults(), [], "{fields:?}");
+        hold_for_message(fields.data);
+        retry = fields.retry.map(|retry| retry.as_millis().to_string()).or(retry);
+        last_event_id = fields.id.unwrap_or(last_event_id);
+        let kind = fields.kind.filter(|kind| !kind.is_empty()).unwrap_or("message").to_owned();
+        messages.push(Message { kind, data: normalised(fields.data), last_event_id: last_event_id.to_owned() });
+        stream.extend_from_slice(&frame);
+    }
+    let whole = EventStream::of([&stream[..]]);
+    assert!(whole.is_at_boundary(), "in the middle of an event, {}", shown(&stream));
+    assert_eq!((&whole.messages, &whole.retry, whole.comments.len()), (&messages, &retry, 1), "{}", shown(&stream));
+    let pieces = Steering::new(&steering).cuts().pieces(&stream);
+    assert_eq!(EventStream::of(pieces), whole, "in pieces and whole, {}", shown(&stream));
+}
+
+/// A message is an event with nothing but data, and its frame holds one blank line: the last.
+fn hold_for_message(data: &str) {
+    let frame = encode_message(data);
+    assert_eq!(encode_event(&Event::new(data)).as_deref(), Ok(&frame[..]), "{data:?} as an event");
+    let blank = frame.windows(2).position(|pair| pair == b"\n\n");
+    assert_eq!(blank, frame.len().checked_sub(2), "the blank line of {data:?}");
+    assert!(!frame.contains(&b'\r'), "{data:?}");
+    let expected = Message { kind: "message".into(), data: normalised(data), last_event_id: String::new() };
+    assert_eq!(EventStream::of([&frame[..]]).messages, [expected]);
+}
