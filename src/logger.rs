@@ -1,18 +1,42 @@
 //! What the library has to say, one line each on standard error.
 //!
-//! Warnings and errors only: a server that is well is silent. A closed standard error is no reason to end.
+//! Warnings and errors only: a server that is well is silent. A closed standard error is no reason to end, and one that
+//! nobody reads none to wait.
 
-use std::io::{self, Write};
+use std::io;
+use std::sync::{Mutex, PoisonError};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-struct Stderr;
+use crate::voice::Voice;
+
+/// Begins with the first line: most servers never have one.
+struct Stderr(Mutex<Option<Voice>>);
+
+static STDERR: Stderr = Stderr(Mutex::new(None));
 
 /// Has every warning and error of this process printed.
 pub(crate) fn init() {
     // Fails only where there is a logger already, which then does its work.
-    if log::set_logger(&Stderr).is_ok() {
+    if log::set_logger(&STDERR).is_ok() {
         log::set_max_level(LevelFilter::Warn);
+    }
+}
+
+/// Prints one more line, and gives all of them a moment to be written.
+pub(crate) fn finish_with(line: Option<String>) {
+    if let Some(line) = line {
+        STDERR.say(line);
+    }
+    if let Some(voice) = STDERR.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        voice.finish();
+    }
+}
+
+impl Stderr {
+    fn say(&self, line: String) {
+        let mut voice = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        voice.get_or_insert_with(|| Voice::over(io::stderr())).say(line);
     }
 }
 
@@ -23,7 +47,7 @@ impl Log for Stderr {
 
     fn log(&self, record: &Record<'_>) {
         let level = record.level().as_str().to_ascii_lowercase();
-        let _ = writeln!(io::stderr(), "smolcast: {level}: {}", record.args());
+        self.say(format!("smolcast: {level}: {}\n", record.args()));
     }
 
     fn flush(&self) {}

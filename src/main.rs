@@ -6,6 +6,7 @@
 mod cli;
 mod logger;
 mod signals;
+mod voice;
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use smolcast::{Config, Server};
 
 use crate::cli::Command;
+use crate::voice::Voice;
 
 fn main() -> ExitCode {
     logger::init();
@@ -23,7 +25,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Command::Serve(config)) => match serve(*config) {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(()) => {
+                logger::finish_with(None);
+                ExitCode::SUCCESS
+            }
             Err(error) => fail(&error.to_string(), 1),
         },
         Err(error) => fail(&error.to_string(), 2),
@@ -36,7 +41,8 @@ fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     let server = Server::bind(config)?;
     // Before the start line: whoever has read it may send a signal.
     let stop = signals::stop()?;
-    say(&start_line(&server, exposed));
+    let voice = Voice::over(io::stdout());
+    voice.say(start_line(&server, exposed));
     smol::block_on(server.run(stop))?;
     Ok(())
 }
@@ -60,13 +66,13 @@ fn raise_descriptor_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
-/// Prints to standard output. Nobody may be reading it, which is no reason to end.
+/// Prints what was asked for to standard output. Nobody may be reading it, which is no reason to fail.
 fn say(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 fn fail(error: &str, code: u8) -> ExitCode {
-    let _ = writeln!(io::stderr(), "smolcast: {error}");
+    logger::finish_with(Some(format!("smolcast: {error}\n")));
     ExitCode::from(code)
 }

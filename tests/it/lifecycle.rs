@@ -3,7 +3,6 @@
 use std::fs;
 use std::future::{Future, pending, ready};
 use std::num::NonZeroUsize;
-use std::process::{Command, Stdio};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use smolcast::{Config, Event, Limits, Publisher, Server};
 
 use crate::support::{
-    Client, DEADLINE, End, EventStream, Served, TestServer, assert_bytes, config, get, parse_responses, post,
+    Client, DEADLINE, End, EventStream, Served, TestServer, alone, assert_bytes, config, get, parse_responses, post,
     wait_until, within_deadline,
 };
 
@@ -268,28 +267,6 @@ fn a_run_that_is_polled_once_and_dropped_is_gone() {
     assert!(Client::try_connect(addr).is_err(), "the port is still open");
 }
 
-/// Set for the process in which a test runs alone.
-const ALONE: &str = "SMOLCAST_TEST_ALONE";
-
-/// Whether this process runs the test alone. Where it does not, one that does is started, and must succeed.
-#[track_caller]
-fn alone(test: &str) -> bool {
-    if std::env::var_os(ALONE).is_some() {
-        return true;
-    }
-    let program = std::env::current_exe().expect("a test knows its program");
-    let output = Command::new(program)
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(ALONE, "1")
-        .stdin(Stdio::null())
-        .output()
-        .expect("the test's program can be started");
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{}\n{stdout}\n{stderr}", output.status);
-    assert!(stdout.contains("1 passed"), "{test} has not run:\n{stdout}\n{stderr}");
-    false
-}
-
 /// The threads and descriptors of this process.
 fn held() -> (usize, usize) {
     let count = |path| fs::read_dir(path).expect("/proc is there").count();
@@ -321,7 +298,7 @@ fn come_and_go(way: usize) {
 
 #[test]
 fn fifty_servers_that_come_and_go_leave_no_thread_and_no_descriptor() {
-    if !alone("lifecycle::fifty_servers_that_come_and_go_leave_no_thread_and_no_descriptor") {
+    if !alone(&[], "lifecycle::fifty_servers_that_come_and_go_leave_no_thread_and_no_descriptor") {
         return;
     }
     // The runtime keeps a thread and some descriptors of its own from its first use on.

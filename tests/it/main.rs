@@ -9,7 +9,7 @@
 //! - `sse`: the event-stream parser of the HTML standard, which is the tests' own idea of a browser
 //! - `contract`: the five tasks; `event`: what a browser makes of a message
 //! - `head`, `host`, `body`, `chunked`, `expect`: requests, good and bad
-//! - `connection`, `deadline`, `limit`: what becomes of a connection
+//! - `connection`, `deadline`, `limit`: what becomes of a connection; `endings`: why streams ended
 //! - `load`, `churn`: many clients at once, and slow ones
 //! - `lifecycle`: the server as a library, its start and its end
 //! - `binary`, `flags`: the program
@@ -23,6 +23,7 @@ mod churn;
 mod connection;
 mod contract;
 mod deadline;
+mod endings;
 mod event;
 mod expect;
 #[cfg(feature = "cli")]

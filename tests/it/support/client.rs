@@ -31,7 +31,8 @@ impl Client {
         Self::over(TcpStream::connect_timeout(&addr, DEADLINE)?)
     }
 
-    fn over(stream: TcpStream) -> io::Result<Self> {
+    /// A client over a socket that a test has made itself, connected.
+    pub(crate) fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(DEADLINE))?;
         Ok(Self { stream, ahead: Vec::new() })

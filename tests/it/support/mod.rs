@@ -1,5 +1,6 @@
 //! What every test needs: a server, clients of raw bytes, and failures that show the bytes.
 
+mod alone;
 mod bytes;
 mod client;
 mod date;
@@ -12,6 +13,7 @@ mod server;
 mod stream;
 mod witness;
 
+pub(crate) use alone::alone;
 pub(crate) use bytes::{assert_bytes, escaped};
 pub(crate) use client::{Client, End};
 #[cfg(feature = "cli")]

@@ -35,11 +35,41 @@ pub(crate) struct Finished {
 pub(crate) struct Process(Child);
 
 impl Process {
+    /// The program with none of this process's settings, started by another one where `launcher` is not empty: that
+    /// one has to become the program, so that the process is the same.
+    pub(crate) fn command(launcher: &[&str]) -> Command {
+        let words = [launcher, &[env!("CARGO_BIN_EXE_smolcast")]].concat();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).stdin(Stdio::null());
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SMOLCAST_")) {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// Starts a command.
+    #[track_caller]
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")))
+    }
+
     /// Starts it with nobody who reads what it says: the reading ends of its output are closed at once.
     pub(crate) fn start_unheard(flags: &[&str]) -> Self {
-        let mut child = piped(command().args(flags));
-        drop((child.stdout.take(), child.stderr.take()));
-        Self(child)
+        let mut process = Self::spawn(piped(Self::command(&[]).args(flags)));
+        drop((process.0.stdout.take(), process.0.stderr.take()));
+        process
+    }
+
+    /// Its number, by which the system knows it.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Lets it have no more descriptors than these, or as many as before.
+    pub(crate) fn limit_descriptors(&self, count: Option<u64>) {
+        let own = getrlimit(Resource::Nofile);
+        let limit = Rlimit { current: count.or(own.maximum), maximum: own.maximum };
+        prlimit(Some(Pid::from_child(&self.0)), Resource::Nofile, limit).expect("a child may be limited");
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -72,18 +102,25 @@ impl Program {
     /// Starts it on a free port, with these variables set.
     #[track_caller]
     pub(crate) fn start_with(flags: &[&str], variables: &[(&str, &str)]) -> Self {
-        Self::spawn(command().args(["--port", "0"]).args(flags).envs(variables.iter().copied()))
+        Self::launch(&[], flags, variables)
+    }
+
+    /// The same, started by another program that becomes it.
+    #[track_caller]
+    pub(crate) fn launch(launcher: &[&str], flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Process::command(launcher);
+        Self::spawn(command.args(["--port", "0"]).args(flags).envs(variables.iter().copied()))
     }
 
     /// Starts it as these variables say.
     #[track_caller]
     pub(crate) fn start_without_flags(variables: &[(&str, &str)]) -> Self {
-        Self::spawn(command().envs(variables.iter().copied()))
+        Self::spawn(Process::command(&[]).envs(variables.iter().copied()))
     }
 
     #[track_caller]
     fn spawn(command: &mut Command) -> Self {
-        let mut process = Process(piped(command));
+        let mut process = Process::spawn(piped(command));
         let stderr = read_in_background(process.0.stderr.take());
         let (start_line, reader) = read_line(process.0.stdout.take());
         let line = start_line.strip_suffix('\n').unwrap_or_else(|| panic!("no start line: {start_line:?}"));
@@ -96,9 +133,14 @@ impl Program {
         self.process.signal(signal);
     }
 
+    /// Its number, by which the system knows it.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The most memory that it has ever held, in KiB.
     pub(crate) fn peak_memory(&self) -> usize {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).expect("the process is there");
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the process is there");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).expect("the system counts memory");
         kib.parse().expect("it counts in digits")
@@ -106,10 +148,7 @@ impl Program {
 
     /// Lets it have no more descriptors than these, or as many as before.
     pub(crate) fn limit_descriptors(&self, count: Option<u64>) {
-        let pid = Some(Pid::from_child(&self.process.0));
-        let own = getrlimit(Resource::Nofile);
-        let current = count.or(own.maximum);
-        prlimit(pid, Resource::Nofile, Rlimit { current, maximum: own.maximum }).expect("a child may be limited");
+        self.process.limit_descriptors(count);
     }
 
     pub(crate) fn is_running(&mut self) -> bool {
@@ -141,25 +180,24 @@ impl Served for Program {
 /// Runs it with nothing but these flags and variables, up to its end.
 #[track_caller]
 pub(crate) fn finished(flags: &[&str], variables: &[(&str, &str)]) -> Finished {
-    let mut process = Process(piped(command().args(flags).envs(variables.iter().copied())));
-    let stdout = read_in_background(process.0.stdout.take());
-    let stderr = read_in_background(process.0.stderr.take());
-    let status = process.wait();
-    finished_with(status, &stdout, &stderr)
+    Finished::of(&[], flags, variables)
 }
 
-/// The program, with none of this process's settings.
-fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_smolcast"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SMOLCAST_")) {
-        command.env_remove(name);
+impl Finished {
+    /// The same, started by another program that becomes it.
+    #[track_caller]
+    pub(crate) fn of(launcher: &[&str], flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Process::command(launcher);
+        let mut process = Process::spawn(piped(command.args(flags).envs(variables.iter().copied())));
+        let stdout = read_in_background(process.0.stdout.take());
+        let stderr = read_in_background(process.0.stderr.take());
+        let status = process.wait();
+        finished_with(status, &stdout, &stderr)
     }
-    command
 }
 
-fn piped(command: &mut Command) -> Child {
-    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().unwrap_or_else(|error| panic!("cannot start the program: {error}"))
+fn piped(command: &mut Command) -> &mut Command {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped())
 }
 
 /// The address that a start line names, for clients of this machine.

@@ -35,7 +35,7 @@ impl TestServer {
     }
 
     pub(crate) fn start(config: Config) -> Self {
-        raise_descriptor_limit();
+        Self::raise_descriptor_limit();
         let server = Server::bind(config).unwrap_or_else(|error| panic!("cannot bind: {error}"));
         let (addr, publisher, metrics) = (server.local_addr(), server.publisher(), server.metrics());
         let (stop, stopped) = smol::channel::bounded::<()>(1);
@@ -45,6 +45,17 @@ impl TestServer {
         };
         let thread = thread::spawn(move || smol::block_on(server.run(until)));
         Self { addr, publisher, metrics, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Every test holds both ends of its connections, and the tests run at once in one process.
+    pub(crate) fn raise_descriptor_limit() {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        if limit.current != limit.maximum {
+            limit.current = limit.maximum;
+            // Where it may not be raised, the tests with many clients say so themselves.
+            let _ = setrlimit(Resource::Nofile, limit);
+        }
     }
 
     /// Tells the server to end, and goes on at once.
@@ -74,16 +85,5 @@ impl Drop for TestServer {
         if !thread::panicking() {
             self.join();
         }
-    }
-}
-
-/// Every test holds both ends of its connections, and the tests run at once in one process.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        limit.current = limit.maximum;
-        // Where it may not be raised, the tests with many clients say so themselves.
-        let _ = setrlimit(Resource::Nofile, limit);
     }
 }

@@ -1,0 +1,165 @@
+//! What an accept lacks: descriptors, memory, or just this one connection.
+
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use crate::crowd::{Crowd, make_room};
+use crate::measure::{Observed, report, time_until, timed};
+use crate::shim::Shim;
+use crate::support::{Client, EventStream, Program, Served, get, post, showing};
+
+/// How long the want lasts: several of the longest pauses between two tries.
+const WANT: Duration = Duration::from_secs(3);
+
+/// Until accepting goes on, once there is something to accept with.
+const RECOVERY: Duration = Duration::from_secs(3);
+
+/// Of the time that a want lasts, the share in which the server may compute: it has a message now and then to deliver
+/// and, for the rest, is to wait.
+const BUSY: f64 = 0.2;
+
+/// What is open before the want, and has to be served as if there were none.
+struct Open {
+    program: Program,
+    streams: Vec<EventStream>,
+    publisher: Client,
+    published: usize,
+}
+
+impl Open {
+    #[track_caller]
+    fn in_program(program: Program) -> Self {
+        let streams = (0..10).map(|_| program.stream()).collect();
+        let mut publisher = program.connect();
+        publisher.request(post("before")).expect_status(202);
+        let mut open = Self { program, streams, publisher, published: 0 };
+        open.expect_everywhere("before");
+        open
+    }
+
+    /// Publishes on the connection that is there already; each stream gets it within a second.
+    #[track_caller]
+    fn publish(&mut self) {
+        let line = format!("message {}", self.published);
+        self.published += 1;
+        let ((), took) = timed(|| {
+            self.publisher.request(post(&line)).expect_status(202);
+            self.expect_everywhere(&line);
+        });
+        assert!(took < Duration::from_secs(1), "{line:?} took {took:?}");
+    }
+
+    #[track_caller]
+    fn expect_everywhere(&mut self, line: &str) {
+        self.streams.iter_mut().for_each(|stream| stream.expect_data(line));
+    }
+
+    /// Serves what is open while the want lasts, in which `waiting` must get nothing, and holds the process to wait
+    /// rather than spin; returns the share of the time in which it computed.
+    #[track_caller]
+    fn outlast(&mut self, waiting: &mut Client) -> f64 {
+        let observed = Observed::new(self.program.id());
+        let (start, cpu) = (Instant::now(), observed.cpu());
+        while start.elapsed() < WANT {
+            self.publish();
+            assert!(!waiting.readable_within(Duration::from_millis(300)), "accepted, with nothing to accept with");
+        }
+        let busy = (observed.cpu() - cpu).as_secs_f64() / start.elapsed().as_secs_f64();
+        assert!(busy < BUSY, "it computed for {:.0} % of the time", 100.0 * busy);
+        busy
+    }
+
+    /// Ends the program as it is, and holds it to have said one line of this.
+    #[track_caller]
+    fn expect_one_line(self) {
+        let said = self.program.kill();
+        assert_eq!((said.stderr.lines().count(), said.stdout.as_str()), (1, ""), "said once: {said:?}");
+    }
+}
+
+/// A connection that waits in the backlog with its request.
+#[track_caller]
+fn wait_in_line(program: &Program) -> Client {
+    let mut client = program.connect();
+    client.send(get("/connections"));
+    client
+}
+
+/// Holds the one who waits to be answered within the time in which accepting has to go on.
+#[track_caller]
+fn expect_recovery(waiting: &mut Client) -> Duration {
+    let (answered, took) = timed(|| waiting.readable_within(RECOVERY));
+    assert!(answered, "not accepted within {RECOVERY:?} of the want's end");
+    assert_eq!(waiting.response().expect_status(200).body, b"10");
+    took
+}
+
+#[test]
+#[ignore = "slow: it looks at the processor's time for seconds"]
+fn a_want_of_descriptors_is_waited_out_and_what_is_open_is_served() {
+    const FREE: usize = 20;
+    make_room();
+    let mut open = Open::in_program(Program::start(&["--head-timeout", "60s"]));
+    let observed = Observed::new(open.program.id());
+    let base = observed.descriptors();
+    open.program.limit_descriptors(Some(observed.limit_for(FREE)));
+    let half = Crowd::connect(open.program.addr, FREE, b"GET /connections HTT");
+    time_until("its descriptors are used up", RECOVERY, || observed.descriptors() == base + FREE);
+    let mut waiting = wait_in_line(&open.program);
+    let late = Crowd::connect(open.program.addr, 100, &get("/connections"));
+    let busy = open.outlast(&mut waiting);
+    // Some of those who took them leave, which is all the help there is: the limit stays as it is.
+    drop(half);
+    let recovery = expect_recovery(&mut waiting);
+    let answers = late.read_to_the_end(RECOVERY);
+    assert!(answers.iter().all(|answer| answer.ends_with(b"\r\n\r\n10")), "the others in line are served as well");
+    open.publish();
+    time_until("its descriptors are free again", RECOVERY, || observed.descriptors() == base);
+    open.program.limit_descriptors(None);
+    report("no descriptors (EMFILE)", format_args!("busy {:.1} %, accepting again after {recovery:?}", 100.0 * busy));
+    open.expect_one_line();
+}
+
+#[test]
+#[ignore = "slow: it looks at the processor's time for seconds"]
+fn whatever_the_system_lacks_for_an_accept_is_waited_out() {
+    for (name, errno) in [("ENFILE", Errno::NFILE), ("ENOBUFS", Errno::NOBUFS), ("ENOMEM", Errno::NOMEM)] {
+        let _row = showing(name, b"");
+        let Some(shim) = Shim::compile("what the system lacks for an accept") else { return };
+        let number = errno.raw_os_error().to_string();
+        let mut open = Open::in_program(shim.start(&[], &[("FAULT_ERRNO", &number)]));
+        shim.begin();
+        let mut waiting = wait_in_line(&open.program);
+        let busy = open.outlast(&mut waiting);
+        shim.end();
+        let recovery = expect_recovery(&mut waiting);
+        open.publish();
+        report(name, format_args!("busy {:.1} %, accepting again after {recovery:?}", 100.0 * busy));
+        open.expect_one_line();
+    }
+}
+
+/// A program of which the next hundred accepts fail, and a connection that waits for the one behind them.
+#[track_caller]
+fn start_with_failures(shim: &Shim, errno: Errno) -> (Program, Client) {
+    let number = errno.raw_os_error().to_string();
+    let program = shim.start(&[], &[("FAULT_ERRNO", &number), ("FAULT_TIMES", "100")]);
+    let waiting = wait_in_line(&program);
+    (program, waiting)
+}
+
+#[test]
+fn what_ails_one_connection_is_passed_over_at_once() {
+    let Some(shim) = Shim::compile("what ails one connection") else { return };
+    // What is not passed over, but waited for, takes a minute and a half for so many failures.
+    let (_program, mut waiting) = start_with_failures(&shim, Errno::NFILE);
+    assert!(!waiting.readable_within(Duration::from_millis(300)), "no accept has failed");
+    for (name, errno) in [("ECONNABORTED", Errno::CONNABORTED), ("EPERM", Errno::PERM), ("EPROTO", Errno::PROTO)] {
+        let _row = showing(name, b"");
+        let (program, mut waiting) = start_with_failures(&shim, errno);
+        assert!(waiting.readable_within(Duration::from_secs(1)), "it is not passed over at once");
+        assert_eq!(waiting.response().expect_status(200).body, b"0");
+        assert_eq!(program.kill().stderr, "", "none of it is worth a word");
+    }
+}

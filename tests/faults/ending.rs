@@ -1,0 +1,132 @@
+//! The way out with a thousand streams: what is in flight is delivered, each stream is told when to come back.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::crowd::make_room;
+use crate::measure::{report, time_until, timed};
+use crate::support::{Client, DEADLINE, EventStream, Program, Served, get, post, retry_of};
+
+const STREAMS: usize = 1000;
+
+/// A publish whose body the program waits for.
+#[track_caller]
+fn begin_publish(program: &Program, length: usize) -> Client {
+    let mut client = program.connect();
+    let head =
+        format!("POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n");
+    client.request(head).expect_status(100);
+    client
+}
+
+/// Tells the program to end, and waits until it has understood.
+#[track_caller]
+fn tell_to_end(program: &Program) {
+    program.signal(Signal::TERM);
+    time_until("no new connection is taken", DEADLINE, || Client::try_connect(program.addr).is_err());
+}
+
+/// Holds the delays to cover 3 s to 9 s evenly: a thousand browsers must not come back at one moment.
+#[track_caller]
+fn expect_spread(delays: &[u64]) {
+    let mut seconds = [0; 6];
+    delays.iter().for_each(|delay| seconds[usize::min((delay - 3000) as usize / 1000, 5)] += 1);
+    let fair = delays.len() / seconds.len();
+    assert!(seconds.iter().all(|count| *count > fair / 2), "streams that come back in each second: {seconds:?}");
+}
+
+#[test]
+#[ignore = "heavy: a thousand streams"]
+fn a_signal_amid_a_publish_to_a_thousand_streams_delivers_it_and_ends_each_between_two_events() {
+    make_room();
+    let program = Program::start(&[]);
+    let mut streams: Vec<_> = (0..STREAMS).map(|_| program.stream()).collect();
+    let body = "line\n".repeat(4000);
+    let mut publisher = begin_publish(&program, body.len());
+    let (first, second) = body.split_at(body.len() / 2);
+    publisher.send(first);
+    tell_to_end(&program);
+    let start = Instant::now();
+    publisher.send(second);
+    let answer = publisher.response().expect_status(202);
+    assert!(answer.closes(), "it is the last answer and must say so: {answer:?}");
+    let event = format!("{}data: \n\n", "data: line\n".repeat(4000));
+    let delays: Vec<_> = streams.iter_mut().map(|stream| stream.expect_end(event.as_bytes())).collect();
+    let finished = program.finish();
+    let took = start.elapsed();
+    assert_eq!((finished.code, finished.stdout.as_str(), finished.stderr.as_str()), (Some(0), "", ""));
+    assert!(took < DEADLINE, "{took:?} with nobody to wait for");
+    expect_spread(&delays);
+    report("SIGTERM with 1000 streams", format_args!("all have the message and have ended after {took:.1?}"));
+}
+
+#[test]
+#[ignore = "heavy: a thousand streams"]
+fn a_second_signal_ends_a_thousand_streams_at_once() {
+    make_room();
+    let program = Program::start(&["--drain", "60s"]);
+    let mut streams: Vec<_> = (0..STREAMS).map(|_| program.stream()).collect();
+    let _publisher = begin_publish(&program, 5);
+    tell_to_end(&program);
+    assert!(!streams[0].client().readable_within(Duration::from_millis(500)), "it waits for the publish in flight");
+    program.signal(Signal::TERM);
+    let (finished, took) = timed(|| program.finish());
+    assert!(took < Duration::from_secs(1), "it took {took:?}");
+    assert_eq!(finished.code, Some(128 + 15), "as a shell reports a process that a signal ended: {finished:?}");
+    for stream in &mut streams {
+        let (rest, _) = stream.rest_and_end();
+        assert!(rest.is_empty() || rest.starts_with(b"retry: "), "{:?}", rest.escape_ascii());
+    }
+    report("a second SIGTERM", format_args!("1000 streams and the program are gone after {took:.1?}"));
+}
+
+#[test]
+#[ignore = "slow: it waits for a drain of seconds"]
+fn streams_that_do_not_read_hold_the_program_up_for_the_drain_and_the_others_not_at_all() {
+    make_room();
+    let mut program = Program::start(&["--drain", "3s", "--max-lag", "64m"]);
+    let mut healthy: Vec<_> = (0..50).map(|_| program.stream()).collect();
+    let stalled: Vec<_> = (0..50).map(|_| EventStream::open_tight(program.connect())).collect();
+    let line = "x".repeat(256 * 1024);
+    for _ in 0..8 {
+        program.publish(&line);
+        healthy.iter_mut().for_each(|stream| stream.expect_data(&line));
+    }
+    assert_eq!(program.count(), 100, "nobody is too far behind");
+    program.signal(Signal::TERM);
+    let (_, ended) = timed(|| healthy.iter_mut().map(|stream| stream.expect_end(b"")).collect::<Vec<_>>());
+    assert!(ended < Duration::from_secs(1), "those who read have waited {ended:?}");
+    assert!(program.is_running(), "it gives those who do not read their time");
+    let (finished, took) = timed(|| program.finish());
+    assert_eq!((finished.code, finished.stderr.lines().count()), (Some(0), 1), "{finished:?}");
+    report(
+        "a drain of 3 s with 50 stalled streams",
+        format_args!("readers end after {ended:.1?}, it after {took:.1?}"),
+    );
+    drop(stalled);
+}
+
+/// What an `EventSource` sees whose request was under way when the end came: a stream that says when to come back.
+#[test]
+fn a_stream_that_is_asked_for_during_the_drain_is_told_to_come_back() {
+    let program = Program::start(&[]);
+    let mut publisher = begin_publish(&program, 5);
+    let mut late = program.connect();
+    let request = get("/sse");
+    let (first, second) = request.split_at(request.len() / 2);
+    late.send(first);
+    // Known to the program: what comes later has been served, by each of its workers.
+    for _ in 0..8 {
+        program.request(post("")).expect_status(202);
+    }
+    tell_to_end(&program);
+    late.send(second);
+    late.response().expect_status(200).expect_field("content-type", "text/event-stream");
+    publisher.send("hello");
+    publisher.response().expect_status(202);
+    let rest = late.rest();
+    let rest = rest.strip_prefix(b":ok\n\n").unwrap_or(&rest);
+    retry_of(rest.strip_prefix(b"data: hello\n\n").unwrap_or(rest));
+    assert_eq!(program.finish().code, Some(0));
+}

@@ -1,0 +1,142 @@
+//! Nobody reads what the program says, nobody ever will, or there is nothing to say it to.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::measure::{Observed, time_until, timed};
+use crate::support::{Client, DEADLINE, EventStream, Process, get, post, wait_until};
+
+/// A program of whose output nothing is known, so that it has to be given its port.
+struct Mute {
+    addr: SocketAddr,
+    process: Process,
+}
+
+impl Mute {
+    #[track_caller]
+    fn start(launcher: &[&str], flags: &[&str], stdout: Stdio, stderr: Stdio) -> Self {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let addr = free.local_addr().expect("it is bound");
+        drop(free);
+        let port = addr.port().to_string();
+        let mut command = Process::command(launcher);
+        command.args(["--port", &port]).args(flags).stdout(stdout).stderr(stderr);
+        let process = Process::spawn(&mut command);
+        wait_until("it listens", || Client::try_connect(addr).is_ok());
+        Self { addr, process }
+    }
+
+    fn connect(&self) -> Client {
+        Client::connect(self.addr)
+    }
+
+    /// Holds it to do all that it is there for.
+    #[track_caller]
+    fn expect_service(&self, line: &str) -> EventStream {
+        assert_eq!(self.connect().request(get("/connections")).expect_status(200).body, b"0");
+        let mut stream = EventStream::open(self.connect());
+        self.connect().request(post(line)).expect_status(202);
+        stream.expect_data(line);
+        stream
+    }
+
+    /// Holds it to end in order when it is told to.
+    #[track_caller]
+    fn expect_orderly_end(mut self, mut stream: EventStream) {
+        self.process.signal(Signal::TERM);
+        stream.expect_end(b"");
+        assert_eq!(self.process.wait().code(), Some(0));
+    }
+}
+
+/// What is written to, full, and who could read it, who does not.
+#[track_caller]
+fn full() -> (Stdio, UnixStream) {
+    let (mut writer, reader) = UnixStream::pair().expect("a pair of sockets");
+    writer.set_nonblocking(true).expect("a socket can be non-blocking");
+    for size in [4096, 1] {
+        while writer.write(&vec![b'x'; size]).is_ok() {}
+    }
+    writer.set_nonblocking(false).expect("a socket can block");
+    (Stdio::from(OwnedFd::from(writer)), reader)
+}
+
+#[test]
+fn with_its_output_closed_it_serves_and_ends() {
+    let launcher = ["sh", "-c", "exec \"$@\" >&- 2>&-", "sh"];
+    let mute = Mute::start(&launcher, &[], Stdio::null(), Stdio::null());
+    let stream = mute.expect_service("heard");
+    mute.expect_orderly_end(stream);
+}
+
+#[test]
+fn with_an_output_that_always_fails_it_serves_and_ends() {
+    let full = || Stdio::from(OpenOptions::new().write(true).open("/dev/full").expect("Linux has it"));
+    let mute = Mute::start(&[], &[], full(), full());
+    let stream = mute.expect_service("heard");
+    mute.expect_orderly_end(stream);
+}
+
+#[test]
+fn with_an_output_that_is_full_and_never_read_it_serves_and_ends() {
+    let (stdout, _unread) = full();
+    let mute = Mute::start(&[], &[], stdout, Stdio::null());
+    let stream = mute.expect_service("heard");
+    mute.expect_orderly_end(stream);
+}
+
+/// It has something to say, which is where it could be held up: that it has no descriptors.
+#[test]
+fn with_errors_that_are_full_and_never_read_it_accepts_again_and_ends() {
+    let (stderr, _unread) = full();
+    let mute = Mute::start(&[], &[], Stdio::null(), stderr);
+    let mut stream = mute.expect_service("heard");
+    let mut publisher = mute.connect();
+    publisher.request(post("before")).expect_status(202);
+    stream.expect_data("before");
+    mute.process.limit_descriptors(Some(0));
+    let mut waiting = mute.connect();
+    waiting.send(get("/connections"));
+    assert!(!waiting.readable_within(Duration::from_millis(500)), "accepted without a descriptor");
+    publisher.request(post("meanwhile")).expect_status(202);
+    stream.expect_data("meanwhile");
+    mute.process.limit_descriptors(None);
+    assert!(waiting.readable_within(DEADLINE), "it accepts nothing any more");
+    assert_eq!(waiting.response().expect_status(200).body, b"1");
+    mute.expect_orderly_end(stream);
+}
+
+/// The last that it has to say: that the drain was not enough.
+#[test]
+fn with_errors_that_are_full_and_never_read_it_ends_after_the_drain() {
+    let (stderr, _unread) = full();
+    let mut mute = Mute::start(&[], &["--drain", "500ms"], Stdio::null(), stderr);
+    let mut stream = mute.expect_service("heard");
+    let mut publisher = mute.connect();
+    let head = "POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+    publisher.request(head).expect_status(100);
+    mute.process.signal(Signal::TERM);
+    stream.expect_end(b"");
+    let (status, took) = timed(|| mute.process.wait());
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(2), "it took {took:?}");
+}
+
+/// Even where it cannot say what it wants to, a second signal ends it.
+#[test]
+fn with_an_output_that_is_full_a_signal_ends_it() {
+    let (stdout, _unread) = full();
+    let mut mute = Mute::start(&[], &[], stdout, Stdio::null());
+    let observed = Observed::new(mute.process.id());
+    time_until("its signals are caught", DEADLINE, || observed.catches_term());
+    mute.process.signal(Signal::TERM);
+    mute.process.signal(Signal::TERM);
+    mute.process.wait();
+}

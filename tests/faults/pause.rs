@@ -1,0 +1,140 @@
+//! The process is stopped for a while, or its wall clock is set: nobody is cut off for it.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::crowd::make_room;
+use crate::measure::{Observed, report, time_until, timed};
+use crate::shim::Shim;
+use crate::support::{Client, DEADLINE, EventStream, Program, Served, get, post};
+
+/// How long the process stands still: far longer than any of its timeouts.
+const PAUSE: Duration = Duration::from_secs(20);
+
+const STREAMS: usize = 200;
+
+/// What is under way when the process is stopped, each kind in a wait that has a deadline.
+struct UnderWay {
+    streams: Vec<EventStream>,
+    head: Client,
+    body: Client,
+    idle: Client,
+    /// A stream whose client does not read for a while before, and reads again meanwhile.
+    behind: EventStream,
+}
+
+/// What the one who is behind has yet to read.
+const LARGE: usize = 400 * 1024;
+
+impl UnderWay {
+    #[track_caller]
+    fn in_program(program: &Program) -> Self {
+        let behind = EventStream::open_tight(program.connect());
+        let large = "x".repeat(LARGE);
+        program.publish(&large);
+        program.publish(&large);
+        let streams = (0..STREAMS).map(|_| program.stream()).collect();
+        let mut idle = program.connect();
+        idle.request(post("begin")).expect_status(202);
+        let mut body = program.connect();
+        let begun = "POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+        body.request(begun).expect_status(100);
+        body.send("hel");
+        let mut head = program.connect();
+        head.send("GET /connections HTT");
+        let mut under_way = Self { streams, head, body, idle, behind };
+        under_way.expect_everywhere("begin");
+        assert_eq!(program.count(), STREAMS + 1);
+        under_way
+    }
+
+    #[track_caller]
+    fn expect_everywhere(&mut self, line: &str) {
+        self.streams.iter_mut().for_each(|stream| stream.expect_data(line));
+    }
+
+    /// Goes on with all of it, as if nothing had been.
+    #[track_caller]
+    fn go_on(&mut self) {
+        self.body.send("lo");
+        self.body.response().expect_status(202);
+        self.expect_everywhere("hello");
+        self.idle.request(post("idle")).expect_status(202);
+        self.expect_everywhere("idle");
+        self.head.send("P/1.1\r\nHost: h\r\n\r\n");
+        let count = self.head.response().expect_status(200);
+        assert_eq!(count.body, (STREAMS + 1).to_string().into_bytes());
+        for line in ["begin", "while it stood still", "hello", "idle"] {
+            self.behind.expect_data(line);
+        }
+    }
+}
+
+#[test]
+#[ignore = "slow: it stands still for twenty seconds"]
+fn a_process_that_was_stopped_for_a_while_goes_on_where_it_was() {
+    make_room();
+    let flags = "--write-timeout 4s --head-timeout 4s --body-timeout 4s --idle-timeout 4s --heartbeat 0 --max-lag 2m";
+    let program = Program::start(&flags.split(' ').collect::<Vec<_>>());
+    let observed = Observed::new(program.id());
+    let mut under_way = UnderWay::in_program(&program);
+    program.signal(Signal::STOP);
+    time_until("it is stopped", DEADLINE, || observed.is_stopped());
+    // The system goes on: it takes connections, and what they send.
+    let mut late = program.connect();
+    late.send(post("while it stood still"));
+    // It reads again, so that it is behind and nobody could say that it takes nothing.
+    let large = ["data: ", &"x".repeat(LARGE), "\n\n"].concat();
+    under_way.behind.expect(&large.as_bytes()[..1024]);
+    assert!(!under_way.streams[0].client().readable_within(PAUSE), "it is stopped and cannot have sent anything");
+    program.signal(Signal::CONT);
+    let ((), took) = timed(|| {
+        late.response().expect_status(202);
+        under_way.expect_everywhere("while it stood still");
+    });
+    under_way.behind.expect(&large.as_bytes()[1024..]);
+    under_way.behind.expect(large.as_bytes());
+    under_way.go_on();
+    assert_eq!(program.count(), STREAMS + 1);
+    report("stopped for 20 s", format_args!("what was published meanwhile is with {STREAMS} streams {took:?} later"));
+    assert_eq!(program.kill().stderr, "", "none of it is worth a word");
+}
+
+/// The value of an answer's `Date`, whichever it is.
+#[track_caller]
+fn date(program: &Program) -> String {
+    let mut client = program.connect();
+    client.send(get("/connections"));
+    let answer = String::from_utf8(client.rest()).expect("an answer is ASCII");
+    let line = answer.lines().find_map(|line| line.strip_prefix("Date: "));
+    line.unwrap_or_else(|| panic!("no Date: {answer:?}")).to_owned()
+}
+
+#[test]
+fn a_wall_clock_that_is_set_changes_the_date_and_nothing_else() {
+    const EPOCH: &str = "Thu, 01 Jan 1970 00:00:00 GMT";
+    let Some(shim) = Shim::compile("a wall clock that is set") else { return };
+    // To a time before the one from which the date is counted, for which there is no date at all.
+    let program = shim.start(&["--head-timeout", "2s", "--heartbeat", "1s"], &[("FAULT_SECONDS", "4000000000")]);
+    let mut stream = program.stream();
+    let mut idle = program.connect();
+    idle.request(post("begin")).expect_status(202);
+    assert_eq!(stream.message().data, "begin");
+    assert_ne!(date(&program), EPOCH);
+    shim.begin();
+    time_until("the date is the wall clock's", DEADLINE, || date(&program) == EPOCH);
+    // Deadlines and heartbeats go on.
+    let mut slow = program.connect();
+    slow.send("GET /");
+    assert!(slow.rest().starts_with(b"HTTP/1.1 408 "), "a head still has its time");
+    assert_eq!(stream.block(), b":\n\n");
+    // Forward by more than a century, which is past every deadline that anybody could have.
+    shim.end();
+    time_until("the date is the wall clock's again", DEADLINE, || date(&program) != EPOCH);
+    idle.request(post("end")).expect_status(202);
+    assert_eq!(stream.message().data, "end");
+    assert_eq!(program.count(), 1);
+    let said = program.kill();
+    assert_eq!((said.stdout.as_str(), said.stderr.as_str()), ("", ""), "none of it is worth a word");
+}

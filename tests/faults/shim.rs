@@ -1,0 +1,115 @@
+//! System calls that fail, and a wall clock that is wrong, when a test says so.
+//!
+//! A small library in C is put before the system's own (`LD_PRELOAD`), for what nothing else brings about without
+//! harm to the whole machine. A file tells it what to do: while the file is there, it is done.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::measure;
+use crate::support::Program;
+
+const SOURCE: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static long number(const char *name) {
+    const char *text = getenv(name);
+    return text ? atol(text) : 0;
+}
+
+static int told(const char *name) {
+    const char *path = getenv(name);
+    return path && access(path, F_OK) == 0;
+}
+
+/* Fails with FAULT_ERRNO: FAULT_TIMES times, and then while the file FAULT_FILE is there. */
+int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags) {
+    static int (*real)(int, struct sockaddr *, socklen_t *, int);
+    static long fault, times;
+    if (!real) {
+        real = (int (*)(int, struct sockaddr *, socklen_t *, int))dlsym(RTLD_NEXT, "accept4");
+        fault = number("FAULT_ERRNO");
+        times = number("FAULT_TIMES");
+    }
+    if (fault && (times > 0 || told("FAULT_FILE"))) {
+        times -= times > 0;
+        errno = (int)fault;
+        return -1;
+    }
+    return real(fd, address, length, flags);
+}
+
+/* While the file FAULT_FILE is there, the wall clock is FAULT_SECONDS behind. */
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int outcome = real(clock, time);
+    if (outcome == 0 && clock == CLOCK_REALTIME && told("FAULT_FILE")) time->tv_sec -= number("FAULT_SECONDS");
+    return outcome;
+}
+"#;
+
+/// The library, and the file that it looks for.
+pub(crate) struct Shim {
+    library: PathBuf,
+    file: PathBuf,
+}
+
+impl Shim {
+    /// Compiles the library; `None`, with a word about it, where this machine cannot.
+    pub(crate) fn compile(test: &str) -> Option<Self> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("shim-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = |extension: &str| Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.{extension}"));
+        let shim = Self { library: path("so"), file: path("told") };
+        let source = path("c");
+        fs::write(&source, SOURCE).expect("the folder for this can be written to");
+        let compiler = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .args([&shim.library, &source])
+            .stdin(Stdio::null())
+            .output();
+        fs::remove_file(source).expect("it was just written");
+        match compiler {
+            Ok(output) if output.status.success() && cfg!(target_env = "gnu") => return Some(shim),
+            Ok(output) => measure::skipped(test, String::from_utf8_lossy(&output.stderr)),
+            Err(error) => measure::skipped(test, format_args!("no C compiler: {error}")),
+        }
+        None
+    }
+
+    /// Starts the program with the library before all others; `variables` say what is to happen.
+    #[track_caller]
+    pub(crate) fn start(&self, flags: &[&str], variables: &[(&str, &str)]) -> Program {
+        let text = |path: &PathBuf| path.to_str().expect("the path is UTF-8").to_owned();
+        let (library, file) = (text(&self.library), text(&self.file));
+        let own = [("LD_PRELOAD", library.as_str()), ("FAULT_FILE", file.as_str())];
+        Program::start_with(flags, &[&own, variables].concat())
+    }
+
+    /// Has it happen from now on.
+    pub(crate) fn begin(&self) {
+        fs::write(&self.file, "").expect("the folder for this can be written to");
+    }
+
+    /// Has it happen no longer.
+    pub(crate) fn end(&self) {
+        fs::remove_file(&self.file).expect("it had begun");
+    }
+}
+
+impl Drop for Shim {
+    fn drop(&mut self) {
+        // What is left behind is a small file in a folder for such files.
+        let _ = fs::remove_file(&self.library);
+        let _ = fs::remove_file(&self.file);
+    }
+}

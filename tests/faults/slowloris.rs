@@ -1,0 +1,147 @@
+//! Two thousand clients that take their time: over a head, over a body, over reading their answers.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use smolcast::Limits;
+
+use crate::crowd::{Crowd, connect_tight, make_room};
+use crate::measure::{Observed, Samples, report, time_until, timed};
+use crate::support::{Client, DEADLINE, EventStream, Program, Served, TestServer, get, post};
+
+const SLOW: usize = 2000;
+
+/// What each of the normal requests has to be answered within, and is, with much to spare.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A server that is attacked.
+struct Victim {
+    addr: SocketAddr,
+    observed: Observed,
+    base: usize,
+}
+
+impl Victim {
+    fn of(program: &Program) -> Self {
+        make_room();
+        program.publish("first");
+        let observed = Observed::new(program.id());
+        Self { addr: program.addr, observed, base: observed.descriptors() }
+    }
+}
+
+/// Asks and publishes as anybody would, again and again until `until` is set, and holds each answer to come in time.
+#[track_caller]
+fn normal_traffic(addr: SocketAddr, until: &AtomicBool) -> Samples {
+    let (mut counts, mut publishes) = (Samples::default(), Samples::default());
+    let mut stream = EventStream::open(Client::connect(addr));
+    for number in 0.. {
+        if until.load(Ordering::Relaxed) {
+            break;
+        }
+        let (response, took) = timed(|| Client::connect(addr).request(get("/connections")));
+        assert_eq!(response.expect_status(200).body, b"1");
+        counts.push(took);
+        if number % 4 == 0 {
+            let line = format!("message {number}");
+            let ((), took) = timed(|| {
+                Client::connect(addr).request(post(&line)).expect_status(202);
+                stream.expect_data(&line);
+            });
+            publishes.push(took);
+        }
+        // As a crowd of polite clients does, not as a bench.
+        thread::park_timeout(Duration::from_millis(2));
+    }
+    assert!(counts.max() < PATIENCE, "GET /connections: {counts}");
+    assert!(publishes.max() < PATIENCE, "a publish and its event: {publishes}");
+    report("a publish and its event meanwhile", publishes);
+    counts
+}
+
+/// Drips these bytes, one for each connection now and then, beside normal traffic; ends when the server has dealt with
+/// all of the crowd, and returns what each was told.
+#[track_caller]
+fn drip_to_the_end(what: &str, mut crowd: Crowd, addr: SocketAddr, limit: Duration) -> Vec<Vec<u8>> {
+    let (over, start) = (AtomicBool::new(false), Instant::now());
+    thread::scope(|scope| {
+        let normal = scope.spawn(|| normal_traffic(addr, &over));
+        while crowd.read() < SLOW && start.elapsed() < limit {
+            crowd.send(b"x");
+            thread::park_timeout(Duration::from_millis(100));
+        }
+        let (ended, took) = (crowd.read(), start.elapsed());
+        over.store(true, Ordering::Relaxed);
+        let counts = normal.join().expect("normal traffic has not failed");
+        assert_eq!(ended, SLOW, "after {took:?} not all are gone");
+        report(what, format_args!("{SLOW} connections gone after {took:.1?}; GET /connections meanwhile: {counts}"));
+    });
+    crowd.read_to_the_end(DEADLINE)
+}
+
+#[track_caller]
+fn expect_timeouts(answers: &[Vec<u8>]) {
+    for answer in answers {
+        assert!(answer.starts_with(b"HTTP/1.1 408 "), "{:?}", answer.escape_ascii());
+    }
+}
+
+/// Of the first byte: the deadline of three seconds, and two in which who is told goes on sending.
+const DRIPPED: Duration = Duration::from_secs(3 + 2 + 3);
+
+#[test]
+#[ignore = "heavy: two thousand connections, for seconds"]
+fn two_thousand_heads_that_never_end_delay_nobody_and_are_gone_in_time() {
+    let program = Program::start(&["--head-timeout", "3s"]);
+    let victim = Victim::of(&program);
+    let crowd = Crowd::connect(victim.addr, SLOW, b"GET /sse HTTP/1.1\r\nHost: h\r\nX: ");
+    expect_timeouts(&drip_to_the_end("slow heads", crowd, victim.addr, DRIPPED));
+    expect_nothing_left(&program, &victim);
+}
+
+#[test]
+#[ignore = "heavy: two thousand connections, for seconds"]
+fn two_thousand_bodies_that_never_end_delay_nobody_and_are_gone_in_time() {
+    let program = Program::start(&["--body-timeout", "3s"]);
+    let victim = Victim::of(&program);
+    let head = "POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n";
+    let crowd = Crowd::connect(victim.addr, SLOW, head.as_bytes());
+    expect_timeouts(&drip_to_the_end("slow bodies", crowd, victim.addr, DRIPPED));
+    expect_nothing_left(&program, &victim);
+}
+
+#[track_caller]
+fn expect_nothing_left(program: &Program, victim: &Victim) {
+    time_until("its descriptors are free", DEADLINE, || victim.observed.descriptors() <= victim.base);
+    assert_eq!(program.count(), 0);
+}
+
+#[test]
+#[ignore = "heavy: two thousand connections, for seconds"]
+fn two_thousand_clients_that_never_read_their_answers_delay_nobody_and_are_gone_in_time() {
+    make_room();
+    // Little in the system for each, so that two thousand can be filled in no time; the waits are the same.
+    let limits = Limits { unsent_bytes: 4096, write_timeout: Duration::from_secs(2), ..Limits::default() };
+    let server = TestServer::with_limits(limits);
+    let addr = server.addr;
+    let (over, start) = (AtomicBool::new(false), Instant::now());
+    thread::scope(|scope| {
+        let normal = scope.spawn(|| normal_traffic(addr, &over));
+        let requests = get("/nope").repeat(100);
+        let mut crowd = Crowd::of((0..SLOW).map(|_| connect_tight(addr, 2048)), &requests);
+        // Nobody reads: the server finds out by itself, and then it has closed all of them.
+        while server.metrics.answers_stalled() < SLOW as u64 && start.elapsed() < 4 * DEADLINE {
+            crowd.send(&requests);
+            thread::park_timeout(Duration::from_millis(50));
+        }
+        let took = start.elapsed();
+        over.store(true, Ordering::Relaxed);
+        let counts = normal.join().expect("normal traffic has not failed");
+        assert_eq!(server.metrics.answers_stalled(), SLOW as u64, "closed after {took:?}");
+        let answers = format_args!("{SLOW} connections gone after {took:.1?}; GET /connections meanwhile: {counts}");
+        report("answers that nobody reads", answers);
+        time_until("none of them is left", DEADLINE, || server.metrics.connections() == 0);
+    });
+}

@@ -1,0 +1,52 @@
+//! What keeps the program from starting: one line, its exit code, under a second.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::time::Duration;
+
+use rustix::process::{Resource, geteuid, getrlimit};
+
+use crate::measure::{skipped, timed};
+use crate::support::{Finished, showing};
+
+/// Holds the program to refuse at once, in one line that names `name`.
+#[track_caller]
+fn expect_refusal(launcher: &[&str], flags: &[&str], code: i32, name: &str) {
+    let _row = showing(flags.join(" "), b"");
+    let (finished, took) = timed(|| Finished::of(launcher, flags, &[]));
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(code), ""), "{finished:?}");
+    assert!(finished.stderr.lines().count() == 1 && finished.stderr.contains(name), "it names {name}: {finished:?}");
+    assert!(took < Duration::from_secs(1), "it took {took:?}");
+}
+
+#[test]
+fn whatever_is_wrong_is_told_under_a_second() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = taken.local_addr().expect("it is bound").port().to_string();
+    expect_refusal(&[], &["--port", &port], 1, "the port is taken");
+    expect_refusal(&[], &["--port", "0", "--host", "192.0.2.1"], 1, "192.0.2.1");
+    expect_refusal(&[], &["--port", "x"], 2, "--port");
+}
+
+#[test]
+fn a_port_that_this_user_may_not_have_is_told() {
+    let test = "a port that this user may not have";
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
+    if first.trim().parse().is_ok_and(|first: u16| first <= 80) {
+        return skipped(test, "anybody may listen on port 80 here");
+    }
+    // Whoever may do everything has to give this one thing up.
+    let launcher: &[&str] = if geteuid().is_root() { &["setpriv", "--bounding-set=-net_bind_service"] } else { &[] };
+    if !launcher.is_empty() && Finished::of(launcher, &["--version"], &[]).code != Some(0) {
+        return skipped(test, "no setpriv on this machine, and this user may listen anywhere");
+    }
+    expect_refusal(launcher, &["--port", "80"], 1, "may not listen there");
+}
+
+#[test]
+fn too_few_descriptors_are_told() {
+    let hard = getrlimit(Resource::Nofile).maximum;
+    assert!(hard.is_none_or(|hard| hard >= 64), "the limit can be lowered to 64");
+    let launcher = ["sh", "-c", "ulimit -n 64 && exec \"$@\"", "sh"];
+    expect_refusal(&launcher, &["--port", "0"], 1, "ulimit -n");
+}

@@ -1,0 +1,129 @@
+//! Why a stream ended, as the server's counters tell it: each end under its own reason, once, and under no other.
+
+use std::time::Duration;
+
+use smolcast::{Limits, StreamEnd};
+
+use crate::support::{EventStream, Served, TestServer, assert_bytes, wait_until};
+
+const ENDS: [StreamEnd; 6] =
+    [StreamEnd::HangUp, StreamEnd::Lagged, StreamEnd::Stalled, StreamEnd::Input, StreamEnd::Stopped, StreamEnd::Cut];
+
+/// Waits until so many streams have ended for this reason, and holds that none has for another.
+#[track_caller]
+fn expect_ends(server: &TestServer, reason: StreamEnd, count: u64) {
+    let ended = || ENDS.map(|end| server.metrics.streams_ended(end));
+    wait_until(&format!("{count} streams have ended"), || ended().iter().sum::<u64>() >= count);
+    let expected = ENDS.map(|end| if end == reason { count } else { 0 });
+    assert_eq!(ended(), expected, "streams that have ended, of {ENDS:?}");
+}
+
+/// A message that no system keeps as a whole for a client that does not read.
+fn large() -> Vec<u8> {
+    vec![b'x'; 1024 * 1024]
+}
+
+#[test]
+fn whoever_closes_resets_or_half_closes_hangs_up() {
+    let server = TestServer::start_default();
+    drop(server.stream());
+    expect_ends(&server, StreamEnd::HangUp, 1);
+    server.stream().reset();
+    expect_ends(&server, StreamEnd::HangUp, 2);
+    let mut stream = server.stream();
+    stream.half_close();
+    assert_bytes("behind the client's FIN", b"", &stream.rest());
+    expect_ends(&server, StreamEnd::HangUp, 3);
+    assert_eq!(server.publisher.streams(), 0);
+}
+
+#[test]
+fn whoever_is_too_far_behind_has_lagged() {
+    const STALLED: u64 = 5;
+    let server = TestServer::with_limits(Limits { window_bytes: 64 * 1024, ..Limits::default() });
+    let mut healthy = server.stream();
+    let stalled: Vec<_> = (0..STALLED).map(|_| EventStream::open_tight(server.connect())).collect();
+    for _ in 0..200 {
+        if server.publisher.streams() == 1 {
+            break;
+        }
+        server.publish(large());
+        healthy.block();
+    }
+    expect_ends(&server, StreamEnd::Lagged, STALLED);
+    assert_eq!(server.publisher.streams(), 1);
+    drop(stalled);
+}
+
+/// The system gives up on such a client as well (`TCP_USER_TIMEOUT`). Were it to do so first, the client would seem to
+/// have hung up; this time is one at which the server's clock is at its slowest.
+#[test]
+fn whoever_takes_nothing_for_too_long_has_stalled() {
+    const STALLED: u64 = 20;
+    let limits =
+        Limits { window_bytes: 1024 * 1024 * 1024, write_timeout: Duration::from_millis(2050), ..Limits::default() };
+    let server = TestServer::with_limits(limits);
+    let mut healthy = server.stream();
+    let stalled: Vec<_> = (0..STALLED).map(|_| EventStream::open_tight(server.connect())).collect();
+    for _ in 0..4 {
+        server.publish(large());
+        healthy.block();
+    }
+    expect_ends(&server, StreamEnd::Stalled, STALLED);
+    assert_eq!(server.publisher.streams(), 1);
+    drop(stalled);
+}
+
+#[test]
+fn whoever_sends_too_much_is_ended_for_its_input() {
+    let server = TestServer::with_limits(Limits { stream_input_bytes: 100, ..Limits::default() });
+    let mut stream = server.stream();
+    stream.send(&[b'x'; 101]);
+    expect_ends(&server, StreamEnd::Input, 1);
+    assert_bytes("on a stream that is ended", b"", &stream.rest());
+}
+
+#[test]
+fn whoever_had_everything_at_the_servers_end_was_stopped() {
+    let mut server = TestServer::start_default();
+    let mut streams = [server.stream(), server.stream()];
+    server.publish("x");
+    server.join();
+    for stream in &mut streams {
+        stream.expect_end(b"data: x\n\n");
+    }
+    expect_ends(&server, StreamEnd::Stopped, 2);
+}
+
+#[test]
+fn whoever_had_not_at_the_servers_end_was_cut() {
+    let limits =
+        Limits { window_bytes: 1024 * 1024 * 1024, drain_timeout: Duration::from_millis(300), ..Limits::default() };
+    let mut server = TestServer::with_limits(limits);
+    let stalled = [EventStream::open_tight(server.connect()), EventStream::open_tight(server.connect())];
+    for _ in 0..8 {
+        server.publish(large());
+    }
+    server.join();
+    expect_ends(&server, StreamEnd::Cut, 2);
+    drop(stalled);
+}
+
+/// It reads all the time, and what it reads is little.
+#[test]
+fn whoever_reads_slowly_and_is_within_the_window_has_not_stalled() {
+    let limits = Limits { window_bytes: 64 * 1024 * 1024, write_timeout: Duration::from_secs(1), ..Limits::default() };
+    let server = TestServer::with_limits(limits);
+    let mut slow = EventStream::open_tight(server.connect());
+    let event = [b"data: ", &large()[..], b"\n\n"].concat();
+    server.publish(large());
+    server.publish(large());
+    // For three times as long as a write may make no progress.
+    for part in event.chunks(event.len() / 60) {
+        slow.expect(part);
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    slow.expect(&event);
+    assert_eq!(server.metrics.streams_ended(StreamEnd::Stalled), 0);
+    assert_eq!(server.count(), 1);
+}
