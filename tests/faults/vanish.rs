@@ -13,7 +13,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The first heartbeat into the silence, then no acknowledgement for the write timeout, then the kernel's timer and
 /// the server's.
-const BOUND: Duration = Duration::from_secs(HEARTBEAT.as_secs() + WRITE_TIMEOUT.as_secs() + 2);
+const BOUND: Duration = Duration::from_secs(HEARTBEAT.as_secs() + WRITE_TIMEOUT.as_secs() + 3);
 
 #[test]
 #[ignore = "slow: it waits for the timers of the network; it needs one of its own"]
