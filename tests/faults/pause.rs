@@ -72,7 +72,7 @@ impl UnderWay {
 }
 
 #[test]
-#[ignore = "slow: it stands still for twenty seconds"]
+#[ignore = "open, fails for now; slow: it stands still for twenty seconds"]
 fn a_process_that_was_stopped_for_a_while_goes_on_where_it_was() {
     make_room();
     let flags = "--write-timeout 4s --head-timeout 4s --body-timeout 4s --idle-timeout 4s --heartbeat 0 --max-lag 2m";
