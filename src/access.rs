@@ -143,7 +143,8 @@ fn host_of(authority: &str) -> &str {
 fn host_of_origin(origin: &str) -> Option<&str> {
     let (scheme, authority) = origin.split_once("://")?;
     let (name, port) = authority.split_once(':').unwrap_or((authority, "0"));
-    let is_scheme = scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet));
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet));
     let is_port = port.bytes().all(|octet| octet.is_ascii_digit()) && port.parse::<u16>().is_ok();
     (is_scheme && is_port && is_name(name)).then_some(name)
 }
@@ -232,6 +233,8 @@ mod tests {
             "https://evil.net/.wild.net",
             "a.wild.net",
             "x,://a.wild.net",
+            ".x://a.wild.net",
+            "://a.wild.net",
             "https://a.wild.net:!",
             "https://a.wild.net:80:80",
         ] {
