@@ -74,8 +74,13 @@ pub struct Limits {
     /// How far a stream may fall behind before it is closed, each batch counted with what it costs beyond its bytes.
     /// It is also, with one batch more, what a shard keeps in memory for all its slow streams together. 1 MiB.
     pub window_bytes: usize,
+    /// How long it takes at least to give as many bytes as the window holds, while a stream is behind: in a burst, who
+    /// reads gets the time to do so before it is cut. A publisher may wait for that time, and not for a stream: one
+    /// that takes nothing is cut after it. 50 ms.
+    pub window_time: Duration,
     /// What the system keeps of a connection's bytes that it could not send yet (`TCP_NOTSENT_LOWAT`, on Linux): a
-    /// stream whose client does not read holds that much and what the client's own buffer takes. 256 KiB.
+    /// stream whose client does not read holds that much and what the client's own buffer takes, and has moved on when
+    /// it takes half as much. 32 KiB.
     pub unsent_bytes: usize,
     /// Where a batch stops growing; a single longer message is a batch of its own. 256 KiB, about what one write
     /// hands to the kernel at once.
@@ -118,7 +123,8 @@ impl Default for Limits {
             stream_input_bytes: 64 * KIB,
             linger_bytes: 16 * 1024 * KIB,
             window_bytes: 1024 * KIB,
-            unsent_bytes: 256 * KIB,
+            window_time: Duration::from_millis(50),
+            unsent_bytes: 32 * KIB,
             batch_bytes: 256 * KIB,
             longest_rest: Duration::from_millis(25),
             publish_queue: 1024,
@@ -131,6 +137,16 @@ impl Default for Limits {
             linger_timeout: Duration::from_secs(2),
             drain_timeout: Duration::from_secs(10),
         }
+    }
+}
+
+/// By how much the system's patience with a peer outlasts ours, so that a stall is told as what it is.
+const SYSTEM_IS_LATER: Duration = Duration::from_secs(1);
+
+impl Limits {
+    /// How long the system waits for a peer that acknowledges nothing (`TCP_USER_TIMEOUT`).
+    pub(crate) fn user_timeout(&self) -> Duration {
+        self.write_timeout.saturating_add(SYSTEM_IS_LATER)
     }
 }
 

@@ -25,10 +25,6 @@ const BACKLOG: i32 = 4096;
 /// Connections over the limit that are told to come back; those over this as well are closed at once.
 const TURNED_AWAY_AT_ONCE: usize = 32;
 
-/// By how much the system's patience with a peer outlasts ours, so that a stall is told as what it is.
-#[cfg(target_os = "linux")]
-const SYSTEM_IS_LATER: Duration = Duration::from_secs(1);
-
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -190,8 +186,7 @@ fn set_options(socket: &impl AsFd, limits: &Limits) -> io::Result<()> {
     rustix::net::sockopt::set_tcp_nodelay(socket, true)?;
     #[cfg(target_os = "linux")]
     {
-        let timeout = limits.write_timeout.saturating_add(SYSTEM_IS_LATER);
-        let timeout = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
+        let timeout = u32::try_from(limits.user_timeout().as_millis()).unwrap_or(u32::MAX);
         rustix::net::sockopt::set_tcp_user_timeout(socket, timeout)?;
         let unsent = u32::try_from(limits.unsent_bytes).unwrap_or(u32::MAX).min(i32::MAX.unsigned_abs());
         SockRef::from(socket).set_tcp_notsent_lowat(unsent)?;

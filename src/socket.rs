@@ -44,6 +44,10 @@ pub(crate) trait Socket: Sink {
     /// Has the socket's end be an orderly one, or else a reset: a peer in the middle of an event then takes it for a
     /// failure, and the system keeps nothing for it.
     fn end_orderly(&self, orderly: bool);
+
+    /// Has the system give up a peer that acknowledges nothing for this long, or leaves that to the caller: the system
+    /// takes one whose window is mostly closed, because it reads slowly, for one that is gone.
+    fn set_user_timeout(&self, timeout: Option<Duration>);
 }
 
 impl Socket for Async<TcpStream> {
@@ -67,6 +71,18 @@ impl Socket for Async<TcpStream> {
         let linger = (!orderly).then_some(Duration::ZERO);
         // Fails only on a socket that has failed already.
         let _ = rustix::net::sockopt::set_socket_linger(self, linger);
+    }
+
+    fn set_user_timeout(&self, timeout: Option<Duration>) {
+        #[cfg(target_os = "linux")]
+        {
+            // Zero is the system's own, which is a quarter of an hour.
+            let millis = timeout.map_or(0, |timeout| u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX));
+            // Fails only on a socket that has failed already.
+            let _ = rustix::net::sockopt::set_tcp_user_timeout(self, millis);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = timeout;
     }
 }
 

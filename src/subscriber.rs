@@ -48,6 +48,8 @@ struct Stall<'s> {
     deadline: Deadline<'s>,
     /// Where the seat was when the deadline was set: any progress sets it anew.
     position: u64,
+    /// Set once it has taken some and blocked again: from then on only our deadline tells that it is gone.
+    slow: bool,
 }
 
 impl<'s, S: Socket> Stream<'s, S> {
@@ -65,7 +67,7 @@ impl<'s, S: Socket> Stream<'s, S> {
         loop {
             match self.seat.catch_up(cx.waker()) {
                 Progress::CaughtUp => {
-                    self.stall = None;
+                    self.end_stall();
                     return Poll::Pending;
                 }
                 Progress::Blocked => match self.poll_room(cx) {
@@ -108,15 +110,27 @@ impl<'s, S: Socket> Stream<'s, S> {
             Poll::Pending => {}
         }
         let position = self.seat.position();
-        let stall = match &mut self.stall {
-            Some(stall) if stall.position == position => stall,
-            slot => {
-                let deadline = self.context.clock.deadline();
-                deadline.set(self.context.limits.write_timeout);
-                slot.insert(Box::new(Stall { deadline, position }))
+        let limits = &self.context.limits;
+        let stall = self.stall.get_or_insert_with(|| {
+            let deadline = self.context.clock.deadline();
+            deadline.set(limits.write_timeout);
+            Box::new(Stall { deadline, position, slow: false })
+        });
+        if stall.position != position {
+            stall.position = position;
+            stall.deadline.set(limits.write_timeout);
+            if !stall.slow {
+                stall.slow = true;
+                self.seat.sink(|io| io.set_user_timeout(None));
             }
-        };
+        }
         stall.deadline.poll_past(cx).map(|()| Err(StreamEnd::Stalled))
+    }
+
+    fn end_stall(&mut self) {
+        if self.stall.take().is_some_and(|stall| stall.slow) {
+            self.seat.sink(|io| io.set_user_timeout(Some(self.context.limits.user_timeout())));
+        }
     }
 
     /// Ends the stream on an event's boundary if the client lets it.

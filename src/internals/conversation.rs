@@ -150,6 +150,8 @@ impl Socket for Wire {
     }
 
     fn end_orderly(&self, _: bool) {}
+
+    fn set_user_timeout(&self, _: Option<Duration>) {}
 }
 
 #[cfg(test)]
@@ -225,6 +227,8 @@ mod tests {
         }
 
         fn end_orderly(&self, _: bool) {}
+
+        fn set_user_timeout(&self, _: Option<Duration>) {}
     }
 
     #[test]

@@ -16,7 +16,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 const BOUND: Duration = Duration::from_secs(HEARTBEAT.as_secs() + WRITE_TIMEOUT.as_secs() + 3);
 
 #[test]
-#[ignore = "open, fails for now; slow: it waits for the timers of the network; it needs one of its own"]
+#[ignore = "slow: it waits for the timers of the network; it needs one of its own"]
 fn a_peer_that_vanishes_is_out_of_the_count_in_time_and_others_stay() {
     const NAME: &str = "vanish::a_peer_that_vanishes_is_out_of_the_count_in_time_and_others_stay";
     if !network::own(NAME) {
@@ -34,6 +34,7 @@ fn expect_those_to_go_who_vanish(program: &Program, [silenced, cut, _]: &[Cable;
     let observed = Observed::new(program.id());
     let mut stay = program.stream();
     program.wait_for_count(1);
+    // Among them may be the one that asked for the count, for a moment more.
     let base = observed.descriptors();
     let crowds = [silenced, cut].map(|cable| Connections::along(cable, program));
     assert_eq!(program.count(), 21);
@@ -46,7 +47,7 @@ fn expect_those_to_go_who_vanish(program: &Program, [silenced, cut, _]: &[Cable;
     let took = time_until("those who are cut off are out of the count", BOUND, || program.count() == 1);
     report("peers that are cut off", format_args!("out of the count after {took:?}, bound {BOUND:?}"));
     read_to(&mut stay, "into the void");
-    let took = time_until("their descriptors are free", 2 * BOUND, || observed.descriptors() == base);
+    let took = time_until("their descriptors are free", 2 * BOUND, || observed.descriptors() <= base);
     report("peers that are cut off", format_args!("their descriptors are free {took:?} later"));
     program.publish("still here");
     read_to(&mut stay, "still here");
@@ -88,7 +89,7 @@ fn read_to(stream: &mut EventStream, line: &str) {
 
 /// A page behind the slowest of links: it reads all the time, and is not far behind.
 #[test]
-#[ignore = "open, fails for now; slow: it reads for seconds; it needs a network of its own"]
+#[ignore = "slow: it reads for seconds; it needs a network of its own"]
 fn a_stream_that_is_read_slowly_but_all_the_time_stays() {
     const NAME: &str = "vanish::a_stream_that_is_read_slowly_but_all_the_time_stays";
     if !network::own(NAME) {
