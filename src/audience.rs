@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use arc_swap::ArcSwap;
+use event_listener::Event;
 use slab::Slab;
 use smol::future::yield_now;
 
@@ -45,6 +46,10 @@ pub(crate) struct Audience<S> {
     rows: Cell<usize>,
     /// The members whose sockets block, by position: the hindmost first.
     blocked: RefCell<BTreeSet<(u64, usize)>>,
+    /// How many members are behind.
+    behind: Cell<usize>,
+    /// Notified when the last of them no longer is.
+    nobody_behind: Event,
     /// Whether the last batch was given.
     closed: Cell<bool>,
     /// Ticks of the shard's clock since the last batch.
@@ -56,9 +61,19 @@ struct Member<S> {
     sink: S,
     /// The position of the next byte to write.
     position: u64,
-    /// Whether rounds move it along; else its task does.
-    follows: bool,
+    pace: Pace,
     waker: Waker,
+}
+
+/// Who moves a member along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// Its task, which has yet to look at what came since it joined.
+    Joins,
+    /// Rounds.
+    Follows,
+    /// Its task, because a round could not.
+    Behind,
 }
 
 impl<S: Sink> Audience<S> {
@@ -70,6 +85,8 @@ impl<S: Sink> Audience<S> {
             members: RefCell::new(Slab::new()),
             rows: Cell::new(0),
             blocked: RefCell::new(BTreeSet::new()),
+            behind: Cell::new(0),
+            nobody_behind: Event::new(),
             closed: Cell::new(false),
             silence: Cell::new(0),
         }
@@ -82,7 +99,7 @@ impl<S: Sink> Audience<S> {
 
     /// A seat for who has everything before `position`. Rounds begin to move it once it has caught up by itself.
     pub(crate) fn join(&self, sink: S, position: u64) -> Seat<'_, S> {
-        let member = Member { sink, position, follows: false, waker: Waker::noop().clone() };
+        let member = Member { sink, position, pace: Pace::Joins, waker: Waker::noop().clone() };
         let key = self.members.borrow_mut().insert(member);
         self.rows.set(self.rows.get().max(key + 1));
         Seat { audience: self, key, blocked_at: None, held: None }
@@ -115,11 +132,11 @@ impl<S: Sink> Audience<S> {
         let mut members = self.members.borrow_mut();
         let mut written = 0;
         for row in from..self.rows.get().min(from + ROWS_IN_A_TURN) {
-            let Some(member) = members.get_mut(row).filter(|member| member.follows) else { continue };
+            let Some(member) = members.get_mut(row).filter(|member| member.pace == Pace::Follows) else { continue };
             let position = member.position;
             if member.advance(&newest, &window) != Progress::CaughtUp {
                 // Its task finds out why, and does what has to be done.
-                member.follows = false;
+                self.set_pace(member, Pace::Behind);
                 member.waker.wake_by_ref();
             }
             written += member.position - position;
@@ -128,6 +145,28 @@ impl<S: Sink> Audience<S> {
             }
         }
         from + ROWS_IN_A_TURN
+    }
+
+    /// Whether a round left somebody behind who has neither caught up since nor gone.
+    pub(crate) fn has_any_behind(&self) -> bool {
+        self.behind.get() > 0
+    }
+
+    /// Waits until nobody is behind.
+    pub(crate) async fn nobody_behind(&self) {
+        while self.has_any_behind() {
+            self.nobody_behind.listen().await;
+        }
+    }
+
+    fn set_pace(&self, member: &mut Member<S>, pace: Pace) {
+        let was_behind = std::mem::replace(&mut member.pace, pace) == Pace::Behind;
+        let is_behind = pace == Pace::Behind;
+        let behind = self.behind.get() + usize::from(is_behind) - usize::from(was_behind);
+        self.behind.set(behind);
+        if was_behind && behind == 0 {
+            self.nobody_behind.notify(usize::MAX);
+        }
     }
 
     /// Nothing more will be given: members end once they have written all.
@@ -169,6 +208,16 @@ pub(crate) enum Progress {
     Lagged,
     /// End: its sink failed.
     Failed,
+}
+
+impl Progress {
+    fn pace(self) -> Pace {
+        match self {
+            Self::CaughtUp => Pace::Follows,
+            Self::Blocked => Pace::Behind,
+            Self::Finished | Self::Lagged | Self::Failed => Pace::Joins,
+        }
+    }
 }
 
 impl<S: Sink> Member<S> {
@@ -216,7 +265,7 @@ impl<S: Sink> Seat<'_, S> {
         let member = &mut members[self.key];
         member.waker.clone_from(waker);
         let progress = member.advance(&audience.newest.load(), &window);
-        member.follows = progress == Progress::CaughtUp;
+        audience.set_pace(member, progress.pace());
         match progress {
             Progress::CaughtUp => {
                 self.held = None;
@@ -262,7 +311,8 @@ impl<S: Sink> Seat<'_, S> {
 
     fn remove(&mut self) -> Option<(S, Remainder)> {
         self.leave_blocked();
-        let member = self.audience.members.borrow_mut().try_remove(self.key)?;
+        let mut member = self.audience.members.borrow_mut().try_remove(self.key)?;
+        self.audience.set_pace(&mut member, Pace::Joins);
         let window = self.audience.window.borrow();
         let batch = self.held.take().or_else(|| window.at(member.position).cloned());
         let is_lost = batch.is_none() && member.position != window.end();
@@ -400,6 +450,29 @@ mod tests {
         assert_eq!(seat.catch_up(&waker), Progress::CaughtUp);
         give(&audience, "f");
         assert_eq!(pipe.text(), "abcdef");
+    }
+
+    #[test]
+    fn who_a_round_could_not_move_is_behind_until_it_has_caught_up_lagged_or_gone() {
+        let audience = Audience::new(100);
+        let pipes = [2, 2, 2].map(Pipe::with_room);
+        let [mut first, mut second, mut third] = [0, 1, 2].map(|number| audience.join(pipes[number].clone(), 0));
+        assert!(!audience.has_any_behind(), "who joins has not been left behind");
+        for seat in [&mut first, &mut second, &mut third] {
+            assert_eq!(seat.catch_up(Waker::noop()), Progress::CaughtUp);
+        }
+        give(&audience, "abc");
+        assert_eq!(audience.behind.get(), 3, "before their tasks have looked");
+        pipes[0].room.set(1000);
+        assert_eq!(first.catch_up(Waker::noop()), Progress::CaughtUp);
+        assert_eq!(second.catch_up(Waker::noop()), Progress::Blocked);
+        assert_eq!(audience.behind.get(), 2);
+        drop(second);
+        assert_eq!(audience.behind.get(), 1);
+        give(&audience, &"x".repeat(100));
+        assert_eq!(third.catch_up(Waker::noop()), Progress::Lagged);
+        assert!(!audience.has_any_behind());
+        smol::block_on(audience.nobody_behind());
     }
 
     #[test]

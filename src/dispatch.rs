@@ -7,6 +7,9 @@
 //! Where messages come faster than rounds, it rests between two of them for half as long as the last one took. The
 //! next write then carries half as much again at nearly the same price, and the clients, and whoever else needs the
 //! cores, come to their turn: every message is there sooner, for less.
+//!
+//! Where a round leaves somebody behind, what is given takes at least its share of the window's time from then on, or
+//! until nobody is behind any more: whoever reads is not cut because a burst was faster than its socket's buffer.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -16,11 +19,15 @@ use std::time::{Duration, Instant};
 
 use async_io::Timer;
 use event_listener::Event;
+use smol::future;
 
 use crate::audience::{Audience, Seat, Sink};
 use crate::config::Limits;
 use crate::frame::Frame;
 use crate::hub::Intake;
+
+/// Below this a timer costs more than it gives.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 /// The dispatcher of one shard and its audience: with topics there will be one audience for each set of them, found
 /// here.
@@ -31,6 +38,8 @@ pub(crate) struct Dispatcher<S> {
     /// Where a batch stops growing.
     batch_bytes: usize,
     longest_rest: Duration,
+    window_bytes: usize,
+    window_time: Duration,
     /// Notified when something was given, for those who wait to join behind it.
     given: Event,
 }
@@ -43,20 +52,44 @@ impl<S: Sink> Dispatcher<S> {
             audience: Audience::new(limits.window_bytes),
             batch_bytes: limits.batch_bytes,
             longest_rest: limits.longest_rest,
+            window_bytes: limits.window_bytes,
+            window_time: limits.window_time,
             given: Event::new(),
         }
     }
 
     /// Dispatches until the hub is closed and everything it accepted is given; then the streams may end.
     pub(crate) async fn run(&self) {
+        // When what was given since somebody fell behind has had its time.
+        let mut due = Instant::now();
         while let Some(length) = poll_fn(|cx| self.poll_batch(cx)).await {
             let start = Instant::now();
             self.audience.write_round().await;
+            let took = start.elapsed();
             if length < self.batch_bytes && self.intake.borrow().has_waiting() {
-                Timer::after((start.elapsed() / 2).min(self.longest_rest)).await;
+                Timer::after((took / 2).min(self.longest_rest)).await;
+            }
+            if self.audience.has_any_behind() {
+                due = due.max(start) + self.share_of_window_time(length);
+                self.wait_for_those_behind(due).await;
             }
         }
         self.audience.close();
+    }
+
+    fn share_of_window_time(&self, length: usize) -> Duration {
+        self.window_time.mul_f64((length as f64 / self.window_bytes as f64).min(1.0))
+    }
+
+    /// Waits until `due`, or until nobody is behind; small waits add up to one that is worth a timer.
+    async fn wait_for_those_behind(&self, due: Instant) {
+        let wait = due.saturating_duration_since(Instant::now());
+        if wait >= SHORTEST_WAIT {
+            let due = async {
+                Timer::after(wait).await;
+            };
+            future::or(self.audience.nobody_behind(), due).await;
+        }
     }
 
     /// The position behind the first `accepted` messages, for who joins. Waits until the dispatcher has given them:
@@ -117,23 +150,26 @@ impl<S: Sink> Dispatcher<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::io;
+    use std::pin::pin;
     use std::rc::Rc;
     use std::task::Waker;
-
-    use smol::future;
 
     use super::*;
     use crate::audience::Progress;
     use crate::hub::Hub;
     use crate::metrics::Metrics;
 
-    /// A stream that keeps what it is sent, one string for each write.
+    /// A stream that keeps what it is sent, one string for each write, unless it is full.
     #[derive(Clone, Default)]
-    struct Writes(Rc<RefCell<Vec<String>>>);
+    struct Writes(Rc<RefCell<Vec<String>>>, Rc<Cell<bool>>);
 
     impl Sink for Writes {
         fn take(&self, bytes: &[u8]) -> io::Result<usize> {
+            if self.1.get() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
             self.0.borrow_mut().push(String::from_utf8_lossy(bytes).into_owned());
             Ok(bytes.len())
         }
@@ -148,9 +184,13 @@ mod tests {
     }
 
     fn start(window_bytes: usize, batch_bytes: usize) -> (Hub, Dispatcher<Writes>) {
+        start_with(&Limits { window_bytes, batch_bytes, ..Limits::default() })
+    }
+
+    fn start_with(limits: &Limits) -> (Hub, Dispatcher<Writes>) {
         let (hub, mut intakes) = Hub::new(&Limits::default(), 1, Metrics::default());
         let intake = intakes.pop().expect("one for each shard");
-        (hub, Dispatcher::new(intake, &Limits { window_bytes, batch_bytes, ..Limits::default() }))
+        (hub, Dispatcher::new(intake, limits))
     }
 
     fn join(dispatcher: &Dispatcher<Writes>, position: u64) -> (Writes, Seat<'_, Writes>) {
@@ -205,6 +245,48 @@ mod tests {
         hub.close();
         smol::block_on(future::zip(dispatcher.position_behind(hub.accepted()), dispatcher.run()));
         assert_eq!(writes.take_all().concat(), "data: x\n\n".repeat(40));
+    }
+
+    #[test]
+    fn a_burst_waits_until_nobody_is_behind() {
+        let window_time = Duration::from_secs(3600);
+        let (hub, dispatcher) =
+            start_with(&Limits { window_bytes: 300, batch_bytes: 9, window_time, ..Limits::default() });
+        let (writes, mut seat) = join(&dispatcher, 0);
+        writes.1.set(true);
+        (0..3).for_each(|_| publish(&hub, "x"));
+        hub.close();
+        smol::block_on(async {
+            let mut run = pin!(dispatcher.run());
+            for _ in 0..100 {
+                assert!(future::poll_once(&mut run).await.is_none());
+            }
+            assert_eq!(dispatcher.audience.end(), 9, "one batch was given");
+            assert_eq!(seat.catch_up(Waker::noop()), Progress::Blocked);
+            assert!(future::poll_once(&mut run).await.is_none());
+            assert_eq!(dispatcher.audience.end(), 9, "it is still behind");
+            writes.1.set(false);
+            assert_eq!(seat.catch_up(Waker::noop()), Progress::CaughtUp);
+            let done = async {
+                run.await;
+                true
+            };
+            let too_late = async {
+                Timer::after(Duration::from_secs(10)).await;
+                false
+            };
+            assert!(future::or(done, too_late).await, "nobody is waited for any more");
+        });
+        assert_eq!(writes.take_all().concat(), "data: x\n\n".repeat(3));
+    }
+
+    #[test]
+    fn a_burst_waits_for_its_share_of_the_windows_time() {
+        let (_hub, dispatcher) = start(1000, 1000);
+        let whole = Limits::default().window_time;
+        let share = |length| dispatcher.share_of_window_time(length);
+        assert_eq!((share(0), share(500), share(1000)), (Duration::ZERO, whole / 2, whole));
+        assert_eq!(share(usize::MAX), whole, "a batch that is longer than the window is one window");
     }
 
     #[test]

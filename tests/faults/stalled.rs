@@ -44,7 +44,7 @@ fn publish(publisher: &mut crate::support::Client, numbers: std::ops::Range<usiz
 }
 
 #[test]
-#[ignore = "open, fails for now; heavy: a thousand streams, and hundreds of megabytes that the system keeps for them"]
+#[ignore = "heavy: a thousand streams, and hundreds of megabytes that the system keeps for them"]
 fn a_thousand_stalled_streams_cost_a_window_and_delay_nobody() {
     make_room();
     let program = Program::start(&["--workers", &WORKERS.to_string()]);
