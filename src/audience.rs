@@ -17,6 +17,7 @@ use event_listener::Event;
 use slab::Slab;
 use smol::future::yield_now;
 
+use crate::remainder::{Remainder, Remainders};
 use crate::window::{Batch, Window};
 
 /// How many rows a round looks at before the other tasks of the shard get a turn, and after how many bytes: about half
@@ -40,6 +41,8 @@ pub(crate) struct Audience<S> {
     newest: ArcSwap<Batch>,
     /// What a member that does not keep up still finds.
     window: RefCell<Window>,
+    /// What those still need who leave in the middle of an event.
+    remainders: Remainders,
     members: RefCell<Slab<Member<S>>>,
     /// One more than the highest key that a member ever had: where a round ends. Passing over an empty row costs a
     /// nanosecond, so it does not shrink.
@@ -82,6 +85,7 @@ impl<S: Sink> Audience<S> {
         Self {
             newest: ArcSwap::from_pointee(Batch::empty()),
             window: RefCell::new(Window::new(window_bytes)),
+            remainders: Remainders::new(window_bytes),
             members: RefCell::new(Slab::new()),
             rows: Cell::new(0),
             blocked: RefCell::new(BTreeSet::new()),
@@ -254,7 +258,7 @@ pub(crate) struct Seat<'a, S: Sink> {
     held: Option<Arc<Batch>>,
 }
 
-impl<S: Sink> Seat<'_, S> {
+impl<'a, S: Sink> Seat<'a, S> {
     /// Moves the member along by itself; once it has caught up, rounds do. `waker` is woken when they no longer can,
     /// and when the audience closes.
     pub(crate) fn catch_up(&mut self, waker: &Waker) -> Progress {
@@ -299,7 +303,7 @@ impl<S: Sink> Seat<'_, S> {
     }
 
     /// Gives the seat back, and gives out the sink with what is left of the event that its member is in the middle of.
-    pub(crate) fn leave(mut self) -> Option<(S, Remainder)> {
+    pub(crate) fn leave(mut self) -> Option<(S, Remainder<'a>)> {
         self.remove()
     }
 
@@ -309,14 +313,18 @@ impl<S: Sink> Seat<'_, S> {
         }
     }
 
-    fn remove(&mut self) -> Option<(S, Remainder)> {
+    fn remove(&mut self) -> Option<(S, Remainder<'a>)> {
         self.leave_blocked();
-        let mut member = self.audience.members.borrow_mut().try_remove(self.key)?;
-        self.audience.set_pace(&mut member, Pace::Joins);
-        let window = self.audience.window.borrow();
-        let batch = self.held.take().or_else(|| window.at(member.position).cloned());
-        let is_lost = batch.is_none() && member.position != window.end();
-        Some((member.sink, Remainder { batch, position: member.position, is_lost }))
+        let audience = self.audience;
+        let mut member = audience.members.borrow_mut().try_remove(self.key)?;
+        audience.set_pace(&mut member, Pace::Joins);
+        let window = audience.window.borrow();
+        let remainder = match self.held.take().or_else(|| window.at(member.position).cloned()) {
+            Some(batch) => audience.remainders.keep(batch, member.position),
+            None if member.position == window.end() => Remainder::Nothing,
+            None => Remainder::Lost,
+        };
+        Some((member.sink, remainder))
     }
 }
 
@@ -327,24 +335,6 @@ impl<S: Sink> Drop for Seat<'_, S> {
                 sink.tear();
             }
         }
-    }
-}
-
-/// What a member that leaves has yet to write to end with a whole event. Shared, whatever the number of those who
-/// leave at one time.
-#[derive(Debug)]
-pub(crate) struct Remainder {
-    /// The batch that the event is in, if there is one.
-    batch: Option<Arc<Batch>>,
-    position: u64,
-    is_lost: bool,
-}
-
-impl Remainder {
-    /// The bytes: none at an event's boundary, `None` where they are lost.
-    pub(crate) fn bytes(&self) -> Option<&[u8]> {
-        let rest = self.batch.as_ref().map_or(&b""[..], |batch| batch.rest_of_event(self.position));
-        (!self.is_lost).then_some(rest)
     }
 }
 

@@ -72,7 +72,8 @@ pub struct Limits {
     pub linger_bytes: usize,
 
     /// How far a stream may fall behind before it is closed, each batch counted with what it costs beyond its bytes.
-    /// It is also, with one batch more, what a shard keeps in memory for all its slow streams together. 1 MiB.
+    /// It is also, with one batch more, what a shard keeps in memory for all its slow streams together, and as much
+    /// again for those that end in the middle of an event. 1 MiB.
     pub window_bytes: usize,
     /// How long it takes at least to give as many bytes as the window holds, while a stream is behind: in a burst, who
     /// reads gets the time to do so before it is cut. A publisher may wait for that time, and not for a stream: one

@@ -35,21 +35,22 @@
 //! | 0 | `scratch` | the buffer that all reads of a shard land in |
 //! | 1 | `config` | every number, with its unit, its default and its reason |
 //! | 1 | `window` | recent bytes by position |
+//! | 2 | `remainder` | what streams that leave still need of them |
 //! | 2 | `http` | requests from bytes, answers to bytes |
 //! | 2 | `router` | which of the five tasks a request asks for |
 //! | 2 | `hub` | where messages are accepted, in one order |
-//! | 2 | `audience` | the streams that get the same bytes, and those bytes: the hot path |
+//! | 3 | `audience` | the streams that get the same bytes, and those bytes: the hot path |
 //! | 3 | `clock` | ticks, deadlines, the date |
-//! | 3 | `dispatch` | from the channel to the streams: drain, batch, give, write |
 //! | 3 | `listener` | bind, accept, and who gets in |
-//! | 4 | `context` | what the tasks of one shard share |
-//! | 5 | `socket` | a client's socket, used in time |
-//! | 6 | `subscriber` | one open stream |
-//! | 7 | `exchange` | requests and their answers |
-//! | 8 | `connection` | one client, from accept to its end |
-//! | 9 | `internals` | what benches and fuzz targets reach of the rest |
-//! | 9 | `shard` | one worker thread |
-//! | 10 | `server` | the whole, and its public face |
+//! | 4 | `dispatch` | from the channel to the streams: drain, batch, give, write |
+//! | 5 | `context` | what the tasks of one shard share |
+//! | 6 | `socket` | a client's socket, used in time |
+//! | 7 | `subscriber` | one open stream |
+//! | 8 | `exchange` | requests and their answers |
+//! | 9 | `connection` | one client, from accept to its end |
+//! | 10 | `internals` | what benches and fuzz targets reach of the rest |
+//! | 10 | `shard` | one worker thread |
+//! | 11 | `server` | the whole, and its public face |
 
 mod access;
 mod audience;
@@ -71,6 +72,7 @@ mod listener;
 mod metrics;
 mod network;
 mod quota;
+mod remainder;
 mod router;
 mod scratch;
 mod server;

@@ -24,6 +24,11 @@ impl Batch {
         Self { start: 0, bytes: Arc::from([]) }
     }
 
+    /// The position of the first byte, which no other batch has.
+    pub(crate) fn start(&self) -> u64 {
+        self.start
+    }
+
     /// The position after the last byte.
     pub(crate) fn end(&self) -> u64 {
         self.start + self.bytes.len() as u64
@@ -35,7 +40,8 @@ impl Batch {
         self.bytes.get(offset..)
     }
 
-    fn cost(&self) -> usize {
+    /// What it costs in memory.
+    pub(crate) fn cost(&self) -> usize {
         self.bytes.len() + BATCH_OVERHEAD
     }
 
