@@ -8,6 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use memchr::{memchr2, memchr2_iter, memmem};
+
 /// A message for every open stream.
 ///
 /// ```
@@ -106,7 +108,7 @@ impl Frame {
 
     /// How long the frame of a message is at most: a line of it costs seven bytes more than it has.
     pub(crate) fn message_size(data: &str) -> usize {
-        let breaks = data.bytes().filter(|byte| matches!(byte, b'\n' | b'\r')).count();
+        let breaks = memchr2_iter(b'\n', b'\r', data.as_bytes()).count();
         data.len() + breaks * "data: ".len() + "data: \n\n".len()
     }
 
@@ -144,7 +146,7 @@ pub(crate) fn next_boundary(bytes: &[u8], position: usize) -> usize {
     }
     // The blank line may have begun just before the position.
     let from = position - 1;
-    bytes[from..].windows(2).position(|pair| pair == b"\n\n").map_or(bytes.len(), |found| from + found + 2)
+    memmem::find(&bytes[from..], b"\n\n").map_or(bytes.len(), |found| from + found + 2)
 }
 
 /// Appends `name: value`, unless the value holds a character that the field may not.
@@ -163,7 +165,7 @@ fn push_data(out: &mut Vec<u8>, data: &str) {
     let mut rest = data.as_bytes();
     loop {
         out.extend_from_slice(b"data: ");
-        let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
+        let Some(end) = memchr2(b'\n', b'\r', rest) else {
             out.extend_from_slice(rest);
             out.extend_from_slice(b"\n\n");
             return;
