@@ -40,8 +40,8 @@
 //! | 2 | `router` | which of the five tasks a request asks for |
 //! | 2 | `hub` | where messages are accepted, in one order |
 //! | 3 | `audience` | the streams that get the same bytes, and those bytes: the hot path |
-//! | 3 | `clock` | ticks, deadlines, the date |
-//! | 3 | `listener` | bind, accept, and who gets in |
+//! | 4 | `clock` | ticks, deadlines, the date |
+//! | 4 | `listener` | bind, accept, and who gets in |
 //! | 4 | `dispatch` | from the channel to the streams: drain, batch, give, write |
 //! | 5 | `context` | what the tasks of one shard share |
 //! | 6 | `socket` | a client's socket, used in time |
