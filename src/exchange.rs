@@ -7,6 +7,7 @@
 use smol::future::yield_now;
 
 use crate::access::Readers;
+use crate::ask::Publishing;
 use crate::clock::Deadline;
 use crate::context::Context;
 use crate::frame::{self, Frame};
@@ -88,9 +89,9 @@ impl From<Refusal> for End {
 }
 
 /// What a connection keeps of a request once its head is taken from the input.
-#[derive(Clone, Copy)]
 struct Request {
     route: Route,
+    publishing: Publishing,
     framing: Framing,
     persistence: Persistence,
     expects_continue: bool,
@@ -124,7 +125,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
             let request = self.next_request().await?;
             let persistence = match request.route {
                 Route::Stream => return self.open_stream().await.map(Next::Stream),
-                Route::Publish => self.publish(request).await?,
+                Route::Publish => self.publish(&request).await?,
                 Route::Count => {
                     let streams = self.context.metrics.streams();
                     response::stream_count(&mut self.output, &common(self.context, &self.origin), streams);
@@ -134,7 +135,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
                     response::preflight(&mut self.output, &common(self.context, &self.origin));
                     Persistence::Close
                 }
-                Route::NotFound => self.not_found(request),
+                Route::NotFound => self.not_found(&request),
             };
             if persistence == Persistence::Close {
                 return Ok(Next::Close);
@@ -203,6 +204,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         }
         let request = Request {
             route,
+            publishing: if route == Route::Publish { Publishing::read(&head)? } else { Publishing::default() },
             framing: head.framing,
             persistence: head.persistence,
             expects_continue: head.expects_continue,
@@ -212,7 +214,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         Ok(request)
     }
 
-    fn not_found(&mut self, request: Request) -> Persistence {
+    fn not_found(&mut self, request: &Request) -> Persistence {
         let persistence = match request.framing {
             Framing::None | Framing::Length(0) => request.persistence,
             // Nobody wants the body of such a request, so there is no next one to be found behind it.
@@ -223,7 +225,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
     }
 
     /// Publishes the request's body and puts the answer in its place.
-    async fn publish(&mut self, request: Request) -> Result<Persistence, End> {
+    async fn publish(&mut self, request: &Request) -> Result<Persistence, End> {
         let body_bytes = self.context.limits.body_bytes;
         match request.framing {
             Framing::None => return Err(Refusal::LengthRequired.into()),
@@ -236,14 +238,14 @@ impl<'s, S: Socket> Exchange<'s, S> {
         }
         self.deadline.set(self.context.limits.body_timeout);
         let published = match request.framing {
-            Framing::Length(length) => self.publish_sized(length as usize).await,
-            Framing::None | Framing::Chunked => self.publish_chunked().await,
+            Framing::Length(length) => self.publish_sized(length as usize, &request.publishing).await,
+            Framing::None | Framing::Chunked => self.publish_chunked(&request.publishing).await,
         };
         // A server that is stopping answers what it has begun with and no more.
         let stopping = self.context.clock.is_stopping();
         let persistence = if stopping { Persistence::Close } else { request.persistence };
         match published {
-            Ok(()) => response::accepted(&mut self.output, &common(self.context, &self.origin), persistence),
+            Ok(()) => self.accepted(request, persistence),
             // The body was read to its end, so what stands behind it is a request.
             Err(End::Refused(Refusal::NotUtf8)) => self.refuse(Refusal::NotUtf8, persistence),
             Err(end) => return Err(end),
@@ -251,23 +253,29 @@ impl<'s, S: Socket> Exchange<'s, S> {
         Ok(persistence)
     }
 
-    async fn publish_sized(&mut self, length: usize) -> Result<(), End> {
+    fn accepted(&mut self, request: &Request, persistence: Persistence) {
+        let receipt = request.publishing.wants_json.then(|| receipt(self.context.metrics.streams()));
+        let common = common(self.context, &self.origin);
+        response::accepted(&mut self.output, &common, receipt.as_deref(), persistence);
+    }
+
+    async fn publish_sized(&mut self, length: usize, publishing: &Publishing) -> Result<(), End> {
         while self.input.len() < length {
             self.fill_body().await?;
         }
-        let published = publish(&self.context.hub, &self.input.bytes()[..length]).await;
+        let published = publish(&self.context.hub, &self.input.bytes()[..length], publishing).await;
         self.input.consume(length);
         Ok(published?)
     }
 
-    async fn publish_chunked(&mut self) -> Result<(), End> {
+    async fn publish_chunked(&mut self, publishing: &Publishing) -> Result<(), End> {
         let mut decoder = Decoder::new(&self.context.limits);
         let mut body = Vec::new();
         loop {
             let taken = decoder.decode(self.input.bytes(), &mut body)?;
             self.input.consume(taken);
             if decoder.is_done() {
-                return Ok(publish(&self.context.hub, &body).await?);
+                return Ok(publish(&self.context.hub, &body, publishing).await?);
             }
             self.fill_body().await?;
         }
@@ -351,9 +359,16 @@ fn common<'o, S>(context: &Context<S>, origin: &'o Option<String>) -> Common<'o>
     Common { date: context.clock.date(), readers }
 }
 
+/// What became of a message, as JSON (RFC 8259).
+fn receipt(subscribers: usize) -> String {
+    format!("{{\"subscribers\":{subscribers}}}\n")
+}
+
 /// Publishes a body, which has to be text.
-async fn publish(hub: &Hub, body: &[u8]) -> Result<(), Refusal> {
+async fn publish(hub: &Hub, body: &[u8], publishing: &Publishing) -> Result<(), Refusal> {
     let message = std::str::from_utf8(body).map_err(|_| Refusal::NotUtf8)?;
-    let size = Frame::message_size(message);
-    hub.publish(size, || Frame::message(message)).await.map_err(|_| Refusal::Stopping)
+    let fields = &publishing.fields;
+    hub.publish(Frame::size(fields, message), || Frame::with_fields(fields, message))
+        .await
+        .map_err(|_| Refusal::Stopping)
 }

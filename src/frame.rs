@@ -21,9 +21,45 @@ use memchr::{memchr2, memchr2_iter, memmem};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
     data: String,
-    kind: Option<String>,
-    id: Option<String>,
-    retry: Option<Duration>,
+    fields: Fields,
+}
+
+/// The most digits of a time in milliseconds.
+const MOST_DIGITS: usize = 39;
+
+/// What an event has besides its data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fields {
+    pub(crate) kind: Option<String>,
+    pub(crate) id: Option<String>,
+    pub(crate) retry: Option<Duration>,
+}
+
+impl Fields {
+    /// Refuses what the format cannot carry.
+    pub(crate) fn check(&self) -> Result<(), InvalidField> {
+        let has = |field: &Option<String>, illegal: &[char]| field.as_ref().is_some_and(|text| text.contains(illegal));
+        if has(&self.kind, &['\r', '\n']) {
+            return Err(InvalidField::Type);
+        }
+        if has(&self.id, &['\r', '\n', '\0']) { Err(InvalidField::Id) } else { Ok(()) }
+    }
+
+    fn push(&self, out: &mut Vec<u8>) {
+        let retry = self.retry.map(|retry| retry.as_millis().to_string());
+        for (name, value) in [("event: ", &self.kind), ("id: ", &self.id), ("retry: ", &retry)] {
+            if let Some(value) = value {
+                [name, value, "\n"].iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+            }
+        }
+    }
+
+    /// How many bytes they add to a frame at most.
+    fn size(&self) -> usize {
+        let texts: usize =
+            [&self.kind, &self.id].into_iter().flatten().map(|text| "event: \n".len() + text.len()).sum();
+        texts + self.retry.map_or(0, |_| "retry: \n".len() + MOST_DIGITS)
+    }
 }
 
 impl Event {
@@ -37,7 +73,7 @@ impl Event {
     /// A type with a CR or an LF is refused when the event is published.
     #[must_use]
     pub fn with_type(mut self, kind: impl Into<String>) -> Self {
-        self.kind = Some(kind.into());
+        self.fields.kind = Some(kind.into());
         self
     }
 
@@ -46,14 +82,14 @@ impl Event {
     /// An id with a CR, an LF or a NUL is refused when the event is published.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<String>) -> Self {
-        self.id = Some(id.into());
+        self.fields.id = Some(id.into());
         self
     }
 
     /// Tells the browser how long to wait before it reconnects, in whole milliseconds.
     #[must_use]
     pub fn with_retry(mut self, retry: Duration) -> Self {
-        self.retry = Some(retry);
+        self.fields.retry = Some(retry);
         self
     }
 }
@@ -85,31 +121,28 @@ pub(crate) struct Frame(Arc<[u8]>);
 impl Frame {
     /// Encodes an event with all of its fields, `data` last: the order in which people read a stream.
     pub(crate) fn encode(event: &Event) -> Result<Self, InvalidField> {
-        let mut bytes = Vec::with_capacity(Self::message_size(&event.data));
-        if let Some(kind) = &event.kind {
-            push_field(&mut bytes, "event", kind, &['\r', '\n']).ok_or(InvalidField::Type)?;
-        }
-        if let Some(id) = &event.id {
-            push_field(&mut bytes, "id", id, &['\r', '\n', '\0']).ok_or(InvalidField::Id)?;
-        }
-        if let Some(retry) = event.retry {
-            bytes.extend_from_slice(format!("retry: {}\n", retry.as_millis()).as_bytes());
-        }
-        push_data(&mut bytes, &event.data);
-        Ok(Self(bytes.into()))
+        event.fields.check()?;
+        Ok(Self::with_fields(&event.fields, &event.data))
     }
 
-    /// Encodes a message that is nothing but data, which every posted body is.
-    pub(crate) fn message(data: &str) -> Self {
-        let mut bytes = Vec::with_capacity(Self::message_size(data));
+    /// Encodes a message with fields that were checked.
+    pub(crate) fn with_fields(fields: &Fields, data: &str) -> Self {
+        let mut bytes = Vec::with_capacity(Self::size(fields, data));
+        fields.push(&mut bytes);
         push_data(&mut bytes, data);
         Self(bytes.into())
     }
 
+    /// Encodes a message that is nothing but data.
+    #[cfg(any(test, feature = "internals"))]
+    pub(crate) fn message(data: &str) -> Self {
+        Self::with_fields(&Fields::default(), data)
+    }
+
     /// How long the frame of a message is at most: a line of it costs seven bytes more than it has.
-    pub(crate) fn message_size(data: &str) -> usize {
+    pub(crate) fn size(fields: &Fields, data: &str) -> usize {
         let breaks = memchr2_iter(b'\n', b'\r', data.as_bytes()).count();
-        data.len() + breaks * "data: ".len() + "data: \n\n".len()
+        fields.size() + data.len() + breaks * "data: ".len() + "data: \n\n".len()
     }
 
     /// The comment that shows a silent stream is alive.
@@ -147,17 +180,6 @@ pub(crate) fn next_boundary(bytes: &[u8], position: usize) -> usize {
     // The blank line may have begun just before the position.
     let from = position - 1;
     memmem::find(&bytes[from..], b"\n\n").map_or(bytes.len(), |found| from + found + 2)
-}
-
-/// Appends `name: value`, unless the value holds a character that the field may not.
-fn push_field(out: &mut Vec<u8>, name: &str, value: &str, illegal: &[char]) -> Option<()> {
-    if value.contains(illegal) {
-        return None;
-    }
-    for part in [name, ": ", value, "\n"] {
-        out.extend_from_slice(part.as_bytes());
-    }
-    Some(())
 }
 
 /// Appends a `data` line for each line of the message, and the blank line that dispatches the event.
@@ -252,7 +274,7 @@ mod tests {
             let frame = Frame::message(&data);
             let first = frame.as_bytes().windows(2).position(|pair| pair == b"\n\n");
             prop_assert_eq!(first, Some(frame.as_bytes().len() - 2));
-            prop_assert!(frame.as_bytes().len() <= Frame::message_size(&data));
+            prop_assert!(frame.as_bytes().len() <= Frame::size(&Fields::default(), &data));
         }
     }
 }

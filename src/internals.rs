@@ -18,7 +18,7 @@ pub use self::conversation::{Conversation, converse};
 use crate::audience::{self, Progress};
 use crate::config::Limits;
 use crate::dispatch::Dispatcher;
-use crate::frame::{Event, Frame, InvalidField};
+use crate::frame::{Event, Fields, Frame, InvalidField};
 use crate::http::chunked::Decoder;
 use crate::http::framing::Framing;
 use crate::http::head::{RequestHead, Scanner};
@@ -82,7 +82,7 @@ pub enum Body {
 
 /// Reads a head, whole as [`scan_head`] found it.
 pub fn parse_head(bytes: &[u8]) -> Result<Head<'_>, Refused> {
-    let RequestHead { method, path, authority, origin, framing, persistence, expects_continue } =
+    let RequestHead { method, path, authority, origin, framing, persistence, expects_continue, .. } =
         RequestHead::parse(bytes).map_err(Refused)?;
     let body = match framing {
         Framing::None => Body::None,
@@ -174,7 +174,7 @@ impl<S: Sink + 'static> FanOut<S> {
 
     /// Puts a message into the channel; returns whether there was room for it.
     pub fn publish(&self, message: &str) -> bool {
-        let published = pin!(self.hub.publish(Frame::message_size(message), || Frame::message(message)));
+        let published = pin!(self.hub.publish(Frame::size(&Fields::default(), message), || Frame::message(message)));
         published.poll(&mut task::Context::from_waker(Waker::noop())) == Poll::Ready(Ok(()))
     }
 

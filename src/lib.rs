@@ -33,12 +33,14 @@
 //! | 0 | `quota` | a number of bytes that may be under way |
 //! | 0 | `input` | the unread bytes of one connection |
 //! | 0 | `scratch` | the buffer that all reads of a shard land in |
+//! | 0 | `query` | the parameters of a request |
 //! | 1 | `config` | every number, with its unit, its default and its reason |
 //! | 1 | `window` | recent bytes by position |
 //! | 2 | `remainder` | what streams that leave still need of them |
 //! | 2 | `http` | requests from bytes, answers to bytes |
 //! | 2 | `router` | which of the five tasks a request asks for |
 //! | 2 | `hub` | where messages are accepted, in one order |
+//! | 3 | `ask` | what a request asks for beyond its route |
 //! | 3 | `audience` | the streams that get the same bytes, and those bytes: the hot path |
 //! | 4 | `clock` | ticks, deadlines, the date |
 //! | 4 | `listener` | bind, accept, and who gets in |
@@ -53,6 +55,7 @@
 //! | 11 | `server` | the whole, and its public face |
 
 mod access;
+mod ask;
 mod audience;
 mod clock;
 mod config;
@@ -71,6 +74,7 @@ pub mod internals;
 mod listener;
 mod metrics;
 mod network;
+mod query;
 mod quota;
 mod remainder;
 mod router;

@@ -9,6 +9,7 @@ use std::net::Ipv6Addr;
 use httparse::{EMPTY_HEADER, Header, Status};
 
 use super::framing::{Framing, field_values, framing};
+use super::optional::OptionalFields;
 use super::{Persistence, Refusal, is_token, list_members, trim_whitespace};
 use crate::config::Limits;
 
@@ -76,6 +77,8 @@ pub(crate) struct RequestHead<'b> {
     pub(crate) method: &'b str,
     /// The path of an origin-form or absolute-form target; any other form as it is, which is no path of ours.
     pub(crate) path: &'b str,
+    /// What stands behind the `?`; empty where there is none.
+    pub(crate) query: &'b str,
     /// The host that the request is for: the target's, which wins (RFC 9112, 3.2.2), or that of its Host field.
     pub(crate) authority: Option<&'b [u8]>,
     /// The origin of the page that made the request (RFC 6454, 7), if there is one.
@@ -86,6 +89,8 @@ pub(crate) struct RequestHead<'b> {
     pub(crate) persistence: Persistence,
     /// Whether the client waits for `100 Continue` before it sends the body.
     pub(crate) expects_continue: bool,
+    /// What the client asks for beyond that.
+    pub(crate) optional: OptionalFields<'b>,
 }
 
 impl<'b> RequestHead<'b> {
@@ -103,20 +108,23 @@ impl<'b> RequestHead<'b> {
         };
         let http_1_0 = minor == 0;
         let host = host(request.headers, http_1_0)?;
-        let (authority, path) = authority_and_path(target)?;
+        let (authority, path_and_query) = authority_and_path(target)?;
+        let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
         Ok(Self {
             method,
             path,
+            query,
             authority: authority.or(host),
             origin: origin(request.headers),
             framing: framing(request.headers, http_1_0)?,
             persistence: persistence(request.headers, http_1_0),
             expects_continue: expects_continue(request.headers, http_1_0)?,
+            optional: OptionalFields::find(request.headers),
         })
     }
 }
 
-/// The authority of an absolute-form target, and the path of any without its query (RFC 9112, 3.2).
+/// The authority of an absolute-form target, and the path and query of any (RFC 9112, 3.2).
 fn authority_and_path(target: &str) -> Result<(Option<&[u8]>, &str), Refusal> {
     let (authority, path_and_query) = match strip_scheme(target) {
         None => (None, target),
@@ -128,7 +136,7 @@ fn authority_and_path(target: &str) -> Result<(Option<&[u8]>, &str), Refusal> {
             (Some(authority.as_bytes()), if path.starts_with('/') { path } else { "/" })
         }
     };
-    Ok((authority, path_and_query.split_once('?').map_or(path_and_query, |(path, _query)| path)))
+    Ok((authority, path_and_query))
 }
 
 /// What follows `http://` or `https://` in an absolute-form target.

@@ -2,6 +2,8 @@
 //!
 //! Nearly every refusal ends the connection: after a malformed request nobody can say where the next one begins.
 
+use crate::frame::InvalidField;
+
 /// Why a request was not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -15,6 +17,12 @@ pub(crate) enum Refusal {
     Chunk,
     Incomplete,
     NotUtf8,
+    /// What has one value, by a parameter or by a field, was given twice.
+    Repeated,
+    /// A parameter, or its field, is no text.
+    NotText,
+    EventField(InvalidField),
+    Retry,
     ForeignOrigin,
     HeadTimeout,
     BodyTimeout,
@@ -57,6 +65,11 @@ impl Refusal {
             Self::Chunk => (BAD_REQUEST, "The chunked body is malformed; see RFC 9112, section 7.1.\n"),
             Self::Incomplete => (BAD_REQUEST, "The request ended before it was complete.\n"),
             Self::NotUtf8 => (BAD_REQUEST, "The message is not valid UTF-8, which an event stream must be.\n"),
+            Self::Repeated => (BAD_REQUEST, "A parameter that has one value is given twice; give it once.\n"),
+            Self::NotText => (BAD_REQUEST, "A parameter is not valid UTF-8.\n"),
+            Self::EventField(InvalidField::Type) => (BAD_REQUEST, "An event's type may not hold CR or LF.\n"),
+            Self::EventField(InvalidField::Id) => (BAD_REQUEST, "An event's id may not hold CR, LF or NUL.\n"),
+            Self::Retry => (BAD_REQUEST, "retry is a number of milliseconds, in digits.\n"),
             Self::ForeignOrigin => ("403 Forbidden", "Pages of this origin may not publish; see --allow-origin.\n"),
             Self::HeadTimeout => (TIMEOUT, "The request head took too long.\n"),
             Self::BodyTimeout => (TIMEOUT, "The request body took too long.\n"),

@@ -31,12 +31,17 @@ pub(crate) fn stream_head(out: &mut Vec<u8>, common: &Common<'_>) {
     out.extend_from_slice(b"X-Accel-Buffering: no\r\n\r\n");
 }
 
-/// Appends the answer to an accepted message.
-pub(crate) fn accepted(out: &mut Vec<u8>, common: &Common<'_>, persistence: Persistence) {
+/// Appends the answer to an accepted message, with a body of JSON for who asked for one.
+pub(crate) fn accepted(out: &mut Vec<u8>, common: &Common<'_>, json: Option<&str>, persistence: Persistence) {
     start(out, "202 Accepted", &common.date);
+    if json.is_some() {
+        out.extend_from_slice(b"Content-Type: application/json\r\n");
+    }
     allow_origin(out, common.readers);
-    out.extend_from_slice(b"Content-Length: 0\r\n");
+    let body = json.unwrap_or_default();
+    content_length(out, body.len());
     finish(out, persistence);
+    out.extend_from_slice(body.as_bytes());
 }
 
 /// Appends the number of open streams.
@@ -136,7 +141,7 @@ mod tests {
              Cache-Control: no-cache\r\nAccess-Control-Allow-Origin: *\r\nX-Accel-Buffering: no\r\n\r\n"
         );
         assert_eq!(
-            written(|out| accepted(out, COMMON, Persistence::KeepAlive)),
+            written(|out| accepted(out, COMMON, None, Persistence::KeepAlive)),
             "HTTP/1.1 202 Accepted\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
              Access-Control-Allow-Origin: *\r\nContent-Length: 0\r\n\r\n"
         );

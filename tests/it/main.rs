@@ -7,15 +7,16 @@
 //!
 //! - `support`: the server under test, a client of raw bytes, a strict reader of answers, an event stream
 //! - `sse`: the event-stream parser of the HTML standard, which is the tests' own idea of a browser
-//! - `contract`: the five tasks; `event`: what a browser makes of a message
+//! - `contract`: the five tasks; `event`: what a browser makes of a message; `fields`: what its publisher adds
+//! - `access`: the lists of hosts and origins
 //! - `head`, `host`, `body`, `chunked`, `expect`: requests, good and bad
 //! - `connection`, `deadline`, `limit`: what becomes of a connection; `endings`: why streams ended
 //! - `load`, `churn`: many clients at once, and slow ones
 //! - `lifecycle`: the server as a library, its start and its end
 //! - `binary`, `flags`: the program
 
-#[cfg(feature = "cli")]
 mod access;
+#[cfg(feature = "cli")]
 mod binary;
 mod body;
 mod chunked;
@@ -26,6 +27,7 @@ mod deadline;
 mod endings;
 mod event;
 mod expect;
+mod fields;
 #[cfg(feature = "cli")]
 mod flags;
 mod head;

@@ -1,0 +1,109 @@
+//! The fields that a client may send to ask for more: what an event is called, where a stream resumes, which form an
+//! answer has.
+//!
+//! They are found in one pass over the head, and judged by who acts on them.
+
+use httparse::Header;
+
+use super::{list_members, trim_whitespace};
+
+/// A field that may be given once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Once<'b> {
+    #[default]
+    Never,
+    Value(&'b [u8]),
+    /// More than one was given.
+    Repeated,
+}
+
+impl<'b> Once<'b> {
+    fn add(&mut self, value: &'b [u8]) {
+        *self = match self {
+            Self::Never => Self::Value(trim_whitespace(value)),
+            Self::Value(_) | Self::Repeated => Self::Repeated,
+        };
+    }
+}
+
+/// The opt-in fields of a head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OptionalFields<'b> {
+    /// `Event-Type`, which nchan calls `X-EventSource-Event`.
+    pub(crate) event_type: Once<'b>,
+    /// `Event-Id`.
+    pub(crate) event_id: Once<'b>,
+    /// `Last-Event-ID` (WHATWG HTML, 9.2.4).
+    pub(crate) last_event_id: Once<'b>,
+    /// Whether `Accept` names `application/json`.
+    pub(crate) accepts_json: bool,
+}
+
+impl<'b> OptionalFields<'b> {
+    /// Finds them among all fields of a head.
+    pub(super) fn find(fields: &[Header<'b>]) -> Self {
+        let mut found = Self::default();
+        for field in fields {
+            // Most fields are told apart by their length.
+            match field.name.len() {
+                6 if is(field, "Accept") => found.accepts_json |= names_json(field.value),
+                8 if is(field, "Event-Id") => found.event_id.add(field.value),
+                10 if is(field, "Event-Type") => found.event_type.add(field.value),
+                13 if is(field, "Last-Event-ID") => found.last_event_id.add(field.value),
+                19 if is(field, "X-EventSource-Event") => found.event_type.add(field.value),
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+fn is(field: &Header<'_>, name: &str) -> bool {
+    field.name.eq_ignore_ascii_case(name)
+}
+
+/// Whether a list of media ranges has this type by its name: a client that takes anything has not asked for it.
+fn names_json(value: &[u8]) -> bool {
+    list_members(value).any(|range| {
+        let media_type = range.split(|octet| *octet == b';').next().unwrap_or_default();
+        trim_whitespace(media_type).eq_ignore_ascii_case(b"application/json")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find<'b>(fields: &[(&'b str, &'b str)]) -> OptionalFields<'b> {
+        let headers: Vec<_> = fields.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
+        OptionalFields::find(&headers)
+    }
+
+    #[test]
+    fn each_is_found_by_its_names() {
+        let found = find(&[("event-TYPE", " greeting\t"), ("Event-Id", "7"), ("last-event-id", "6"), ("Host", "h")]);
+        assert_eq!(found.event_type, Once::Value(b"greeting"));
+        assert_eq!((found.event_id, found.last_event_id), (Once::Value(b"7"), Once::Value(b"6")));
+        assert_eq!(find(&[("X-EventSource-Event", "x")]).event_type, Once::Value(b"x"));
+        assert_eq!(find(&[("Host", "h")]), OptionalFields::default());
+    }
+
+    #[test]
+    fn a_second_one_is_told() {
+        assert_eq!(find(&[("Event-Type", "a"), ("X-EventSource-Event", "a")]).event_type, Once::Repeated);
+        assert_eq!(find(&[("Event-Id", "a"), ("Event-Id", "a"), ("Event-Id", "a")]).event_id, Once::Repeated);
+    }
+
+    #[test]
+    fn json_is_asked_for_by_its_name() {
+        for (accept, expected) in [
+            ("application/json", true),
+            ("text/plain, Application/JSON;q=0.9", true),
+            ("*/*", false),
+            ("application/jsonp", false),
+            ("", false),
+        ] {
+            assert_eq!(find(&[("Accept", accept)]).accepts_json, expected, "for {accept:?}");
+        }
+    }
+}

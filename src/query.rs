@@ -1,0 +1,91 @@
+//! The query of a request target: parameters as `name=value`, by `&`, percent-encoded (RFC 3986, 2.1 and 3.4).
+//!
+//! Pure. A `+` is a `+` and no space: it is a topic's wildcard. A `%` without two hexadecimal digits stands for itself,
+//! as in the URL standard.
+
+use std::borrow::Cow;
+
+/// A parameter's value that is not text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotUtf8;
+
+/// The decoded values of every parameter with this name, in their order. What has no `=` has an empty value.
+pub(crate) fn values<'q>(query: &'q str, name: &str) -> impl Iterator<Item = Result<Cow<'q, str>, NotUtf8>> {
+    let parameters = query.split('&').map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")));
+    parameters.filter(move |(encoded, _)| *decode(encoded) == *name.as_bytes()).map(|(_, value)| match decode(value) {
+        Cow::Borrowed(_) => Ok(Cow::Borrowed(value)),
+        Cow::Owned(octets) => String::from_utf8(octets).map(Cow::Owned).map_err(|_| NotUtf8),
+    })
+}
+
+/// The octets that a part of a query stands for.
+fn decode(encoded: &str) -> Cow<'_, [u8]> {
+    if !encoded.contains('%') {
+        return Cow::Borrowed(encoded.as_bytes());
+    }
+    let mut octets = Vec::with_capacity(encoded.len());
+    let mut rest = encoded.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let digits = behind.first_chunk().and_then(|[high, low]| Some(16 * hex(*high)? + hex(*low)?));
+        match digits {
+            Some(octet) if *first == b'%' => {
+                octets.push(octet);
+                rest = &behind[2..];
+            }
+            _ => {
+                octets.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    Cow::Owned(octets)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn all(query: &str, name: &str) -> Vec<Result<String, NotUtf8>> {
+        values(query, name).map(|value| value.map(Cow::into_owned)).collect()
+    }
+
+    #[test]
+    fn parameters_are_found_by_name_and_decoded() {
+        for (query, expected) in [
+            ("", &[][..]),
+            ("x=1", &["1"]),
+            ("x", &[""]),
+            ("x=", &[""]),
+            ("x=1&y=2&x=3", &["1", "3"]),
+            ("xx=1&X=2&x=a=b", &["a=b"]),
+            ("%78=%41%c3%a9", &["Aé"]),
+            ("x=a+b%20c", &["a+b c"]),
+            ("x=%&x=%4&x=%zz&x=%%41", &["%", "%4", "%zz", "%A"]),
+            ("x=%00%0d%0A", &["\0\r\n"]),
+            ("&&x=1&", &["1"]),
+        ] {
+            let expected: Vec<_> = expected.iter().map(|value| Ok((*value).to_owned())).collect();
+            assert_eq!(all(query, "x"), expected, "for {query:?}");
+        }
+        assert_eq!(all("x=%ff&x=1", "x"), [Err(NotUtf8), Ok("1".to_owned())]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back_when_each_of_its_octets_is_encoded(text in ".*") {
+            let encoded: String = text.bytes().map(|octet| format!("%{octet:02x}")).collect();
+            prop_assert_eq!(all(&format!("a=1&x={encoded}&b"), "x"), [Ok(text)]);
+        }
+
+        #[test]
+        fn no_query_makes_it_panic(query in "[x&=%0-9a-fé]{0,32}") {
+            all(&query, "x");
+        }
+    }
+}
