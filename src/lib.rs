@@ -34,6 +34,7 @@
 //! | 0 | `input` | the unread bytes of one connection |
 //! | 0 | `scratch` | the buffer that all reads of a shard land in |
 //! | 0 | `query` | the parameters of a request |
+//! | 0 | `topic` | which messages are for whom |
 //! | 1 | `config` | every number, with its unit, its default and its reason |
 //! | 1 | `window` | recent bytes by position |
 //! | 2 | `remainder` | what streams that leave still need of them |
@@ -83,6 +84,8 @@ mod server;
 mod shard;
 mod socket;
 mod subscriber;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "streams do not ask for topics yet"))]
+mod topic;
 mod window;
 
 pub use access::{Access, HostPattern, InvalidPattern, OriginPattern};

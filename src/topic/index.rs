@@ -1,0 +1,227 @@
+//! Many interests, and which of them want a message.
+//!
+//! It answers what [`Interest::matches`] would for each, without asking each. It knows filters alone: a broadcast is
+//! for everybody, and nobody needs to be looked up. Keys leave no trace when they are removed: no node stays that
+//! leads to none.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::Split;
+
+use super::{ANY_LEVEL, ANY_REST, HIDDEN, Interest, SEPARATOR, Topics};
+
+/// Which of many interests want a message, each known by its key.
+///
+/// A tree by level: a search follows, for each level of a topic, the child of that name and the child `+`. What it
+/// costs depends on the levels and on what matches, not on how many interests there are. Where filters mix names and
+/// `+` at several levels, the ways double with each such level, up to the number of nodes that exist.
+#[derive(Debug)]
+pub(crate) struct Index<K> {
+    root: Node<K>,
+}
+
+impl<K: Copy + Ord> Index<K> {
+    /// An index of nothing.
+    pub(crate) fn new() -> Self {
+        Self { root: Node::default() }
+    }
+
+    /// Adds a key to each filter of an interest. An interest without filters needs no place here.
+    pub(crate) fn insert(&mut self, interest: &Interest, key: K) {
+        for filter in interest.0.iter() {
+            self.root.insert(filter, key);
+        }
+    }
+
+    /// Takes a key from each filter of an interest, which is the one that it was inserted with.
+    pub(crate) fn remove(&mut self, interest: &Interest, key: K) {
+        for filter in interest.0.iter() {
+            self.root.remove(filter.split(SEPARATOR), key);
+        }
+    }
+
+    /// Leaves in `found` the keys of the interests that match one of the topics, each once, in order. A broadcast,
+    /// which is for everybody, finds none.
+    pub(crate) fn matching(&self, topics: &Topics, found: &mut Vec<K>) {
+        found.clear();
+        for topic in topics.iter() {
+            self.root.collect(topic.split(SEPARATOR), !topic.starts_with(HIDDEN), found);
+        }
+        found.sort_unstable();
+        found.dedup();
+    }
+}
+
+/// The filters that begin with the same levels. Only the root is ever empty.
+#[derive(Debug)]
+struct Node<K> {
+    /// Those that go on with a name. Boxed: even a map of one makes room for eleven, and a filter may have 257 levels.
+    named: BTreeMap<Box<str>, Box<Node<K>>>,
+    /// Those that go on with `+`.
+    any: Option<Box<Node<K>>>,
+    /// The keys of the filter that goes on with `#`.
+    rest: BTreeSet<K>,
+    /// The keys of the filter that ends here.
+    here: BTreeSet<K>,
+}
+
+impl<K> Default for Node<K> {
+    fn default() -> Self {
+        Self { named: BTreeMap::new(), any: None, rest: BTreeSet::new(), here: BTreeSet::new() }
+    }
+}
+
+impl<K: Copy + Ord> Node<K> {
+    fn is_empty(&self) -> bool {
+        self.named.is_empty() && self.any.is_none() && self.rest.is_empty() && self.here.is_empty()
+    }
+
+    fn insert(&mut self, filter: &str, key: K) {
+        let mut node = self;
+        for level in filter.split(SEPARATOR) {
+            node = match level {
+                ANY_REST => {
+                    node.rest.insert(key);
+                    return;
+                }
+                ANY_LEVEL => node.any.get_or_insert_default(),
+                // This allocates the name of a child that is already there as well.
+                name => node.named.entry(Box::from(name)).or_default(),
+            };
+        }
+        node.here.insert(key);
+    }
+
+    /// Takes a key from the filter that goes on with these levels, and with it each node that it leaves empty.
+    fn remove(&mut self, mut levels: Split<'_, char>, key: K) {
+        match levels.next() {
+            None => {
+                self.here.remove(&key);
+            }
+            Some(ANY_REST) => {
+                self.rest.remove(&key);
+            }
+            Some(ANY_LEVEL) => {
+                if let Some(child) = &mut self.any {
+                    child.remove(levels, key);
+                }
+                self.any.take_if(|child| child.is_empty());
+            }
+            Some(name) => {
+                let Some(child) = self.named.get_mut(name) else { return };
+                child.remove(levels, key);
+                if child.is_empty() {
+                    self.named.remove(name);
+                }
+            }
+        }
+    }
+
+    /// Adds the keys of all filters that match a topic's levels from here on; whether a wildcard does, in this place,
+    /// is given.
+    fn collect(&self, mut levels: Split<'_, char>, with_wildcards: bool, found: &mut Vec<K>) {
+        if with_wildcards {
+            found.extend(&self.rest);
+        }
+        let Some(level) = levels.next() else {
+            found.extend(&self.here);
+            return;
+        };
+        if let Some(child) = self.named.get(level) {
+            child.collect(levels.clone(), true, found);
+        }
+        if let Some(child) = self.any.as_ref().filter(|_| with_wildcards) {
+            child.collect(levels, true, found);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::super::MOST_TOPIC_BYTES;
+    use super::super::tests::{any_filters, any_topics, interest, interest_of, reference_matches, topics, topics_of};
+    use super::*;
+
+    fn found(index: &Index<u8>, topics: &Topics) -> Vec<u8> {
+        let mut found = vec![99];
+        index.matching(topics, &mut found);
+        found
+    }
+
+    #[test]
+    fn broadcasts_and_an_interest_in_them_alone_have_no_place_in_it() {
+        let mut index = Index::new();
+        index.insert(&interest(&[]), 1);
+        assert!(index.root.is_empty());
+        index.insert(&interest(&["#"]), 2);
+        assert_eq!(found(&index, &Topics::none()), []);
+    }
+
+    #[test]
+    fn a_key_is_found_once_and_in_order() {
+        let mut index = Index::new();
+        index.insert(&interest(&["a/b", "a/+", "#", "c"]), 3);
+        index.insert(&interest(&["+/b"]), 2);
+        index.insert(&interest(&["a/b", "d"]), 1);
+        assert_eq!(found(&index, &topics(&["a/b", "c"])), [1, 2, 3]);
+        index.remove(&interest(&["a/b", "d"]), 1);
+        assert_eq!(found(&index, &topics(&["a/b", "d"])), [2, 3]);
+    }
+
+    #[test]
+    fn removing_what_is_not_there_changes_nothing() {
+        let mut index = Index::new();
+        index.insert(&interest(&["a/b"]), 1);
+        index.remove(&interest(&["a", "a/+", "a/#", "a/b/c", "+", "#", "x"]), 1);
+        index.remove(&interest(&["a/b"]), 2);
+        assert_eq!(found(&index, &topics(&["a/b"])), [1]);
+    }
+
+    #[test]
+    fn a_filter_of_many_levels_is_indexed_like_another() {
+        let deepest = "/".repeat(MOST_TOPIC_BYTES);
+        let wild = ["+"; MOST_TOPIC_BYTES / 2].join("/");
+        let mut index = Index::new();
+        index.insert(&interest(&[&deepest]), 1);
+        index.insert(&interest(&[&wild]), 2);
+        assert_eq!(found(&index, &topics(&[&deepest])), [1]);
+        assert_eq!(found(&index, &topics(&[&deepest[..MOST_TOPIC_BYTES / 2 - 1]])), [2]);
+        index.remove(&interest(&[&deepest]), 1);
+        index.remove(&interest(&[&wild]), 2);
+        assert!(index.root.is_empty());
+    }
+
+    proptest! {
+        /// Against a plain list of pairs, after each of the changes; then all is removed.
+        #[test]
+        fn an_index_finds_what_the_reference_does(
+            changes in vec((any::<bool>(), any_filters(), 0_u8..4, any_topics()), 1..24),
+        ) {
+            let mut index = Index::new();
+            let mut pairs = BTreeSet::new();
+            for (is_insert, filters, key, texts) in changes {
+                if is_insert {
+                    index.insert(&interest_of(&filters), key);
+                    pairs.extend(filters.into_iter().map(|filter| (filter, key)));
+                } else {
+                    // One that is there, where there is one, and one that perhaps is not.
+                    let present = pairs.iter().find(|(_, other)| *other == key).map(|(filter, _)| filter.clone());
+                    let filters: Vec<_> = filters.into_iter().chain(present).collect();
+                    index.remove(&interest_of(&filters), key);
+                    pairs.retain(|(filter, other)| *other != key || !filters.contains(filter));
+                }
+                let is_wanted = |filter: &str| texts.iter().any(|topic| reference_matches(filter, topic));
+                let wanted = pairs.iter().filter(|(filter, _)| is_wanted(filter));
+                let expected: BTreeSet<_> = wanted.map(|(_, key)| *key).collect();
+                prop_assert_eq!(found(&index, &topics_of(&texts)), Vec::from_iter(expected));
+                prop_assert_eq!(index.root.is_empty(), pairs.is_empty());
+            }
+            for (filter, key) in pairs {
+                index.remove(&interest_of(&[filter]), key);
+            }
+            prop_assert!(index.root.is_empty(), "a node is left: {index:?}");
+        }
+    }
+}
