@@ -8,7 +8,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use super::check::Check;
-use super::course::{Course, Trend};
+use super::course::{Course, Sample, Trend};
 use super::healthy;
 use super::stage::{EndOfAll, Faults, Stage};
 use super::visitors;
@@ -159,34 +159,36 @@ fn watch(
 ) -> Result<Option<&'static str>> {
     let total = options.time.0;
     let interval = SAMPLE_INTERVAL.min(total / FEWEST_SAMPLES);
-    let (mut progress, mut next_line, mut told) = (Progress::new(total), 0.0, 0.0);
+    let (mut progress, mut next_line) = (Progress::new(total), 0.0);
     let cut_short = loop {
+        server.check_alive()?;
         let seconds = stage.seconds();
-        if seconds >= total {
-            break None;
-        }
+        let sample = course.look(server, seconds)?;
         if asked_to_end.load(Ordering::Relaxed) {
             break Some("ended early, by a signal");
         }
-        server.check_alive()?;
-        let sample = course.look(server, seconds)?;
-        progress.end(seconds - told);
-        told = seconds;
+        if seconds >= total {
+            break None;
+        }
         if progress.is_terminal() || seconds >= next_line {
             next_line += LINE_INTERVAL;
-            let (memory, descriptors) = (sample.resident_bytes as f64 / f64::from(1 << 20), sample.descriptors);
-            let streams = conformance::count(server.address).map_or("?".to_owned(), |count| count.to_string());
-            let messages = grouped(stage.accepted.load(Ordering::Relaxed));
-            let faults: u64 =
-                [&stage.healthy, &stage.publishers, &stage.visitors].map(|faults| faults.all().0).iter().sum();
-            progress.begin(&format!(
-                "{memory:.1} MiB, {descriptors} descriptors, {streams} streams, {messages} messages, {faults} faults"
-            ));
+            progress.begin(&state(server, stage, sample));
         }
-        thread::sleep(Duration::from_secs_f64((interval - (stage.seconds() - seconds)).max(0.001)));
+        let left = interval.min(total - seconds) - (stage.seconds() - seconds);
+        thread::sleep(Duration::from_secs_f64(left.max(0.001)));
+        progress.end(stage.seconds() - seconds);
     };
     progress.finish();
     Ok(cut_short)
+}
+
+/// How it is now, in a line.
+fn state(server: &Server, stage: &Stage, sample: Sample) -> String {
+    let (memory, descriptors) = (sample.resident_bytes as f64 / f64::from(1 << 20), sample.descriptors);
+    let streams = conformance::count(server.address).map_or("?".to_owned(), |count| count.to_string());
+    let messages = grouped(stage.accepted.load(Ordering::Relaxed));
+    let faults: u64 = [&stage.healthy, &stage.publishers, &stage.visitors].map(|faults| faults.all().0).iter().sum();
+    format!("{memory:.1} MiB, {descriptors} descriptors, {streams} streams, {messages} messages, {faults} faults")
 }
 
 /// Whether it becomes true in time.
