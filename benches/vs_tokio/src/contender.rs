@@ -7,13 +7,13 @@ use std::env;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
 use crate::clock::{SECOND, now, until};
 use crate::failure::{Context, Failure, Result};
@@ -85,11 +85,17 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `contender` and returns once it listens.
     pub(crate) fn start(contender: &Contender) -> Result<Self> {
-        let guard = [this_program()?, GUARD.to_owned()];
-        Self::spawn(&contender.name, [&guard, &contender.command[..]].concat())
+        Self::spawn(&contender.name, guarded(contender)?, Stdio::inherit())
     }
 
-    fn spawn(name: &str, mut command: Vec<String>) -> Result<Self> {
+    /// The same, with its standard error to be read.
+    pub(crate) fn start_apart(contender: &Contender) -> Result<(Self, ChildStderr)> {
+        let mut server = Self::spawn(&contender.name, guarded(contender)?, Stdio::piped())?;
+        let errors = server.child.stderr.take();
+        errors.map(|errors| (server, errors)).ok_or_else(|| Failure::new("the server has no standard error"))
+    }
+
+    fn spawn(name: &str, mut command: Vec<String>, errors: Stdio) -> Result<Self> {
         let port = free_port()?;
         let prints_address = !command.iter().any(|part| part.contains("{port}"));
         for part in &mut command {
@@ -100,7 +106,9 @@ impl Server {
             false => Stdio::null(),
         };
         let mut starting = Command::new(&command[0]);
-        starting.args(&command[1..]).stdin(Stdio::null()).stdout(output);
+        // In a group of its own, Ctrl-C does not reach it: that is for this program, which ends the server itself, and
+        // may have to ask it some things before.
+        starting.args(&command[1..]).stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
         let mut child = starting.spawn().context(format!("starting {name} ({})", command[0]))?;
         interrupt::remember(child.id());
         let output = child.stdout.take();
@@ -124,6 +132,20 @@ impl Server {
             Ok(None) => Ok(()),
             Ok(Some(status)) => Err(self.failure(&format!("ended on its own ({status})"))),
             Err(error) => Err(self.failure(&format!("cannot be waited for ({error})"))),
+        }
+    }
+
+    /// Asks it to end, with SIGTERM, and tells how it did; `None` where it still runs at `deadline`.
+    pub(crate) fn terminate(&mut self, deadline: u64) -> Result<Option<ExitStatus>> {
+        let process = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let process = process.ok_or_else(|| self.failure("has a number that no process has"))?;
+        kill_process(process, Signal::TERM).context("sending SIGTERM to the server")?;
+        loop {
+            let status = self.child.try_wait().context("waiting for the server's end")?;
+            if status.is_some() || now() > deadline {
+                return Ok(status);
+            }
+            thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -176,6 +198,11 @@ pub(crate) fn guard(command: &[String]) -> Failure {
     }
     let error = Command::new(program).args(arguments).exec();
     Failure::new(format!("starting {program}: {error}"))
+}
+
+fn guarded(contender: &Contender) -> Result<Vec<String>> {
+    let guard = [this_program()?, GUARD.to_owned()];
+    Ok([&guard, &contender.command[..]].concat())
 }
 
 fn this_program() -> Result<String> {

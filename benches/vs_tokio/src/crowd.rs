@@ -106,6 +106,12 @@ impl Crowd {
         self.clients[index].read(&mut self.buffer, event_bytes, found)
     }
 
+    /// The same for events of any kind: `take` gets what has come and is not used yet, and returns how much of it it
+    /// used. True where the server closed or reset the stream.
+    pub(crate) fn read_with(&mut self, index: usize, mut take: impl FnMut(&[u8]) -> usize) -> bool {
+        self.clients[index].read_with(&mut self.buffer, |_, bytes, _| take(bytes))
+    }
+
     /// Reads all that has come and counts the comments in it: a comment begins with a colon, and a heartbeat's has no
     /// other.
     pub(crate) fn count_comments(&mut self) -> usize {
@@ -243,35 +249,41 @@ impl Client {
         event_bytes: usize,
         mut found: impl FnMut(&mut u64, Stamp, u64),
     ) -> Received {
-        let mut received = Received::default();
+        let mut unreadable = 0;
+        let closed = self.read_with(buffer, |next, bytes, time| {
+            let scan: Scan = scan(bytes, event_bytes, |stamp| found(next, stamp, time));
+            unreadable += scan.unreadable;
+            scan.used
+        });
+        Received { unreadable, closed }
+    }
+
+    /// Hands on what comes, behind what was not used before; true at the end of the stream.
+    fn read_with(&mut self, buffer: &mut Vec<u8>, mut take: impl FnMut(&mut u64, &[u8], u64) -> usize) -> bool {
         while self.phase == Phase::Open {
             let kept = self.rest.len();
             buffer.resize(buffer.len().max(kept + READ_BYTES), 0);
             buffer[..kept].copy_from_slice(&self.rest);
             let room = &mut buffer[kept..kept + READ_BYTES];
             let count = match rustix::io::read(&self.socket, room) {
-                Err(Errno::AGAIN) => return received,
+                Err(Errno::AGAIN) => return false,
                 Err(Errno::INTR) => continue,
                 Ok(0) | Err(_) => {
                     self.phase = Phase::Closed;
-                    received.closed = true;
-                    return received;
+                    return true;
                 }
                 Ok(count) => count,
             };
             let time = now();
             let bytes = &buffer[..kept + count];
-            let Scan { used, unreadable } = scan(bytes, event_bytes, |stamp| {
-                found(&mut self.next, stamp, time);
-            });
-            received.unreadable += unreadable;
+            let used = take(&mut self.next, bytes, time);
             self.rest.clear();
             self.rest.extend_from_slice(&bytes[used..]);
             if count < READ_BYTES {
-                return received;
+                return false;
             }
         }
-        received
+        false
     }
 
     fn refused(&self, how: &str) -> Failure {

@@ -4,7 +4,8 @@
 //! not. So a signal first kills the whole family of each.
 
 use std::process;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use async_signal::{Signal, Signals};
@@ -18,17 +19,37 @@ static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 /// From here on, SIGINT, SIGTERM and SIGHUP end everything.
 pub(crate) fn arm() -> Result<()> {
-    let mut signals = Signals::new([Signal::Int, Signal::Term, Signal::Hup]).context("waiting for signals")?;
-    thread::spawn(move || {
-        if let Some(Ok(signal)) = smol::block_on(signals.next()) {
-            if let Ok(running) = RUNNING.lock() {
-                running.iter().for_each(|server| kill_family(*server));
-            }
-            eprintln!("\ninterrupted; nothing was written");
-            process::exit(128 + signal as i32);
-        }
-    });
+    let mut signals = signals()?;
+    thread::spawn(move || smol::block_on(end_at_next(&mut signals)));
     Ok(())
+}
+
+/// From here on, the first of these signals asks for an end, which is told by what this returns; the second ends
+/// everything.
+pub(crate) fn arm_gently() -> Result<Arc<AtomicBool>> {
+    let mut signals = signals()?;
+    let asked = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&asked);
+    thread::spawn(move || {
+        smol::block_on(signals.next());
+        told.store(true, Ordering::Relaxed);
+        smol::block_on(end_at_next(&mut signals));
+    });
+    Ok(asked)
+}
+
+fn signals() -> Result<Signals> {
+    Signals::new([Signal::Int, Signal::Term, Signal::Hup]).context("waiting for signals")
+}
+
+async fn end_at_next(signals: &mut Signals) {
+    if let Some(Ok(signal)) = signals.next().await {
+        if let Ok(running) = RUNNING.lock() {
+            running.iter().for_each(|server| kill_family(*server));
+        }
+        eprintln!("\ninterrupted; nothing was written");
+        process::exit(128 + signal as i32);
+    }
 }
 
 /// A server runs, until [`forget`] is called.

@@ -8,6 +8,7 @@
 //!   command line; `interrupt` sees to it that none outlives a signal
 //! - `conformance`: whether a server does the five tasks; what does not is not measured
 //! - `scenario`: what is measured, a file each, in interleaved rounds
+//! - `soak`: everything at once, for long: what a server leaks, loses or breaks at
 //! - `load`: one measured run; `publisher` offers its messages, `crowd` is its subscribers
 //! - `stamp`: what a measured message carries, written and read back
 //! - `process`, `clock`: what the kernel counts
@@ -34,6 +35,7 @@ mod publisher;
 mod report;
 mod scenario;
 mod servers;
+mod soak;
 mod stamp;
 
 use std::env;
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Some((first, rest)) if first == "serve" => servers::main(rest),
         Some((first, rest)) if first == "check" => conformance::main(rest),
         Some((first, rest)) if first == "load" => lone::main(rest),
+        Some((first, rest)) if first == "soak" => soak::main(rest),
         _ => compare::main(&arguments),
     };
     outcome.unwrap_or_else(|failure| {

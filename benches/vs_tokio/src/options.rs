@@ -17,6 +17,7 @@ use crate::stamp::STAMP_BYTES;
 #[argh(
     note = "Other uses of this program:
   load   the load alone, against a server that runs already
+  soak   everything at once against one server, healthy and hostile, for 15 minutes or any other time
   check  whether a server does the five tasks
   serve  one of the servers, to look at
 Each has a --help of its own.",

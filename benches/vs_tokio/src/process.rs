@@ -114,6 +114,16 @@ pub(crate) fn resident_bytes(processes: &[u32]) -> Result<u64> {
     Ok(sum)
 }
 
+/// Open descriptors.
+pub(crate) fn descriptors(processes: &[u32]) -> Result<usize> {
+    let mut sum = 0;
+    for process in processes {
+        let path = format!("/proc/{process}/fd");
+        sum += fs::read_dir(&path).context(path)?.count();
+    }
+    Ok(sum)
+}
+
 /// The most resident bytes that each process had at one time, summed.
 pub(crate) fn peak_resident_bytes(processes: &[u32]) -> Result<u64> {
     let mut sum = 0;

@@ -41,6 +41,11 @@ impl Progress {
         self.bar.set_position((self.done * STEPS_A_SECOND) as u64);
     }
 
+    /// Whether a word a second is welcome: it takes the place of the last one.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+
     /// Prints a text to standard output, above the bar.
     pub(crate) fn print(&self, text: &str) {
         self.bar.suspend(|| println!("{text}"));

@@ -177,7 +177,7 @@ fn connect(server: SocketAddrV4) -> rustix::io::Result<OwnedFd> {
 }
 
 /// The length of the first answer in `input` once it is there as a whole; anything but a 202 fails.
-fn answer_length(input: &[u8]) -> Result<Option<usize>> {
+pub(crate) fn answer_length(input: &[u8]) -> Result<Option<usize>> {
     let end = input.windows(4).position(|bytes| bytes == b"\r\n\r\n");
     let Some(head_bytes) = end.map(|end| end + 4) else {
         return Ok(None);

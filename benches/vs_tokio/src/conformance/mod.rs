@@ -69,6 +69,11 @@ pub(crate) fn check(server: SocketAddrV4, standard: Standard) -> Vec<Row> {
     check_within(server, standard, PATIENCE)
 }
 
+/// How many streams the server at this address says are open.
+pub(crate) fn count(address: SocketAddrV4) -> Result<u64> {
+    Candidate { address, patience: PATIENCE, at_rest: 0, marks: Cell::default() }.count()
+}
+
 fn check_within(address: SocketAddrV4, standard: Standard, patience: Duration) -> Vec<Row> {
     let mut server = Candidate { address, patience, at_rest: 0, marks: Cell::default() };
     let deadline = Instant::now() + patience * MOST_SILENCES;

@@ -163,7 +163,7 @@ pub(super) fn together(text: &str) -> String {
 }
 
 /// Words of others, without a meaning in Markdown that they do not have.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut safe = String::new();
     for character in text.chars() {
         match character {
@@ -207,7 +207,7 @@ fn participants(comparison: &Comparison) -> String {
     text
 }
 
-fn on_what(machine: &Machine) -> String {
+pub(super) fn on_what(machine: &Machine) -> String {
     let crates = machine.crates.iter().map(|(name, version)| format!("{name} {version}"));
     let mut rows = vec![
         ("CPU", machine.cpu.clone()),
@@ -227,7 +227,7 @@ fn on_what(machine: &Machine) -> String {
 }
 
 /// As it is typed in a shell.
-fn command(arguments: &[String]) -> String {
+pub(super) fn command(arguments: &[String]) -> String {
     let quoted = arguments.iter().map(|word| {
         let harmless = |c: char| c.is_ascii_alphanumeric() || "-_./=:,".contains(c);
         if !word.is_empty() && word.chars().all(harmless) {

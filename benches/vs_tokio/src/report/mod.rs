@@ -12,6 +12,7 @@ mod number;
 mod plots;
 #[cfg(test)]
 mod sample;
+mod soak;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::figure::{Comparison, Figure, Measured, Rounds};
 use number::Spread;
 
 pub(crate) use machine::Machine;
+pub(crate) use soak::write_soak;
 pub(crate) use table::table;
 
 /// The bare write loop that the others are measured by, where it takes part.

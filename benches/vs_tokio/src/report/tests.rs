@@ -190,6 +190,44 @@ fn the_plots_are_drawn_for_light_and_dark() {
 }
 
 #[test]
+fn a_soak_is_a_page_with_its_plot() {
+    use crate::soak::{Check, Sample, Soaked, Trend};
+    let sample = |second: u32| {
+        let (seconds, resident_bytes) = (f64::from(second), (8 << 20) + 1024 * u64::from(second));
+        Sample { seconds, resident_bytes, descriptors: 250, cores: 0.2 }
+    };
+    let check = |holds: bool, faults: &[&str]| {
+        let faults = faults.iter().map(|fault| (*fault).to_owned()).collect();
+        Check { what: "nothing lost", holds, figure: "1 | 2".to_owned(), faults }
+    };
+    let mut soaked = Soaked {
+        server: "smolcast".to_owned(),
+        arguments: ["soak", "--time", "10m"].map(str::to_owned).to_vec(),
+        seed: 42,
+        cut_short: None,
+        samples: (0..600).map(sample).collect(),
+        trend: Some(Trend { seconds: (300.0, 599.0), bytes: (9e6, 9.3e6) }),
+        figures: vec![("messages", "12".to_owned())],
+        checks: vec![check(true, &[]), check(false, &["at 3.0 s: stream 7 got `<a>`"])],
+    };
+    let folder = env::temp_dir().join(format!("report-{}-soak", process::id()));
+    fs::create_dir_all(&folder).expect("the folder can be made");
+    let written = |soaked: &Soaked| {
+        let written = write_soak(soaked, &sample::machine(), &folder).expect("the folder can be written to");
+        [0, 1].map(|file| fs::read_to_string(&written[file]).expect("it was written"))
+    };
+    let [page, svg] = written(&soaked);
+    assert!(page.contains("**1 of 2 checks failed.**") && page.contains("- at 3.0 s: stream 7 got `&lt;a>`"), "{page}");
+    assert!(page.contains(r"| 1 \| 2 |") && page.contains("-- soak --time 10m --seed 42\n"), "{page}");
+    assert!(flaw(&svg).is_none() && svg.contains("minutes") && !svg.contains("NaN"), "{svg}");
+    soaked.samples.truncate(1);
+    (soaked.trend, soaked.cut_short) = (None, Some("ended early, by a signal"));
+    let [page, svg] = written(&soaked);
+    assert!(page.contains("The run was ended early, by a signal.") && flaw(&svg).is_none(), "{page}");
+    let _ = fs::remove_dir_all(folder);
+}
+
+#[test]
 fn flaws_are_found() {
     for document in ["<a><b></a>", "<a>", "<a>&</a>", "<a b=\"></a>", "<a", "</a>"] {
         assert!(flaw(document).is_some(), "{document}");

@@ -2,6 +2,7 @@
 
 mod axis;
 mod bars;
+mod course;
 mod curves;
 mod palette;
 mod rates;
@@ -9,6 +10,7 @@ mod sheet;
 
 use crate::failure::Result;
 use crate::figure::{Comparison, Measured};
+use crate::soak::Soaked;
 
 use palette::Palette;
 
@@ -33,6 +35,11 @@ const KINDS: [(&str, &str, Draw); 4] = [
     ("memory", "Memory per idle stream of each server, as bars", bars::memory),
     ("rates", "Delivered against offered rate, a curve for each server", rates::delivered),
 ];
+
+/// Of a soak there is one.
+pub(super) fn course(soaked: &Soaked) -> Result<String> {
+    course::draw(soaked)
+}
 
 pub(super) fn of(comparison: &Comparison) -> Result<Vec<Plot>> {
     let measured = comparison.measured.iter().flat_map(|measured| &measured.servers).map(|rounds| &rounds.server);

@@ -1,0 +1,122 @@
+//! What the publishers of a soak say, and how a stream has to hear it.
+//!
+//! A message follows from the seed, its publisher and its number alone: so whoever hears it knows each byte that it
+//! has to have. It opens with its publisher's letter and, where it is long enough, its number.
+
+use super::dice::Dice;
+
+/// As many as there are letters.
+pub(super) const MOST_PUBLISHERS: usize = 26;
+
+/// In so many of a hundred messages, fewer than so many bytes: small ones mostly, and now and then a large one.
+const SIZES: [(u64, u64); 5] = [(10, 2), (60, 120), (90, 1_000), (99, 4_000), (100, 32_000)];
+
+const LINE_BREAKS: [&[u8]; 4] = [b"\n", b"\r\n", b"\r", b"\n\n"];
+
+/// What is posted.
+pub(super) fn message(seed: u64, publisher: usize, number: u64) -> Vec<u8> {
+    let mut dice = Dice::of(seed.wrapping_add(publisher as u64), number);
+    let hundredth = dice.within(0..100);
+    let below = SIZES.iter().find(|(share, _)| hundredth < *share).map_or(2, |(_, below)| *below);
+    let size = dice.within(1..below) as usize;
+    let longest_line = *dice.one_of(&[20, 200, 5_000, 100_000]);
+    let mut text = format!("{} {number} ", letter(publisher) as char).into_bytes();
+    while text.len() < size {
+        let line = dice.within(0..longest_line) as usize;
+        let from = dice.within(0..26) as u8;
+        text.extend((0..line.min(size - text.len())).map(|place| b'a' + (from + (place % 26) as u8) % 26));
+        text.extend(*dice.one_of(&LINE_BREAKS));
+    }
+    text.truncate(size);
+    text
+}
+
+fn letter(publisher: usize) -> u8 {
+    b'a' + (publisher % MOST_PUBLISHERS) as u8
+}
+
+/// A message as the page gets it: its line breaks, of whichever kind, as LF.
+pub(super) fn heard(message: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(message.len());
+    let mut previous = 0;
+    for &byte in message {
+        match (previous, byte) {
+            (b'\r', b'\n') => {}
+            (_, b'\r') => text.push(b'\n'),
+            _ => text.push(byte),
+        }
+        previous = byte;
+    }
+    text
+}
+
+/// The publisher of what was heard, by the letter that it opens with.
+pub(super) fn publisher(heard: &[u8]) -> Option<usize> {
+    heard.first()?.checked_sub(b'a').map(usize::from)
+}
+
+/// The number in what was heard, where it was long enough to have one.
+pub(super) fn number(heard: &[u8]) -> Option<u64> {
+    let digits = heard.get(2..)?.split(|byte| *byte == b' ').next()?;
+    let is_whole = heard.get(2 + digits.len()) == Some(&b' ');
+    std::str::from_utf8(digits).ok().filter(|_| is_whole)?.parse().ok()
+}
+
+/// The data of a single event; `None` for what is none, or more than that.
+pub(super) fn data_of(event: &[u8]) -> Option<Vec<u8>> {
+    let lines = event.strip_suffix(b"\n\n")?.split(|byte| *byte == b'\n');
+    let mut data = Vec::with_capacity(event.len());
+    for line in lines {
+        let line = line.strip_prefix(b"data:")?;
+        data.extend_from_slice(line.strip_prefix(b" ").unwrap_or(line));
+        data.push(b'\n');
+    }
+    data.pop();
+    Some(data)
+}
+
+#[cfg(test)]
+pub(super) fn event_of(heard: &[u8]) -> Vec<u8> {
+    let lines: Vec<Vec<u8>> = heard.split(|byte| *byte == b'\n').map(|line| [b"data: ", line].concat()).collect();
+    [lines.join(&b'\n'), b"\n\n".to_vec()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_of_all_kinds_and_tell_who_they_are_from() {
+        let messages: Vec<_> = (0..2000).map(|number| message(7, 3, number)).collect();
+        assert!(messages.iter().all(|text| !text.is_empty() && publisher(text) == Some(3)));
+        assert!(messages.iter().any(|text| text.len() == 1) && messages.iter().any(|text| text.len() > 10_000));
+        for part in [b"\r\n".as_slice(), b"\n\n", b"\r"] {
+            assert!(messages.iter().any(|text| text.windows(part.len()).any(|bytes| bytes == part)), "{part:?}");
+        }
+        let average = messages.iter().map(Vec::len).sum::<usize>() / messages.len();
+        assert!((200..1_000).contains(&average), "{average} bytes: a stalled stream is to fall behind, a good one not");
+        assert_eq!((message(7, 3, 5), number(&message(7, 3, 1_500))), (message(7, 3, 5), Some(1_500)));
+        assert_ne!(message(8, 3, 1_500), message(7, 3, 1_500));
+    }
+
+    #[test]
+    fn line_breaks_are_heard_as_one_kind() {
+        let cases: [(&[u8], &[u8]); 4] =
+            [(b"a\r\nb\rc\nd", b"a\nb\nc\nd"), (b"a\r\r\n", b"a\n\n"), (b"a\n\r", b"a\n\n"), (b"a", b"a")];
+        for (posted, expected) in cases {
+            assert_eq!(heard(posted), expected, "{posted:?}");
+        }
+    }
+
+    #[test]
+    fn events_give_their_data_back() {
+        for number in 0..300 {
+            let heard = heard(&message(1, 0, number));
+            assert_eq!(data_of(&event_of(&heard)), Some(heard));
+        }
+        assert_eq!(data_of(b"data:a\ndata:\n\n").as_deref(), Some(b"a\n".as_slice()));
+        for other in [b"data: a\n".as_slice(), b"id: 1\ndata: a\n\n", b"data: a\n\ndata: b\n\n", b":\n\n", b"\n\n"] {
+            assert_eq!(data_of(other), None, "{other:?}");
+        }
+    }
+}

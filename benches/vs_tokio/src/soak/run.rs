@@ -1,0 +1,278 @@
+//! A soak from the server's start to its end: the phases, in the order in which they have to be, and the checks that
+//! each of them makes possible.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::ChildStderr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Duration;
+
+use super::check::Check;
+use super::course::{Course, Sample, Trend};
+use super::healthy;
+use super::stage::{EndOfAll, Faults, Stage};
+use super::visitors;
+use super::voice::{Manner, speak};
+use super::{Options, Soaked};
+use crate::clock::{MILLISECOND, SECOND, now};
+use crate::conformance;
+use crate::contender::{Contender, Server};
+use crate::crowd::{Crowd, Opening};
+use crate::failure::{Failure, Result};
+use crate::figure::grouped;
+use crate::process::{CpuCounters, descriptors};
+use crate::progress::Progress;
+
+const CONNECTS_AT_ONCE: usize = 50;
+/// Streams that are opened and closed before anything is counted.
+const WARM_UP_STREAMS: usize = 50;
+/// For a count, a stream or a descriptor to be as it has to be in the end.
+const SETTLE_LIMIT: u64 = 10 * SECOND;
+/// For an orderly end: what a server takes at the most that has `--drain` as it is, and a bit.
+const END_LIMIT: u64 = 12 * SECOND;
+const SAMPLE_INTERVAL: f64 = 1.0;
+/// A shorter run has so many samples all the same.
+const FEWEST_SAMPLES: f64 = 40.0;
+/// Off a terminal, from one line to the next.
+const LINE_INTERVAL: f64 = 30.0;
+/// Of what the server says on standard error.
+const MOST_LINES: usize = 1000;
+const MOST_LINE_BYTES: u64 = 500;
+
+pub(super) fn soak(options: &Options, words: &[String], asked_to_end: &AtomicBool) -> Result<Soaked> {
+    let contender = match &options.server {
+        Some(guest) => guest.clone(),
+        None => Contender::own("smolcast", options.workers)?,
+    };
+    eprintln!("{} with --seed {}", contender.name, options.seed);
+    let (mut server, errors) = Server::start_apart(&contender)?;
+    let said = thread::spawn(move || lines(errors));
+    let soaked = against(&mut server, options, asked_to_end);
+    // Without it there is nobody to say anything more.
+    drop(server);
+    let said = said.join().map_err(|_| Failure::new("the reader of the server's standard error panicked"))?;
+    let mut soaked = soaked.map_err(|failure| Failure::new(with_words(&failure, &said)))?;
+    soaked.checks.push(Check::faultless("nothing on its standard error", &said, "no line"));
+    soaked.arguments = [&["soak".to_owned()], words].concat();
+    Ok(soaked)
+}
+
+fn lines(errors: ChildStderr) -> Faults {
+    let (said, mut reader) = (Faults::default(), BufReader::new(errors));
+    for _ in 0..MOST_LINES {
+        let mut line = Vec::new();
+        match reader.by_ref().take(MOST_LINE_BYTES).read_until(b'\n', &mut line) {
+            Ok(1..) => said.push(String::from_utf8_lossy(line.trim_ascii_end()).into_owned()),
+            Ok(0) | Err(_) => return said,
+        }
+    }
+    // It is read to its end, or the server would wait for that.
+    let _ = std::io::copy(&mut reader, &mut std::io::sink());
+    said
+}
+
+/// A failure, with what the server said about it.
+fn with_words(failure: &Failure, said: &Faults) -> String {
+    let (_, lines) = said.all();
+    lines.iter().fold(failure.to_string(), |text, line| format!("{text}\n  the server said: {line}"))
+}
+
+fn against(server: &mut Server, options: &Options, asked_to_end: &AtomicBool) -> Result<Soaked> {
+    let base = warm_up(server)?;
+    let crowd = Crowd::open(server.address, options.streams, Opening::at_once(CONNECTS_AT_ONCE))?;
+    let stage = &Stage::new(server.address, options.seed, options.streams as u64);
+    let began = CpuCounters::of_this_process()?;
+    let (mut course, mut checks, mut cut_short) = (Course::begin(server, stage.seconds())?, Vec::new(), None);
+    let heard = thread::scope(|scope| {
+        let _end = EndOfAll(stage);
+        let listening = scope.spawn(|| healthy::listen(stage, crowd, Manner::ALL.len()));
+        let publishers = start_publishers(scope, stage, options.rate);
+        let visiting = scope.spawn(|| visitors::come_and_go(stage));
+        cut_short = watch(server, stage, options, &mut course, asked_to_end)?;
+        stage.end_publishers();
+        let accepted: Vec<u64> = publishers.into_iter().map(|one| one.join().unwrap_or_default()).collect();
+        stage.end_visitors();
+        if visiting.join().is_err() {
+            return Err(Failure::new("those who come and go panicked"));
+        }
+        let published: u64 = accepted.iter().sum();
+        settled(|| stage.least_heard.load(Ordering::Relaxed) >= published);
+        checks.push(count_is("the count, with the healthy streams alone", server, options.streams as u64));
+        let least = stage.least_heard.load(Ordering::Relaxed);
+        stage.end_crowd();
+        let heard = listening.join().map_err(|_| Failure::new("the thread of the healthy streams panicked"))??;
+        checks.push(Check::heard(&accepted, &heard, least));
+        Ok(published)
+    })?;
+    let load = CpuCounters::of_this_process()?.since(began).total() / 1e6 / stage.seconds();
+    checks.push(count_is("the count, with nobody left", server, 0));
+    let trend = Trend::of(&course.samples);
+    checks.push(descriptors_are_back(server, base));
+    checks.push(Check::memory(trend, options.workers));
+    checks.extend(faults(stage, options, heard));
+    checks.push(ended(server)?);
+    let figures = figures(stage, &course, options, load);
+    let samples = course.samples;
+    let (server, arguments, seed) = (server.name.clone(), Vec::new(), options.seed);
+    Ok(Soaked { server, arguments, seed, cut_short, samples, trend, figures, checks })
+}
+
+/// What a server takes once and keeps is not what it leaks: returns the descriptors that it has when nobody is there.
+fn warm_up(server: &mut Server) -> Result<usize> {
+    drop(Crowd::open(server.address, WARM_UP_STREAMS, Opening::at_once(CONNECTS_AT_ONCE))?);
+    if !settled(|| conformance::count(server.address).is_ok_and(|count| count == 0)) {
+        return Err(Failure::new("GET /connections is not 0 after the first streams are closed"));
+    }
+    let processes = server.processes();
+    let mut last = descriptors(&processes)?;
+    let mut same = 0;
+    // The connection that asked may be open for a moment more.
+    settled(|| {
+        let now = descriptors(&processes).unwrap_or_default();
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+        same >= 10
+    });
+    server.check_alive()?;
+    Ok(last)
+}
+
+type Speaking<'scope> = ScopedJoinHandle<'scope, u64>;
+
+fn start_publishers<'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    stage: &'scope Stage,
+    rate: u64,
+) -> Vec<Speaking<'scope>> {
+    let interval = Manner::ALL.len() as u64 * SECOND / rate;
+    let start = |(publisher, manner)| scope.spawn(move || speak(stage, publisher, manner, interval));
+    Manner::ALL.into_iter().enumerate().map(start).collect()
+}
+
+/// Looks at the server until the time is over; tells why, where it is over before.
+fn watch(
+    server: &mut Server,
+    stage: &Stage,
+    options: &Options,
+    course: &mut Course,
+    asked_to_end: &AtomicBool,
+) -> Result<Option<&'static str>> {
+    let total = options.time.0;
+    let interval = SAMPLE_INTERVAL.min(total / FEWEST_SAMPLES);
+    let (mut progress, mut next_line) = (Progress::new(total), 0.0);
+    let cut_short = loop {
+        server.check_alive()?;
+        let seconds = stage.seconds();
+        let sample = course.look(server, seconds)?;
+        if asked_to_end.load(Ordering::Relaxed) {
+            break Some("ended early, by a signal");
+        }
+        if seconds >= total {
+            break None;
+        }
+        if progress.is_terminal() || seconds >= next_line {
+            next_line += LINE_INTERVAL;
+            progress.begin(&state(server, stage, sample));
+        }
+        let left = interval.min(total - seconds) - (stage.seconds() - seconds);
+        thread::sleep(Duration::from_secs_f64(left.max(0.001)));
+        progress.end(stage.seconds() - seconds);
+    };
+    progress.finish();
+    Ok(cut_short)
+}
+
+/// How it is now, in a line.
+fn state(server: &Server, stage: &Stage, sample: Sample) -> String {
+    let (memory, descriptors) = (sample.resident_bytes as f64 / f64::from(1 << 20), sample.descriptors);
+    let streams = conformance::count(server.address).map_or("?".to_owned(), |count| count.to_string());
+    let messages = grouped(stage.accepted.load(Ordering::Relaxed));
+    let faults: u64 = [&stage.healthy, &stage.publishers, &stage.visitors].map(|faults| faults.all().0).iter().sum();
+    format!("{memory:.1} MiB, {descriptors} descriptors, {streams} streams, {messages} messages, {faults} faults")
+}
+
+/// Whether it becomes true in time.
+fn settled(mut is_so: impl FnMut() -> bool) -> bool {
+    let deadline = now() + SETTLE_LIMIT;
+    loop {
+        if is_so() {
+            return true;
+        }
+        if now() > deadline {
+            return false;
+        }
+        thread::sleep(Duration::from_nanos(20 * MILLISECOND));
+    }
+}
+
+fn count_is(what: &'static str, server: &Server, expected: u64) -> Check {
+    let mut count = None;
+    settled(|| {
+        count = conformance::count(server.address).ok();
+        count == Some(expected)
+    });
+    Check::equal(what, count, expected)
+}
+
+fn descriptors_are_back(server: &Server, base: usize) -> Check {
+    let processes = server.processes();
+    let mut left = None;
+    settled(|| {
+        left = descriptors(&processes).ok();
+        left.is_some_and(|left| left <= base)
+    });
+    let figure = format!("{} of {base} before", left.map_or("unknown".to_owned(), |left| left.to_string()));
+    Check::new("all descriptors came back", left.is_some_and(|left| left <= base), figure)
+}
+
+fn faults(stage: &Stage, options: &Options, published: u64) -> [Check; 3] {
+    let streams = options.streams as u64;
+    let deliveries =
+        format!("{} deliveries to {streams} streams, {} messages", grouped(published * streams), grouped(published));
+    let visits = &stage.tally;
+    let came = visits.churned.load(Ordering::Relaxed) + visits.hostile.load(Ordering::Relaxed);
+    [
+        Check::faultless("nothing lost, doubled, torn or swapped", &stage.healthy, &deliveries),
+        Check::faultless(
+            "every message was answered with 202",
+            &stage.publishers,
+            &format!("{} messages", grouped(published)),
+        ),
+        Check::faultless(
+            "streams let in and out, the hostile refused",
+            &stage.visitors,
+            &format!("{} visits", grouped(came)),
+        ),
+    ]
+}
+
+fn ended(server: &mut Server) -> Result<Check> {
+    let asked = now();
+    let status = server.terminate(asked + END_LIMIT)?;
+    Ok(Check::ended(status, (now() - asked) as f64 / SECOND as f64))
+}
+
+fn figures(stage: &Stage, course: &Course, options: &Options, load: f64) -> Vec<(&'static str, String)> {
+    let of = |counter: &std::sync::atomic::AtomicU64| grouped(counter.load(Ordering::Relaxed));
+    let resident = || course.samples.iter().map(|sample| sample.resident_bytes as f64 / f64::from(1 << 20));
+    let (least, most) = (resident().fold(f64::INFINITY, f64::min), resident().fold(0.0, f64::max));
+    let descriptors = course.samples.iter().map(|sample| sample.descriptors).max().unwrap_or_default();
+    let seconds = course.samples.last().map_or(0.0, |sample| sample.seconds);
+    let span = (course.samples.len().max(2) - 1) as f64;
+    let cores = course.samples.iter().map(|sample| sample.cores).sum::<f64>() / span;
+    let Stage { tally, accepted, .. } = stage;
+    vec![
+        ("time", format!("{seconds:.0} s")),
+        ("messages", format!("{}, {} publishers, 1 B to 32 kB", of(accepted), Manner::ALL.len())),
+        ("healthy streams", options.streams.to_string()),
+        ("streams that came and went", of(&tally.churned)),
+        (
+            "slow and stalled streams",
+            format!("{} and {}, {} of them cut", of(&tally.slow), of(&tally.stalled), of(&tally.cut)),
+        ),
+        ("hostile connections", format!("{}, {} of them answered", of(&tally.hostile), of(&tally.refused))),
+        ("server's memory", format!("{least:.1} to {most:.1} MiB")),
+        ("server's descriptors", format!("{descriptors} at the most")),
+        ("CPU", format!("server {cores:.2} cores, load {load:.2} cores")),
+    ]
+}

@@ -1,0 +1,128 @@
+//! What all parts of a soak share while it runs: when each of them has to end, what was counted, what went wrong.
+
+use std::net::SocketAddrV4;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::clock::{SECOND, now};
+
+/// Who is wrong all the time is told so many times, and counted from then on.
+const MOST_FAULTS: usize = 20;
+
+pub(super) struct Stage {
+    pub(super) server: SocketAddrV4,
+    pub(super) seed: u64,
+    since: u64,
+    /// In the order in which they fall, each once.
+    publishers_end: AtomicBool,
+    visitors_end: AtomicBool,
+    crowd_ends: AtomicBool,
+    /// Messages that were answered with 202.
+    pub(super) accepted: AtomicU64,
+    /// What the slowest healthy stream has heard, and how many of them are open.
+    pub(super) least_heard: AtomicU64,
+    pub(super) open: AtomicU64,
+    pub(super) tally: Tally,
+    pub(super) healthy: Faults,
+    pub(super) publishers: Faults,
+    pub(super) visitors: Faults,
+}
+
+/// Who came and went.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) churned: AtomicU64,
+    pub(super) slow: AtomicU64,
+    pub(super) stalled: AtomicU64,
+    /// Of the slow and the stalled, those that the server ended.
+    pub(super) cut: AtomicU64,
+    pub(super) hostile: AtomicU64,
+    pub(super) refused: AtomicU64,
+}
+
+impl Stage {
+    pub(super) fn new(server: SocketAddrV4, seed: u64, streams: u64) -> Self {
+        Self {
+            server,
+            seed,
+            since: now(),
+            publishers_end: AtomicBool::default(),
+            visitors_end: AtomicBool::default(),
+            crowd_ends: AtomicBool::default(),
+            accepted: AtomicU64::default(),
+            least_heard: AtomicU64::default(),
+            open: AtomicU64::new(streams),
+            tally: Tally::default(),
+            healthy: Faults::default(),
+            publishers: Faults::default(),
+            visitors: Faults::default(),
+        }
+    }
+
+    pub(super) fn seconds(&self) -> f64 {
+        now().saturating_sub(self.since) as f64 / SECOND as f64
+    }
+
+    pub(super) fn end_publishers(&self) {
+        self.publishers_end.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn end_visitors(&self) {
+        self.visitors_end.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn end_crowd(&self) {
+        self.crowd_ends.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn publishers_go_on(&self) -> bool {
+        !self.publishers_end.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn visitors_go_on(&self) -> bool {
+        !self.visitors_end.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn crowd_goes_on(&self) -> bool {
+        !self.crowd_ends.load(Ordering::Relaxed)
+    }
+
+    /// Notes what went wrong, with the moment.
+    pub(super) fn note(&self, faults: &Faults, what: &str) {
+        faults.push(format!("at {:.1} s: {what}", self.seconds()));
+    }
+}
+
+/// Ends everything when it is dropped, so that a failure leaves no thread waiting.
+pub(super) struct EndOfAll<'a>(pub(super) &'a Stage);
+
+impl Drop for EndOfAll<'_> {
+    fn drop(&mut self) {
+        self.0.end_publishers();
+        self.0.end_visitors();
+        self.0.end_crowd();
+    }
+}
+
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What went wrong: the first of it in words, all of it in number.
+#[derive(Default)]
+pub(super) struct Faults(Mutex<(u64, Vec<String>)>);
+
+impl Faults {
+    pub(super) fn push(&self, what: String) {
+        let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.0 += 1;
+        if faults.1.len() < MOST_FAULTS {
+            faults.1.push(what);
+        }
+    }
+
+    /// How many, and the first of them.
+    pub(super) fn all(&self) -> (u64, Vec<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
