@@ -1,40 +1,86 @@
-//! What a request asks for beyond its route: the fields of an event, the form of an answer.
+//! What a request asks for: its route, an event's fields, topics, the form of an answer.
 //!
-//! By the query or by fields of the head, each once. Names that are not known are left alone: they are for a proxy, or
+//! By the query or by fields of the head. Names that are not known are left alone: they are for a proxy, or
 //! for nobody. Pure: a head in, a value or its refusal out.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::frame::Fields;
 use crate::http::Refusal;
 use crate::http::head::RequestHead;
-use crate::http::optional::{Once, OptionalFields};
+use crate::http::optional::Once;
 use crate::query;
+use crate::router::Route;
+use crate::topic::{Interest, Topics};
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// A stream of what is published from now on.
+    Stream(Interest),
+    /// To publish its body.
+    Publish(Publishing),
+    /// The number of open streams, or of those that messages with these topics are for.
+    Count(Option<Topics>),
+    /// What a page may do.
+    Preflight,
+    /// Something that is not here.
+    NotFound,
+}
 
 /// What is to be published with a body, and how that is answered.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Publishing {
     /// The event's fields besides its data.
     pub(crate) fields: Fields,
+    /// Whom the message is for.
+    pub(crate) topics: Topics,
     /// Whether the answer has a body that tells what became of the message.
     pub(crate) wants_json: bool,
 }
 
+impl Asked {
+    /// Reads what a head asks for, once it is known for what route.
+    pub(crate) fn read(route: Route, head: &RequestHead<'_>) -> Result<Self, Refusal> {
+        match route {
+            Route::Stream => Ok(Self::Stream(interest(head.query)?)),
+            Route::Publish => Publishing::read(head).map(Self::Publish),
+            Route::Count => {
+                let topics = message_topics(head.query)?;
+                Ok(Self::Count((!topics.is_empty()).then_some(topics)))
+            }
+            Route::Preflight => Ok(Self::Preflight),
+            Route::NotFound => Ok(Self::NotFound),
+        }
+    }
+}
+
 impl Publishing {
     /// Reads what the head of a publish asks for.
-    pub(crate) fn read(head: &RequestHead<'_>) -> Result<Self, Refusal> {
-        let optional = &head.optional;
-        if head.query.is_empty() && *optional == OptionalFields::default() {
-            return Ok(Self::default());
-        }
+    fn read(head: &RequestHead<'_>) -> Result<Self, Refusal> {
+        let (query, optional) = (head.query, &head.optional);
         let fields = Fields {
-            kind: single(head.query, "event", optional.event_type)?,
-            id: single(head.query, "id", optional.event_id)?,
-            retry: single(head.query, "retry", Once::Never)?.map(|text| milliseconds(&text)).transpose()?,
+            kind: single(query, "event", optional.event_type)?,
+            id: single(query, "id", optional.event_id)?,
+            retry: single(query, "retry", Once::Never)?.map(|text| milliseconds(&text)).transpose()?,
         };
         fields.check().map_err(Refusal::EventField)?;
-        Ok(Self { fields, wants_json: optional.accepts_json })
+        Ok(Self { fields, topics: message_topics(query)?, wants_json: optional.accepts_json })
     }
+}
+
+/// The topics that a query names, decoded.
+fn topics(query: &str) -> Result<Vec<Cow<'_, str>>, Refusal> {
+    query::values(query, "topic").collect::<Result<_, _>>().map_err(|query::NotUtf8| Refusal::NotText)
+}
+
+fn interest(query: &str) -> Result<Interest, Refusal> {
+    Interest::parse(topics(query)?.iter().map(AsRef::as_ref)).map_err(Refusal::Topic)
+}
+
+fn message_topics(query: &str) -> Result<Topics, Refusal> {
+    Topics::parse(topics(query)?.iter().map(AsRef::as_ref)).map_err(Refusal::Topic)
 }
 
 /// The value that a parameter or a field gives, of which there may be one.
@@ -66,6 +112,7 @@ fn milliseconds(text: &str) -> Result<Duration, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topic::TopicError;
 
     fn read(target: &str, fields: &str) -> Result<Publishing, Refusal> {
         let head = format!("POST {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
@@ -78,12 +125,13 @@ mod tests {
 
     #[test]
     fn an_event_has_its_fields_from_the_query_or_from_the_head() {
-        let asked = read("/broadcast?id=%37&x=1&event=gre%20et&retry=1500", "").expect("it is good");
-        assert_eq!(asked, Publishing { fields: fields("gre et", "7", 1500), wants_json: false });
+        let with = |fields, wants_json| Ok(Publishing { fields, topics: Topics::none(), wants_json });
+        let asked = read("/broadcast?id=%37&x=1&event=gre%20et&retry=1500", "");
+        assert_eq!(asked, with(fields("gre et", "7", 1500), false));
         let asked = read("/broadcast?retry=0", "event-type: greet\r\nEVENT-ID: 7\r\nAccept: application/json\r\n");
-        assert_eq!(asked, Ok(Publishing { fields: fields("greet", "7", 0), wants_json: true }));
-        assert_eq!(read("/broadcast", ""), Ok(Publishing::default()));
-        assert_eq!(read("/broadcast?x=%ff&Event=a&events=b", "X-Event: c\r\n"), Ok(Publishing::default()));
+        assert_eq!(asked, with(fields("greet", "7", 0), true));
+        assert_eq!(read("/broadcast", ""), with(Fields::default(), false));
+        assert_eq!(read("/broadcast?x=%ff&Event=a&events=b", "X-Event: c\r\n"), with(Fields::default(), false));
     }
 
     #[test]
@@ -108,5 +156,20 @@ mod tests {
             assert!(matches!(read(target, ""), Err(Refusal::EventField(_))), "for {target}");
         }
         assert!(read("/?event=%00", "").is_ok(), "NUL is no trouble in a type");
+    }
+
+    #[test]
+    fn topics_are_named_by_the_query_as_often_as_one_likes() {
+        let head = "GET /?topic=b/%2B&x&topic=a/+&topic=b/+ HTTP/1.1\r\nHost: h\r\n\r\n";
+        let head = RequestHead::parse(head.as_bytes()).expect("a good head");
+        let interest = Interest::parse(["a/+", "b/+"]).expect("filters");
+        assert_eq!(Asked::read(Route::Stream, &head), Ok(Asked::Stream(interest)));
+        assert_eq!(Asked::read(Route::Count, &head), Err(Refusal::Topic(TopicError::Wildcard)));
+        assert_eq!(read("/?topic=a%00", ""), Err(Refusal::Topic(TopicError::Character)));
+        assert_eq!(read("/?topic=%ff", ""), Err(Refusal::NotText));
+        assert_eq!(
+            read("/?topic=b&topic=a", "").map(|asked| asked.topics),
+            Ok(Topics::parse(["a", "b"]).expect("two"))
+        );
     }
 }

@@ -9,6 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -42,15 +43,16 @@ pub(crate) struct Audience<S> {
     /// What a member that does not keep up still finds.
     window: RefCell<Window>,
     /// What those still need who leave in the middle of an event.
-    remainders: Remainders,
+    remainders: Rc<Remainders>,
     members: RefCell<Slab<Member<S>>>,
     /// One more than the highest key that a member ever had: where a round ends. Passing over an empty row costs a
     /// nanosecond, so it does not shrink.
     rows: Cell<usize>,
     /// The members whose sockets block, by position: the hindmost first.
     blocked: RefCell<BTreeSet<(u64, usize)>>,
-    /// How many members are behind.
+    /// How many members are behind, and how many places and members have yet to look at what came since they joined.
     behind: Cell<usize>,
+    joining: Cell<usize>,
     /// Notified when the last of them no longer is.
     nobody_behind: Event,
     /// Whether the last batch was given.
@@ -77,19 +79,22 @@ enum Pace {
     Follows,
     /// Its task, because a round could not.
     Behind,
+    /// Nobody: it leaves.
+    Leaves,
 }
 
 impl<S: Sink> Audience<S> {
     /// An audience without members, whose window serves whoever is at most `window_bytes` behind.
-    pub(crate) fn new(window_bytes: usize) -> Self {
+    pub(crate) fn new(window_bytes: usize, remainders: Rc<Remainders>) -> Self {
         Self {
             newest: ArcSwap::from_pointee(Batch::empty()),
             window: RefCell::new(Window::new(window_bytes)),
-            remainders: Remainders::new(window_bytes),
+            remainders,
             members: RefCell::new(Slab::new()),
             rows: Cell::new(0),
             blocked: RefCell::new(BTreeSet::new()),
             behind: Cell::new(0),
+            joining: Cell::new(0),
             nobody_behind: Event::new(),
             closed: Cell::new(false),
             silence: Cell::new(0),
@@ -101,20 +106,29 @@ impl<S: Sink> Audience<S> {
         self.window.borrow().end()
     }
 
-    /// A seat for who has everything before `position`. Rounds begin to move it once it has caught up by itself.
-    pub(crate) fn join(&self, sink: S, position: u64) -> Seat<'_, S> {
-        let member = Member { sink, position, pace: Pace::Joins, waker: Waker::noop().clone() };
-        let key = self.members.borrow_mut().insert(member);
-        self.rows.set(self.rows.get().max(key + 1));
-        Seat { audience: self, key, blocked_at: None, held: None }
+    /// A place behind all that was given so far, for who is about to join.
+    pub(crate) fn reserve(self: &Rc<Self>) -> Place<S> {
+        self.joining.set(self.joining.get() + 1);
+        Place { audience: Rc::clone(self), position: self.end() }
     }
 
     /// Gives every member these bytes, which are whole frames. They leave with the next round.
     pub(crate) fn give(&self, bytes: Arc<[u8]>) {
+        self.release();
         let batch = self.window.borrow_mut().push(bytes);
         self.newest.store(batch);
         self.silence.set(0);
         self.wake_lagged();
+    }
+
+    /// Has the window let go of what nobody needs: all of it, while everybody follows.
+    fn release(&self) {
+        let blocked = self.blocked.borrow();
+        // Where those are who join, or who have yet to find out why they are behind, is not known here.
+        if self.joining.get() == 0 && self.behind.get() == blocked.len() {
+            let needed = blocked.first().map_or(u64::MAX, |(position, _)| *position);
+            self.window.borrow_mut().release(needed);
+        }
     }
 
     /// Writes what was given to every member that keeps up.
@@ -164,11 +178,13 @@ impl<S: Sink> Audience<S> {
     }
 
     fn set_pace(&self, member: &mut Member<S>, pace: Pace) {
-        let was_behind = std::mem::replace(&mut member.pace, pace) == Pace::Behind;
-        let is_behind = pace == Pace::Behind;
-        let behind = self.behind.get() + usize::from(is_behind) - usize::from(was_behind);
-        self.behind.set(behind);
-        if was_behind && behind == 0 {
+        let before = std::mem::replace(&mut member.pace, pace);
+        let change = |count: &Cell<usize>, counted| {
+            count.set(count.get() + usize::from(pace == counted) - usize::from(before == counted));
+        };
+        change(&self.joining, Pace::Joins);
+        change(&self.behind, Pace::Behind);
+        if before == Pace::Behind && self.behind.get() == 0 {
             self.nobody_behind.notify(usize::MAX);
         }
     }
@@ -219,7 +235,7 @@ impl Progress {
         match self {
             Self::CaughtUp => Pace::Follows,
             Self::Blocked => Pace::Behind,
-            Self::Finished | Self::Lagged | Self::Failed => Pace::Joins,
+            Self::Finished | Self::Lagged | Self::Failed => Pace::Leaves,
         }
     }
 }
@@ -246,10 +262,35 @@ impl<S: Sink> Member<S> {
     }
 }
 
-/// One member's place in an audience, given back when dropped.
+/// A place in an audience that nobody sits at yet: from its position on nothing is lost but by lagging.
 #[derive(Debug)]
-pub(crate) struct Seat<'a, S: Sink> {
-    audience: &'a Audience<S>,
+pub(crate) struct Place<S: Sink> {
+    audience: Rc<Audience<S>>,
+    position: u64,
+}
+
+impl<S: Sink> Place<S> {
+    /// Seats who has everything before the place's position. Rounds begin to move it once it has caught up by itself.
+    pub(crate) fn sit(self, sink: S) -> Seat<S> {
+        let audience = Rc::clone(&self.audience);
+        let member = Member { sink, position: self.position, pace: Pace::Joins, waker: Waker::noop().clone() };
+        let key = audience.members.borrow_mut().insert(member);
+        audience.rows.set(audience.rows.get().max(key + 1));
+        audience.joining.set(audience.joining.get() + 1);
+        Seat { audience, key, blocked_at: None, held: None }
+    }
+}
+
+impl<S: Sink> Drop for Place<S> {
+    fn drop(&mut self) {
+        self.audience.joining.set(self.audience.joining.get() - 1);
+    }
+}
+
+/// One member's seat in an audience, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Seat<S: Sink> {
+    audience: Rc<Audience<S>>,
     key: usize,
     /// The position under which `blocked` has this seat.
     blocked_at: Option<u64>,
@@ -258,12 +299,12 @@ pub(crate) struct Seat<'a, S: Sink> {
     held: Option<Arc<Batch>>,
 }
 
-impl<'a, S: Sink> Seat<'a, S> {
+impl<S: Sink> Seat<S> {
     /// Moves the member along by itself; once it has caught up, rounds do. `waker` is woken when they no longer can,
     /// and when the audience closes.
     pub(crate) fn catch_up(&mut self, waker: &Waker) -> Progress {
         self.leave_blocked();
-        let audience = self.audience;
+        let audience = &self.audience;
         let window = audience.window.borrow();
         let mut members = audience.members.borrow_mut();
         let member = &mut members[self.key];
@@ -303,7 +344,7 @@ impl<'a, S: Sink> Seat<'a, S> {
     }
 
     /// Gives the seat back, and gives out the sink with what is left of the event that its member is in the middle of.
-    pub(crate) fn leave(mut self) -> Option<(S, Remainder<'a>)> {
+    pub(crate) fn leave(mut self) -> Option<(S, Remainder)> {
         self.remove()
     }
 
@@ -313,11 +354,11 @@ impl<'a, S: Sink> Seat<'a, S> {
         }
     }
 
-    fn remove(&mut self) -> Option<(S, Remainder<'a>)> {
+    fn remove(&mut self) -> Option<(S, Remainder)> {
         self.leave_blocked();
-        let audience = self.audience;
+        let audience = &self.audience;
         let mut member = audience.members.borrow_mut().try_remove(self.key)?;
-        audience.set_pace(&mut member, Pace::Joins);
+        audience.set_pace(&mut member, Pace::Leaves);
         let window = audience.window.borrow();
         let remainder = match self.held.take().or_else(|| window.at(member.position).cloned()) {
             Some(batch) => audience.remainders.keep(batch, member.position),
@@ -328,7 +369,7 @@ impl<'a, S: Sink> Seat<'a, S> {
     }
 }
 
-impl<S: Sink> Drop for Seat<'_, S> {
+impl<S: Sink> Drop for Seat<S> {
     fn drop(&mut self) {
         if let Some((sink, remainder)) = self.remove() {
             if remainder.bytes() != Some(&[]) {
@@ -340,7 +381,6 @@ impl<S: Sink> Drop for Seat<'_, S> {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
     use std::task::Wake;
 
@@ -394,22 +434,30 @@ mod tests {
         }
     }
 
+    fn audience(window_bytes: usize) -> Rc<Audience<Pipe>> {
+        Rc::new(Audience::new(window_bytes, Rc::new(Remainders::new(window_bytes))))
+    }
+
+    fn join(audience: &Rc<Audience<Pipe>>, pipe: Pipe) -> Seat<Pipe> {
+        audience.reserve().sit(pipe)
+    }
+
     fn give(audience: &Audience<Pipe>, text: &str) {
         audience.give(Arc::from(text.as_bytes()));
         smol::block_on(audience.write_round());
     }
 
-    fn rest_of_event(seat: Seat<'_, Pipe>) -> Option<String> {
+    fn rest_of_event(seat: Seat<Pipe>) -> Option<String> {
         let (_, remainder) = seat.leave().expect("the seat was taken");
         remainder.bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
     }
 
     #[test]
     fn rounds_move_a_member_that_keeps_up() {
-        let audience = Audience::new(100);
+        let audience = audience(100);
         give(&audience, "before\n\n");
         let pipe = Pipe::with_room(100);
-        let mut seat = audience.join(pipe.clone(), audience.end());
+        let mut seat = join(&audience, pipe.clone());
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
         give(&audience, "a\n\n");
@@ -425,9 +473,9 @@ mod tests {
 
     #[test]
     fn a_member_that_blocks_leaves_the_rounds_until_it_has_caught_up() {
-        let audience = Audience::new(100);
+        let audience = audience(100);
         let pipe = Pipe::with_room(2);
-        let mut seat = audience.join(pipe.clone(), 0);
+        let mut seat = join(&audience, pipe.clone());
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
         assert_eq!(seat.catch_up(&waker), Progress::CaughtUp);
@@ -444,9 +492,9 @@ mod tests {
 
     #[test]
     fn who_a_round_could_not_move_is_behind_until_it_has_caught_up_lagged_or_gone() {
-        let audience = Audience::new(100);
+        let audience = audience(100);
         let pipes = [2, 2, 2].map(Pipe::with_room);
-        let [mut first, mut second, mut third] = [0, 1, 2].map(|number| audience.join(pipes[number].clone(), 0));
+        let [mut first, mut second, mut third] = [0, 1, 2].map(|number| join(&audience, pipes[number].clone()));
         assert!(!audience.has_any_behind(), "who joins has not been left behind");
         for seat in [&mut first, &mut second, &mut third] {
             assert_eq!(seat.catch_up(Waker::noop()), Progress::CaughtUp);
@@ -467,9 +515,9 @@ mod tests {
 
     #[test]
     fn who_is_left_behind_is_woken_and_has_lagged() {
-        let audience = Audience::new(150);
+        let audience = audience(150);
         let pipe = Pipe::with_room(2);
-        let mut seat = audience.join(pipe.clone(), 0);
+        let mut seat = join(&audience, pipe.clone());
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
         give(&audience, "abcd");
@@ -483,8 +531,8 @@ mod tests {
 
     #[test]
     fn a_lagged_member_can_still_finish_its_event() {
-        let audience = Audience::new(50);
-        let mut seat = audience.join(Pipe::with_room(7), 0);
+        let audience = audience(50);
+        let mut seat = join(&audience, Pipe::with_room(7));
         give(&audience, "abc\n\ndef\n\nghi\n\n");
         assert_eq!(seat.catch_up(Waker::noop()), Progress::Blocked);
         give(&audience, "jkl\n\n");
@@ -494,9 +542,9 @@ mod tests {
 
     #[test]
     fn a_member_between_two_events_has_none_to_finish() {
-        let audience = Audience::new(4);
-        assert_eq!(rest_of_event(audience.join(Pipe::default(), 0)), Some(String::new()), "caught up");
-        let mut seat = audience.join(Pipe::with_room(5), 0);
+        let audience = audience(4);
+        assert_eq!(rest_of_event(join(&audience, Pipe::default())), Some(String::new()), "caught up");
+        let mut seat = join(&audience, Pipe::with_room(5));
         give(&audience, "abc\n\ndef\n\n");
         assert_eq!(seat.catch_up(Waker::noop()), Progress::Blocked);
         assert_eq!(rest_of_event(seat), Some(String::new()), "between two events of a batch");
@@ -504,9 +552,9 @@ mod tests {
 
     #[test]
     fn a_seat_that_is_dropped_in_the_middle_of_an_event_tears_its_sink() {
-        let audience = Audience::new(100);
+        let audience = audience(100);
         let pipes = [5, 6, 100].map(Pipe::with_room);
-        let mut seats: Vec<_> = pipes.iter().map(|pipe| audience.join(pipe.clone(), 0)).collect();
+        let mut seats: Vec<_> = pipes.iter().map(|pipe| join(&audience, pipe.clone())).collect();
         give(&audience, "abc\n\ndef\n\n");
         for seat in &mut seats {
             seat.catch_up(Waker::noop());
@@ -517,21 +565,21 @@ mod tests {
 
     #[test]
     fn a_seat_leaves_nothing_behind() {
-        let audience = Audience::new(4);
-        let mut seat = audience.join(Pipe::default(), 0);
+        let audience = audience(4);
+        let mut seat = join(&audience, Pipe::default());
         give(&audience, "abc");
         assert_eq!(seat.catch_up(Waker::noop()), Progress::Blocked);
         assert!(seat.leave().is_some());
-        drop(audience.join(Pipe::default(), 0));
+        drop(join(&audience, Pipe::default()));
         assert!(audience.members.borrow().is_empty() && audience.blocked.borrow().is_empty());
         give(&audience, "defghi");
     }
 
     #[test]
     fn a_round_reaches_every_row() {
-        let audience = Audience::new(100);
+        let audience = audience(100);
         let pipes: Vec<_> = (0..3 * ROWS_IN_A_TURN + 1).map(|_| Pipe::with_room(100)).collect();
-        let mut seats: Vec<_> = pipes.iter().map(|pipe| audience.join(pipe.clone(), 0)).collect();
+        let mut seats: Vec<_> = pipes.iter().map(|pipe| join(&audience, pipe.clone())).collect();
         assert!(seats.iter_mut().all(|seat| seat.catch_up(Waker::noop()) == Progress::CaughtUp));
         give(&audience, "abc");
         assert!(pipes.iter().all(|pipe| pipe.text() == "abc"));

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use crate::access::Access;
 use crate::audience::Sink;
+use crate::census::Census;
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::dispatch::Dispatcher;
@@ -27,6 +28,8 @@ pub(crate) struct Context<S> {
     /// Where messages come from.
     pub(crate) dispatcher: Dispatcher<S>,
     pub(crate) metrics: Metrics,
+    /// Who asks for which topics, over all shards.
+    pub(crate) census: Census,
     /// The exchanges under way, whose requests have to be answered before the hub may close.
     pub(crate) requests: Group,
     /// All connections, streams included.
@@ -37,7 +40,14 @@ pub(crate) struct Context<S> {
 
 impl<S: Sink> Context<S> {
     /// Surroundings that get their messages from `intake` and publish to `hub`.
-    pub(crate) fn new(limits: Limits, access: Access, hub: Hub, intake: Intake, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        access: Access,
+        hub: Hub,
+        intake: Intake,
+        metrics: Metrics,
+        census: Census,
+    ) -> Self {
         Self {
             clock: Clock::new(&limits, SystemTime::now()),
             dispatcher: Dispatcher::new(intake, &limits),
@@ -45,6 +55,7 @@ impl<S: Sink> Context<S> {
             access,
             hub,
             metrics,
+            census,
             requests: Group::default(),
             connections: Group::default(),
             scratch: Scratch::default(),

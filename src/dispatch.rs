@@ -1,8 +1,8 @@
 //! From the channel to the streams of one shard: drain, batch, give, write.
 //!
-//! The dispatcher takes all that waits in its intake, joins it into one batch of whole frames, gives that to the
-//! audience and has it write a round; then it looks again. So a batch is one message when messages are rare, and
-//! grows by itself under load, where one write then carries many. It never waits for a stream.
+//! The dispatcher takes all that waits in its intake, joins it into one batch of whole frames for each audience, gives
+//! that and has each write a round; then it looks again. So a batch is one message when messages are rare, and grows by
+//! itself under load, where one write then carries many. It never waits for a stream.
 //!
 //! Where messages come faster than rounds, it rests between two of them for half as long as the last one took. The
 //! next write then carries half as much again at nearly the same price, and the clients, and whoever else needs the
@@ -13,7 +13,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::task::{self, Poll};
 use std::time::{Duration, Instant};
 
@@ -21,20 +21,23 @@ use async_io::Timer;
 use event_listener::Event;
 use smol::future;
 
-use crate::audience::{Audience, Seat, Sink};
+use crate::audience::{Audience, Place, Sink};
 use crate::config::Limits;
 use crate::frame::Frame;
-use crate::hub::Intake;
+use crate::hall::Hall;
+use crate::hub::{Intake, Message};
+use crate::topic::Interest;
 
 /// Below this a timer costs more than it gives.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
-/// The dispatcher of one shard and its audience: with topics there will be one audience for each set of them, found
-/// here.
+/// The dispatcher of one shard, and its audiences.
 #[derive(Debug)]
 pub(crate) struct Dispatcher<S> {
     intake: RefCell<Intake>,
-    audience: Audience<S>,
+    hall: RefCell<Hall<S>>,
+    /// Those who were given something that no round has written yet.
+    given_to: RefCell<Vec<Rc<Audience<S>>>>,
     /// Where a batch stops growing.
     batch_bytes: usize,
     longest_rest: Duration,
@@ -49,7 +52,8 @@ impl<S: Sink> Dispatcher<S> {
     pub(crate) fn new(intake: Intake, limits: &Limits) -> Self {
         Self {
             intake: RefCell::new(intake),
-            audience: Audience::new(limits.window_bytes),
+            hall: RefCell::new(Hall::new(limits)),
+            given_to: RefCell::new(Vec::new()),
             batch_bytes: limits.batch_bytes,
             longest_rest: limits.longest_rest,
             window_bytes: limits.window_bytes,
@@ -64,17 +68,20 @@ impl<S: Sink> Dispatcher<S> {
         let mut due = Instant::now();
         while let Some(length) = poll_fn(|cx| self.poll_batch(cx)).await {
             let start = Instant::now();
-            self.audience.write_round().await;
+            let audiences = self.given_to.take();
+            for audience in &audiences {
+                audience.write_round().await;
+            }
             let took = start.elapsed();
             if length < self.batch_bytes && self.intake.borrow().has_waiting() {
                 Timer::after((took / 2).min(self.longest_rest)).await;
             }
-            if self.audience.has_any_behind() {
+            if audiences.iter().any(|audience| audience.has_any_behind()) {
                 due = due.max(start) + self.share_of_window_time(length);
-                self.wait_for_those_behind(due).await;
+                self.wait_for_those_behind(&audiences, due).await;
             }
         }
-        self.audience.close();
+        self.hall.borrow().audiences().for_each(|audience| audience.close());
     }
 
     fn share_of_window_time(&self, length: usize) -> Duration {
@@ -82,36 +89,43 @@ impl<S: Sink> Dispatcher<S> {
     }
 
     /// Waits until `due`, or until nobody is behind; small waits add up to one that is worth a timer.
-    async fn wait_for_those_behind(&self, due: Instant) {
+    async fn wait_for_those_behind(&self, audiences: &[Rc<Audience<S>>], due: Instant) {
         let wait = due.saturating_duration_since(Instant::now());
         if wait >= SHORTEST_WAIT {
+            let nobody_behind = async {
+                for audience in audiences {
+                    audience.nobody_behind().await;
+                }
+            };
             let due = async {
                 Timer::after(wait).await;
             };
-            future::or(self.audience.nobody_behind(), due).await;
+            future::or(nobody_behind, due).await;
         }
     }
 
-    /// The position behind the first `accepted` messages, for who joins. Waits until the dispatcher has given them:
-    /// nobody else gives, since what is given between two rounds has to fit into the window.
-    pub(crate) async fn position_behind(&self, accepted: u64) -> u64 {
+    /// A place for a stream of this interest, behind the first `accepted` messages. Waits until the dispatcher has
+    /// given them: nobody else gives, since what is given between two rounds has to fit into the window.
+    pub(crate) async fn place_behind(&self, accepted: u64, interest: &Interest) -> Place<S> {
         while self.intake.borrow().taken() < accepted {
             self.given.listen().await;
         }
-        self.audience.end()
-    }
-
-    /// A seat for a stream that was told its position.
-    pub(crate) fn join(&self, sink: S, position: u64) -> Seat<'_, S> {
-        self.audience.join(sink, position)
+        self.hall.borrow_mut().audience(interest).reserve()
     }
 
     /// A tick has passed: after `heartbeat` of them in silence, every stream gets a comment.
     pub(crate) async fn tick(&self, heartbeat: Option<u64>) {
-        let silence = self.audience.tick();
-        if heartbeat.is_some_and(|heartbeat| silence >= heartbeat) {
-            self.audience.give(Frame::heartbeat().into_bytes());
-            self.audience.write_round().await;
+        let mut silent = Vec::new();
+        self.hall.borrow_mut().forget_the_empty();
+        for audience in self.hall.borrow().audiences() {
+            let silence = audience.tick();
+            if heartbeat.is_some_and(|heartbeat| silence >= heartbeat) {
+                audience.give(Frame::heartbeat().into_bytes());
+                silent.push(audience);
+            }
+        }
+        for audience in silent {
+            audience.write_round().await;
         }
     }
 
@@ -121,30 +135,18 @@ impl<S: Sink> Dispatcher<S> {
         Poll::Ready(first.map(|first| self.give_with_waiting(first)))
     }
 
-    /// Gives the first frame and all that waits behind it, up to a batch's size; returns its length.
-    fn give_with_waiting(&self, first: Frame) -> usize {
-        let batch = self.join_waiting(first);
-        let length = batch.len();
-        self.audience.give(batch);
+    /// Gives the first message and all that waits behind it, up to a batch's size; returns its length.
+    fn give_with_waiting(&self, first: Message) -> usize {
+        let mut length = first.frame.as_bytes().len();
+        let mut messages = vec![first];
+        while length < self.batch_bytes {
+            let Some(message) = self.intake.borrow_mut().take_waiting() else { break };
+            length += message.frame.as_bytes().len();
+            messages.push(message);
+        }
+        self.hall.borrow().give(&messages, &mut self.given_to.borrow_mut());
         self.given.notify(usize::MAX);
         length
-    }
-
-    fn join_waiting(&self, first: Frame) -> Arc<[u8]> {
-        if first.as_bytes().len() >= self.batch_bytes {
-            return first.into_bytes();
-        }
-        let Some(second) = self.take_waiting() else { return first.into_bytes() };
-        let mut batch = [first.as_bytes(), second.as_bytes()].concat();
-        while batch.len() < self.batch_bytes {
-            let Some(frame) = self.take_waiting() else { break };
-            batch.extend_from_slice(frame.as_bytes());
-        }
-        Arc::from(batch)
-    }
-
-    fn take_waiting(&self) -> Option<Frame> {
-        self.intake.borrow_mut().take_waiting()
     }
 }
 
@@ -157,9 +159,10 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
-    use crate::audience::Progress;
+    use crate::audience::{Progress, Seat};
     use crate::hub::Hub;
     use crate::metrics::Metrics;
+    use crate::topic::Topics;
 
     /// A stream that keeps what it is sent, one string for each write, unless it is full.
     #[derive(Clone, Default)]
@@ -193,21 +196,30 @@ mod tests {
         (hub, Dispatcher::new(intake, limits))
     }
 
-    fn join(dispatcher: &Dispatcher<Writes>, position: u64) -> (Writes, Seat<'_, Writes>) {
+    fn join(dispatcher: &Dispatcher<Writes>) -> (Writes, Seat<Writes>) {
+        sit(smol::block_on(dispatcher.place_behind(0, &Interest::default())))
+    }
+
+    fn sit(place: Place<Writes>) -> (Writes, Seat<Writes>) {
         let writes = Writes::default();
-        let mut seat = dispatcher.join(writes.clone(), position);
+        let mut seat = place.sit(writes.clone());
         assert_eq!(seat.catch_up(Waker::noop()), Progress::CaughtUp);
         (writes, seat)
     }
 
+    fn end(dispatcher: &Dispatcher<Writes>) -> u64 {
+        dispatcher.hall.borrow_mut().audience(&Interest::default()).end()
+    }
+
     fn publish(hub: &Hub, message: &str) {
-        smol::block_on(hub.publish(message.len(), || Frame::message(message))).expect("the hub is open");
+        smol::block_on(hub.publish(message.len(), &Topics::none(), || Frame::message(message)))
+            .expect("the hub is open");
     }
 
     #[test]
     fn what_waits_is_one_batch_up_to_its_size() {
         let (hub, dispatcher) = start(1000, 20);
-        let (writes, _seat) = join(&dispatcher, 0);
+        let (writes, _seat) = join(&dispatcher);
         for message in ["1", "2", "3", "4"] {
             publish(&hub, message);
         }
@@ -219,12 +231,11 @@ mod tests {
     #[test]
     fn who_joins_gets_nothing_that_was_accepted_before() {
         let (hub, dispatcher) = start(1000, 1000);
-        let (earlier, _early) = join(&dispatcher, 0);
+        let (earlier, _early) = join(&dispatcher);
         publish(&hub, "before");
         let later = smol::block_on(async {
             let joined = async {
-                let position = dispatcher.position_behind(hub.accepted()).await;
-                let (writes, seat) = join(&dispatcher, position);
+                let (writes, seat) = sit(dispatcher.place_behind(hub.accepted(), &Interest::default()).await);
                 publish(&hub, "after");
                 hub.close();
                 (writes, seat)
@@ -240,10 +251,10 @@ mod tests {
     #[test]
     fn who_joins_amid_a_flood_cuts_nobody() {
         let (hub, dispatcher) = start(64, 20);
-        let (writes, _seat) = join(&dispatcher, 0);
+        let (writes, _seat) = join(&dispatcher);
         (0..40).for_each(|_| publish(&hub, "x"));
         hub.close();
-        smol::block_on(future::zip(dispatcher.position_behind(hub.accepted()), dispatcher.run()));
+        smol::block_on(future::zip(dispatcher.place_behind(hub.accepted(), &Interest::default()), dispatcher.run()));
         assert_eq!(writes.take_all().concat(), "data: x\n\n".repeat(40));
     }
 
@@ -252,7 +263,7 @@ mod tests {
         let window_time = Duration::from_secs(3600);
         let (hub, dispatcher) =
             start_with(&Limits { window_bytes: 300, batch_bytes: 9, window_time, ..Limits::default() });
-        let (writes, mut seat) = join(&dispatcher, 0);
+        let (writes, mut seat) = join(&dispatcher);
         writes.1.set(true);
         (0..3).for_each(|_| publish(&hub, "x"));
         hub.close();
@@ -261,10 +272,10 @@ mod tests {
             for _ in 0..100 {
                 assert!(future::poll_once(&mut run).await.is_none());
             }
-            assert_eq!(dispatcher.audience.end(), 9, "one batch was given");
+            assert_eq!(end(&dispatcher), 9, "one batch was given");
             assert_eq!(seat.catch_up(Waker::noop()), Progress::Blocked);
             assert!(future::poll_once(&mut run).await.is_none());
-            assert_eq!(dispatcher.audience.end(), 9, "it is still behind");
+            assert_eq!(end(&dispatcher), 9, "it is still behind");
             writes.1.set(false);
             assert_eq!(seat.catch_up(Waker::noop()), Progress::CaughtUp);
             let done = async {
@@ -292,7 +303,7 @@ mod tests {
     #[test]
     fn a_heartbeat_comes_after_silence_alone() {
         let (hub, dispatcher) = start(1000, 1000);
-        let (writes, _seat) = join(&dispatcher, 0);
+        let (writes, _seat) = join(&dispatcher);
         let tick = |heartbeat| smol::block_on(dispatcher.tick(heartbeat));
         tick(Some(2));
         assert!(writes.take_all().is_empty(), "one tick of silence");

@@ -7,7 +7,9 @@
 use smol::future::yield_now;
 
 use crate::access::Readers;
-use crate::ask::Publishing;
+use crate::ask::{Asked, Publishing};
+use crate::audience::Place;
+use crate::census::Present;
 use crate::clock::Deadline;
 use crate::context::Context;
 use crate::frame::{self, Frame};
@@ -22,6 +24,7 @@ use crate::metrics::Counted;
 use crate::router::{Route, route};
 use crate::socket::{Interrupted, Socket, close_in_stages, read, write_all};
 use crate::subscriber::{OPENING, Stream, retry_delay};
+use crate::topic::Interest;
 
 /// What the buffer of answers may keep while a client is idle: room for those to a few requests.
 const KEPT_ANSWER_BYTES: usize = 1024;
@@ -52,24 +55,25 @@ pub(crate) async fn serve<S: Socket>(io: S, turned_away: Option<u64>, context: &
 }
 
 /// What follows the last request of a connection.
-enum Next {
-    Stream(Opened),
+enum Next<S: Socket> {
+    Stream(Opened<S>),
     Close,
 }
 
 /// A stream whose head has left.
-struct Opened {
+struct Opened<S: Socket> {
     /// Counted since before its head left.
     counted: Counted,
-    /// The position behind all that was accepted before.
-    position: u64,
+    present: Option<Box<Present>>,
+    /// Behind all that was accepted before.
+    place: Place<S>,
     /// How much the client has sent behind its request.
     unread: usize,
 }
 
-impl Opened {
-    fn stream<S: Socket>(self, io: S, context: &Context<S>) -> Stream<'_, S> {
-        Stream::new(io, self.counted, self.position, self.unread, context)
+impl<S: Socket> Opened<S> {
+    fn stream(self, io: S, context: &Context<S>) -> Stream<'_, S> {
+        Stream::new(self.place.sit(io), self.counted, self.present, self.unread, context)
     }
 }
 
@@ -90,8 +94,7 @@ impl From<Refusal> for End {
 
 /// What a connection keeps of a request once its head is taken from the input.
 struct Request {
-    route: Route,
-    publishing: Publishing,
+    asked: Asked,
     framing: Framing,
     persistence: Persistence,
     expects_continue: bool,
@@ -120,22 +123,25 @@ impl<'s, S: Socket> Exchange<'s, S> {
     }
 
     /// Answers requests until one of them is the last.
-    async fn answer_requests(&mut self) -> Result<Next, End> {
+    async fn answer_requests(&mut self) -> Result<Next<S>, End> {
         loop {
             let request = self.next_request().await?;
-            let persistence = match request.route {
-                Route::Stream => return self.open_stream().await.map(Next::Stream),
-                Route::Publish => self.publish(&request).await?,
-                Route::Count => {
-                    let streams = self.context.metrics.streams();
+            let persistence = match &request.asked {
+                Asked::Stream(interest) => return self.open_stream(interest).await.map(Next::Stream),
+                Asked::Publish(publishing) => self.publish(&request, publishing).await?,
+                Asked::Count(topics) => {
+                    let streams = match topics {
+                        Some(topics) => self.context.census.count(topics),
+                        None => self.context.metrics.streams(),
+                    };
                     response::stream_count(&mut self.output, &common(self.context, &self.origin), streams);
                     Persistence::Close
                 }
-                Route::Preflight => {
+                Asked::Preflight => {
                     response::preflight(&mut self.output, &common(self.context, &self.origin));
                     Persistence::Close
                 }
-                Route::NotFound => self.not_found(&request),
+                Asked::NotFound => self.not_found(&request),
             };
             if persistence == Persistence::Close {
                 return Ok(Next::Close);
@@ -149,10 +155,10 @@ impl<'s, S: Socket> Exchange<'s, S> {
 
     /// Answers the one request of a client that there is no room for, so that a browser comes back by itself: it does
     /// after a stream that ends, and never after an error.
-    async fn turn_away(&mut self, turn: u64) -> Result<Next, End> {
+    async fn turn_away(&mut self, turn: u64) -> Result<Next<S>, End> {
         let request = self.next_request().await?;
         self.context.metrics.connection_refused();
-        if request.route != Route::Stream {
+        if !matches!(request.asked, Asked::Stream(_)) {
             return Err(Refusal::Overloaded.into());
         }
         response::stream_head(&mut self.output, &common(self.context, &self.origin));
@@ -161,13 +167,14 @@ impl<'s, S: Socket> Exchange<'s, S> {
     }
 
     /// Finds the stream's place and counts it, with nothing between the two, then tells the client that it is open.
-    async fn open_stream(&mut self) -> Result<Opened, End> {
-        let position = self.context.dispatcher.position_behind(self.context.hub.accepted()).await;
+    async fn open_stream(&mut self, interest: &Interest) -> Result<Opened<S>, End> {
+        let place = self.context.dispatcher.place_behind(self.context.hub.accepted(), interest).await;
         let counted = self.context.metrics.stream();
+        let present = self.context.census.enter(interest);
         response::stream_head(&mut self.output, &common(self.context, &self.origin));
         self.output.extend_from_slice(OPENING);
         self.flush().await?;
-        Ok(Opened { counted, position, unread: self.input.len() })
+        Ok(Opened { counted, present, place, unread: self.input.len() })
     }
 
     async fn next_request(&mut self) -> Result<Request, End> {
@@ -203,8 +210,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
             return Err(Refusal::ForeignOrigin.into());
         }
         let request = Request {
-            route,
-            publishing: if route == Route::Publish { Publishing::read(&head)? } else { Publishing::default() },
+            asked: Asked::read(route, &head)?,
             framing: head.framing,
             persistence: head.persistence,
             expects_continue: head.expects_continue,
@@ -225,7 +231,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
     }
 
     /// Publishes the request's body and puts the answer in its place.
-    async fn publish(&mut self, request: &Request) -> Result<Persistence, End> {
+    async fn publish(&mut self, request: &Request, publishing: &Publishing) -> Result<Persistence, End> {
         let body_bytes = self.context.limits.body_bytes;
         match request.framing {
             Framing::None => return Err(Refusal::LengthRequired.into()),
@@ -238,14 +244,14 @@ impl<'s, S: Socket> Exchange<'s, S> {
         }
         self.deadline.set(self.context.limits.body_timeout);
         let published = match request.framing {
-            Framing::Length(length) => self.publish_sized(length as usize, &request.publishing).await,
-            Framing::None | Framing::Chunked => self.publish_chunked(&request.publishing).await,
+            Framing::Length(length) => self.publish_sized(length as usize, publishing).await,
+            Framing::None | Framing::Chunked => self.publish_chunked(publishing).await,
         };
         // A server that is stopping answers what it has begun with and no more.
         let stopping = self.context.clock.is_stopping();
         let persistence = if stopping { Persistence::Close } else { request.persistence };
         match published {
-            Ok(()) => self.accepted(request, persistence),
+            Ok(()) => self.accepted(publishing, persistence),
             // The body was read to its end, so what stands behind it is a request.
             Err(End::Refused(Refusal::NotUtf8)) => self.refuse(Refusal::NotUtf8, persistence),
             Err(end) => return Err(end),
@@ -253,8 +259,11 @@ impl<'s, S: Socket> Exchange<'s, S> {
         Ok(persistence)
     }
 
-    fn accepted(&mut self, request: &Request, persistence: Persistence) {
-        let receipt = request.publishing.wants_json.then(|| receipt(self.context.metrics.streams()));
+    fn accepted(&mut self, publishing: &Publishing, persistence: Persistence) {
+        let Context { metrics, census, .. } = self.context;
+        let topics = &publishing.topics;
+        let subscribers = || if topics.is_empty() { metrics.streams() } else { census.count(topics) };
+        let receipt = publishing.wants_json.then(|| receipt(subscribers()));
         let common = common(self.context, &self.origin);
         response::accepted(&mut self.output, &common, receipt.as_deref(), persistence);
     }
@@ -368,7 +377,7 @@ fn receipt(subscribers: usize) -> String {
 async fn publish(hub: &Hub, body: &[u8], publishing: &Publishing) -> Result<(), Refusal> {
     let message = std::str::from_utf8(body).map_err(|_| Refusal::NotUtf8)?;
     let fields = &publishing.fields;
-    hub.publish(Frame::size(fields, message), || Frame::with_fields(fields, message))
+    hub.publish(Frame::size(fields, message), &publishing.topics, || Frame::with_fields(fields, message))
         .await
         .map_err(|_| Refusal::Stopping)
 }

@@ -22,6 +22,7 @@ use memchr::{memchr2, memchr2_iter, memmem};
 pub struct Event {
     data: String,
     fields: Fields,
+    topics: Vec<String>,
 }
 
 /// The most digits of a time in milliseconds.
@@ -86,6 +87,22 @@ impl Event {
         self
     }
 
+    /// Names a topic that the event is of: it goes to those streams alone that ask for one of its topics, and to all of
+    /// them where it has none.
+    ///
+    /// A topic that is none (empty, longer than 256 bytes, of more than 32 levels, with a `+`, a `#`, a CR, an LF or a
+    /// NUL), or one more than 16 of them, is refused when the event is published.
+    #[must_use]
+    pub fn with_topic(mut self, topic: impl Into<String>) -> Self {
+        self.topics.push(topic.into());
+        self
+    }
+
+    /// The topics that were named, whatever they are.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = &str> {
+        self.topics.iter().map(String::as_str)
+    }
+
     /// Tells the browser how long to wait before it reconnects, in whole milliseconds.
     #[must_use]
     pub fn with_retry(mut self, retry: Duration) -> Self {
@@ -101,6 +118,8 @@ pub enum InvalidField {
     Type,
     /// The event's id holds a CR, an LF or a NUL.
     Id,
+    /// A topic is none, or there are too many; see [`Event::with_topic`].
+    Topic,
 }
 
 impl fmt::Display for InvalidField {
@@ -108,6 +127,7 @@ impl fmt::Display for InvalidField {
         f.write_str(match self {
             Self::Type => "an event's type may not hold CR or LF",
             Self::Id => "an event's id may not hold CR, LF or NUL",
+            Self::Topic => "an event has at most 16 topics, of 1 to 256 bytes each, without +, #, CR, LF or NUL",
         })
     }
 }

@@ -14,14 +14,23 @@ use crate::config::Limits;
 use crate::frame::Frame;
 use crate::metrics::Metrics;
 use crate::quota::{Claim, Quota};
+use crate::topic::Topics;
 
-/// What the channel carries: a frame, and its part of the quota until the last shard has taken it.
-type Message = (Frame, Arc<Claim>);
+/// What was accepted.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) frame: Frame,
+    /// Whom it is for.
+    pub(crate) topics: Topics,
+}
+
+/// What the channel carries: a message, and its part of the quota until the last shard has taken it.
+type Carried = (Message, Arc<Claim>);
 
 /// The sending side, shared by every publisher.
 #[derive(Clone, Debug)]
 pub(crate) struct Hub {
-    sender: Sender<Message>,
+    sender: Sender<Carried>,
     quota: Quota,
     metrics: Metrics,
 }
@@ -45,7 +54,12 @@ impl Hub {
     /// is the message encoded, so that who waits holds no more than what it was sent. `size` is about its length.
     ///
     /// Cancel safe: a publish that is dropped before it returns was not accepted.
-    pub(crate) async fn publish(&self, size: usize, encode: impl FnOnce() -> Frame) -> Result<(), Closed> {
+    pub(crate) async fn publish(
+        &self,
+        size: usize,
+        topics: &Topics,
+        encode: impl FnOnce() -> Frame,
+    ) -> Result<(), Closed> {
         let claim = match self.quota.try_claim(size) {
             Some(claim) => claim,
             None => {
@@ -53,7 +67,8 @@ impl Hub {
                 self.quota.claim(size).await
             }
         };
-        self.sender.broadcast_direct((encode(), Arc::new(claim))).await.map_err(|_| Closed)?;
+        let message = Message { frame: encode(), topics: topics.clone() };
+        self.sender.broadcast_direct((message, Arc::new(claim))).await.map_err(|_| Closed)?;
         self.metrics.message_accepted();
         Ok(())
     }
@@ -72,17 +87,17 @@ impl Hub {
 /// The receiving side, one for each shard.
 #[derive(Debug)]
 pub(crate) struct Intake {
-    receiver: Receiver<Message>,
+    receiver: Receiver<Carried>,
     /// The number of messages taken so far.
     taken: u64,
 }
 
 impl Intake {
     /// The next message; `None` once the hub is closed and all it had accepted is taken.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         loop {
             match ready!(Pin::new(&mut self.receiver).poll_recv(cx)) {
-                Some(Ok(message)) => return Poll::Ready(Some(self.take(message))),
+                Some(Ok(carried)) => return Poll::Ready(Some(self.take(carried))),
                 // The channel is not allowed to overflow, so nothing was skipped.
                 Some(Err(_)) => {}
                 None => return Poll::Ready(None),
@@ -91,9 +106,9 @@ impl Intake {
     }
 
     /// The next message if it is there already.
-    pub(crate) fn take_waiting(&mut self) -> Option<Frame> {
-        let message = self.receiver.try_recv().ok()?;
-        Some(self.take(message))
+    pub(crate) fn take_waiting(&mut self) -> Option<Message> {
+        let carried = self.receiver.try_recv().ok()?;
+        Some(self.take(carried))
     }
 
     /// Whether a message is there already.
@@ -106,8 +121,8 @@ impl Intake {
         self.taken
     }
 
-    fn take(&mut self, (frame, _claim): Message) -> Frame {
+    fn take(&mut self, (message, _claim): Carried) -> Message {
         self.taken += 1;
-        frame
+        message
     }
 }

@@ -25,6 +25,7 @@ use crate::http::head::{RequestHead, Scanner};
 use crate::http::{Persistence, Refusal};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::topic::{Interest, Topics};
 
 /// Why the server would not carry out a request. Shows itself as the status it is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +151,7 @@ pub struct FanOut<S> {
 
 /// A subscriber's place, given back when dropped.
 #[derive(Debug)]
-pub struct Seat<'a, S: Sink>(audience::Seat<'a, Socket<S>>);
+pub struct Seat<S: Sink>(audience::Seat<Socket<S>>);
 
 impl<S: Sink + 'static> FanOut<S> {
     /// A shard without subscribers.
@@ -165,16 +166,17 @@ impl<S: Sink + 'static> FanOut<S> {
     }
 
     /// A seat for a subscriber that gets all that is dispatched from now on.
-    pub fn join(&self, sink: S) -> Seat<'_, S> {
-        let position = smol::block_on(self.dispatcher.position_behind(0));
-        let mut seat = self.dispatcher.join(Socket(sink), position);
+    pub fn join(&self, sink: S) -> Seat<S> {
+        let nothing = Interest::default();
+        let mut seat = smol::block_on(self.dispatcher.place_behind(0, &nothing)).sit(Socket(sink));
         assert_eq!(seat.catch_up(Waker::noop()), Progress::CaughtUp, "rounds move it from here");
         Seat(seat)
     }
 
     /// Puts a message into the channel; returns whether there was room for it.
     pub fn publish(&self, message: &str) -> bool {
-        let published = pin!(self.hub.publish(Frame::size(&Fields::default(), message), || Frame::message(message)));
+        let (size, topics) = (Frame::size(&Fields::default(), message), Topics::none());
+        let published = pin!(self.hub.publish(size, &topics, || Frame::message(message)));
         published.poll(&mut task::Context::from_waker(Waker::noop())) == Poll::Ready(Ok(()))
     }
 
@@ -184,7 +186,7 @@ impl<S: Sink + 'static> FanOut<S> {
     }
 }
 
-impl<S: Sink> Seat<'_, S> {
+impl<S: Sink> Seat<S> {
     /// Has `look` look at the subscriber's sink.
     pub fn sink<T>(&self, look: impl FnOnce(&S) -> T) -> T {
         self.0.sink(|socket| look(&socket.0))

@@ -35,6 +35,7 @@
 //! | 0 | `scratch` | the buffer that all reads of a shard land in |
 //! | 0 | `query` | the parameters of a request |
 //! | 0 | `topic` | which messages are for whom |
+//! | 1 | `census` | how many streams ask for which topics |
 //! | 1 | `config` | every number, with its unit, its default and its reason |
 //! | 1 | `window` | recent bytes by position |
 //! | 2 | `remainder` | what streams that leave still need of them |
@@ -45,19 +46,21 @@
 //! | 3 | `audience` | the streams that get the same bytes, and those bytes: the hot path |
 //! | 4 | `clock` | ticks, deadlines, the date |
 //! | 4 | `listener` | bind, accept, and who gets in |
-//! | 4 | `dispatch` | from the channel to the streams: drain, batch, give, write |
-//! | 5 | `context` | what the tasks of one shard share |
-//! | 6 | `socket` | a client's socket, used in time |
-//! | 7 | `subscriber` | one open stream |
-//! | 8 | `exchange` | requests and their answers |
-//! | 9 | `connection` | one client, from accept to its end |
-//! | 10 | `internals` | what benches and fuzz targets reach of the rest |
-//! | 10 | `shard` | one worker thread |
-//! | 11 | `server` | the whole, and its public face |
+//! | 4 | `hall` | the audiences of one shard, and who gets which message |
+//! | 5 | `dispatch` | from the channel to the streams: drain, batch, give, write |
+//! | 6 | `context` | what the tasks of one shard share |
+//! | 7 | `socket` | a client's socket, used in time |
+//! | 8 | `subscriber` | one open stream |
+//! | 9 | `exchange` | requests and their answers |
+//! | 10 | `connection` | one client, from accept to its end |
+//! | 11 | `internals` | what benches and fuzz targets reach of the rest |
+//! | 11 | `shard` | one worker thread |
+//! | 12 | `server` | the whole, and its public face |
 
 mod access;
 mod ask;
 mod audience;
+mod census;
 mod clock;
 mod config;
 mod connection;
@@ -66,6 +69,7 @@ mod dispatch;
 mod exchange;
 mod frame;
 mod group;
+mod hall;
 mod http;
 mod hub;
 mod input;
@@ -84,7 +88,6 @@ mod server;
 mod shard;
 mod socket;
 mod subscriber;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "streams do not ask for topics yet"))]
 mod topic;
 mod window;
 

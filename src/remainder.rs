@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::window::Batch;
@@ -27,7 +28,7 @@ impl Remainders {
     }
 
     /// What is left at `position` of an event in `batch`.
-    pub(crate) fn keep(&self, batch: Arc<Batch>, position: u64) -> Remainder<'_> {
+    pub(crate) fn keep(self: &Rc<Self>, batch: Arc<Batch>, position: u64) -> Remainder {
         let length = batch.rest_of_event(position).len();
         if length == 0 {
             return Remainder::Nothing;
@@ -42,22 +43,22 @@ impl Remainders {
             }
             None => return Remainder::Lost,
         }
-        Remainder::Rest(Rest { batch, position, length, kept_by: self })
+        Remainder::Rest(Rest { batch, position, length, kept_by: Rc::clone(self) })
     }
 }
 
 /// What one stream has yet to write to end with a whole event.
 #[derive(Debug)]
-pub(crate) enum Remainder<'r> {
+pub(crate) enum Remainder {
     /// It is between two events.
     Nothing,
     /// This.
-    Rest(Rest<'r>),
+    Rest(Rest),
     /// Bytes that nobody has any more.
     Lost,
 }
 
-impl Remainder<'_> {
+impl Remainder {
     /// The bytes: none between two events, `None` where they are lost.
     pub(crate) fn bytes(&self) -> Option<&[u8]> {
         match self {
@@ -70,14 +71,14 @@ impl Remainder<'_> {
 
 /// The rest of an event, in a batch that is kept for it.
 #[derive(Debug)]
-pub(crate) struct Rest<'r> {
+pub(crate) struct Rest {
     batch: Arc<Batch>,
     position: u64,
     length: usize,
-    kept_by: &'r Remainders,
+    kept_by: Rc<Remainders>,
 }
 
-impl Drop for Rest<'_> {
+impl Drop for Rest {
     fn drop(&mut self) {
         let mut users = self.kept_by.users.borrow_mut();
         let Some(count) = users.get_mut(&self.batch.start()) else { return };
@@ -98,7 +99,7 @@ mod tests {
     fn a_batch_is_kept_once_for_all_and_as_long_as_one_needs_it() {
         let mut window = Window::new(1);
         let [first, second] = ["abc\n\ndef\n\n", "ghi\n\n"].map(|text| window.push(Arc::from(text.as_bytes())));
-        let remainders = Remainders::new(first.cost());
+        let remainders = Rc::new(Remainders::new(first.cost()));
         let one = remainders.keep(Arc::clone(&first), 1);
         let other = remainders.keep(Arc::clone(&first), 6);
         assert_eq!((one.bytes(), other.bytes()), (Some(&b"bc\n\n"[..]), Some(&b"ef\n\n"[..])));
@@ -117,6 +118,6 @@ mod tests {
     fn one_batch_is_kept_however_long_it_is() {
         let mut window = Window::new(1);
         let batch = window.push(Arc::from(&b"abc\n\n"[..]));
-        assert_eq!(Remainders::new(0).keep(batch, 1).bytes(), Some(&b"bc\n\n"[..]));
+        assert_eq!(Rc::new(Remainders::new(0)).keep(batch, 1).bytes(), Some(&b"bc\n\n"[..]));
     }
 }

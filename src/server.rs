@@ -15,12 +15,14 @@ use async_io::Timer;
 use smol::channel::{self, Receiver, Sender};
 use smol::future::{FutureExt, yield_now};
 
+use crate::census::Census;
 use crate::config::{Config, ConfigError};
 use crate::frame::{Event, Frame, InvalidField};
 use crate::hub::{Hub, Intake};
 use crate::listener::{Client, Listener, RESERVED_DESCRIPTORS};
 use crate::metrics::{Metrics, StreamEnd};
 use crate::shard::{self, Job};
+use crate::topic::Topics;
 
 /// Accepted clients that a shard has not begun with.
 const DEALT_AHEAD: usize = 1024;
@@ -152,7 +154,9 @@ impl Publisher {
     /// When a field of the event cannot be encoded, or when the server has stopped.
     pub async fn publish(&self, event: Event) -> Result<(), PublishError> {
         let frame = Frame::encode(&event).map_err(PublishError::InvalidField)?;
-        self.hub.publish(frame.as_bytes().len(), || frame).await.map_err(|_| PublishError::Stopped)
+        let topics = Topics::parse(event.topics());
+        let topics = topics.map_err(|_| PublishError::InvalidField(InvalidField::Topic))?;
+        self.hub.publish(frame.as_bytes().len(), &topics, || frame).await.map_err(|_| PublishError::Stopped)
     }
 
     /// The number of open streams.
@@ -182,6 +186,7 @@ impl Shards {
         let (answered_by, answered) = channel::bounded(1);
         let (ended_by, ended) = channel::bounded(intakes.len());
         let (abort, aborted) = channel::bounded(1);
+        let census = Census::new();
         let mut shards =
             Self { clients: Vec::new(), next: 0, hub, answered, ended, abort: Some(abort), threads: Vec::new() };
         for (number, intake) in intakes.into_iter().enumerate() {
@@ -193,6 +198,7 @@ impl Shards {
                 hub: shards.hub.clone(),
                 intake,
                 metrics: metrics.clone(),
+                census: census.clone(),
                 clients,
                 abort: aborted.clone(),
                 answered: answered_by.clone(),

@@ -13,6 +13,7 @@ use smol::future;
 
 use crate::access::Access;
 use crate::audience::Sink;
+use crate::census::Census;
 use crate::config::Limits;
 use crate::connection::Connection;
 use crate::context::Context;
@@ -30,6 +31,8 @@ pub(crate) struct Job {
     /// This shard's side of the hub.
     pub(crate) intake: Intake,
     pub(crate) metrics: Metrics,
+    /// Who asks for which topics, over all shards.
+    pub(crate) census: Census,
     /// The clients dealt to this shard; closed when there are no more.
     pub(crate) clients: Receiver<Client>,
     /// Closed when the shard has to end as it is.
@@ -40,8 +43,8 @@ pub(crate) struct Job {
 
 /// Serves until the shard has ended: the body of its thread.
 pub(crate) fn run(job: Job) {
-    let Job { limits, access, heartbeat, hub, intake, metrics, clients, abort, answered } = job;
-    let context = Context::new(limits, access, hub, intake, metrics);
+    let Job { limits, access, heartbeat, hub, intake, metrics, census, clients, abort, answered } = job;
+    let context = Context::new(limits, access, hub, intake, metrics, census);
     let executor = LocalExecutor::new();
     let serve = async {
         let dispatcher = executor.spawn(context.dispatcher.run());

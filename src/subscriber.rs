@@ -10,6 +10,7 @@ use std::task::{self, Poll};
 use std::time::Duration;
 
 use crate::audience::{Progress, Seat};
+use crate::census::Present;
 use crate::clock::Deadline;
 use crate::context::Context;
 use crate::frame;
@@ -34,13 +35,14 @@ pub(crate) fn retry_delay(turn: u64) -> Duration {
 pub(crate) struct Stream<'s, S: Socket> {
     context: &'s Context<S>,
     /// Its place in the audience, which has its socket.
-    seat: Seat<'s, S>,
+    seat: Seat<S>,
     /// How many bytes the client has sent since its request.
     input: usize,
     /// Set while the socket takes nothing.
     stall: Option<Box<Stall<'s>>>,
-    /// Its place in the count of streams.
+    /// Its place in the count of streams, and in that of those who ask for its topics.
     counted: Counted,
+    present: Option<Box<Present>>,
 }
 
 /// A wait for the socket to take more.
@@ -53,10 +55,15 @@ struct Stall<'s> {
 }
 
 impl<'s, S: Socket> Stream<'s, S> {
-    /// A stream whose head was sent, and that gets all from `position` on. Its client has sent `unread` bytes behind
-    /// its request.
-    pub(crate) fn new(io: S, counted: Counted, position: u64, unread: usize, context: &'s Context<S>) -> Self {
-        Self { context, seat: context.dispatcher.join(io, position), input: unread, stall: None, counted }
+    /// A stream whose head was sent. Its client has sent `unread` bytes behind its request.
+    pub(crate) fn new(
+        seat: Seat<S>,
+        counted: Counted,
+        present: Option<Box<Present>>,
+        unread: usize,
+        context: &'s Context<S>,
+    ) -> Self {
+        Self { context, seat, input: unread, stall: None, counted, present }
     }
 
     /// Ready when the stream has to end. While it keeps up this is not called: the audience's rounds write to it.
@@ -135,8 +142,8 @@ impl<'s, S: Socket> Stream<'s, S> {
 
     /// Ends the stream on an event's boundary if the client lets it.
     pub(crate) async fn end(self, end: StreamEnd) {
-        let Self { context, seat, counted, .. } = self;
-        drop(counted);
+        let Self { context, seat, counted, present, .. } = self;
+        drop((counted, present));
         context.metrics.stream_ended(end);
         if end == StreamEnd::HangUp {
             return;

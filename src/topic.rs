@@ -5,16 +5,20 @@
 //! parent. Pure: who publishes, who may ask, and where the texts came from are for others. What was parsed is valid,
 //! sorted and without duplicates, so that equal sets are equal values.
 
+mod directory;
 mod index;
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use index::Index;
+pub(crate) use directory::Directory;
+use index::Index;
 
 /// The length of a topic and of a filter.
 pub(crate) const MOST_TOPIC_BYTES: usize = 256;
+
+/// The levels of a topic and of a filter: each costs a node where topics are looked up.
+pub(crate) const MOST_LEVELS: usize = 32;
 
 /// The different topics of one message.
 pub(crate) const MOST_TOPICS_OF_A_MESSAGE: usize = 16;
@@ -58,7 +62,7 @@ impl Topics {
 }
 
 /// What a stream asks for: a set of filters.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Interest(Distinct);
 
 impl Interest {
@@ -74,13 +78,14 @@ impl Interest {
     }
 
     /// Whether a message with these topics is for who asks so; a broadcast is for everybody.
+    #[cfg_attr(not(test), expect(dead_code, reason = "who resumes will be told by it"))]
     pub(crate) fn matches(&self, topics: &Topics) -> bool {
         topics.is_empty() || self.0.iter().any(|filter| topics.iter().any(|topic| is_match(filter, topic)))
     }
 }
 
 /// Sorted texts, no two of them equal, in one shared slice; nothing is allocated for none.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Distinct(Option<Arc<[Box<str>]>>);
 
 impl Distinct {
@@ -151,6 +156,8 @@ fn check_filter(text: &str) -> Result<(), TopicError> {
 fn check_text(text: &str) -> Result<(), TopicError> {
     if text.is_empty() || text.len() > MOST_TOPIC_BYTES {
         Err(TopicError::Length)
+    } else if text.split(SEPARATOR).count() > MOST_LEVELS {
+        Err(TopicError::Levels)
     } else if text.contains(['\0', '\r', '\n']) {
         Err(TopicError::Character)
     } else {
@@ -163,6 +170,8 @@ fn check_text(text: &str) -> Result<(), TopicError> {
 pub(crate) enum TopicError {
     /// One is empty or too long.
     Length,
+    /// One has too many levels.
+    Levels,
     /// One holds NUL, CR or LF.
     Character,
     /// A topic of a message holds a wildcard.
@@ -177,35 +186,21 @@ pub(crate) enum TopicError {
     TooManyOfAStream,
 }
 
-impl fmt::Display for TopicError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl TopicError {
+    /// One line for the person behind the client, with what to do about it.
+    pub(crate) fn advice(self) -> &'static str {
         match self {
-            Self::Length => {
-                write!(f, "a topic has 1 to {MOST_TOPIC_BYTES} bytes: shorten a long one, leave out an empty one")
-            }
-            Self::Character => f.write_str("a topic holds no NUL, CR or LF: name it without them"),
-            Self::Wildcard => f.write_str(
-                "a message's topic holds no + and no #, which are for who asks for topics: publish to its full name",
-            ),
-            Self::WildcardInLevel => {
-                f.write_str("+ and # each stand alone in their level, as in a/+/b or a/#: divide the levels by /")
-            }
-            Self::RestNotLast => {
-                f.write_str("# stands for the rest and is the last level, as in a/#: for one level before it, use +")
-            }
-            Self::TooManyOfAMessage => {
-                write!(f, "a message has at most {MOST_TOPICS_OF_A_MESSAGE} topics: name fewer, or none to reach all")
-            }
-            Self::TooManyOfAStream => write!(
-                f,
-                "a stream asks for at most {MOST_TOPICS_OF_A_STREAM} topics: ask for many at once by + or #, or open \
-                 another stream"
-            ),
+            Self::Length => "A topic has 1 to 256 bytes: shorten a long one, leave out an empty one.\n",
+            Self::Levels => "A topic has at most 32 levels: join some of them.\n",
+            Self::Character => "A topic holds no NUL, CR or LF: name it without them.\n",
+            Self::Wildcard => "A message's topic holds no + and no #: publish to its full name.\n",
+            Self::WildcardInLevel => "+ and # each stand alone in their level, as in a/+/b or a/#.\n",
+            Self::RestNotLast => "# is the last level, as in a/#; for one level before it, use +.\n",
+            Self::TooManyOfAMessage => "A message has at most 16 topics: name fewer, or none to reach all.\n",
+            Self::TooManyOfAStream => "A stream asks for at most 64 topics: ask for many at once by + or #.\n",
         }
     }
 }
-
-impl std::error::Error for TopicError {}
 
 #[cfg(test)]
 mod tests {
@@ -218,11 +213,11 @@ mod tests {
     use super::*;
 
     pub(super) fn topics(texts: &[&str]) -> Topics {
-        Topics::parse(texts.iter().copied()).unwrap_or_else(|error| panic!("{texts:?}: {error}"))
+        Topics::parse(texts.iter().copied()).unwrap_or_else(|error| panic!("{texts:?}: {error:?}"))
     }
 
     pub(super) fn interest(texts: &[&str]) -> Interest {
-        Interest::parse(texts.iter().copied()).unwrap_or_else(|error| panic!("{texts:?}: {error}"))
+        Interest::parse(texts.iter().copied()).unwrap_or_else(|error| panic!("{texts:?}: {error:?}"))
     }
 
     /// By the interest itself and by an index of it.
@@ -287,13 +282,15 @@ mod tests {
 
     #[test]
     fn what_is_no_topic_and_no_filter_is_refused() {
-        use TopicError::{Character, Length, RestNotLast, Wildcard, WildcardInLevel};
+        use TopicError::{Character, Length, Levels, RestNotLast, Wildcard, WildcardInLevel};
 
         let long = "a".repeat(MOST_TOPIC_BYTES + 1);
         let table = [
             ("", Err(Length), Err(Length)),
             (&long, Err(Length), Err(Length)),
             (&long[1..], Ok(()), Ok(())),
+            (&"/".repeat(MOST_LEVELS), Err(Levels), Err(Levels)),
+            (&"/".repeat(MOST_LEVELS)[1..], Ok(()), Ok(())),
             ("a\0", Err(Character), Err(Character)),
             ("a\n/b", Err(Character), Err(Character)),
             ("\r", Err(Character), Err(Character)),
@@ -335,22 +332,14 @@ mod tests {
 
     #[test]
     fn a_refusal_is_one_line_that_names_its_limit() {
-        use TopicError::{
-            Character, Length, RestNotLast, TooManyOfAMessage, TooManyOfAStream, Wildcard, WildcardInLevel,
-        };
-
-        let table = [
-            (Length, "1 to 256 bytes"),
-            (Character, "no NUL, CR or LF"),
-            (Wildcard, "no + and no #"),
-            (WildcardInLevel, "alone in their level"),
-            (RestNotLast, "the last level"),
-            (TooManyOfAMessage, "at most 16 topics"),
-            (TooManyOfAStream, "at most 64 topics"),
-        ];
-        for (error, limit) in table {
-            let line = error.to_string();
-            assert!(line.contains(limit) && line.contains(": ") && !line.contains(['\n', '\r']), "{line}");
+        for (error, limit) in [
+            (TopicError::Length, format!("1 to {MOST_TOPIC_BYTES} bytes")),
+            (TopicError::Levels, format!("at most {MOST_LEVELS} levels")),
+            (TopicError::TooManyOfAMessage, format!("at most {MOST_TOPICS_OF_A_MESSAGE} topics")),
+            (TopicError::TooManyOfAStream, format!("at most {MOST_TOPICS_OF_A_STREAM} topics")),
+        ] {
+            let line = error.advice();
+            assert!(line.contains(&limit) && line.find('\n') == Some(line.len() - 1), "{line}");
         }
     }
 

@@ -98,6 +98,14 @@ impl Window {
         batch
     }
 
+    /// Lets go of what lies before `needed`, the position of the oldest byte that anybody still needs.
+    pub(crate) fn release(&mut self, needed: u64) {
+        while let Some(oldest) = self.batches.front().filter(|oldest| oldest.end() <= needed) {
+            self.cost -= oldest.cost();
+            self.batches.pop_front();
+        }
+    }
+
     /// The batch that holds the byte at `position`; `None` where that byte is lost or has yet to come.
     pub(crate) fn at(&self, position: u64) -> Option<&Arc<Batch>> {
         let index = self.batches.partition_point(|batch| batch.end() <= position);
@@ -139,6 +147,17 @@ mod tests {
         assert!(pushed(bound, &["abc", "de", "fg"]).at(2).is_none(), "a lost byte is not found");
         assert_eq!(pushed(bound, &["abc", "d", "e", "f"]).start(), 3, "batches count, however small");
         assert_eq!(pushed(4, &["abc", "defghijk"]).start(), 3, "one over the bound is kept while it is newest");
+    }
+
+    #[test]
+    fn what_nobody_needs_can_go_at_once() {
+        let mut window = pushed(1000, &["abc", "de", "f"]);
+        window.release(2);
+        assert_eq!(window.start(), 0);
+        window.release(4);
+        assert_eq!((window.start(), window.cost), (3, 3 + 2 * BATCH_OVERHEAD));
+        window.release(u64::MAX);
+        assert_eq!((window.start(), window.end(), window.cost), (6, 6, 0));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Nearly every refusal ends the connection: after a malformed request nobody can say where the next one begins.
 
 use crate::frame::InvalidField;
+use crate::topic::TopicError;
 
 /// Why a request was not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,7 @@ pub(crate) enum Refusal {
     NotText,
     EventField(InvalidField),
     Retry,
+    Topic(TopicError),
     ForeignOrigin,
     HeadTimeout,
     BodyTimeout,
@@ -69,7 +71,9 @@ impl Refusal {
             Self::NotText => (BAD_REQUEST, "A parameter is not valid UTF-8.\n"),
             Self::EventField(InvalidField::Type) => (BAD_REQUEST, "An event's type may not hold CR or LF.\n"),
             Self::EventField(InvalidField::Id) => (BAD_REQUEST, "An event's id may not hold CR, LF or NUL.\n"),
+            Self::EventField(InvalidField::Topic) => (BAD_REQUEST, TopicError::TooManyOfAMessage.advice()),
             Self::Retry => (BAD_REQUEST, "retry is a number of milliseconds, in digits.\n"),
+            Self::Topic(error) => (BAD_REQUEST, error.advice()),
             Self::ForeignOrigin => ("403 Forbidden", "Pages of this origin may not publish; see --allow-origin.\n"),
             Self::HeadTimeout => (TIMEOUT, "The request head took too long.\n"),
             Self::BodyTimeout => (TIMEOUT, "The request body took too long.\n"),

@@ -14,6 +14,7 @@ use smol::LocalExecutor;
 
 use crate::access::Access;
 use crate::audience::Sink;
+use crate::census::Census;
 use crate::config::Limits;
 use crate::connection::Connection;
 use crate::context::Context;
@@ -46,11 +47,11 @@ pub fn converse<'b>(
     access: &Access,
 ) -> Conversation {
     // On a clock that stands still a rest would never end.
-    let limits = &Limits { longest_rest: Duration::ZERO, ..limits.clone() };
+    let limits = &Limits { longest_rest: Duration::ZERO, window_time: Duration::ZERO, ..limits.clone() };
     let metrics = Metrics::default();
     let (hub, mut intakes) = Hub::new(limits, 2, metrics.clone());
     let (mut witness, intake) = (intakes.remove(0), intakes.remove(0));
-    let context = Context::new(limits.clone(), access.clone(), hub, intake, metrics.clone());
+    let context = Context::new(limits.clone(), access.clone(), hub, intake, metrics.clone(), Census::new());
     let wire = Wire(Rc::new(Ends { most_written: most_written.max(1), ..Ends::default() }));
     let client = Client { io: wire.clone(), turned_away: None, place: Place::new(&metrics) };
     let mut conversation = Conversation::default();
@@ -60,8 +61,8 @@ pub fn converse<'b>(
         let connection = executor.spawn(Connection::new(client, &context));
         let mut turn = || {
             while executor.try_tick() {
-                while let Some(frame) = witness.take_waiting() {
-                    conversation.published.extend_from_slice(frame.as_bytes());
+                while let Some(message) = witness.take_waiting() {
+                    conversation.published.extend_from_slice(message.frame.as_bytes());
                 }
             }
         };
@@ -158,6 +159,7 @@ impl Socket for Wire {
 mod tests {
     use super::*;
     use crate::frame::Frame;
+    use crate::topic::Topics;
 
     fn with(pieces: &[&str], most_written: usize) -> (String, String, bool) {
         let pieces = pieces.iter().map(|piece| piece.as_bytes());
@@ -235,7 +237,7 @@ mod tests {
     fn a_panic_ends_its_own_connection_alone() {
         let (limits, metrics) = (Limits::default(), Metrics::default());
         let (hub, mut intakes) = Hub::new(&limits, 1, metrics.clone());
-        let context = Context::new(limits, Access::default(), hub, intakes.remove(0), metrics.clone());
+        let context = Context::new(limits, Access::default(), hub, intakes.remove(0), metrics.clone(), Census::new());
         let executor = LocalExecutor::new();
         executor.spawn(context.dispatcher.run()).detach();
         let ends = || Wire(Rc::new(Ends { most_written: usize::MAX, ..Ends::default() }));
@@ -256,7 +258,7 @@ mod tests {
         turn();
         assert!(ended.is_finished() && !living.is_finished());
         assert_eq!((metrics.streams(), metrics.connections(), metrics.panics()), (1, 1, 1));
-        smol::block_on(context.hub.publish(0, || Frame::message("on"))).expect("the hub is open");
+        smol::block_on(context.hub.publish(0, &Topics::none(), || Frame::message("on"))).expect("the hub is open");
         turn();
         assert!(sound.0.output.borrow().ends_with(b":ok\n\ndata: on\n\n"), "{:?}", sound.0.output);
     }

@@ -7,7 +7,8 @@
 //!
 //! - `support`: the server under test, a client of raw bytes, a strict reader of answers, an event stream
 //! - `sse`: the event-stream parser of the HTML standard, which is the tests' own idea of a browser
-//! - `contract`: the five tasks; `event`: what a browser makes of a message; `fields`: what its publisher adds
+//! - `contract`: the five tasks; `event`: what a browser makes of a message
+//! - `fields`: what a publisher adds to its message; `topics`: whom that is for
 //! - `access`: the lists of hosts and origins
 //! - `head`, `host`, `body`, `chunked`, `expect`: requests, good and bad
 //! - `connection`, `deadline`, `limit`: what becomes of a connection; `endings`: why streams ended
@@ -37,3 +38,4 @@ mod limit;
 mod load;
 mod sse;
 mod support;
+mod topics;

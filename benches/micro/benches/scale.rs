@@ -53,7 +53,7 @@ fn main() {
 }
 
 /// Has so many subscribers join each of the audiences.
-fn fill(fan_outs: &[FanOut<Counter>], subscribers: usize) -> Vec<Seat<'_, Counter>> {
+fn fill(fan_outs: &[FanOut<Counter>], subscribers: usize) -> Vec<Seat<Counter>> {
     let mut seats = Vec::with_capacity(fan_outs.len() * subscribers);
     for fan_out in fan_outs {
         seats.extend((0..subscribers).map(|_| fan_out.join(Counter::default())));

@@ -77,7 +77,7 @@ pub fn deliver(fan_out: &FanOut<Counter>, messages: usize) {
 }
 
 /// Holds that everybody got so many of them, to the byte.
-pub fn check(seats: &[Seat<'_, Counter>], messages: usize) {
+pub fn check(seats: &[Seat<Counter>], messages: usize) {
     let bytes = messages * encode_message(MESSAGE).len();
     assert!(seats.iter().all(|seat| seat.sink(|sink| sink.bytes.get()) == bytes), "not all have {bytes} bytes");
 }

@@ -1,0 +1,146 @@
+//! Topics: a message reaches those who asked for one of its topics, each of them once, in one order.
+
+use rustix::net::sockopt::set_socket_recv_buffer_size;
+use smolcast::Limits;
+
+use crate::support::{EventStream, Served, TestServer, assert_bytes, get, post, showing};
+
+fn stream(server: &TestServer, query: &str) -> EventStream {
+    EventStream::open_with(server.connect(), &get(&format!("/sse{query}"))).0
+}
+
+fn publish(server: &TestServer, query: &str, line: &str) {
+    let request = String::from_utf8(post(line)).expect("text").replacen("/broadcast", &format!("/broadcast{query}"), 1);
+    server.request(request).expect_status(202);
+}
+
+fn count(server: &TestServer, query: &str) -> String {
+    let answer = server.request(get(&format!("/connections{query}"))).expect_status(200);
+    String::from_utf8(answer.body).expect("digits")
+}
+
+#[test]
+fn a_message_reaches_those_who_asked_for_one_of_its_topics_and_a_broadcast_reaches_all() {
+    let server = TestServer::start_default();
+    let table = [
+        ("", "0 9"),
+        ("?topic=a", "0 1 4 9"),
+        ("?topic=a/b", "0 2 4 9"),
+        ("?topic=a/%2B", "0 2 4 9"),
+        ("?topic=a/+", "0 2 4 9"),
+        ("?topic=a/%23", "0 1 2 3 4 9"),
+        ("?topic=%23", "0 1 2 3 4 5 9"),
+        ("?topic=c&topic=a/b&topic=a&x=1&topic=a", "0 1 2 4 9"),
+        ("?topic=%61", "0 1 4 9"),
+    ];
+    let mut streams = table.map(|(query, _)| stream(&server, query));
+    for (query, line) in [
+        ("", "0"),
+        ("?topic=a", "1"),
+        ("?topic=a/b", "2"),
+        ("?topic=a/b/c", "3"),
+        ("?topic=a&topic=a/b&topic=d", "4"),
+        ("?topic=A", "5"),
+        ("?topic=$sys", "6"),
+        ("", "9"),
+    ] {
+        publish(&server, query, line);
+    }
+    for ((query, lines), stream) in table.iter().zip(&mut streams) {
+        let _row = showing(query, lines.as_bytes());
+        let events: String = lines.split(' ').map(|line| format!("data: {line}\n\n")).collect();
+        stream.expect(events.as_bytes());
+    }
+}
+
+#[test]
+fn streams_are_counted_by_topic_for_who_asks_and_all_of_them_for_who_does_not() {
+    let server = TestServer::start_default();
+    let queries = ["", "?topic=a", "?topic=a&topic=b", "?topic=%23", "?topic=b/%2B"];
+    let mut streams: Vec<_> = queries.iter().map(|query| stream(&server, query)).collect();
+    for (query, expected) in
+        [("", "5"), ("?topic=a", "3"), ("?topic=b", "2"), ("?topic=b/c", "2"), ("?topic=a&topic=b/c", "4"), ("?x", "5")]
+    {
+        assert_eq!(count(&server, query), expected, "for {query:?}");
+    }
+    let request =
+        "POST /broadcast?topic=a HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\nContent-Length: 0\r\n\r\n";
+    assert_bytes("what became of it", b"{\"subscribers\":3}\n", &server.request(request).expect_status(202).body);
+    streams.truncate(2);
+    server.wait_for_count(2);
+    assert_eq!(count(&server, "?topic=a"), "1");
+}
+
+#[test]
+fn a_topic_that_is_none_is_400_and_says_what_the_limit_is() {
+    let server = TestServer::start_default();
+    let mut witness = stream(&server, "?topic=%23");
+    let long = format!("topic={}", "x".repeat(257));
+    let many = |count: usize| (0..count).map(|number| format!("topic={number}")).collect::<Vec<_>>().join("&");
+    for (query, advice) in [
+        ("topic=", "1 to 256 bytes"),
+        ("topic", "1 to 256 bytes"),
+        (&*long, "1 to 256 bytes"),
+        ("topic=a%00", "no NUL, CR or LF"),
+        ("topic=a%0d", "no NUL, CR or LF"),
+        ("topic=a%ff", "not valid UTF-8"),
+        ("topic=a%23", ""),
+        ("topic=a+", ""),
+        (&*many(65), "at most"),
+    ] {
+        let _row = showing("the query", query.as_bytes());
+        let publish = format!("POST /broadcast?{query} HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx");
+        for request in [publish.into_bytes(), get(&format!("/sse?{query}"))] {
+            let answer = server.request(request).expect_status(400);
+            let body = String::from_utf8_lossy(&answer.body);
+            assert!(answer.closes() && body.contains(advice), "{body}");
+        }
+    }
+    for (query, status) in [(many(16), 202), (many(17), 400), ("topic=+".to_owned(), 400)] {
+        let publish = format!("POST /broadcast?{query} HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx");
+        server.request(publish).expect_status(status);
+    }
+    drop(stream(&server, &format!("?{}", many(64))));
+    witness.expect_data("x");
+    publish(&server, "?topic=end", "end");
+    witness.expect_data("end");
+}
+
+#[test]
+fn a_stream_on_several_topics_sees_one_order() {
+    let server = TestServer::start_default();
+    let mut streams = ["?topic=0&topic=1&topic=2", "?topic=%2B"].map(|query| stream(&server, query));
+    let mut publisher = server.connect();
+    let requests: Vec<_> = (0..300)
+        .map(|number: usize| {
+            let (topic, line) = (number % 3, format!("{number:03}"));
+            format!("POST /broadcast?topic={topic} HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n{line}")
+        })
+        .collect();
+    publisher.send(requests.concat());
+    (0..300).for_each(|_| drop(publisher.response().expect_status(202)));
+    for stream in &mut streams {
+        (0..300).for_each(|number| stream.expect_data(&format!("{number:03}")));
+    }
+}
+
+#[test]
+fn a_slow_stream_of_one_topic_is_cut_and_others_of_its_topic_are_not() {
+    let server = TestServer::with_limits(Limits { window_bytes: 64 * 1024, ..Limits::default() });
+    let stalled = server.connect();
+    set_socket_recv_buffer_size(stalled.socket(), 64 * 1024).expect("SO_RCVBUF can be set");
+    let stalled = EventStream::open_with(stalled, &get("/sse?topic=a"));
+    let (mut healthy, mut other) = (stream(&server, "?topic=a"), stream(&server, "?topic=b"));
+    let large = "x".repeat(256 * 1024);
+    for _ in 0..200 {
+        if server.publisher.streams() == 2 {
+            break;
+        }
+        publish(&server, "?topic=a", &large);
+        healthy.block();
+    }
+    assert_eq!(server.publisher.streams(), 2);
+    publish(&server, "?topic=b", "b");
+    other.expect_data("b");
+    drop(stalled);
+}
