@@ -84,11 +84,11 @@ enum Pace {
 }
 
 impl<S: Sink> Audience<S> {
-    /// An audience without members, whose window serves whoever is at most `window_bytes` behind.
-    pub(crate) fn new(window_bytes: usize, remainders: Rc<Remainders>) -> Self {
+    /// An audience without members.
+    pub(crate) fn new(window: Window, remainders: Rc<Remainders>) -> Self {
         Self {
             newest: ArcSwap::from_pointee(Batch::empty()),
-            window: RefCell::new(Window::new(window_bytes)),
+            window: RefCell::new(window),
             remainders,
             members: RefCell::new(Slab::new()),
             rows: Cell::new(0),
@@ -385,6 +385,7 @@ mod tests {
     use std::task::Wake;
 
     use super::*;
+    use crate::window::Budget;
 
     /// A socket that takes so many bytes and then blocks.
     #[derive(Clone, Default)]
@@ -435,7 +436,8 @@ mod tests {
     }
 
     fn audience(window_bytes: usize) -> Rc<Audience<Pipe>> {
-        Rc::new(Audience::new(window_bytes, Rc::new(Remainders::new(window_bytes))))
+        let window = Window::new(window_bytes, Budget::new(usize::MAX));
+        Rc::new(Audience::new(window, Rc::new(Remainders::new(window_bytes))))
     }
 
     fn join(audience: &Rc<Audience<Pipe>>, pipe: Pipe) -> Seat<Pipe> {

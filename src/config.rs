@@ -75,6 +75,9 @@ pub struct Limits {
     /// It is also, with one batch more, what a shard keeps in memory for all its slow streams together, and as much
     /// again for those that end in the middle of an event. 1 MiB.
     pub window_bytes: usize,
+    /// What a shard keeps for the slow streams of all sets of topics together. Where that is used up, those that are
+    /// behind are closed as if they were too far behind. 16 MiB.
+    pub topic_window_bytes: usize,
     /// How long it takes at least to give as many bytes as the window holds, while a stream is behind: in a burst, who
     /// reads gets the time to do so before it is cut. A publisher may wait for that time, and not for a stream: one
     /// that takes nothing is cut after it. 50 ms.
@@ -124,6 +127,7 @@ impl Default for Limits {
             stream_input_bytes: 64 * KIB,
             linger_bytes: 16 * 1024 * KIB,
             window_bytes: 1024 * KIB,
+            topic_window_bytes: 16 * 1024 * KIB,
             window_time: Duration::from_millis(50),
             unsent_bytes: 32 * KIB,
             batch_bytes: 256 * KIB,

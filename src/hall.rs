@@ -13,6 +13,7 @@ use crate::config::Limits;
 use crate::hub::Message;
 use crate::remainder::Remainders;
 use crate::topic::{Directory, Interest};
+use crate::window::{Budget, Window};
 
 /// The audiences, and the way to them.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Hall<S> {
     /// Those who did. An audience lives as long as somebody has a place or a seat in it.
     rooms: Directory<Weak<Audience<S>>>,
     window_bytes: usize,
+    /// What the windows of all rooms may hold together.
+    budget: Rc<Budget>,
     remainders: Rc<Remainders>,
 }
 
@@ -29,10 +32,12 @@ impl<S: Sink> Hall<S> {
     /// A hall with nobody in it.
     pub(crate) fn new(limits: &Limits) -> Self {
         let remainders = Rc::new(Remainders::new(limits.window_bytes));
+        let window = Window::new(limits.window_bytes, Budget::new(usize::MAX));
         Self {
-            everyone: Rc::new(Audience::new(limits.window_bytes, Rc::clone(&remainders))),
+            everyone: Rc::new(Audience::new(window, Rc::clone(&remainders))),
             rooms: Directory::new(),
             window_bytes: limits.window_bytes,
+            budget: Budget::new(limits.topic_window_bytes),
             remainders,
         }
     }
@@ -42,10 +47,11 @@ impl<S: Sink> Hall<S> {
         if interest.is_empty() {
             return Rc::clone(&self.everyone);
         }
-        let Self { rooms, window_bytes, remainders, .. } = self;
+        let Self { rooms, window_bytes, budget, remainders, .. } = self;
         let room = rooms.entry(interest, Weak::new);
         room.upgrade().unwrap_or_else(|| {
-            let audience = Rc::new(Audience::new(*window_bytes, Rc::clone(remainders)));
+            let window = Window::new(*window_bytes, Rc::clone(budget));
+            let audience = Rc::new(Audience::new(window, Rc::clone(remainders)));
             *room = Rc::downgrade(&audience);
             audience
         })

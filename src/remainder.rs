@@ -93,11 +93,11 @@ impl Drop for Rest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::window::Window;
+    use crate::window::{Budget, Window};
 
     #[test]
     fn a_batch_is_kept_once_for_all_and_as_long_as_one_needs_it() {
-        let mut window = Window::new(1);
+        let mut window = Window::new(1, Budget::new(usize::MAX));
         let [first, second] = ["abc\n\ndef\n\n", "ghi\n\n"].map(|text| window.push(Arc::from(text.as_bytes())));
         let remainders = Rc::new(Remainders::new(first.cost()));
         let one = remainders.keep(Arc::clone(&first), 1);
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn one_batch_is_kept_however_long_it_is() {
-        let mut window = Window::new(1);
+        let mut window = Window::new(1, Budget::new(usize::MAX));
         let batch = window.push(Arc::from(&b"abc\n\n"[..]));
         assert_eq!(Rc::new(Remainders::new(0)).keep(batch, 1).bytes(), Some(&b"bc\n\n"[..]));
     }

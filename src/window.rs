@@ -5,7 +5,9 @@
 //! next byte here, and what is kept is at most `bound` and one batch, both counted as memory. Pure arithmetic: no
 //! waker, no socket.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::frame;
@@ -55,6 +57,21 @@ impl Batch {
 /// About what a batch costs in memory besides its bytes: two allocations, their counts, and a place in the queue.
 const BATCH_OVERHEAD: usize = 96;
 
+/// What windows may hold together.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    /// What all batches in them cost in memory; one that is in several windows counts in each.
+    cost: Cell<usize>,
+    bound: usize,
+}
+
+impl Budget {
+    /// A budget of so many bytes.
+    pub(crate) fn new(bound: usize) -> Rc<Self> {
+        Rc::new(Self { cost: Cell::new(0), bound })
+    }
+}
+
 /// The newest batches of an audience.
 #[derive(Debug)]
 pub(crate) struct Window {
@@ -62,14 +79,16 @@ pub(crate) struct Window {
     /// What the batches cost in memory.
     cost: usize,
     bound: usize,
+    /// Shared with other windows: where that is used up, this one keeps its newest batch alone.
+    budget: Rc<Budget>,
     /// The position after the last byte ever pushed.
     end: u64,
 }
 
 impl Window {
     /// An empty window that will serve whoever is at most `bound` bytes behind, each batch counted with its overhead.
-    pub(crate) fn new(bound: usize) -> Self {
-        Self { batches: VecDeque::new(), cost: 0, bound, end: 0 }
+    pub(crate) fn new(bound: usize, budget: Rc<Budget>) -> Self {
+        Self { batches: VecDeque::new(), cost: 0, bound, budget, end: 0 }
     }
 
     /// The position of the oldest byte held: whoever needs an older one has lost it.
@@ -86,23 +105,35 @@ impl Window {
     pub(crate) fn push(&mut self, bytes: Arc<[u8]>) -> Arc<Batch> {
         let batch = Arc::new(Batch { start: self.end, bytes });
         self.end = batch.end();
-        self.cost += batch.cost();
+        self.add_cost(batch.cost());
         self.batches.push_back(Arc::clone(&batch));
         while let Some(oldest) = self.batches.front().map(|oldest| oldest.cost()) {
-            if self.cost - oldest < self.bound {
+            let is_over_budget = self.budget.cost.get() > self.budget.bound && self.batches.len() > 1;
+            if self.cost - oldest < self.bound && !is_over_budget {
                 break;
             }
-            self.cost -= oldest;
-            self.batches.pop_front();
+            self.pop();
         }
         batch
     }
 
+    fn add_cost(&mut self, cost: usize) {
+        self.cost += cost;
+        self.budget.cost.set(self.budget.cost.get() + cost);
+    }
+
+    /// Lets go of the oldest batch.
+    fn pop(&mut self) {
+        if let Some(oldest) = self.batches.pop_front() {
+            self.cost -= oldest.cost();
+            self.budget.cost.set(self.budget.cost.get() - oldest.cost());
+        }
+    }
+
     /// Lets go of what lies before `needed`, the position of the oldest byte that anybody still needs.
     pub(crate) fn release(&mut self, needed: u64) {
-        while let Some(oldest) = self.batches.front().filter(|oldest| oldest.end() <= needed) {
-            self.cost -= oldest.cost();
-            self.batches.pop_front();
+        while self.batches.front().is_some_and(|oldest| oldest.end() <= needed) {
+            self.pop();
         }
     }
 
@@ -113,14 +144,24 @@ impl Window {
     }
 }
 
+impl Drop for Window {
+    fn drop(&mut self) {
+        self.budget.cost.set(self.budget.cost.get() - self.cost);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
+    fn window(bound: usize) -> Window {
+        Window::new(bound, Budget::new(usize::MAX))
+    }
+
     fn pushed(bound: usize, batches: &[&str]) -> Window {
-        let mut window = Window::new(bound);
+        let mut window = window(bound);
         for batch in batches {
             window.push(Arc::from(batch.as_bytes()));
         }
@@ -161,6 +202,22 @@ mod tests {
     }
 
     #[test]
+    fn windows_that_share_a_budget_keep_their_newest_batches_alone_where_it_is_used_up() {
+        let budget = Budget::new(3 * (BATCH_OVERHEAD + 1));
+        let mut windows = [0, 1].map(|_| Window::new(1000, Rc::clone(&budget)));
+        let [one, other] = &mut windows;
+        let push = |window: &mut Window| drop(window.push(Arc::from(&b"x"[..])));
+        (0..3).for_each(|_| push(one));
+        assert_eq!(one.start(), 0);
+        push(other);
+        assert_eq!((one.start(), other.start()), (0, 0), "the newest is always kept");
+        push(one);
+        assert_eq!(one.start(), 2, "as few as the budget has room for");
+        drop(windows);
+        assert_eq!(budget.cost.get(), 0);
+    }
+
+    #[test]
     fn a_bound_of_zero_keeps_nothing() {
         let window = pushed(0, &["abc"]);
         assert_eq!((window.start(), window.end()), (3, 3));
@@ -173,7 +230,7 @@ mod tests {
             bound in 1_usize..1000,
             batches in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..16), 1..32),
         ) {
-            let mut window = Window::new(bound);
+            let mut window = window(bound);
             let mut all = Vec::new();
             for batch in &batches {
                 window.push(Arc::from(&batch[..]));
