@@ -1,0 +1,168 @@
+//! The browser: found on this machine, run without a window, and gone with its test.
+//!
+//! It knows nothing of pages but their address. Whatever becomes of the test, no process of the browser outlives it,
+//! and what the browser writes stays within a folder that is removed.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::measure::{report, skipped};
+use crate::support::wait_until;
+
+/// Names a browser that is not in the path.
+const VARIABLE: &str = "SMOLCAST_CHROMIUM";
+
+/// What the browser is called, in the order of trying.
+const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+/// No window, no first-run pages, no traffic of its own, no proxy. The pages are the tests' own, so that they need no
+/// sandbox, which root and many containers cannot have.
+const FLAGS: [&str; 11] = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-breakpad",
+    "--disable-background-networking",
+    "--disable-background-timer-throttling",
+    "--disable-component-update",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--no-proxy-server",
+];
+
+/// Runs the browser in the background until its own input ends, which is when the test drops it or is gone itself,
+/// and then kills all of its group.
+const KEEPER: &str = r#""$@" & read -r _; kill -KILL 0"#;
+
+/// How much of what the browser said is shown in a failure.
+const SHOWN_LINES: usize = 20;
+
+/// A browser that this machine has.
+#[derive(Clone, Copy)]
+pub(crate) struct Chromium(&'static str);
+
+impl Chromium {
+    /// Finds it; `None`, with a word about it, where there is none.
+    ///
+    /// # Panics
+    ///
+    /// When the one that the environment names does not run: whoever names one wants the test.
+    #[track_caller]
+    pub(crate) fn find(test: &str) -> Option<Self> {
+        static FOUND: OnceLock<Option<String>> = OnceLock::new();
+        let found = FOUND.get_or_init(|| match std::env::var(VARIABLE) {
+            Ok(named) => Some(named),
+            Err(_) => NAMES.into_iter().find(|name| version(name).is_some()).map(str::to_owned),
+        });
+        let Some(name) = found else {
+            skipped(test, format_args!("none of {} runs here, and {VARIABLE} is not set", NAMES.join(", ")));
+            return None;
+        };
+        let version = version(name).unwrap_or_else(|| panic!("{VARIABLE} names {name:?}, which does not run"));
+        report(test, version);
+        Some(Self(name))
+    }
+
+    /// Opens one page.
+    #[track_caller]
+    pub(crate) fn open(self, url: &str) -> Browser {
+        Browser::start(self.0, url)
+    }
+}
+
+/// What the browser says it is; `None` where it does not run.
+fn version(name: &str) -> Option<String> {
+    let output = Command::new(name).arg("--version").stdin(Stdio::null()).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    output.status.success().then_some(text)
+}
+
+/// A browser that runs. Dropping it ends all of its processes and removes its folder.
+pub(crate) struct Browser {
+    /// The shell that keeps it, which leads the group of its processes and waits for its input to end.
+    keeper: Child,
+    folder: PathBuf,
+}
+
+impl Browser {
+    #[track_caller]
+    fn start(name: &str, url: &str) -> Self {
+        let folder = new_folder();
+        let log = File::create(log_in(&folder)).expect("the folder is new");
+        let mut command = Command::new("sh");
+        command.args(["-c", KEEPER, "sh", name]).args(FLAGS);
+        command.arg(format!("--user-data-dir={}", folder.join("profile").display())).arg(url);
+        // All that it may write to outside of its profile.
+        command.env("HOME", &folder).env("TMPDIR", &folder);
+        command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_CACHE_HOME").env_remove("XDG_RUNTIME_DIR");
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).process_group(0);
+        let keeper = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        Self { keeper, folder }
+    }
+
+    /// The last lines that it said, for a failure.
+    pub(crate) fn last_words(&self) -> String {
+        let said = fs::read(log_in(&self.folder)).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        let lines: Vec<_> = said.lines().collect();
+        lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let group = self.keeper.id();
+        // The keeper is waited for last, so that until then no other group can have this number.
+        let _ = kill_process_group(Pid::from_child(&self.keeper), Signal::KILL);
+        let is_gone = || !runs(group, &self.folder) && fs::remove_dir_all(&self.folder).is_ok();
+        if std::thread::panicking() {
+            // The test has failed already, and says why.
+            (0..100).take_while(|_| !is_gone()).for_each(|_| std::thread::sleep(Duration::from_millis(10)));
+        } else {
+            wait_until("the browser is gone, and its folder with it", is_gone);
+        }
+        let _ = self.keeper.wait();
+    }
+}
+
+/// Whether a process of the browser still runs: one of its group, or one that was told of its folder, as those are
+/// that watch over the others from a group of their own and end with them.
+fn runs(group: u32, folder: &Path) -> bool {
+    let group = group.to_string();
+    let folder = folder.to_str().expect("the path is UTF-8");
+    let processes = fs::read_dir("/proc").expect("the system tells of its processes").flatten();
+    processes.map(|entry| entry.path()).any(|process| {
+        // What is no process has no such files, and neither has one that has gone meanwhile.
+        let read = |name| fs::read(process.join(name)).unwrap_or_default();
+        let (stat, command) = (read("stat"), read("cmdline"));
+        // The name may hold anything, and ends with the last parenthesis.
+        let stat = String::from_utf8_lossy(&stat);
+        let mut fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
+        let (state, of) = (fields.next(), fields.nth(1));
+        // One that has ended stays in the table until whoever started it asks how.
+        let is_over = matches!(state, Some("" | "Z" | "X"));
+        !is_over && (of == Some(group.as_str()) || String::from_utf8_lossy(&command).contains(folder))
+    })
+}
+
+fn log_in(folder: &Path) -> PathBuf {
+    folder.join("log")
+}
+
+/// A folder for one browser. Its path is short, for the sockets that the browser makes there.
+#[track_caller]
+fn new_folder() -> PathBuf {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("smolcast-browser-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let folder = std::env::temp_dir().join(name);
+    fs::create_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    folder
+}

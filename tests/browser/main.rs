@@ -1,0 +1,42 @@
+//! What a real browser makes of the server: pages of another origin, their streams, and how these come back.
+//!
+//! The other tests bring their own idea of a browser; here a Chromium without a window opens the pages. All of it is
+//! ignored by a plain `cargo test`, since it is slow and most of its time is the browser's:
+//!
+//! ```sh
+//! cargo test --test browser -- --include-ignored --test-threads 1 --nocapture
+//! ```
+//!
+//! A machine without Chromium or Chrome says `SKIPPED` and why; `SMOLCAST_CHROMIUM` names one that is not in the path,
+//! and has to be right. Every wait has a deadline. Figures are printed; what is held of times is what the server
+//! promises: that streams come back within the time that they are told, and not all at once.
+//!
+//! # Layout
+//!
+//! - `chromium`: the browser, found and run, and gone with its test
+//! - `site`: the web server of a test's page; `page`: the page in the browser, which tells the test what it sees
+//! - `delivery`: messages from page to page; `full`: no room; `restart`: the server goes and comes back
+//! - `origin`: pages that are let in, and others
+
+#![cfg(all(target_os = "linux", feature = "cli"))]
+
+mod chromium;
+mod delivery;
+mod full;
+#[expect(dead_code, reason = "shared with the tests of faults, which use the rest of it")]
+#[path = "../faults/measure.rs"]
+mod measure;
+mod origin;
+mod page;
+mod restart;
+mod site;
+#[path = "../it/sse.rs"]
+mod sse;
+#[expect(dead_code, unused_imports, reason = "shared with the tests of the contract, which use the rest of it")]
+#[path = "../it/support/mod.rs"]
+mod support;
+
+use std::time::Duration;
+
+/// How long a test waits for what a browser does, the browser's own start on a busy machine included.
+const PATIENCE: Duration = Duration::from_secs(30);
