@@ -53,32 +53,34 @@ impl Page {
     /// The next report of its kind.
     #[track_caller]
     pub(crate) fn expect(&mut self, what: &str) -> Report {
-        let found = self.kept.iter().position(|report| report.what == what);
-        if let Some(report) = found.and_then(|at| self.kept.remove(at)) {
-            return report;
-        }
-        loop {
-            let report = self.next(what);
-            if report.what == what {
-                return report;
-            }
-            self.kept.push_back(report);
-        }
+        self.expect_that(what, |report| report.what == what)
     }
 
-    /// The next report of its kind from each of the first so many streams, in the order of the streams.
+    /// The next report of its kind from each of the first so many streams.
     #[track_caller]
     pub(crate) fn expect_each(&mut self, what: &str, streams: usize) -> Vec<Report> {
-        let mut reports: Vec<_> = (0..streams).map(|_| self.expect(what)).collect();
-        reports.sort_by_key(|report| report.stream);
-        let numbers: Vec<_> = reports.iter().map(|report| report.stream).collect();
-        assert_eq!(numbers, Vec::from_iter(0..streams), "the streams that report {what:?}, once each");
-        reports
+        let is_from = |report: &Report, stream| report.what == what && report.stream == stream;
+        (0..streams).map(|stream| self.expect_that(what, |report| is_from(report, stream))).collect()
     }
 
     /// How many reports of a kind came before the last one that was asked for, and were not asked for themselves.
     pub(crate) fn others(&self, what: &str) -> usize {
         self.kept.iter().filter(|report| report.what == what).count()
+    }
+
+    #[track_caller]
+    fn expect_that(&mut self, what: &str, is_it: impl Fn(&Report) -> bool) -> Report {
+        let found = self.kept.iter().position(&is_it);
+        if let Some(report) = found.and_then(|at| self.kept.remove(at)) {
+            return report;
+        }
+        loop {
+            let report = self.next(what);
+            if is_it(&report) {
+                return report;
+            }
+            self.kept.push_back(report);
+        }
     }
 
     #[track_caller]
