@@ -338,11 +338,6 @@ impl<S: Sink> Seat<S> {
         self.audience.members.borrow()[self.key].position
     }
 
-    /// The seat's number, by which members can be told apart while they sit.
-    pub(crate) fn number(&self) -> usize {
-        self.key
-    }
-
     /// Gives the seat back, and gives out the sink with what is left of the event that its member is in the middle of.
     pub(crate) fn leave(mut self) -> Option<(S, Remainder)> {
         self.remove()

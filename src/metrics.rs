@@ -135,12 +135,13 @@ impl Metrics {
         Counted::new(&self.0, |counters| &counters.connections)
     }
 
-    pub(crate) fn stream_ended(&self, reason: StreamEnd) {
-        self.streams_ended_at_once(reason, 1);
+    /// Counts the end of a stream; returns how many have ended before for the same reason.
+    pub(crate) fn stream_ended(&self, reason: StreamEnd) -> u64 {
+        self.streams_ended_at_once(reason, 1)
     }
 
-    pub(crate) fn streams_ended_at_once(&self, reason: StreamEnd, streams: usize) {
-        self.0.stream_ends[reason as usize].fetch_add(streams as u64, Relaxed);
+    pub(crate) fn streams_ended_at_once(&self, reason: StreamEnd, streams: usize) -> u64 {
+        self.0.stream_ends[reason as usize].fetch_add(streams as u64, Relaxed)
     }
 
     pub(crate) fn publish_delayed(&self) {

@@ -144,14 +144,13 @@ impl<'s, S: Socket> Stream<'s, S> {
     pub(crate) async fn end(self, end: StreamEnd) {
         let Self { context, seat, counted, present, .. } = self;
         drop((counted, present));
-        context.metrics.stream_ended(end);
+        let turn = context.metrics.stream_ended(end);
         if end == StreamEnd::HangUp {
             return;
         }
-        let number = seat.number();
         // The seat goes first: an audience need not know of those who are leaving.
         let Some((io, remainder)) = seat.leave() else { return };
-        let advice = frame::retry_advice(retry_delay(number as u64));
+        let advice = frame::retry_advice(retry_delay(turn));
         let last = match end {
             StreamEnd::Stopped => Some(advice.as_bytes()),
             StreamEnd::Lagged | StreamEnd::Input => remainder.bytes(),
