@@ -17,8 +17,8 @@ use crate::topic::{Interest, Topics};
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// A stream of what is published from now on.
-    Stream(Interest),
+    /// A stream.
+    Stream(Streaming),
     /// To publish its body.
     Publish(Publishing),
     /// The number of open streams, or of those that messages with these topics are for.
@@ -27,6 +27,14 @@ pub(crate) enum Asked {
     Preflight,
     /// Something that is not here.
     NotFound,
+}
+
+/// Which stream is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Streaming {
+    pub(crate) interest: Interest,
+    /// The id of the last event that the client has, if it comes back and there is a history.
+    pub(crate) resume: Option<String>,
 }
 
 /// What is to be published with a body, and how that is answered.
@@ -41,10 +49,13 @@ pub(crate) struct Publishing {
 }
 
 impl Asked {
-    /// Reads what a head asks for, once it is known for what route.
-    pub(crate) fn read(route: Route, head: &RequestHead<'_>) -> Result<Self, Refusal> {
+    /// Reads what a head asks for, once it is known for what route. Without a history nobody can come back to it.
+    pub(crate) fn read(route: Route, head: &RequestHead<'_>, has_history: bool) -> Result<Self, Refusal> {
         match route {
-            Route::Stream => Ok(Self::Stream(interest(head.query)?)),
+            Route::Stream => {
+                let resume = if has_history { resume_point(head)? } else { None };
+                Ok(Self::Stream(Streaming { interest: interest(head.query)?, resume }))
+            }
             Route::Publish => Publishing::read(head).map(Self::Publish),
             Route::Count => {
                 let topics = message_topics(head.query)?;
@@ -70,6 +81,20 @@ impl Publishing {
     }
 }
 
+/// The names of the parameter that a client without the header gives, the most usual first.
+const RESUME_POINTS: [&str; 3] = ["last_event_id", "lastEventId", "evs_last_event_id"];
+
+/// Where a stream goes on: by the header that browsers send, else by the first of the names that is given. An empty id
+/// is none (WHATWG HTML, 9.2.6).
+fn resume_point(head: &RequestHead<'_>) -> Result<Option<String>, Refusal> {
+    let mut point = text(head.optional.last_event_id)?;
+    for name in RESUME_POINTS {
+        let parameter = single(head.query, name, Once::Never)?;
+        point = point.or(parameter);
+    }
+    Ok(point.filter(|id| !id.is_empty()))
+}
+
 /// The topics that a query names, decoded.
 fn topics(query: &str) -> Result<Vec<Cow<'_, str>>, Refusal> {
     query::values(query, "topic").collect::<Result<_, _>>().map_err(|query::NotUtf8| Refusal::NotText)
@@ -86,19 +111,22 @@ fn message_topics(query: &str) -> Result<Topics, Refusal> {
 /// The value that a parameter or a field gives, of which there may be one.
 fn single(query: &str, name: &str, field: Once<'_>) -> Result<Option<String>, Refusal> {
     let mut values = query::values(query, name);
-    let field = match field {
-        Once::Never => None,
-        Once::Value(octets) => Some(octets),
-        Once::Repeated => return Err(Refusal::Repeated),
-    };
-    match (values.next(), values.next(), field) {
-        (None, _, None) => Ok(None),
+    match (values.next(), values.next(), text(field)?) {
         (Some(Ok(value)), None, None) => Ok(Some(value.into_owned())),
-        (None, _, Some(octets)) => {
+        (Some(Err(query::NotUtf8)), None, None) => Err(Refusal::NotText),
+        (None, _, field) => Ok(field),
+        _ => Err(Refusal::Repeated),
+    }
+}
+
+/// The value of a field that may be given once.
+fn text(field: Once<'_>) -> Result<Option<String>, Refusal> {
+    match field {
+        Once::Never => Ok(None),
+        Once::Value(octets) => {
             std::str::from_utf8(octets).map(|text| Some(text.to_owned())).map_err(|_| Refusal::NotText)
         }
-        (Some(Err(query::NotUtf8)), None, None) => Err(Refusal::NotText),
-        _ => Err(Refusal::Repeated),
+        Once::Repeated => Err(Refusal::Repeated),
     }
 }
 
@@ -163,13 +191,43 @@ mod tests {
         let head = "GET /?topic=b/%2B&x&topic=a/+&topic=b/+ HTTP/1.1\r\nHost: h\r\n\r\n";
         let head = RequestHead::parse(head.as_bytes()).expect("a good head");
         let interest = Interest::parse(["a/+", "b/+"]).expect("filters");
-        assert_eq!(Asked::read(Route::Stream, &head), Ok(Asked::Stream(interest)));
-        assert_eq!(Asked::read(Route::Count, &head), Err(Refusal::Topic(TopicError::Wildcard)));
+        let streaming = Streaming { interest, resume: None };
+        assert_eq!(Asked::read(Route::Stream, &head, true), Ok(Asked::Stream(streaming)));
+        assert_eq!(Asked::read(Route::Count, &head, false), Err(Refusal::Topic(TopicError::Wildcard)));
         assert_eq!(read("/?topic=a%00", ""), Err(Refusal::Topic(TopicError::Character)));
         assert_eq!(read("/?topic=%ff", ""), Err(Refusal::NotText));
         assert_eq!(
             read("/?topic=b&topic=a", "").map(|asked| asked.topics),
             Ok(Topics::parse(["a", "b"]).expect("two"))
         );
+    }
+
+    #[test]
+    fn a_resume_point_is_the_headers_before_the_querys() {
+        let resume = |target: &str, fields: &str, has_history| {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+            let head = RequestHead::parse(head.as_bytes()).expect("a good head");
+            match Asked::read(Route::Stream, &head, has_history) {
+                Ok(Asked::Stream(streaming)) => Ok(streaming.resume),
+                Ok(other) => panic!("{other:?}"),
+                Err(refusal) => Err(refusal),
+            }
+        };
+        let all = "/?evs_last_event_id=d&lastEventId=c&last_event_id=b";
+        for (target, fields, expected) in [
+            (all, "Last-Event-ID: a\r\n", Some("a")),
+            (all, "", Some("b")),
+            ("/?evs_last_event_id=d&lastEventId=c", "", Some("c")),
+            ("/?evs_last_event_id=%64", "", Some("d")),
+            ("/?last_event_id=", "", None),
+            ("/", "Last-Event-ID: \r\n", None),
+            ("/?Last-Event-ID=a", "", None),
+        ] {
+            assert_eq!(resume(target, fields, true), Ok(expected.map(str::to_owned)), "for {target} {fields}");
+        }
+        let twice = "Last-Event-ID: a\r\nLast-Event-ID: a\r\n";
+        assert_eq!(resume("/", twice, true), Err(Refusal::Repeated));
+        assert_eq!(resume("/?last_event_id=a&last_event_id=b", "", true), Err(Refusal::Repeated));
+        assert_eq!(resume("/?last_event_id=a&last_event_id=b", twice, false), Ok(None), "nobody looks");
     }
 }

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use argh::FromArgs;
-use smolcast::Config;
+use smolcast::{Config, Retention};
 
 /// Send one message to every open browser tab, now.
 ///
@@ -64,6 +64,11 @@ struct Args {
     /// again (default: any)
     #[argh(option, arg_name = "origin")]
     allow_origin: Vec<String>,
+
+    /// hold so many events for streams that come back, and give each an id; with bytes and an age behind it, as in
+    /// 1000,64m,24h (default: none)
+    #[argh(option, arg_name = "events")]
+    history: Option<String>,
 
     /// how far a stream may fall behind before it is closed (default: 1m)
     #[argh(option, arg_name = "bytes")]
@@ -150,6 +155,9 @@ fn config(args: Args, variable: impl Fn(&str) -> Option<String>) -> Result<Confi
     let heartbeat = |text: &str| duration(text).map(|heartbeat| Some(heartbeat).filter(|time| !time.is_zero()));
     options.set("heartbeat", args.heartbeat, TIME, heartbeat, &mut config.heartbeat)?;
 
+    let history = |text: &str| retention(text).map(Some);
+    options.set("history", args.history, HISTORY, history, &mut config.history)?;
+
     let access = &mut config.access;
     options.set("allow-host", joined(&args.allow_host), HOSTS, list, &mut access.hosts)?;
     options.set("allow-origin", joined(&args.allow_origin), ORIGINS, list, &mut access.origins)?;
@@ -180,6 +188,7 @@ const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const HOST: &str = "an IP address, such as 127.0.0.1 or ::1";
 const HOSTS: &str = "hosts, such as example.com,*.example.com";
 const ORIGINS: &str = "origins, such as https://example.com,*.example.com";
+const HISTORY: &str = "events, bytes and age, such as 1000 or 1000,64m,24h";
 const COUNT: &str = "a number from 1";
 const SIZE: &str = "a number of bytes, such as 65536, 64k or 1m";
 const TIME: &str = "a time, such as 500ms, 15s or 2m";
@@ -236,13 +245,27 @@ fn size(text: &str) -> Option<usize> {
     number.checked_mul(unit).filter(|bytes| *bytes <= usize::MAX / 16)
 }
 
+/// Events, then perhaps bytes, then perhaps an age, all of them some.
+fn retention(text: &str) -> Option<Retention> {
+    let mut parts = text.split(',').map(str::trim);
+    let mut retention = Retention { events: parts.next()?.parse().ok()?, ..Retention::default() };
+    if let Some(bytes) = parts.next() {
+        retention.bytes = size(bytes)?;
+    }
+    if let Some(age) = parts.next() {
+        retention.age = duration(age)?;
+    }
+    let is_some = retention.events > 0 && retention.bytes > 0 && !retention.age.is_zero();
+    (is_some && parts.next().is_none()).then_some(retention)
+}
+
 /// A number of seconds, or of what its suffix says; no more than a year.
 fn duration(text: &str) -> Option<Duration> {
-    let units = [("ms", Duration::from_millis(1)), ("s", Duration::from_secs(1)), ("m", Duration::from_secs(60))];
-    let with_unit = units.into_iter().find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, unit)));
-    let (digits, unit) = with_unit.unwrap_or((text, Duration::from_secs(1)));
+    let units = [("ms", 1), ("s", 1000), ("m", 60 * 1000), ("h", 60 * 60 * 1000)];
+    let with_unit = units.into_iter().find_map(|(suffix, millis)| Some((text.strip_suffix(suffix)?, millis)));
+    let (digits, millis) = with_unit.unwrap_or((text, 1000));
     let number = digits.bytes().all(|octet| octet.is_ascii_digit()).then(|| digits.parse::<u32>().ok())??;
-    unit.checked_mul(number).filter(|time| *time <= LONGEST_TIME)
+    Duration::from_millis(millis).checked_mul(number).filter(|time| *time <= LONGEST_TIME)
 }
 
 /// What argh says over several lines, as one.
@@ -257,7 +280,8 @@ mod tests {
 
     use super::*;
 
-    const FLAGS: [&str; 15] = [
+    const FLAGS: [&str; 16] = [
+        "history",
         "host",
         "port",
         "workers",

@@ -24,6 +24,8 @@ pub struct Config {
     /// How long a stream may be silent before it gets a comment that keeps proxies from closing it; 15 s by default,
     /// below the 30 to 60 s after which common proxies give up. `None` turns heartbeats off.
     pub heartbeat: Option<Duration>,
+    /// What is held for streams that come back; nothing by default, and events have no ids of the server's then.
+    pub history: Option<Retention>,
     /// Whose requests are carried out; all by default.
     pub access: Access,
     /// What bounds each client, and all of them together.
@@ -37,9 +39,27 @@ impl Default for Config {
             port: 1942,
             workers: None,
             heartbeat: Some(Duration::from_secs(15)),
+            history: None,
             access: Access::default(),
             limits: Limits::default(),
         }
+    }
+}
+
+/// How much of what was published is held for streams that come back: whichever bound is met first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Events. 1000.
+    pub events: usize,
+    /// Their size in memory, in bytes. 64 MiB.
+    pub bytes: usize,
+    /// How old they may be. 24 hours.
+    pub age: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { events: 1000, bytes: 64 * 1024 * 1024, age: Duration::from_secs(24 * 60 * 60) }
     }
 }
 

@@ -104,13 +104,28 @@ impl<S: Sink> Dispatcher<S> {
         }
     }
 
-    /// A place for a stream of this interest, behind the first `accepted` messages. Waits until the dispatcher has
-    /// given them: nobody else gives, since what is given between two rounds has to fit into the window.
+    /// A place for a stream of this interest, behind the first `accepted` messages.
     pub(crate) async fn place_behind(&self, accepted: u64, interest: &Interest) -> Place<S> {
-        while self.intake.borrow().taken() < accepted {
+        self.has_given(accepted).await;
+        self.place(interest)
+    }
+
+    /// Waits until the dispatcher has given the first `accepted` messages: nobody else gives, since what is given
+    /// between two rounds has to fit into the window.
+    pub(crate) async fn has_given(&self, accepted: u64) {
+        while self.given() < accepted {
             self.given.listen().await;
         }
+    }
+
+    /// A place for a stream of this interest, behind all that was given.
+    pub(crate) fn place(&self, interest: &Interest) -> Place<S> {
         self.hall.borrow_mut().audience(interest).reserve()
+    }
+
+    /// The number of messages that were given, of those that the hub has accepted since it began.
+    pub(crate) fn given(&self) -> u64 {
+        self.intake.borrow().taken()
     }
 
     /// A tick has passed: after `heartbeat` of them in silence, every stream gets a comment.
@@ -191,7 +206,7 @@ mod tests {
     }
 
     fn start_with(limits: &Limits) -> (Hub, Dispatcher<Writes>) {
-        let (hub, mut intakes) = Hub::new(&Limits::default(), 1, Metrics::default());
+        let (hub, mut intakes) = Hub::new(&Limits::default(), None, 1, Metrics::default());
         let intake = intakes.pop().expect("one for each shard");
         (hub, Dispatcher::new(intake, limits))
     }
@@ -212,7 +227,7 @@ mod tests {
     }
 
     fn publish(hub: &Hub, message: &str) {
-        smol::block_on(hub.publish(message.len(), &Topics::none(), || Frame::message(message)))
+        smol::block_on(hub.publish(message.len(), None, &Topics::none(), |_| Frame::message(message)))
             .expect("the hub is open");
     }
 

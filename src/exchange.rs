@@ -7,7 +7,8 @@
 use smol::future::yield_now;
 
 use crate::access::Readers;
-use crate::ask::{Asked, Publishing};
+use crate::archive::Archive;
+use crate::ask::{Asked, Publishing, Streaming};
 use crate::audience::Place;
 use crate::census::Present;
 use crate::clock::Deadline;
@@ -20,6 +21,7 @@ use crate::http::response::{self, Common};
 use crate::http::{Persistence, Refusal};
 use crate::hub::Hub;
 use crate::input::Input;
+use crate::json;
 use crate::metrics::Counted;
 use crate::router::{Route, route};
 use crate::socket::{Interrupted, Socket, close_in_stages, read, write_all};
@@ -127,7 +129,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         loop {
             let request = self.next_request().await?;
             let persistence = match &request.asked {
-                Asked::Stream(interest) => return self.open_stream(interest).await.map(Next::Stream),
+                Asked::Stream(streaming) => return self.open_stream(streaming).await.map(Next::Stream),
                 Asked::Publish(publishing) => self.publish(&request, publishing).await?,
                 Asked::Count(topics) => {
                     let streams = match topics {
@@ -167,14 +169,45 @@ impl<'s, S: Socket> Exchange<'s, S> {
     }
 
     /// Finds the stream's place and counts it, with nothing between the two, then tells the client that it is open.
-    async fn open_stream(&mut self, interest: &Interest) -> Result<Opened<S>, End> {
-        let place = self.context.dispatcher.place_behind(self.context.hub.accepted(), interest).await;
-        let counted = self.context.metrics.stream();
-        let present = self.context.census.enter(interest);
+    async fn open_stream(&mut self, streaming: &Streaming) -> Result<Opened<S>, End> {
+        let Context { dispatcher, hub, metrics, census, .. } = self.context;
+        let place = dispatcher.place_behind(hub.accepted(), &streaming.interest).await;
+        let counted = metrics.stream();
+        let present = census.enter(&streaming.interest);
         response::stream_head(&mut self.output, &common(self.context, &self.origin));
         self.output.extend_from_slice(OPENING);
+        let place = match (&streaming.resume, hub.archive()) {
+            (Some(id), Some(archive)) => {
+                drop(place);
+                self.replay(archive, id, &streaming.interest).await?
+            }
+            _ => place,
+        };
         self.flush().await?;
         Ok(Opened { counted, present, place, unread: self.input.len() })
+    }
+
+    /// Sends a client that comes back what it has missed; returns a place right behind that.
+    ///
+    /// What the client has, this shard has given as well, or will soon. When the client has all that was given, it gets
+    /// a place behind it, with nothing between the two: nothing is missing, and nothing comes twice.
+    async fn replay(&mut self, archive: &Archive, id: &str, interest: &Interest) -> Result<Place<S>, End> {
+        let dispatcher = &self.context.dispatcher;
+        let mut cursor = archive.resume(id);
+        dispatcher.has_given(cursor.after).await;
+        loop {
+            let events = archive.read(&mut cursor, dispatcher.given(), interest, id);
+            self.output.extend_from_slice(&events);
+            if cursor.after >= dispatcher.given() {
+                return Ok(dispatcher.place(interest));
+            }
+            self.flush().await?;
+            if self.context.clock.is_stopping() {
+                return Err(End::Gone);
+            }
+            // A history that grows as fast as it is read must not keep its shard from the others.
+            yield_now().await;
+        }
     }
 
     async fn next_request(&mut self) -> Result<Request, End> {
@@ -210,7 +243,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
             return Err(Refusal::ForeignOrigin.into());
         }
         let request = Request {
-            asked: Asked::read(route, &head)?,
+            asked: Asked::read(route, &head, self.context.hub.archive().is_some())?,
             framing: head.framing,
             persistence: head.persistence,
             expects_continue: head.expects_continue,
@@ -251,7 +284,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         let stopping = self.context.clock.is_stopping();
         let persistence = if stopping { Persistence::Close } else { request.persistence };
         match published {
-            Ok(()) => self.accepted(publishing, persistence),
+            Ok(id) => self.accepted(publishing, id.as_deref(), persistence),
             // The body was read to its end, so what stands behind it is a request.
             Err(End::Refused(Refusal::NotUtf8)) => self.refuse(Refusal::NotUtf8, persistence),
             Err(end) => return Err(end),
@@ -259,16 +292,16 @@ impl<'s, S: Socket> Exchange<'s, S> {
         Ok(persistence)
     }
 
-    fn accepted(&mut self, publishing: &Publishing, persistence: Persistence) {
+    fn accepted(&mut self, publishing: &Publishing, id: Option<&str>, persistence: Persistence) {
         let Context { metrics, census, .. } = self.context;
         let topics = &publishing.topics;
         let subscribers = || if topics.is_empty() { metrics.streams() } else { census.count(topics) };
-        let receipt = publishing.wants_json.then(|| receipt(subscribers()));
+        let receipt = publishing.wants_json.then(|| receipt(id, subscribers()));
         let common = common(self.context, &self.origin);
         response::accepted(&mut self.output, &common, receipt.as_deref(), persistence);
     }
 
-    async fn publish_sized(&mut self, length: usize, publishing: &Publishing) -> Result<(), End> {
+    async fn publish_sized(&mut self, length: usize, publishing: &Publishing) -> Result<Option<String>, End> {
         while self.input.len() < length {
             self.fill_body().await?;
         }
@@ -277,7 +310,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         Ok(published?)
     }
 
-    async fn publish_chunked(&mut self, publishing: &Publishing) -> Result<(), End> {
+    async fn publish_chunked(&mut self, publishing: &Publishing) -> Result<Option<String>, End> {
         let mut decoder = Decoder::new(&self.context.limits);
         let mut body = Vec::new();
         loop {
@@ -369,15 +402,16 @@ fn common<'o, S>(context: &Context<S>, origin: &'o Option<String>) -> Common<'o>
 }
 
 /// What became of a message, as JSON (RFC 8259).
-fn receipt(subscribers: usize) -> String {
-    format!("{{\"subscribers\":{subscribers}}}\n")
+fn receipt(id: Option<&str>, subscribers: usize) -> String {
+    let id = id.map_or_else(String::new, |id| format!("\"id\":{},", json::string(id)));
+    format!("{{{id}\"subscribers\":{subscribers}}}\n")
 }
 
-/// Publishes a body, which has to be text.
-async fn publish(hub: &Hub, body: &[u8], publishing: &Publishing) -> Result<(), Refusal> {
+/// Publishes a body, which has to be text; returns the id that it got.
+async fn publish(hub: &Hub, body: &[u8], publishing: &Publishing) -> Result<Option<String>, Refusal> {
     let message = std::str::from_utf8(body).map_err(|_| Refusal::NotUtf8)?;
-    let fields = &publishing.fields;
-    hub.publish(Frame::size(fields, message), &publishing.topics, || Frame::with_fields(fields, message))
-        .await
-        .map_err(|_| Refusal::Stopping)
+    let Publishing { fields, topics, .. } = publishing;
+    let encode = |id: Option<&str>| Frame::with_fields(fields, id, message);
+    let published = hub.publish(Frame::size(fields, message), fields.id.as_deref(), topics, encode).await;
+    published.map_err(|_| Refusal::Stopping)
 }

@@ -46,9 +46,10 @@ impl Fields {
         if has(&self.id, &['\r', '\n', '\0']) { Err(InvalidField::Id) } else { Ok(()) }
     }
 
-    fn push(&self, out: &mut Vec<u8>) {
+    fn push(&self, server_id: Option<&str>, out: &mut Vec<u8>) {
+        let id = self.id.as_deref().or(server_id);
         let retry = self.retry.map(|retry| retry.as_millis().to_string());
-        for (name, value) in [("event: ", &self.kind), ("id: ", &self.id), ("retry: ", &retry)] {
+        for (name, value) in [("event: ", self.kind.as_deref()), ("id: ", id), ("retry: ", retry.as_deref())] {
             if let Some(value) = value {
                 [name, value, "\n"].iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
             }
@@ -59,7 +60,7 @@ impl Fields {
     fn size(&self) -> usize {
         let texts: usize =
             [&self.kind, &self.id].into_iter().flatten().map(|text| "event: \n".len() + text.len()).sum();
-        texts + self.retry.map_or(0, |_| "retry: \n".len() + MOST_DIGITS)
+        texts + "id: \n".len() + self.retry.map_or(0, |_| "retry: \n".len() + MOST_DIGITS)
     }
 }
 
@@ -85,6 +86,12 @@ impl Event {
     pub fn with_id(mut self, id: impl Into<String>) -> Self {
         self.fields.id = Some(id.into());
         self
+    }
+
+    /// The data, and the other fields if the format can carry them.
+    pub(crate) fn parts(&self) -> Result<(&Fields, &str), InvalidField> {
+        self.fields.check()?;
+        Ok((&self.fields, &self.data))
     }
 
     /// Names a topic that the event is of: it goes to those streams alone that ask for one of its topics, and to all of
@@ -140,15 +147,16 @@ pub(crate) struct Frame(Arc<[u8]>);
 
 impl Frame {
     /// Encodes an event with all of its fields, `data` last: the order in which people read a stream.
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn encode(event: &Event) -> Result<Self, InvalidField> {
         event.fields.check()?;
-        Ok(Self::with_fields(&event.fields, &event.data))
+        Ok(Self::with_fields(&event.fields, None, &event.data))
     }
 
-    /// Encodes a message with fields that were checked.
-    pub(crate) fn with_fields(fields: &Fields, data: &str) -> Self {
-        let mut bytes = Vec::with_capacity(Self::size(fields, data));
-        fields.push(&mut bytes);
+    /// Encodes a message with fields that were checked, and an id of the server's where they have none.
+    pub(crate) fn with_fields(fields: &Fields, server_id: Option<&str>, data: &str) -> Self {
+        let mut bytes = Vec::with_capacity(Self::size(fields, data) + server_id.map_or(0, str::len));
+        fields.push(server_id, &mut bytes);
         push_data(&mut bytes, data);
         Self(bytes.into())
     }
@@ -156,7 +164,7 @@ impl Frame {
     /// Encodes a message that is nothing but data.
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn message(data: &str) -> Self {
-        Self::with_fields(&Fields::default(), data)
+        Self::with_fields(&Fields::default(), None, data)
     }
 
     /// How long the frame of a message is at most: a line of it costs seven bytes more than it has.

@@ -10,7 +10,8 @@ use std::task::{Context, Poll, ready};
 
 use async_broadcast::{Receiver, Sender};
 
-use crate::config::Limits;
+use crate::archive::Archive;
+use crate::config::{Limits, Retention};
 use crate::frame::Frame;
 use crate::metrics::Metrics;
 use crate::quota::{Claim, Quota};
@@ -25,14 +26,30 @@ pub(crate) struct Message {
 }
 
 /// What the channel carries: a message, and its part of the quota until the last shard has taken it.
-type Carried = (Message, Arc<Claim>);
+type Carried = (Message, Arc<Claims>);
+
+/// What a message takes of the quotas while it is under way.
+#[derive(Debug)]
+struct Claims {
+    _bytes: Claim,
+    /// Its slot in the channel, where there is an archive.
+    _slot: Option<Claim>,
+}
 
 /// The sending side, shared by every publisher.
 #[derive(Clone, Debug)]
 pub(crate) struct Hub {
     sender: Sender<Carried>,
     quota: Quota,
+    archive: Option<Arc<Archived>>,
     metrics: Metrics,
+}
+
+/// An archive, and the slots of the channel: who has one finds room there, without waiting under the archive's lock.
+#[derive(Debug)]
+struct Archived {
+    archive: Archive,
+    slots: Quota,
 }
 
 /// The server has stopped: nobody will get the message.
@@ -41,36 +58,65 @@ pub(crate) struct Closed;
 
 impl Hub {
     /// A hub, and an intake for each of so many shards. When the last intake is dropped, the hub closes.
-    pub(crate) fn new(limits: &Limits, shards: usize, metrics: Metrics) -> (Self, Vec<Intake>) {
+    pub(crate) fn new(
+        limits: &Limits,
+        history: Option<Retention>,
+        shards: usize,
+        metrics: Metrics,
+    ) -> (Self, Vec<Intake>) {
         let (sender, receiver) = async_broadcast::broadcast(limits.publish_queue);
         // All of them listen before the first message can be accepted, so that each gets every one.
         let mut receivers: Vec<_> = (1..shards).map(|_| receiver.new_receiver()).collect();
         receivers.push(receiver);
         let intakes = receivers.into_iter().map(|receiver| Intake { receiver, taken: 0 }).collect();
-        (Self { sender, quota: Quota::new(limits.publish_queue_bytes), metrics }, intakes)
+        let archive = history.map(|retention| {
+            Arc::new(Archived { archive: Archive::new(retention), slots: Quota::new(limits.publish_queue) })
+        });
+        (Self { sender, quota: Quota::new(limits.publish_queue_bytes), archive, metrics }, intakes)
     }
 
     /// Accepts a message: when this returns, every shard has it in order. Waits while the channel is full; only then
-    /// is the message encoded, so that who waits holds no more than what it was sent. `size` is about its length.
+    /// is the message encoded, with its id where it gets one, so that who waits holds no more than what it was sent.
+    /// `size` is about its length. Returns the id.
     ///
     /// Cancel safe: a publish that is dropped before it returns was not accepted.
     pub(crate) async fn publish(
         &self,
         size: usize,
+        own_id: Option<&str>,
         topics: &Topics,
-        encode: impl FnOnce() -> Frame,
-    ) -> Result<(), Closed> {
-        let claim = match self.quota.try_claim(size) {
+        encode: impl FnOnce(Option<&str>) -> Frame,
+    ) -> Result<Option<String>, Closed> {
+        let bytes = self.claim(size).await;
+        let carry =
+            |frame, slot| (Message { frame, topics: topics.clone() }, Arc::new(Claims { _bytes: bytes, _slot: slot }));
+        let Some(archived) = &self.archive else {
+            self.sender.broadcast_direct(carry(encode(None), None)).await.map_err(|_| Closed)?;
+            self.metrics.message_accepted();
+            return Ok(None);
+        };
+        let slot = archived.slots.claim(1).await;
+        let send = |frame| {
+            self.sender.try_broadcast(carry(frame, Some(slot))).map_err(|_| Closed)?;
+            self.metrics.message_accepted();
+            Ok(())
+        };
+        archived.archive.accept(own_id, topics, |id| encode(Some(id)), send).map(Some)
+    }
+
+    async fn claim(&self, size: usize) -> Claim {
+        match self.quota.try_claim(size) {
             Some(claim) => claim,
             None => {
                 self.metrics.publish_delayed();
                 self.quota.claim(size).await
             }
-        };
-        let message = Message { frame: encode(), topics: topics.clone() };
-        self.sender.broadcast_direct((message, Arc::new(claim))).await.map_err(|_| Closed)?;
-        self.metrics.message_accepted();
-        Ok(())
+        }
+    }
+
+    /// What was published, if it is kept.
+    pub(crate) fn archive(&self) -> Option<&Archive> {
+        self.archive.as_ref().map(|archived| &archived.archive)
     }
 
     /// The number of messages whose publishers may know that they were accepted.

@@ -156,7 +156,7 @@ pub struct Seat<S: Sink>(audience::Seat<Socket<S>>);
 impl<S: Sink + 'static> FanOut<S> {
     /// A shard without subscribers.
     pub fn new(limits: &Limits) -> Self {
-        let (hub, mut intakes) = Hub::new(limits, 1, Metrics::default());
+        let (hub, mut intakes) = Hub::new(limits, None, 1, Metrics::default());
         let intake = intakes.pop().expect("one for each shard");
         let dispatcher = Rc::new(Dispatcher::new(intake, limits));
         let running = Rc::clone(&dispatcher);
@@ -176,8 +176,8 @@ impl<S: Sink + 'static> FanOut<S> {
     /// Puts a message into the channel; returns whether there was room for it.
     pub fn publish(&self, message: &str) -> bool {
         let (size, topics) = (Frame::size(&Fields::default(), message), Topics::none());
-        let published = pin!(self.hub.publish(size, &topics, || Frame::message(message)));
-        published.poll(&mut task::Context::from_waker(Waker::noop())) == Poll::Ready(Ok(()))
+        let published = pin!(self.hub.publish(size, None, &topics, |_| Frame::message(message)));
+        published.poll(&mut task::Context::from_waker(Waker::noop())) == Poll::Ready(Ok(None))
     }
 
     /// Runs the dispatcher until all that was published is written to every subscriber.

@@ -33,31 +33,35 @@
 //! | 0 | `quota` | a number of bytes that may be under way |
 //! | 0 | `input` | the unread bytes of one connection |
 //! | 0 | `scratch` | the buffer that all reads of a shard land in |
+//! | 0 | `json` | text as a JSON string |
 //! | 0 | `query` | the parameters of a request |
 //! | 0 | `topic` | which messages are for whom |
 //! | 1 | `census` | how many streams ask for which topics |
 //! | 1 | `config` | every number, with its unit, its default and its reason |
 //! | 1 | `window` | recent bytes by position |
+//! | 2 | `history` | the recent events, for those who come back |
 //! | 2 | `remainder` | what streams that leave still need of them |
 //! | 2 | `http` | requests from bytes, answers to bytes |
 //! | 2 | `router` | which of the five tasks a request asks for |
-//! | 2 | `hub` | where messages are accepted, in one order |
 //! | 3 | `ask` | what a request asks for beyond its route |
 //! | 3 | `audience` | the streams that get the same bytes, and those bytes: the hot path |
 //! | 4 | `clock` | ticks, deadlines, the date |
 //! | 4 | `listener` | bind, accept, and who gets in |
-//! | 4 | `hall` | the audiences of one shard, and who gets which message |
-//! | 5 | `dispatch` | from the channel to the streams: drain, batch, give, write |
-//! | 6 | `context` | what the tasks of one shard share |
-//! | 7 | `socket` | a client's socket, used in time |
-//! | 8 | `subscriber` | one open stream |
-//! | 9 | `exchange` | requests and their answers |
-//! | 10 | `connection` | one client, from accept to its end |
-//! | 11 | `internals` | what benches and fuzz targets reach of the rest |
-//! | 11 | `shard` | one worker thread |
-//! | 12 | `server` | the whole, and its public face |
+//! | 4 | `archive` | the history, shared by all shards |
+//! | 5 | `hub` | where messages are accepted, in one order |
+//! | 6 | `hall` | the audiences of one shard, and who gets which message |
+//! | 7 | `dispatch` | from the channel to the streams: drain, batch, give, write |
+//! | 8 | `context` | what the tasks of one shard share |
+//! | 9 | `socket` | a client's socket, used in time |
+//! | 10 | `subscriber` | one open stream |
+//! | 11 | `exchange` | requests and their answers |
+//! | 12 | `connection` | one client, from accept to its end |
+//! | 13 | `internals` | what benches and fuzz targets reach of the rest |
+//! | 13 | `shard` | one worker thread |
+//! | 14 | `server` | the whole, and its public face |
 
 mod access;
+mod archive;
 mod ask;
 mod audience;
 mod census;
@@ -70,12 +74,14 @@ mod exchange;
 mod frame;
 mod group;
 mod hall;
+mod history;
 mod http;
 mod hub;
 mod input;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
+mod json;
 mod listener;
 mod metrics;
 mod network;
@@ -92,7 +98,7 @@ mod topic;
 mod window;
 
 pub use access::{Access, HostPattern, InvalidPattern, OriginPattern};
-pub use config::{Config, ConfigError, Limits};
+pub use config::{Config, ConfigError, Limits, Retention};
 pub use frame::{Event, InvalidField};
 pub use metrics::{Metrics, StreamEnd};
 pub use server::{BindError, PublishError, Publisher, Server};

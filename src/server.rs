@@ -54,7 +54,7 @@ impl Server {
         let listener = Listener::bind(address, connections, config.limits.clone(), metrics.clone())
             .map_err(|error| BindError::Listen(address, error))?;
         let workers = config.workers.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
-        let (hub, intakes) = Hub::new(&config.limits, workers.get(), metrics.clone());
+        let (hub, intakes) = Hub::new(&config.limits, config.history, workers.get(), metrics.clone());
         Ok(Self { config, listener, hub, intakes, metrics })
     }
 
@@ -153,10 +153,12 @@ impl Publisher {
     ///
     /// When a field of the event cannot be encoded, or when the server has stopped.
     pub async fn publish(&self, event: Event) -> Result<(), PublishError> {
-        let frame = Frame::encode(&event).map_err(PublishError::InvalidField)?;
+        let (fields, data) = event.parts().map_err(PublishError::InvalidField)?;
         let topics = Topics::parse(event.topics());
         let topics = topics.map_err(|_| PublishError::InvalidField(InvalidField::Topic))?;
-        self.hub.publish(frame.as_bytes().len(), &topics, || frame).await.map_err(|_| PublishError::Stopped)
+        let encode = |id: Option<&str>| Frame::with_fields(fields, id, data);
+        let published = self.hub.publish(Frame::size(fields, data), fields.id.as_deref(), &topics, encode).await;
+        published.map(drop).map_err(|_| PublishError::Stopped)
     }
 
     /// The number of open streams.

@@ -78,7 +78,6 @@ impl Interest {
     }
 
     /// Whether a message with these topics is for who asks so; a broadcast is for everybody.
-    #[cfg_attr(not(test), expect(dead_code, reason = "who resumes will be told by it"))]
     pub(crate) fn matches(&self, topics: &Topics) -> bool {
         topics.is_empty() || self.0.iter().any(|filter| topics.iter().any(|topic| is_match(filter, topic)))
     }

@@ -36,6 +36,7 @@ mod host;
 mod lifecycle;
 mod limit;
 mod load;
+mod resume;
 mod sse;
 mod support;
 mod topics;

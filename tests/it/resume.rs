@@ -1,0 +1,199 @@
+//! Streams that come back: every event that was missed, once and in order, or a word that some are lost.
+
+use std::thread;
+
+use smolcast::{Config, Limits, Retention};
+
+use crate::sse;
+use crate::support::{Client, EventStream, Served, TestServer, assert_bytes, config, post, showing};
+
+fn with_history(events: usize) -> TestServer {
+    let history = Some(Retention { events, ..Retention::default() });
+    TestServer::start(Config { history, ..config(Limits::default()) })
+}
+
+fn stream(server: &TestServer, query: &str, id: Option<&str>) -> EventStream {
+    let field = id.map_or_else(String::new, |id| format!("Last-Event-ID: {id}\r\n"));
+    let request = format!("GET /sse{query} HTTP/1.1\r\nHost: h\r\n{field}\r\n");
+    EventStream::open_with(server.connect(), request.as_bytes()).0
+}
+
+/// Publishes with this query and returns the id that the event got.
+fn publish(server: &TestServer, query: &str, line: &str) -> String {
+    let head = format!("POST /broadcast{query} HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\n");
+    let answer = server.request(format!("{head}Content-Length: {}\r\n\r\n{line}", line.len())).expect_status(202);
+    let body = String::from_utf8(answer.body).expect("JSON is text");
+    body.split('"').nth(3).unwrap_or_else(|| panic!("no id in {body}")).to_owned()
+}
+
+fn events(ids: &[String], lines: &[&str]) -> String {
+    ids.iter().zip(lines).map(|(id, line)| format!("id: {id}\ndata: {line}\n\n")).collect()
+}
+
+#[test]
+fn every_event_has_an_id_of_the_servers_start_and_a_number_or_its_publishers() {
+    let server = with_history(10);
+    let mut stream = stream(&server, "", None);
+    let ids = [publish(&server, "", "a"), publish(&server, "?event=e&retry=5", "b"), publish(&server, "?id=own", "c")];
+    let boot = ids[0].strip_suffix("-1").expect("the first");
+    assert!(boot.len() == 13 && boot.bytes().all(|digit| digit.is_ascii_digit()), "{boot}");
+    assert_eq!(ids[1..], [format!("{boot}-2"), "own".to_owned()]);
+    stream.expect(format!("id: {boot}-1\ndata: a\n\nevent: e\nid: {boot}-2\nretry: 5\ndata: b\n\n").as_bytes());
+    stream.expect(b"id: own\ndata: c\n\n");
+    assert_eq!(publish(&server, "", "d"), format!("{boot}-4"));
+}
+
+#[test]
+fn who_comes_back_gets_what_it_missed_and_then_what_is_live() {
+    let server = with_history(10);
+    let ids = ["1", "2", "3"].map(|line| publish(&server, "", line));
+    let all = events(&ids, &["1", "2", "3"]);
+    let behind_first = events(&ids[1..], &["2", "3"]);
+    let query = |name: &str| format!("?{name}={}", ids[0]);
+    let mut table = [
+        ("no id", stream(&server, "", None), ""),
+        ("header", stream(&server, "", Some(&ids[0])), &*behind_first),
+        ("Mercure", stream(&server, &query("last_event_id"), None), &*behind_first),
+        ("polyfill", stream(&server, &query("lastEventId"), None), &*behind_first),
+        ("better-sse", stream(&server, &query("evs_last_event_id"), None), &*behind_first),
+        ("header first", stream(&server, "?last_event_id=x", Some(&ids[2])), ""),
+        ("all", stream(&server, "?last_event_id=earliest", None), &*all),
+        ("the last", stream(&server, "", Some(&ids[2])), ""),
+    ];
+    let live = publish(&server, "", "live");
+    for (name, stream, expected) in &mut table {
+        let _row = showing(*name, expected.as_bytes());
+        stream.expect(expected.as_bytes());
+        stream.expect(format!("id: {live}\ndata: live\n\n").as_bytes());
+    }
+}
+
+#[test]
+fn who_comes_back_to_topics_gets_those() {
+    let server = with_history(10);
+    let first = publish(&server, "", "0");
+    let ids: Vec<_> =
+        ["?topic=a", "?topic=b", "", "?topic=a/x"].iter().map(|query| publish(&server, query, "x")).collect();
+    for (query, wanted) in [("", &[2][..]), ("?topic=a", &[0, 2]), ("?topic=a/%23", &[0, 2, 3]), ("?topic=b", &[1, 2])]
+    {
+        let _row = showing(query, b"");
+        let expected: String =
+            wanted.iter().map(|number: &usize| format!("id: {}\ndata: x\n\n", ids[*number])).collect();
+        stream(&server, query, Some(&first)).expect(expected.as_bytes());
+    }
+}
+
+#[test]
+fn a_resume_point_that_is_not_held_is_a_gap_in_band() {
+    let server = with_history(2);
+    let mut unknown = stream(&server, "", Some("a\"b"));
+    unknown.expect(b"event: gap\ndata: {\"requested\":\"a\\\"b\",\"resumed_from\":null,\"oldest\":null}\n\n");
+    let ids = ["1", "2", "3", "4"].map(|line| publish(&server, "", line));
+    let held = events(&ids[2..], &["3", "4"]);
+    unknown.expect(events(&ids, &["1", "2", "3", "4"]).as_bytes());
+    for (id, has_gap) in [(&*ids[0], true), ("1-1", true), ("never", true), (&ids[1], false)] {
+        let _row = showing("the id", id.as_bytes());
+        let mut stream = stream(&server, "", Some(id));
+        if has_gap {
+            let (requested, oldest) = (id, &ids[2]);
+            let data =
+                format!("{{\"requested\":\"{requested}\",\"resumed_from\":\"{oldest}\",\"oldest\":\"{oldest}\"}}");
+            stream.expect(format!("event: gap\ndata: {data}\n\n").as_bytes());
+        }
+        stream.expect(held.as_bytes());
+    }
+}
+
+#[test]
+fn without_a_history_there_are_no_ids_and_nobody_looks_at_one() {
+    let server = TestServer::start_default();
+    server.publish("before");
+    let mut streams = [stream(&server, "", Some("1-1")), stream(&server, "?last_event_id=a&last_event_id=b", None)];
+    let request = "POST /broadcast HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\nContent-Length: 1\r\n\r\nx";
+    assert_bytes("the answer", b"{\"subscribers\":2}\n", &server.request(request).expect_status(202).body);
+    streams.iter_mut().for_each(|stream| stream.expect(b"data: x\n\n"));
+}
+
+#[test]
+fn a_history_larger_than_any_buffer_comes_whole() {
+    let server = with_history(1000);
+    let line = "x".repeat(10_000);
+    let first = publish(&server, "", "first");
+    let mut publisher = server.connect();
+    publisher.send(post(&line).repeat(500));
+    (0..500).for_each(|_| drop(publisher.response().expect_status(202)));
+    let mut stream = stream(&server, "", Some(&first));
+    (0..500).for_each(|_| assert_eq!(stream.message().data, line));
+    server.publish("live");
+    assert_eq!(stream.message().data, "live");
+}
+
+const TOPICS: [&str; 4] = ["a", "b", "c/d", "c/e"];
+const MESSAGES: usize = 2000;
+
+/// A client that leaves after a few events, in one way or another, and comes back for the rest.
+fn wander(server: &TestServer, filters: &str, seed: usize) -> Vec<String> {
+    let (mut lines, mut last, mut turn) = (Vec::new(), "earliest".to_owned(), seed);
+    loop {
+        let mut stream = stream(server, &format!("?{filters}last_event_id={last}"), None);
+        turn = turn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        for _ in 0..=(turn >> 33) % 60 {
+            let sse::Message { data, last_event_id, .. } = stream.message();
+            if data == "end" {
+                return lines;
+            }
+            lines.push(data);
+            last = last_event_id;
+        }
+        match (turn >> 40) % 3 {
+            0 => drop(stream),
+            1 => stream.reset(),
+            _ => stream.half_close(),
+        }
+    }
+}
+
+/// Clients that stay for some events at a time see, in pieces, what one that stays would.
+#[test]
+fn whoever_comes_and_goes_amid_messages_has_all_of_them_once_and_in_order() {
+    let server = with_history(MESSAGES + 1);
+    let addr = server.addr;
+    thread::scope(|scope| {
+        let wanderers: Vec<_> = (0..20)
+            .map(|seed| {
+                let filters = ["", "topic=a&", "topic=c/%2B&topic=b&", "topic=%23&"][seed % 4];
+                let server = &server;
+                scope.spawn(move || (seed % 4, wander(server, filters, seed)))
+            })
+            .collect();
+        let mut witness = stream(&server, "?topic=%23", None);
+        let publishers: Vec<_> =
+            (0..4).map(|publisher| scope.spawn(move || publish_many(Client::connect(addr), publisher))).collect();
+        publishers.into_iter().for_each(|publisher| publisher.join().expect("it publishes"));
+        server.publish("end");
+        let order: Vec<String> = (0..MESSAGES).map(|_| witness.message().data).collect();
+        for wanderer in wanderers {
+            let (kind, lines) = wanderer.join().expect("it comes back");
+            let wants = |line: &String| match (kind, line.split(' ').next().unwrap_or_default()) {
+                (_, "") | (3, _) => true,
+                (0, _) => false,
+                (1, topic) => topic == "a",
+                (_, topic) => topic == "b" || topic.starts_with("c/"),
+            };
+            let expected: Vec<_> = order.iter().filter(|line| wants(line)).collect();
+            assert_eq!(lines.iter().collect::<Vec<_>>(), expected, "of kind {kind}");
+        }
+    });
+}
+
+fn publish_many(mut client: Client, publisher: usize) {
+    let count = MESSAGES / 4;
+    for number in 0..count {
+        let topic = TOPICS.get((publisher + number) % (TOPICS.len() + 1)).copied().unwrap_or_default();
+        let query = if topic.is_empty() { String::new() } else { format!("?topic={topic}") };
+        let line = format!("{topic} {publisher} {number}");
+        let length = line.len();
+        client.send(format!("POST /broadcast{query} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{line}"));
+        client.response().expect_status(202);
+    }
+}
