@@ -18,7 +18,9 @@ use event_listener::Event;
 use slab::Slab;
 use smol::future::yield_now;
 
+use crate::census::Census;
 use crate::remainder::{Remainder, Remainders};
+use crate::topic::Interest;
 use crate::window::{Batch, Window};
 
 /// How many rows a round looks at before the other tasks of the shard get a turn, and after how many bytes: about half
@@ -42,6 +44,8 @@ pub(crate) struct Audience<S> {
     newest: ArcSwap<Batch>,
     /// What a member that does not keep up still finds.
     window: RefCell<Window>,
+    /// Where its members are counted, if they asked for topics, and by which.
+    counted: Option<(Census, Interest)>,
     /// What those still need who leave in the middle of an event.
     remainders: Rc<Remainders>,
     members: RefCell<Slab<Member<S>>>,
@@ -85,10 +89,11 @@ enum Pace {
 
 impl<S: Sink> Audience<S> {
     /// An audience without members.
-    pub(crate) fn new(window: Window, remainders: Rc<Remainders>) -> Self {
+    pub(crate) fn new(window: Window, remainders: Rc<Remainders>, counted: Option<(Census, Interest)>) -> Self {
         Self {
             newest: ArcSwap::from_pointee(Batch::empty()),
             window: RefCell::new(window),
+            counted,
             remainders,
             members: RefCell::new(Slab::new()),
             rows: Cell::new(0),
@@ -101,15 +106,19 @@ impl<S: Sink> Audience<S> {
         }
     }
 
-    /// The position behind all that was given so far.
-    pub(crate) fn end(&self) -> u64 {
-        self.window.borrow().end()
-    }
-
     /// A place behind all that was given so far, for who is about to join.
     pub(crate) fn reserve(self: &Rc<Self>) -> Place<S> {
         self.joining.set(self.joining.get() + 1);
-        Place { audience: Rc::clone(self), position: self.end() }
+        self.enter();
+        Place { audience: Rc::clone(self), position: self.window.borrow().end() }
+    }
+
+    fn enter(&self) {
+        self.counted.iter().for_each(|(census, interest)| census.enter(interest));
+    }
+
+    fn leave(&self) {
+        self.counted.iter().for_each(|(census, interest)| census.leave(interest));
     }
 
     /// Gives every member these bytes, which are whole frames. They leave with the next round.
@@ -277,6 +286,7 @@ impl<S: Sink> Place<S> {
         let key = audience.members.borrow_mut().insert(member);
         audience.rows.set(audience.rows.get().max(key + 1));
         audience.joining.set(audience.joining.get() + 1);
+        audience.enter();
         Seat { audience, key, blocked_at: None, held: None }
     }
 }
@@ -284,6 +294,7 @@ impl<S: Sink> Place<S> {
 impl<S: Sink> Drop for Place<S> {
     fn drop(&mut self) {
         self.audience.joining.set(self.audience.joining.get() - 1);
+        self.audience.leave();
     }
 }
 
@@ -354,6 +365,7 @@ impl<S: Sink> Seat<S> {
         let audience = &self.audience;
         let mut member = audience.members.borrow_mut().try_remove(self.key)?;
         audience.set_pace(&mut member, Pace::Leaves);
+        audience.leave();
         let window = audience.window.borrow();
         let remainder = match self.held.take().or_else(|| window.at(member.position).cloned()) {
             Some(batch) => audience.remainders.keep(batch, member.position),
@@ -432,7 +444,7 @@ mod tests {
 
     fn audience(window_bytes: usize) -> Rc<Audience<Pipe>> {
         let window = Window::new(window_bytes, Budget::new(usize::MAX));
-        Rc::new(Audience::new(window, Rc::new(Remainders::new(window_bytes))))
+        Rc::new(Audience::new(window, Rc::new(Remainders::new(window_bytes)), None))
     }
 
     fn join(audience: &Rc<Audience<Pipe>>, pipe: Pipe) -> Seat<Pipe> {

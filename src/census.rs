@@ -17,13 +17,17 @@ impl Census {
         Self(Arc::new(Mutex::new(Directory::new())))
     }
 
-    /// Counts one more stream of this interest for as long as the guard lives; none where it is in broadcasts alone.
-    pub(crate) fn enter(&self, interest: &Interest) -> Option<Box<Present>> {
-        if interest.is_empty() {
-            return None;
-        }
+    /// Counts one more stream of this interest.
+    pub(crate) fn enter(&self, interest: &Interest) {
         *self.lock().entry(interest, || 0) += 1;
-        Some(Box::new(Present { census: self.clone(), interest: interest.clone() }))
+    }
+
+    /// Counts one less.
+    pub(crate) fn leave(&self, interest: &Interest) {
+        self.lock().retain_one(interest, |count| {
+            *count -= 1;
+            *count > 0
+        });
     }
 
     /// The number of streams that a message with these topics is for.
@@ -39,22 +43,6 @@ impl Census {
     }
 }
 
-/// A stream's place in the census, given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Present {
-    census: Census,
-    interest: Interest,
-}
-
-impl Drop for Present {
-    fn drop(&mut self) {
-        self.census.lock().retain_one(&self.interest, |count| {
-            *count -= 1;
-            *count > 0
-        });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,12 +50,14 @@ mod tests {
     #[test]
     fn streams_are_counted_by_what_they_ask_for_while_they_are_there() {
         let census = Census::new();
-        let enter = |filters: &[&str]| census.enter(&Interest::parse(filters.iter().copied()).expect("filters"));
+        let interest = |filters: &[&str]| Interest::parse(filters.iter().copied()).expect("filters");
         let count = |topics: &[&str]| census.count(&Topics::parse(topics.iter().copied()).expect("topics"));
-        assert!(enter(&[]).is_none());
-        let (_one, other, _both) = (enter(&["a"]), enter(&["a"]), enter(&["a", "b/#"]));
+        [&["a"][..], &["a"], &["a", "b/#"]].iter().for_each(|filters| census.enter(&interest(filters)));
         assert_eq!((count(&["a"]), count(&["b"]), count(&["a", "b"]), count(&["c"])), (3, 1, 3, 0));
-        drop(other);
+        census.leave(&interest(&["a"]));
         assert_eq!(count(&["a"]), 2);
+        census.leave(&interest(&["b/#", "a"]));
+        census.leave(&interest(&["a"]));
+        assert_eq!((count(&["a"]), census.lock().iter().count()), (0, 0));
     }
 }

@@ -50,7 +50,7 @@ impl<S: Sink> Context<S> {
     ) -> Self {
         Self {
             clock: Clock::new(&limits, SystemTime::now()),
-            dispatcher: Dispatcher::new(intake, &limits),
+            dispatcher: Dispatcher::new(intake, &limits, census.clone()),
             limits,
             access,
             hub,

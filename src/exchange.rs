@@ -10,7 +10,6 @@ use crate::access::Readers;
 use crate::archive::Archive;
 use crate::ask::{Asked, Publishing, Streaming};
 use crate::audience::Place;
-use crate::census::Present;
 use crate::clock::Deadline;
 use crate::context::Context;
 use crate::frame::{self, Frame};
@@ -66,7 +65,6 @@ enum Next<S: Socket> {
 struct Opened<S: Socket> {
     /// Counted since before its head left.
     counted: Counted,
-    present: Option<Box<Present>>,
     /// Behind all that was accepted before.
     place: Place<S>,
     /// How much the client has sent behind its request.
@@ -75,7 +73,7 @@ struct Opened<S: Socket> {
 
 impl<S: Socket> Opened<S> {
     fn stream(self, io: S, context: &Context<S>) -> Stream<'_, S> {
-        Stream::new(self.place.sit(io), self.counted, self.present, self.unread, context)
+        Stream::new(self.place.sit(io), self.counted, self.unread, context)
     }
 }
 
@@ -170,21 +168,18 @@ impl<'s, S: Socket> Exchange<'s, S> {
 
     /// Finds the stream's place and counts it, with nothing between the two, then tells the client that it is open.
     async fn open_stream(&mut self, streaming: &Streaming) -> Result<Opened<S>, End> {
-        let Context { dispatcher, hub, metrics, census, .. } = self.context;
+        let Context { dispatcher, hub, metrics, .. } = self.context;
         let place = dispatcher.place_behind(hub.accepted(), &streaming.interest).await;
         let counted = metrics.stream();
-        let present = census.enter(&streaming.interest);
         response::stream_head(&mut self.output, &common(self.context, &self.origin));
         self.output.extend_from_slice(OPENING);
         let place = match (&streaming.resume, hub.archive()) {
-            (Some(id), Some(archive)) => {
-                drop(place);
-                self.replay(archive, id, &streaming.interest).await?
-            }
+            // The first place counts until there is the other.
+            (Some(id), Some(archive)) => self.replay(archive, id, &streaming.interest).await?,
             _ => place,
         };
         self.flush().await?;
-        Ok(Opened { counted, present, place, unread: self.input.len() })
+        Ok(Opened { counted, place, unread: self.input.len() })
     }
 
     /// Sends a client that comes back what it has missed; returns a place right behind that.

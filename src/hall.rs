@@ -9,6 +9,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use crate::audience::{Audience, Sink};
+use crate::census::Census;
 use crate::config::Limits;
 use crate::hub::Message;
 use crate::remainder::Remainders;
@@ -26,19 +27,21 @@ pub(crate) struct Hall<S> {
     /// What the windows of all rooms may hold together.
     budget: Rc<Budget>,
     remainders: Rc<Remainders>,
+    census: Census,
 }
 
 impl<S: Sink> Hall<S> {
     /// A hall with nobody in it.
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, census: Census) -> Self {
         let remainders = Rc::new(Remainders::new(limits.window_bytes));
         let window = Window::new(limits.window_bytes, Budget::new(usize::MAX));
         Self {
-            everyone: Rc::new(Audience::new(window, Rc::clone(&remainders))),
+            everyone: Rc::new(Audience::new(window, Rc::clone(&remainders), None)),
             rooms: Directory::new(),
             window_bytes: limits.window_bytes,
             budget: Budget::new(limits.topic_window_bytes),
             remainders,
+            census,
         }
     }
 
@@ -47,11 +50,12 @@ impl<S: Sink> Hall<S> {
         if interest.is_empty() {
             return Rc::clone(&self.everyone);
         }
-        let Self { rooms, window_bytes, budget, remainders, .. } = self;
+        let Self { rooms, window_bytes, budget, remainders, census, .. } = self;
         let room = rooms.entry(interest, Weak::new);
         room.upgrade().unwrap_or_else(|| {
             let window = Window::new(*window_bytes, Rc::clone(budget));
-            let audience = Rc::new(Audience::new(window, Rc::clone(remainders)));
+            let audience =
+                Rc::new(Audience::new(window, Rc::clone(remainders), Some((census.clone(), interest.clone()))));
             *room = Rc::downgrade(&audience);
             audience
         })
@@ -164,7 +168,7 @@ mod tests {
 
     #[test]
     fn each_gets_what_it_asked_for_once_and_in_order_in_one_write() {
-        let mut hall = Hall::new(&Limits::default());
+        let mut hall = Hall::new(&Limits::default(), Census::new());
         let streams = [&[][..], &["a"], &["b/#", "a"], &["a", "b/#"], &["c"]];
         let seats = streams.map(|filters| join_hall(&mut hall, filters));
         let messages: [(&str, &[&str]); 5] =
@@ -179,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_message_costs_nothing_for_those_it_is_not_for() {
-        let mut hall = Hall::new(&Limits::default());
+        let mut hall = Hall::new(&Limits::default(), Census::new());
         let seats: Vec<_> = (0..100).map(|number| join_hall(&mut hall, &[&format!("room/{number}")])).collect();
         assert_eq!(give(&hall, &[("x", &["room/7"]), ("y", &["nobody"])]), 1);
         assert_eq!(give(&hall, &[("x", &["nobody"])]), 0);
@@ -189,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_room_is_there_while_somebody_is_in_it() {
-        let mut hall = Hall::new(&Limits::default());
+        let mut hall = Hall::new(&Limits::default(), Census::new());
         let one = join_hall(&mut hall, &["a"]);
         let other = join_hall(&mut hall, &["a"]);
         drop(one);

@@ -16,6 +16,7 @@ use smol::LocalExecutor;
 
 pub use self::conversation::{Conversation, converse};
 use crate::audience::{self, Progress};
+use crate::census::Census;
 use crate::config::Limits;
 use crate::dispatch::Dispatcher;
 use crate::frame::{Event, Fields, Frame, InvalidField};
@@ -158,7 +159,7 @@ impl<S: Sink + 'static> FanOut<S> {
     pub fn new(limits: &Limits) -> Self {
         let (hub, mut intakes) = Hub::new(limits, None, 1, Metrics::default());
         let intake = intakes.pop().expect("one for each shard");
-        let dispatcher = Rc::new(Dispatcher::new(intake, limits));
+        let dispatcher = Rc::new(Dispatcher::new(intake, limits, Census::new()));
         let running = Rc::clone(&dispatcher);
         let executor = LocalExecutor::new();
         executor.spawn(async move { running.run().await }).detach();

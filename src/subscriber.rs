@@ -10,7 +10,6 @@ use std::task::{self, Poll};
 use std::time::Duration;
 
 use crate::audience::{Progress, Seat};
-use crate::census::Present;
 use crate::clock::Deadline;
 use crate::context::Context;
 use crate::frame;
@@ -40,9 +39,8 @@ pub(crate) struct Stream<'s, S: Socket> {
     input: usize,
     /// Set while the socket takes nothing.
     stall: Option<Box<Stall<'s>>>,
-    /// Its place in the count of streams, and in that of those who ask for its topics.
+    /// Its place in the count of streams.
     counted: Counted,
-    present: Option<Box<Present>>,
 }
 
 /// A wait for the socket to take more.
@@ -56,14 +54,8 @@ struct Stall<'s> {
 
 impl<'s, S: Socket> Stream<'s, S> {
     /// A stream whose head was sent. Its client has sent `unread` bytes behind its request.
-    pub(crate) fn new(
-        seat: Seat<S>,
-        counted: Counted,
-        present: Option<Box<Present>>,
-        unread: usize,
-        context: &'s Context<S>,
-    ) -> Self {
-        Self { context, seat, input: unread, stall: None, counted, present }
+    pub(crate) fn new(seat: Seat<S>, counted: Counted, unread: usize, context: &'s Context<S>) -> Self {
+        Self { context, seat, input: unread, stall: None, counted }
     }
 
     /// Ready when the stream has to end. While it keeps up this is not called: the audience's rounds write to it.
@@ -142,8 +134,8 @@ impl<'s, S: Socket> Stream<'s, S> {
 
     /// Ends the stream on an event's boundary if the client lets it.
     pub(crate) async fn end(self, end: StreamEnd) {
-        let Self { context, seat, counted, present, .. } = self;
-        drop((counted, present));
+        let Self { context, seat, counted, .. } = self;
+        drop(counted);
         let turn = context.metrics.stream_ended(end);
         if end == StreamEnd::HangUp {
             return;
