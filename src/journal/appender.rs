@@ -1,0 +1,76 @@
+//! The end of a file, where whole records are added.
+//!
+//! It knows nothing of records. The invariant: what is added is added as a whole or not at all, and what lies behind
+//! `end` never comes to light: it is cut off before anything else is written.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// A file, as far as it is written to. Tests have one that fails.
+pub(super) trait Storage: Send {
+    fn file(&self) -> &File;
+
+    fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file().write_all_at(bytes, offset)
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.file().set_len(length)
+    }
+}
+
+impl Storage for File {
+    fn file(&self) -> &File {
+        self
+    }
+}
+
+/// Adds to a file.
+pub(super) struct Appender {
+    storage: Box<dyn Storage>,
+    /// The position after the last byte that counts.
+    end: u64,
+    /// Whether part of a failed write may lie behind `end`.
+    is_torn: bool,
+}
+
+impl Appender {
+    /// Adds to a file from its end on, which is at `end`.
+    pub(super) fn new(storage: impl Storage + 'static, end: u64) -> Self {
+        Self { storage: Box::new(storage), end, is_torn: false }
+    }
+
+    pub(super) fn file(&self) -> &File {
+        self.storage.file()
+    }
+
+    /// The position after the last byte.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Adds all of the bytes or, with the error that the write met, none.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.is_torn {
+            self.truncate(self.end)?;
+        }
+        let written = self.storage.write(bytes, self.end);
+        if written.is_ok() {
+            self.end += bytes.len() as u64;
+        } else {
+            self.is_torn = true;
+            // Where that fails too, the next call tries again.
+            let _ = self.truncate(self.end);
+        }
+        written
+    }
+
+    /// Cuts off what lies behind a position.
+    pub(super) fn truncate(&mut self, end: u64) -> io::Result<()> {
+        self.storage.truncate(end)?;
+        self.end = end;
+        self.is_torn = false;
+        Ok(())
+    }
+}

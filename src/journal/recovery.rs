@@ -1,0 +1,191 @@
+//! What is found in a file when it is opened: whole records, and perhaps something behind them.
+//!
+//! One record at a time is in memory. The invariant: a file that is not ours is not touched; what is cut off is no more
+//! than one record that was torn, or is kept aside.
+//!
+//! How the two are told apart: what follows the last whole record is one torn record if it is
+//!
+//! - shorter than a record's head, or
+//! - a sound head, with its own checksum, whose record reaches to the end of the file or beyond, or
+//! - nothing but zeros, which some file systems leave where a write did not get done.
+//!
+//! Everything else is damage. A write that is cut short by a crash or a full disk is always of the first kind; a group
+//! of records may lose a part in its middle when power fails, and is kept aside then.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::record::{HEAD_LENGTH, Head, Record};
+use super::{HEADER, HEADER_LENGTH, file};
+
+/// How many bytes of the header name the format; the version follows.
+const NAME_LENGTH: usize = 12;
+
+/// What opening a file came upon.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Recovered {
+    /// How many whole records it has.
+    pub(crate) records: usize,
+    /// How many bytes were cut off behind them.
+    pub(crate) cut: u64,
+    /// To which file those bytes were added, if they are more than one torn record.
+    pub(crate) damaged: Option<PathBuf>,
+}
+
+/// What is behind the last whole record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tail {
+    Nothing,
+    TornRecord,
+    Damage,
+}
+
+/// Gives the records of a file to `keep`, oldest first, and cuts off what follows them. Returns their lengths too. An
+/// empty file gets its header.
+pub(super) fn recover(
+    file: &File,
+    path: &Path,
+    mut keep: impl FnMut(Record),
+) -> io::Result<(VecDeque<u32>, Recovered)> {
+    let length = file.metadata()?.len();
+    if !has_header(file, length)? {
+        begin(file, path)?;
+        return Ok((VecDeque::new(), Recovered { records: 0, cut: length, damaged: None }));
+    }
+    let mut reader = Reader::new(file, length)?;
+    let mut lengths = VecDeque::new();
+    while let Some((record, length)) = reader.next()? {
+        lengths.push_back(length);
+        keep(record);
+    }
+    let end = reader.position;
+    let damaged = match tail(file, end, length)? {
+        Tail::Damage => Some(keep_aside(file, path, end)?),
+        Tail::Nothing | Tail::TornRecord => None,
+    };
+    if end < length {
+        file.set_len(end)?;
+        file.sync_all()?;
+    }
+    let records = lengths.len();
+    Ok((lengths, Recovered { records, cut: length - end, damaged }))
+}
+
+/// Whether the file has its header. If not it is empty, or its making was cut short; any other file is an error.
+fn has_header(file: &File, length: u64) -> io::Result<bool> {
+    let mut header = HEADER;
+    let found = &mut header[..length.min(HEADER_LENGTH) as usize];
+    file.read_exact_at(found, 0)?;
+    if HEADER.starts_with(found) {
+        return Ok(found.len() == HEADER.len());
+    }
+    let line = match header.split_at(NAME_LENGTH) {
+        (name, version) if length >= HEADER_LENGTH && name == &HEADER[..NAME_LENGTH] => {
+            let version = version.try_into().map_or(0, u32::from_le_bytes);
+            format!("the history file is of version {version}, and this server reads version 1")
+        }
+        _ => "the file is not a history file of smolcast, and is left as it is".to_owned(),
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidData, line))
+}
+
+/// Makes a file one with a header and no records.
+fn begin(file: &File, path: &Path) -> io::Result<()> {
+    file.set_len(0)?;
+    file.write_all_at(&HEADER, 0)?;
+    file.sync_all()?;
+    file::sync_folder_of(path)
+}
+
+/// Reads whole records, until there is none.
+struct Reader<'f> {
+    file: BufReader<&'f File>,
+    /// Where the next record begins.
+    position: u64,
+    /// How long the file is: nothing is read, or made room for, that is not there.
+    length: u64,
+    payload: Vec<u8>,
+}
+
+impl<'f> Reader<'f> {
+    fn new(mut file: &'f File, length: u64) -> io::Result<Self> {
+        file.seek(SeekFrom::Start(HEADER_LENGTH))?;
+        let file = BufReader::with_capacity(64 * 1024, file);
+        Ok(Self { file, position: HEADER_LENGTH, length, payload: Vec::new() })
+    }
+
+    /// The next record and its length.
+    fn next(&mut self) -> io::Result<Option<(Record, u32)>> {
+        if self.length - self.position < HEAD_LENGTH as u64 {
+            return Ok(None);
+        }
+        let mut head = [0; HEAD_LENGTH];
+        self.file.read_exact(&mut head)?;
+        let Some(head) = Head::decode(&head).filter(|head| self.length - self.position >= reach(*head)) else {
+            return Ok(None);
+        };
+        self.payload.resize(head.payload_length(), 0);
+        self.file.read_exact(&mut self.payload)?;
+        let record = if head.announces(&self.payload) { Record::decode(&self.payload) } else { None };
+        if record.is_some() {
+            self.position += reach(head);
+        }
+        Ok(record.map(|record| (record, head.record_length())))
+    }
+}
+
+fn reach(head: Head) -> u64 {
+    u64::from(head.record_length())
+}
+
+/// What the bytes from `end`, where no whole record is, to `length` are.
+fn tail(file: &File, end: u64, length: u64) -> io::Result<Tail> {
+    if end == length {
+        return Ok(Tail::Nothing);
+    }
+    if length - end < HEAD_LENGTH as u64 {
+        return Ok(Tail::TornRecord);
+    }
+    let mut head = [0; HEAD_LENGTH];
+    file.read_exact_at(&mut head, end)?;
+    let is_explained = match Head::decode(&head) {
+        Some(head) => reach(head) >= length - end,
+        None => is_zeros(file, end)?,
+    };
+    Ok(if is_explained { Tail::TornRecord } else { Tail::Damage })
+}
+
+fn is_zeros(mut file: &File, from: u64) -> io::Result<bool> {
+    file.seek(SeekFrom::Start(from))?;
+    let mut rest = BufReader::with_capacity(64 * 1024, file);
+    loop {
+        let bytes = rest.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(true);
+        }
+        if bytes.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        let count = bytes.len();
+        rest.consume(count);
+    }
+}
+
+/// Adds what follows `end` to the file for such things, behind what is there from earlier.
+fn keep_aside(mut file: &File, path: &Path, end: u64) -> io::Result<PathBuf> {
+    let aside = file::beside(path, ".damaged");
+    let mut kept = file::open_to_add(&aside)?;
+    let before = kept.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(end))?;
+    let copied = io::copy(&mut file, &mut kept).and_then(|_| kept.sync_all());
+    if let Err(error) = copied {
+        let _ = kept.set_len(before);
+        let line = format!("what is damaged in it cannot be kept in {}: {error}", aside.display());
+        return Err(io::Error::new(error.kind(), line));
+    }
+    file::sync_folder_of(&aside)?;
+    Ok(aside)
+}
