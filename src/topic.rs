@@ -40,6 +40,7 @@ pub(crate) struct Topics(Distinct);
 
 impl Topics {
     /// Those of a broadcast, for which nothing is allocated.
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) const fn none() -> Self {
         Self(Distinct(None))
     }
