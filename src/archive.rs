@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::config::Retention;
 use crate::frame::Frame;
-use crate::history::{Cursor, History};
+use crate::history::{Cursor, History, Restored};
 use crate::json;
 use crate::topic::{Interest, Topics};
 
@@ -20,14 +20,52 @@ const PORTION_BYTES: usize = 64 * 1024;
 pub(crate) struct Archive {
     history: Mutex<History>,
     start: Instant,
+    /// The same moment by the wall clock, in Unix milliseconds. From then on only time that passes counts.
+    started_at: u64,
 }
 
 impl Archive {
     /// An empty archive of a server that starts now.
     pub(crate) fn new(retention: Retention) -> Self {
-        let boot = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        let history = History::new(retention, u64::try_from(boot).unwrap_or(u64::MAX));
-        Self { history: Mutex::new(history), start: Instant::now() }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let started_at = u64::try_from(since).unwrap_or(u64::MAX);
+        Self { history: Mutex::new(History::new(retention, started_at)), start: Instant::now(), started_at }
+    }
+
+    /// Keeps an event of an earlier server, behind those that were restored before.
+    pub(crate) fn restore(&self, boot: u64, event: Restored) {
+        self.lock().restore(boot, event);
+    }
+
+    /// How many events were restored.
+    pub(crate) fn restored(&self) -> u64 {
+        self.lock().restored()
+    }
+
+    /// How many events have come and gone, the restored ones included.
+    pub(crate) fn gone(&self) -> u64 {
+        self.lock().gone()
+    }
+
+    /// The time, this server's start, and the number that its next event gets.
+    pub(crate) fn next_place(&self) -> (u64, u64, u64) {
+        let (boot, number) = self.lock().next_place();
+        (self.now(), boot, number)
+    }
+
+    /// Has `send` put an event into the channel, and keeps it.
+    pub(crate) fn append<E>(
+        &self,
+        id: String,
+        is_own: bool,
+        topics: &Topics,
+        frame: Frame,
+        send: impl FnOnce(Frame) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut history = self.lock();
+        send(frame.clone())?;
+        history.push(self.now(), id, is_own, topics.clone(), frame);
+        Ok(())
     }
 
     /// Encodes an event with its id, has `send` put it into the channel, and keeps it. Returns the id, or what `send`
@@ -71,7 +109,7 @@ impl Archive {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.started_at.saturating_add(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
     fn lock(&self) -> MutexGuard<'_, History> {

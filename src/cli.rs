@@ -6,11 +6,12 @@
 use std::env;
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use argh::FromArgs;
-use smolcast::{Config, Retention};
+use smolcast::{Config, HistoryFile, HistorySync, Retention};
 
 /// Send one message to every open browser tab, now.
 ///
@@ -69,6 +70,15 @@ struct Args {
     /// 1000,64m,24h (default: none)
     #[argh(option, arg_name = "events")]
     history: Option<String>,
+
+    /// file in which the history outlives the server; without --history it holds 1000,64m,24h (default: none)
+    #[argh(option, arg_name = "path")]
+    history_file: Option<String>,
+
+    /// when an event is on the disk: always (before its publisher is answered) or interval (a second later)
+    /// (default: interval)
+    #[argh(option, arg_name = "when")]
+    history_sync: Option<String>,
 
     /// how far a stream may fall behind before it is closed (default: 1m)
     #[argh(option, arg_name = "bytes")]
@@ -158,6 +168,21 @@ fn config(args: Args, variable: impl Fn(&str) -> Option<String>) -> Result<Confi
     let history = |text: &str| retention(text).map(Some);
     options.set("history", args.history, HISTORY, history, &mut config.history)?;
 
+    let file = |text: &str| Some(text).filter(|text| !text.is_empty()).map(|text| Some(PathBuf::from(text)));
+    let (mut path, mut sync) = (None, None);
+    options.set("history-file", args.history_file, "a path", file, &mut path)?;
+    options.set(
+        "history-sync",
+        args.history_sync,
+        "always or interval",
+        |text| history_sync(text).map(Some),
+        &mut sync,
+    )?;
+    if sync.is_some() && path.is_none() {
+        return Err(UsageError("--history-sync says when a file is written: name one with --history-file".into()));
+    }
+    config.history_file = path.map(|path| HistoryFile { path, sync: sync.unwrap_or_default() });
+
     let access = &mut config.access;
     options.set("allow-host", joined(&args.allow_host), HOSTS, list, &mut access.hosts)?;
     options.set("allow-origin", joined(&args.allow_origin), ORIGINS, list, &mut access.origins)?;
@@ -245,6 +270,14 @@ fn size(text: &str) -> Option<usize> {
     number.checked_mul(unit).filter(|bytes| *bytes <= usize::MAX / 16)
 }
 
+fn history_sync(text: &str) -> Option<HistorySync> {
+    match text {
+        "always" => Some(HistorySync::Always),
+        "interval" => Some(HistorySync::Interval),
+        _ => None,
+    }
+}
+
 /// Events, then perhaps bytes, then perhaps an age, all of them some.
 fn retention(text: &str) -> Option<Retention> {
     let mut parts = text.split(',').map(str::trim);
@@ -280,7 +313,9 @@ mod tests {
 
     use super::*;
 
-    const FLAGS: [&str; 16] = [
+    const FLAGS: [&str; 18] = [
+        "history-file",
+        "history-sync",
         "history",
         "host",
         "port",
@@ -338,6 +373,20 @@ mod tests {
         let times = [limits.write_timeout, limits.head_timeout, limits.body_timeout, limits.idle_timeout];
         assert_eq!(times.map(|time| time.as_millis()), [1000, 2000, 300, 240_000]);
         assert_eq!((limits.window_bytes, limits.drain_timeout), (2 * 1024 * 1024, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_history_is_events_and_perhaps_bytes_and_an_age() {
+        let history = |text: &str| serve(&["--history", text], &[]).map(|config| config.history);
+        let all = Retention { events: 7, bytes: 65536, age: Duration::from_secs(7200) };
+        assert_eq!(history("7,64k,2h"), Ok(Some(all)));
+        assert_eq!(history("7"), Ok(Some(Retention { events: 7, ..Retention::default() })));
+        for text in ["", "0", "7,0", "7,1k,0", "7,,", "7,1k,1h,1", "x"] {
+            assert!(history(text).is_err(), "{text:?}");
+        }
+        let file = serve(&["--history-file", "f", "--history-sync", "always"], &[]).map(|config| config.history_file);
+        assert_eq!(file, Ok(Some(HistoryFile { path: "f".into(), sync: HistorySync::Always })));
+        assert!(serve(&["--history-sync", "always"], &[]).is_err(), "of which file");
     }
 
     #[test]
@@ -411,7 +460,9 @@ mod tests {
             ("1.5s", None),
             ("-1", None),
             ("+1", None),
-            ("1h", None),
+            ("1h", Some(3_600_000)),
+            ("1d", None),
+            ("8761h", None),
             ("9999999999", None),
             ("525601m", None),
         ] {
@@ -426,7 +477,9 @@ mod tests {
         for flag in FLAGS {
             assert!(help.contains(&format!("--{flag} ")), "{flag} in {help}");
             let variable = format!("SMOLCAST_{}", flag.replace('-', "_").to_ascii_uppercase());
-            let error = serve(&[], &[(&variable, "?")]).expect_err("no option takes a question mark");
+            // A question mark is a path; nothing is none.
+            let wrong = if flag == "history-file" { "" } else { "?" };
+            let error = serve(&[], &[(&variable, wrong)]).expect_err("no option takes that");
             assert!(error.starts_with(&format!("{variable} takes ")), "{error}");
         }
         assert!(help.contains("--version"), "{help}");

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::access::Access;
@@ -26,6 +27,8 @@ pub struct Config {
     pub heartbeat: Option<Duration>,
     /// What is held for streams that come back; nothing by default, and events have no ids of the server's then.
     pub history: Option<Retention>,
+    /// The file in which that outlives the server; none by default.
+    pub history_file: Option<HistoryFile>,
     /// Whose requests are carried out; all by default.
     pub access: Access,
     /// What bounds each client, and all of them together.
@@ -40,6 +43,7 @@ impl Default for Config {
             workers: None,
             heartbeat: Some(Duration::from_secs(15)),
             history: None,
+            history_file: None,
             access: Access::default(),
             limits: Limits::default(),
         }
@@ -61,6 +65,25 @@ impl Default for Retention {
     fn default() -> Self {
         Self { events: 1000, bytes: 64 * 1024 * 1024, age: Duration::from_secs(24 * 60 * 60) }
     }
+}
+
+/// A file for the history, and when it is on the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryFile {
+    /// Where it is, or is made. Beside it there may be one named `.new` for a moment, and one named `.damaged`.
+    pub path: PathBuf,
+    /// When an event is on the disk.
+    pub sync: HistorySync,
+}
+
+/// When an event is on the disk, and so outlives not only the server but the system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HistorySync {
+    /// Before its publisher is answered.
+    Always,
+    /// A second later.
+    #[default]
+    Interval,
 }
 
 /// The bound of every queue, buffer and wait.

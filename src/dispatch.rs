@@ -176,6 +176,7 @@ mod tests {
 
     use super::*;
     use crate::audience::{Progress, Seat};
+    use crate::frame::Fields;
     use crate::hub::Hub;
     use crate::metrics::Metrics;
     use crate::topic::Topics;
@@ -207,7 +208,8 @@ mod tests {
     }
 
     fn start_with(limits: &Limits) -> (Hub, Dispatcher<Writes>) {
-        let (hub, mut intakes) = Hub::new(&Limits::default(), None, 1, Metrics::default());
+        let (hub, mut intakes) =
+            Hub::new(&Limits::default(), None, 1, Metrics::default()).expect("no thread is started");
         let intake = intakes.pop().expect("one for each shard");
         (hub, Dispatcher::new(intake, limits, Census::new()))
     }
@@ -224,8 +226,7 @@ mod tests {
     }
 
     fn publish(hub: &Hub, message: &str) {
-        smol::block_on(hub.publish(message.len(), None, &Topics::none(), |_| Frame::message(message)))
-            .expect("the hub is open");
+        smol::block_on(hub.publish(&Fields::default(), message, &Topics::none())).expect("the hub is open");
     }
 
     #[test]

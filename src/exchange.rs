@@ -12,7 +12,7 @@ use crate::ask::{Asked, Publishing, Streaming};
 use crate::audience::Place;
 use crate::clock::Deadline;
 use crate::context::Context;
-use crate::frame::{self, Frame};
+use crate::frame;
 use crate::http::chunked::Decoder;
 use crate::http::framing::Framing;
 use crate::http::head::{RequestHead, Scanner};
@@ -22,6 +22,7 @@ use crate::hub::Hub;
 use crate::input::Input;
 use crate::json;
 use crate::metrics::Counted;
+use crate::recorder::Unpublished;
 use crate::router::{Route, route};
 use crate::socket::{Interrupted, Socket, close_in_stages, read, write_all};
 use crate::subscriber::{OPENING, Stream, retry_delay};
@@ -188,12 +189,15 @@ impl<'s, S: Socket> Exchange<'s, S> {
     /// a place behind it, with nothing between the two: nothing is missing, and nothing comes twice.
     async fn replay(&mut self, archive: &Archive, id: &str, interest: &Interest) -> Result<Place<S>, End> {
         let dispatcher = &self.context.dispatcher;
+        // Before this server's first event there may be some of earlier ones.
+        let restored = archive.restored();
         let mut cursor = archive.resume(id);
-        dispatcher.has_given(cursor.after).await;
+        dispatcher.has_given(cursor.after.saturating_sub(restored)).await;
         loop {
-            let events = archive.read(&mut cursor, dispatcher.given(), interest, id);
+            let last = restored + dispatcher.given();
+            let events = archive.read(&mut cursor, last, interest, id);
             self.output.extend_from_slice(&events);
-            if cursor.after >= dispatcher.given() {
+            if cursor.after >= last {
                 return Ok(dispatcher.place(interest));
             }
             self.flush().await?;
@@ -281,7 +285,9 @@ impl<'s, S: Socket> Exchange<'s, S> {
         match published {
             Ok(id) => self.accepted(publishing, id.as_deref(), persistence),
             // The body was read to its end, so what stands behind it is a request.
-            Err(End::Refused(Refusal::NotUtf8)) => self.refuse(Refusal::NotUtf8, persistence),
+            Err(End::Refused(refusal @ (Refusal::NotUtf8 | Refusal::NoSpace | Refusal::NotWritten))) => {
+                self.refuse(refusal, persistence);
+            }
             Err(end) => return Err(end),
         }
         Ok(persistence)
@@ -405,8 +411,9 @@ fn receipt(id: Option<&str>, subscribers: usize) -> String {
 /// Publishes a body, which has to be text; returns the id that it got.
 async fn publish(hub: &Hub, body: &[u8], publishing: &Publishing) -> Result<Option<String>, Refusal> {
     let message = std::str::from_utf8(body).map_err(|_| Refusal::NotUtf8)?;
-    let Publishing { fields, topics, .. } = publishing;
-    let encode = |id: Option<&str>| Frame::with_fields(fields, id, message);
-    let published = hub.publish(Frame::size(fields, message), fields.id.as_deref(), topics, encode).await;
-    published.map_err(|_| Refusal::Stopping)
+    hub.publish(&publishing.fields, message, &publishing.topics).await.map_err(|unpublished| match unpublished {
+        Unpublished::Closed => Refusal::Stopping,
+        Unpublished::NoSpace => Refusal::NoSpace,
+        Unpublished::NotWritten => Refusal::NotWritten,
+    })
 }

@@ -167,6 +167,11 @@ impl Frame {
         Self::with_fields(&Fields::default(), None, data)
     }
 
+    /// A frame that was encoded before.
+    pub(crate) fn encoded(bytes: Arc<[u8]>) -> Self {
+        Self(bytes)
+    }
+
     /// How long the frame of a message is at most: a line of it costs seven bytes more than it has.
     pub(crate) fn size(fields: &Fields, data: &str) -> usize {
         let breaks = memchr2_iter(b'\n', b'\r', data.as_bytes()).count();

@@ -24,12 +24,14 @@ pub(crate) struct History {
     events: VecDeque<Held>,
     /// How many events have come and gone.
     gone: u64,
+    /// How many were there before this server's first.
+    restored: u64,
     /// The id of the last one that went, if it was the server's: behind it nothing is missing yet.
     last_gone: Option<String>,
     /// What the events cost in memory.
     cost: usize,
-    /// The newest event of each id that a publisher gave.
-    own_ids: HashMap<String, u64>,
+    /// The newest event of each id that a publisher or an earlier server gave.
+    known_ids: HashMap<String, u64>,
 }
 
 #[derive(Debug)]
@@ -37,6 +39,8 @@ struct Held {
     at: u64,
     id: String,
     is_own: bool,
+    /// Whether its id is looked up, and does not follow from its place.
+    is_known: bool,
     topics: Topics,
     frame: Frame,
 }
@@ -45,6 +49,16 @@ impl Held {
     fn cost(&self) -> usize {
         EVENT_OVERHEAD + 2 * self.id.len() + self.frame.as_bytes().len()
     }
+}
+
+/// An event of an earlier server.
+#[derive(Debug)]
+pub(crate) struct Restored {
+    pub(crate) at: u64,
+    pub(crate) id: String,
+    pub(crate) is_own: bool,
+    pub(crate) topics: Topics,
+    pub(crate) frame: Frame,
 }
 
 /// Where a stream goes on.
@@ -59,8 +73,13 @@ pub(crate) struct Cursor {
 impl History {
     /// A history of nothing, of a server that started at `boot`, in Unix milliseconds.
     pub(crate) fn new(retention: Retention, boot: u64) -> Self {
-        let (events, own_ids) = (VecDeque::new(), HashMap::new());
-        Self { retention, boot, events, gone: 0, last_gone: None, cost: 0, own_ids }
+        let (events, known_ids) = (VecDeque::new(), HashMap::new());
+        Self { retention, boot, events, gone: 0, restored: 0, last_gone: None, cost: 0, known_ids }
+    }
+
+    /// How many events have come and gone.
+    pub(crate) fn gone(&self) -> u64 {
+        self.gone
     }
 
     /// The number of the newest event; they count from 1.
@@ -70,18 +89,46 @@ impl History {
 
     /// The id that the next event gets, if its publisher gives it none.
     pub(crate) fn next_id(&self) -> String {
-        format!("{}-{}", self.boot, self.newest() + 1)
+        format!("{}-{}", self.boot, self.next_number())
+    }
+
+    /// The start of this server, and the number that its next event gets; its own count from 1.
+    pub(crate) fn next_place(&self) -> (u64, u64) {
+        (self.boot, self.next_number())
+    }
+
+    fn next_number(&self) -> u64 {
+        self.newest() - self.restored + 1
+    }
+
+    /// How many events were there before this server's first.
+    pub(crate) fn restored(&self) -> u64 {
+        self.restored
+    }
+
+    /// Appends an event of an earlier server, which started at `boot`. This one has started later, whatever clocks say:
+    /// no id is given twice.
+    pub(crate) fn restore(&mut self, boot: u64, event: Restored) {
+        let Restored { at, id, is_own, topics, frame } = event;
+        self.known_ids.insert(id.clone(), self.newest() + 1);
+        self.boot = self.boot.max(boot.saturating_add(1));
+        self.restored += 1;
+        self.keep(Held { at, id, is_own, is_known: true, topics, frame });
     }
 
     /// Appends an event at a time, and lets go of what is over the bounds.
     pub(crate) fn push(&mut self, at: u64, id: String, is_own: bool, topics: Topics, frame: Frame) {
-        let held = Held { at, id, is_own, topics, frame };
-        self.cost += held.cost();
         if is_own {
-            self.own_ids.insert(held.id.clone(), self.newest() + 1);
+            self.known_ids.insert(id.clone(), self.newest() + 1);
         }
+        self.keep(Held { at, id, is_own, is_known: is_own, topics, frame });
+    }
+
+    fn keep(&mut self, held: Held) {
+        let now = held.at;
+        self.cost += held.cost();
         self.events.push_back(held);
-        self.expire(at);
+        self.expire(now);
     }
 
     /// Lets go of what is over the bounds at this time.
@@ -100,8 +147,8 @@ impl History {
         let Some(oldest) = self.events.pop_front() else { return };
         self.gone += 1;
         self.cost -= oldest.cost();
-        if oldest.is_own && self.own_ids.get(&oldest.id) == Some(&self.gone) {
-            self.own_ids.remove(&oldest.id);
+        if oldest.is_known && self.known_ids.get(&oldest.id) == Some(&self.gone) {
+            self.known_ids.remove(&oldest.id);
         }
         self.last_gone = (!oldest.is_own).then_some(oldest.id);
     }
@@ -111,8 +158,8 @@ impl History {
         if id == EARLIEST {
             return Cursor { after: self.gone, has_gap: false };
         }
-        let own = self.own_ids.get(id).copied();
-        match own.or_else(|| self.number_of(id)) {
+        let known = self.known_ids.get(id).copied();
+        match known.or_else(|| self.number_of(id)) {
             Some(after) => Cursor { after, has_gap: false },
             None => Cursor { after: self.gone, has_gap: self.last_gone.as_deref() != Some(id) },
         }
@@ -121,6 +168,7 @@ impl History {
     /// The number of a held event by an id of this server's.
     fn number_of(&self, id: &str) -> Option<u64> {
         let number: u64 = id.strip_prefix(&format!("{}-", self.boot))?.parse().ok()?;
+        let number = number.checked_add(self.restored)?;
         let held = self.held(number)?;
         (!held.is_own && held.id == id).then_some(number)
     }
@@ -230,7 +278,7 @@ mod tests {
         assert_eq!(resumed(&history, "a"), ("4 5 ".to_owned(), false));
         push(&mut history, 0, "6", None, &[]);
         assert_eq!(resumed(&history, "a"), ("4 5 6 ".to_owned(), true), "it went");
-        assert!(history.own_ids.is_empty());
+        assert!(history.known_ids.is_empty());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! channel never overflows: where it is full, by number or by bytes, the publisher waits, and shards empty it without
 //! waiting for any stream. Nothing here knows of streams. This is the only module that uses async-broadcast.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,10 +12,12 @@ use std::task::{Context, Poll, ready};
 use async_broadcast::{Receiver, Sender};
 
 use crate::archive::Archive;
-use crate::config::{Limits, Retention};
-use crate::frame::Frame;
+use crate::config::{HistorySync, Limits};
+use crate::frame::{Fields, Frame};
+use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::quota::{Claim, Quota};
+use crate::recorder::{Publication, Recorder, Unpublished};
 use crate::topic::Topics;
 
 /// What was accepted.
@@ -45,63 +48,88 @@ pub(crate) struct Hub {
     metrics: Metrics,
 }
 
+/// What is kept of what is published, and how.
+pub(crate) struct Kept {
+    pub(crate) archive: Archive,
+    /// The file, where there is one.
+    pub(crate) journal: Option<(Journal, HistorySync)>,
+}
+
 /// An archive, and the slots of the channel: who has one finds room there, without waiting under the archive's lock.
 #[derive(Debug)]
 struct Archived {
-    archive: Archive,
+    archive: Arc<Archive>,
+    recorder: Option<Recorder<Claims>>,
     slots: Quota,
 }
 
-/// The server has stopped: nobody will get the message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Closed;
-
 impl Hub {
     /// A hub, and an intake for each of so many shards. When the last intake is dropped, the hub closes.
+    ///
+    /// # Errors
+    ///
+    /// When the thread that writes the history's file cannot be started.
     pub(crate) fn new(
         limits: &Limits,
-        history: Option<Retention>,
+        kept: Option<Kept>,
         shards: usize,
         metrics: Metrics,
-    ) -> (Self, Vec<Intake>) {
+    ) -> io::Result<(Self, Vec<Intake>)> {
         let (sender, receiver) = async_broadcast::broadcast(limits.publish_queue);
         // All of them listen before the first message can be accepted, so that each gets every one.
         let mut receivers: Vec<_> = (1..shards).map(|_| receiver.new_receiver()).collect();
         receivers.push(receiver);
         let intakes = receivers.into_iter().map(|receiver| Intake { receiver, taken: 0 }).collect();
-        let archive = history.map(|retention| {
-            Arc::new(Archived { archive: Archive::new(retention), slots: Quota::new(limits.publish_queue) })
-        });
-        (Self { sender, quota: Quota::new(limits.publish_queue_bytes), archive, metrics }, intakes)
+        let mut hub = Self { sender, quota: Quota::new(limits.publish_queue_bytes), archive: None, metrics };
+        if let Some(Kept { archive, journal }) = kept {
+            let archive = Arc::new(archive);
+            let recorder = journal.map(|(journal, sync)| {
+                let to = hub.clone();
+                let deliver = move |frame, topics, claims| to.deliver(frame, topics, claims);
+                Recorder::start(journal, Arc::clone(&archive), sync, limits.publish_queue, Box::new(deliver))
+            });
+            let (recorder, slots) = (recorder.transpose()?, Quota::new(limits.publish_queue));
+            hub.archive = Some(Arc::new(Archived { archive, recorder, slots }));
+        }
+        Ok((hub, intakes))
     }
 
     /// Accepts a message: when this returns, every shard has it in order. Waits while the channel is full; only then
     /// is the message encoded, with its id where it gets one, so that who waits holds no more than what it was sent.
-    /// `size` is about its length. Returns the id.
+    /// Returns the id.
     ///
-    /// Cancel safe: a publish that is dropped before it returns was not accepted.
+    /// Cancel safe: a publish that is dropped before it returns was not accepted. Where the history has a file it may
+    /// have been.
     pub(crate) async fn publish(
         &self,
-        size: usize,
-        own_id: Option<&str>,
+        fields: &Fields,
+        data: &str,
         topics: &Topics,
-        encode: impl FnOnce(Option<&str>) -> Frame,
-    ) -> Result<Option<String>, Closed> {
-        let bytes = self.claim(size).await;
-        let carry =
-            |frame, slot| (Message { frame, topics: topics.clone() }, Arc::new(Claims { _bytes: bytes, _slot: slot }));
-        let Some(archived) = &self.archive else {
-            self.sender.broadcast_direct(carry(encode(None), None)).await.map_err(|_| Closed)?;
+    ) -> Result<Option<String>, Unpublished> {
+        let bytes = self.claim(Frame::size(fields, data)).await;
+        let Some(Archived { archive, recorder, slots }) = self.archive.as_deref() else {
+            let message = Message { frame: Frame::with_fields(fields, None, data), topics: topics.clone() };
+            let claims = Arc::new(Claims { _bytes: bytes, _slot: None });
+            self.sender.broadcast_direct((message, claims)).await.map_err(|_| Unpublished::Closed)?;
             self.metrics.message_accepted();
             return Ok(None);
         };
-        let slot = archived.slots.claim(1).await;
-        let send = |frame| {
-            self.sender.try_broadcast(carry(frame, Some(slot))).map_err(|_| Closed)?;
-            self.metrics.message_accepted();
-            Ok(())
-        };
-        archived.archive.accept(own_id, topics, |id| encode(Some(id)), send).map(Some)
+        let claims = Claims { _bytes: bytes, _slot: Some(slots.claim(1).await) };
+        if let Some(recorder) = recorder {
+            let publication = Publication { fields: fields.clone(), data: data.to_owned(), topics: topics.clone() };
+            return recorder.publish(publication, claims).await.map(Some);
+        }
+        let encode = |id: &str| Frame::with_fields(fields, Some(id), data);
+        let send = |frame| self.deliver(frame, topics.clone(), claims);
+        archive.accept(fields.id.as_deref(), topics, encode, send).map(Some)
+    }
+
+    /// Puts into the channel what has a slot there.
+    fn deliver(&self, frame: Frame, topics: Topics, claims: Claims) -> Result<(), Unpublished> {
+        let carried = (Message { frame, topics }, Arc::new(claims));
+        self.sender.try_broadcast(carried).map_err(|_| Unpublished::Closed)?;
+        self.metrics.message_accepted();
+        Ok(())
     }
 
     async fn claim(&self, size: usize) -> Claim {
@@ -116,7 +144,7 @@ impl Hub {
 
     /// What was published, if it is kept.
     pub(crate) fn archive(&self) -> Option<&Archive> {
-        self.archive.as_ref().map(|archived| &archived.archive)
+        self.archive.as_ref().map(|archived| &*archived.archive)
     }
 
     /// The number of messages whose publishers may know that they were accepted.
@@ -126,6 +154,9 @@ impl Hub {
 
     /// Accepts nothing more; what was accepted is still delivered.
     pub(crate) fn close(&self) {
+        if let Some(recorder) = self.archive.as_ref().and_then(|archived| archived.recorder.as_ref()) {
+            recorder.close();
+        }
         self.sender.close();
     }
 }

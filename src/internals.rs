@@ -157,7 +157,7 @@ pub struct Seat<S: Sink>(audience::Seat<Socket<S>>);
 impl<S: Sink + 'static> FanOut<S> {
     /// A shard without subscribers.
     pub fn new(limits: &Limits) -> Self {
-        let (hub, mut intakes) = Hub::new(limits, None, 1, Metrics::default());
+        let (hub, mut intakes) = Hub::new(limits, None, 1, Metrics::default()).expect("no thread is started");
         let intake = intakes.pop().expect("one for each shard");
         let dispatcher = Rc::new(Dispatcher::new(intake, limits, Census::new()));
         let running = Rc::clone(&dispatcher);
@@ -176,8 +176,8 @@ impl<S: Sink + 'static> FanOut<S> {
 
     /// Puts a message into the channel; returns whether there was room for it.
     pub fn publish(&self, message: &str) -> bool {
-        let (size, topics) = (Frame::size(&Fields::default(), message), Topics::none());
-        let published = pin!(self.hub.publish(size, None, &topics, |_| Frame::message(message)));
+        let (fields, topics) = (Fields::default(), Topics::none());
+        let published = pin!(self.hub.publish(&fields, message, &topics));
         published.poll(&mut task::Context::from_waker(Waker::noop())) == Poll::Ready(Ok(None))
     }
 

@@ -59,8 +59,8 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{io, slice};
 
 use self::appender::Appender;
 use self::compaction::Compaction;
@@ -125,8 +125,9 @@ impl Journal {
     }
 
     /// Adds a record behind all others, whole or not at all.
+    #[cfg(test)]
     pub(crate) fn append(&mut self, record: &Record) -> io::Result<()> {
-        self.append_all(slice::from_ref(record))
+        self.append_all(std::slice::from_ref(record))
     }
 
     /// Adds records with one write: all of them or none.

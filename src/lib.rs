@@ -49,17 +49,18 @@
 //! | 4 | `clock` | ticks, deadlines, the date |
 //! | 4 | `listener` | bind, accept, and who gets in |
 //! | 4 | `archive` | the history, shared by all shards |
-//! | 5 | `hub` | where messages are accepted, in one order |
-//! | 6 | `hall` | the audiences of one shard, and who gets which message |
-//! | 7 | `dispatch` | from the channel to the streams: drain, batch, give, write |
-//! | 8 | `context` | what the tasks of one shard share |
-//! | 9 | `socket` | a client's socket, used in time |
-//! | 10 | `subscriber` | one open stream |
-//! | 11 | `exchange` | requests and their answers |
-//! | 12 | `connection` | one client, from accept to its end |
-//! | 13 | `internals` | what benches and fuzz targets reach of the rest |
-//! | 13 | `shard` | one worker thread |
-//! | 14 | `server` | the whole, and its public face |
+//! | 5 | `recorder` | publishing into a file, on a thread of its own |
+//! | 6 | `hub` | where messages are accepted, in one order |
+//! | 7 | `hall` | the audiences of one shard, and who gets which message |
+//! | 8 | `dispatch` | from the channel to the streams: drain, batch, give, write |
+//! | 9 | `context` | what the tasks of one shard share |
+//! | 10 | `socket` | a client's socket, used in time |
+//! | 11 | `subscriber` | one open stream |
+//! | 12 | `exchange` | requests and their answers |
+//! | 13 | `connection` | one client, from accept to its end |
+//! | 14 | `internals` | what benches and fuzz targets reach of the rest |
+//! | 14 | `shard` | one worker thread |
+//! | 15 | `server` | the whole, and its public face |
 
 mod access;
 mod archive;
@@ -82,14 +83,14 @@ mod input;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
-mod json;
-#[cfg_attr(not(test), expect(dead_code, reason = "the history that writes it is still to come"))]
 mod journal;
+mod json;
 mod listener;
 mod metrics;
 mod network;
 mod query;
 mod quota;
+mod recorder;
 mod remainder;
 mod router;
 mod scratch;
@@ -101,7 +102,7 @@ mod topic;
 mod window;
 
 pub use access::{Access, HostPattern, InvalidPattern, OriginPattern};
-pub use config::{Config, ConfigError, Limits, Retention};
+pub use config::{Config, ConfigError, HistoryFile, HistorySync, Limits, Retention};
 pub use frame::{Event, InvalidField};
 pub use metrics::{Metrics, StreamEnd};
 pub use server::{BindError, PublishError, Publisher, Server};

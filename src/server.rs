@@ -8,6 +8,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -15,12 +16,16 @@ use async_io::Timer;
 use smol::channel::{self, Receiver, Sender};
 use smol::future::{FutureExt, yield_now};
 
+use crate::archive::Archive;
 use crate::census::Census;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, HistoryFile, Retention};
 use crate::frame::{Event, Frame, InvalidField};
-use crate::hub::{Hub, Intake};
+use crate::history::Restored;
+use crate::hub::{Hub, Intake, Kept};
+use crate::journal::{Journal, Record};
 use crate::listener::{Client, Listener, RESERVED_DESCRIPTORS};
 use crate::metrics::{Metrics, StreamEnd};
+use crate::recorder::Unpublished;
 use crate::shard::{self, Job};
 use crate::topic::Topics;
 
@@ -54,7 +59,9 @@ impl Server {
         let listener = Listener::bind(address, connections, config.limits.clone(), metrics.clone())
             .map_err(|error| BindError::Listen(address, error))?;
         let workers = config.workers.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
-        let (hub, intakes) = Hub::new(&config.limits, config.history, workers.get(), metrics.clone());
+        let kept = open_history(&config)?;
+        let hub = Hub::new(&config.limits, kept, workers.get(), metrics.clone());
+        let (hub, intakes) = hub.map_err(BindError::Thread)?;
         Ok(Self { config, listener, hub, intakes, metrics })
     }
 
@@ -125,6 +132,29 @@ async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T>
     some.or(none).await
 }
 
+/// The history that the configuration asks for, with what its file has of earlier servers.
+fn open_history(config: &Config) -> Result<Option<Kept>, BindError> {
+    let file = config.history_file.as_ref();
+    let Some(retention) = config.history.or(file.map(|_| Retention::default())) else { return Ok(None) };
+    let archive = Archive::new(retention);
+    let Some(HistoryFile { path, sync }) = file else { return Ok(Some(Kept { archive, journal: None })) };
+    let opened = Journal::open(path, |record| restore(&archive, record));
+    let (journal, recovered) = opened.map_err(|error| BindError::History(path.clone(), error))?;
+    if recovered.cut > 0 {
+        let kept = recovered.damaged.map_or_else(String::new, |file| format!("; it is kept in {}", file.display()));
+        log::warn!("cut {} bytes of what was not whole from the end of {}{kept}", recovered.cut, path.display());
+    }
+    Ok(Some(Kept { archive, journal: Some((journal, *sync)) }))
+}
+
+/// Has the archive keep what an earlier server published.
+fn restore(archive: &Archive, record: Record) {
+    let (id, is_own) = (record.id(), record.own_id.is_some());
+    // Whoever wrote other topics than there are was not this program, and nobody can ask for them.
+    let Ok(topics) = Topics::parse(record.topics.iter().map(String::as_str)) else { return };
+    archive.restore(record.boot, Restored { at: record.at, id, is_own, topics, frame: Frame::encoded(record.frame) });
+}
+
 /// As many connections as are asked for and the process has descriptors for; `None` where it has them for none.
 fn connection_limit(config: &Config) -> Option<usize> {
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
@@ -156,9 +186,12 @@ impl Publisher {
         let (fields, data) = event.parts().map_err(PublishError::InvalidField)?;
         let topics = Topics::parse(event.topics());
         let topics = topics.map_err(|_| PublishError::InvalidField(InvalidField::Topic))?;
-        let encode = |id: Option<&str>| Frame::with_fields(fields, id, data);
-        let published = self.hub.publish(Frame::size(fields, data), fields.id.as_deref(), &topics, encode).await;
-        published.map(drop).map_err(|_| PublishError::Stopped)
+        let published = self.hub.publish(fields, data, &topics).await;
+        published.map(drop).map_err(|unpublished| match unpublished {
+            Unpublished::Closed => PublishError::Stopped,
+            Unpublished::NoSpace => PublishError::NoSpace,
+            Unpublished::NotWritten => PublishError::NotWritten,
+        })
     }
 
     /// The number of open streams.
@@ -285,6 +318,10 @@ pub enum BindError {
     Config(ConfigError),
     /// The process may not open enough files to have a connection.
     Descriptors,
+    /// The history's file cannot be opened.
+    History(PathBuf, io::Error),
+    /// The thread that writes it cannot be started.
+    Thread(io::Error),
     /// The address cannot be listened on.
     Listen(SocketAddr, io::Error),
 }
@@ -300,6 +337,10 @@ impl fmt::Display for BindError {
                      for each connection; raise the limit (ulimit -n)"
                 );
             }
+            Self::History(path, error) => {
+                return write!(f, "cannot use {} as the history's file: {error}", path.display());
+            }
+            Self::Thread(error) => return write!(f, "cannot start a thread for the history's file: {error}"),
             Self::Listen(address, error) => (address, error),
         };
         write!(f, "cannot listen on {address}: ")?;
@@ -321,7 +362,7 @@ impl std::error::Error for BindError {
         match self {
             Self::Config(error) => Some(error),
             Self::Descriptors => None,
-            Self::Listen(_, error) => Some(error),
+            Self::History(_, error) | Self::Thread(error) | Self::Listen(_, error) => Some(error),
         }
     }
 }
@@ -334,6 +375,10 @@ pub enum PublishError {
     InvalidField(InvalidField),
     /// The server has stopped, or was dropped.
     Stopped,
+    /// The disk of the history's file is full.
+    NoSpace,
+    /// The history's file cannot be written.
+    NotWritten,
 }
 
 impl fmt::Display for PublishError {
@@ -341,6 +386,8 @@ impl fmt::Display for PublishError {
         match self {
             Self::InvalidField(field) => field.fmt(f),
             Self::Stopped => f.write_str("the server has stopped"),
+            Self::NoSpace => f.write_str("the disk of the history's file is full, so this was not published"),
+            Self::NotWritten => f.write_str("the history's file cannot be written, so this was not published"),
         }
     }
 }

@@ -35,9 +35,11 @@ pub(crate) enum Refusal {
     Misdirected,
     HeadTooLarge,
     TooManyFields,
+    NotWritten,
     UnknownCoding,
     Overloaded,
     Stopping,
+    NoSpace,
 }
 
 impl Refusal {
@@ -84,9 +86,14 @@ impl Refusal {
             Self::Misdirected => ("421 Misdirected Request", "This server is not that host; see --allow-host.\n"),
             Self::HeadTooLarge => (FIELDS_TOO_LARGE, "The request head is too large; send fewer or shorter fields.\n"),
             Self::TooManyFields => (FIELDS_TOO_LARGE, "The request has too many fields; send fewer.\n"),
+            Self::NotWritten => (
+                "500 Internal Server Error",
+                "The history's file cannot be written, so this was not published; see the server's log.\n",
+            ),
             Self::UnknownCoding => ("501 Not Implemented", "The only transfer coding understood is chunked, once.\n"),
             Self::Overloaded => (UNAVAILABLE, "The server is at its connection limit; try again later.\n"),
             Self::Stopping => (UNAVAILABLE, "The server is stopping; try again later.\n"),
+            Self::NoSpace => ("507 Insufficient Storage", "The history's disk is full, so this was not published.\n"),
         }
     }
 }

@@ -49,7 +49,7 @@ pub fn converse<'b>(
     // On a clock that stands still a rest would never end.
     let limits = &Limits { longest_rest: Duration::ZERO, window_time: Duration::ZERO, ..limits.clone() };
     let metrics = Metrics::default();
-    let (hub, mut intakes) = Hub::new(limits, None, 2, metrics.clone());
+    let (hub, mut intakes) = Hub::new(limits, None, 2, metrics.clone()).expect("no thread is started");
     let (mut witness, intake) = (intakes.remove(0), intakes.remove(0));
     let context = Context::new(limits.clone(), access.clone(), hub, intake, metrics.clone(), Census::new());
     let wire = Wire(Rc::new(Ends { most_written: most_written.max(1), ..Ends::default() }));
@@ -158,7 +158,7 @@ impl Socket for Wire {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::Frame;
+    use crate::frame::Fields;
     use crate::topic::Topics;
 
     fn with(pieces: &[&str], most_written: usize) -> (String, String, bool) {
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn a_panic_ends_its_own_connection_alone() {
         let (limits, metrics) = (Limits::default(), Metrics::default());
-        let (hub, mut intakes) = Hub::new(&limits, None, 1, metrics.clone());
+        let (hub, mut intakes) = Hub::new(&limits, None, 1, metrics.clone()).expect("no thread is started");
         let context = Context::new(limits, Access::default(), hub, intakes.remove(0), metrics.clone(), Census::new());
         let executor = LocalExecutor::new();
         executor.spawn(context.dispatcher.run()).detach();
@@ -258,8 +258,7 @@ mod tests {
         turn();
         assert!(ended.is_finished() && !living.is_finished());
         assert_eq!((metrics.streams(), metrics.connections(), metrics.panics()), (1, 1, 1));
-        smol::block_on(context.hub.publish(0, None, &Topics::none(), |_| Frame::message("on")))
-            .expect("the hub is open");
+        smol::block_on(context.hub.publish(&Fields::default(), "on", &Topics::none())).expect("the hub is open");
         turn();
         assert!(sound.0.output.borrow().ends_with(b":ok\n\ndata: on\n\n"), "{:?}", sound.0.output);
     }

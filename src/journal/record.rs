@@ -32,6 +32,11 @@ const LEAST_PAYLOAD: usize = 8 + 8 + 8 + 1 + 4;
 const MOST_PAYLOAD: usize = 1 << 28;
 
 impl Record {
+    /// The ID by which clients know it.
+    pub(crate) fn id(&self) -> String {
+        self.own_id.clone().unwrap_or_else(|| format!("{}-{}", self.boot, self.number))
+    }
+
     /// Adds its bytes to a buffer and returns their number; a record that is too long is `InvalidInput` and adds none.
     pub(super) fn encode(&self, buffer: &mut Vec<u8>) -> io::Result<u32> {
         let own_id = self.own_id.as_ref().map_or(0, |id| 4 + id.len());

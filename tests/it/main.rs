@@ -9,6 +9,7 @@
 //! - `sse`: the event-stream parser of the HTML standard, which is the tests' own idea of a browser
 //! - `contract`: the five tasks; `event`: what a browser makes of a message
 //! - `fields`: what a publisher adds to its message; `topics`: whom that is for
+//! - `resume`: streams that come back; `restart`: to another server
 //! - `access`: the lists of hosts and origins
 //! - `head`, `host`, `body`, `chunked`, `expect`: requests, good and bad
 //! - `connection`, `deadline`, `limit`: what becomes of a connection; `endings`: why streams ended
@@ -36,6 +37,8 @@ mod host;
 mod lifecycle;
 mod limit;
 mod load;
+#[cfg(feature = "cli")]
+mod restart;
 mod resume;
 mod sse;
 mod support;

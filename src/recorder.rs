@@ -1,0 +1,219 @@
+//! Publishing into a file: one thread that writes events before anybody gets them.
+//!
+//! Where the history has a file, a message is numbered, encoded and written on this thread, in the order in which
+//! messages come to it, and only then handed to the channel. Messages that wait leave in one write, and in one sync
+//! where each has to be on the disk. What cannot be written is not published, and its publisher is told.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use smol::channel::{self, Receiver, Sender};
+
+use crate::archive::Archive;
+use crate::config::HistorySync;
+use crate::frame::{Fields, Frame};
+use crate::journal::{Journal, Record};
+use crate::topic::Topics;
+
+/// How long an event may be in the system's memory alone, where not each has to be on the disk before it goes out.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How many messages are written at once.
+const MOST_AT_ONCE: usize = 256;
+
+/// What a full disk says is said again after this time.
+const TIME_BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
+
+/// A message that is to be written and published.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    pub(crate) fields: Fields,
+    pub(crate) data: String,
+    pub(crate) topics: Topics,
+}
+
+/// Why a message was not published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unpublished {
+    /// The server has stopped: nobody would get it.
+    Closed,
+    /// There is no room for it on the disk.
+    NoSpace,
+    /// It could not be written.
+    NotWritten,
+}
+
+/// Hands a frame to the channel, for whom it is, with what the message has claimed.
+type Deliver<C> = Box<dyn Fn(Frame, Topics, C) -> Result<(), Unpublished> + Send>;
+
+struct Request<C> {
+    publication: Publication,
+    claims: C,
+    reply: Sender<Result<String, Unpublished>>,
+}
+
+/// The thread, and the way to it. It ends when this is closed, or dropped, with all that was sent to it written.
+#[derive(Debug)]
+pub(crate) struct Recorder<C> {
+    requests: Sender<Request<C>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl<C: Send + 'static> Recorder<C> {
+    /// Starts the thread. No more than `queue` messages wait for it.
+    pub(crate) fn start(
+        journal: Journal,
+        archive: Arc<Archive>,
+        sync: HistorySync,
+        queue: usize,
+        deliver: Deliver<C>,
+    ) -> io::Result<Self> {
+        let (requests, waiting) = channel::bounded(queue);
+        let mut writer = Writer { journal, archive, sync, deliver, released: 0, unsynced_since: None, warned: None };
+        writer.release();
+        let thread = thread::Builder::new().name("smolcast-history".into()).spawn(move || writer.run(&waiting))?;
+        Ok(Self { requests, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Has a message written and published; returns its id.
+    ///
+    /// Not cancel safe: a message whose publishing is dropped may still be published.
+    pub(crate) async fn publish(&self, publication: Publication, claims: C) -> Result<String, Unpublished> {
+        let (reply, answer) = channel::bounded(1);
+        let request = Request { publication, claims, reply };
+        self.requests.send(request).await.map_err(|_| Unpublished::Closed)?;
+        answer.recv().await.unwrap_or(Err(Unpublished::Closed))
+    }
+
+    /// Takes nothing more, and returns when all is written.
+    pub(crate) fn close(&self) {
+        self.requests.close();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A thread that panicked has said so on stderr.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl<C> Drop for Recorder<C> {
+    fn drop(&mut self) {
+        self.requests.close();
+        if let Some(thread) = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread has.
+struct Writer<C> {
+    journal: Journal,
+    archive: Arc<Archive>,
+    sync: HistorySync,
+    deliver: Deliver<C>,
+    /// How many events the journal need not hold any more.
+    released: u64,
+    /// Since when something is written and not synced.
+    unsynced_since: Option<Instant>,
+    warned: Option<Instant>,
+}
+
+impl<C> Writer<C> {
+    fn run(mut self, waiting: &Receiver<Request<C>>) {
+        while let Some(first) = self.next(waiting) {
+            let mut requests = vec![first];
+            while requests.len() < MOST_AT_ONCE {
+                let Ok(request) = waiting.try_recv() else { break };
+                requests.push(request);
+            }
+            self.publish(requests);
+        }
+        self.sync_now();
+    }
+
+    /// The next message; syncs when it is time to, and ends when there are no more.
+    fn next(&mut self, waiting: &Receiver<Request<C>>) -> Option<Request<C>> {
+        if let Some(since) = self.unsynced_since {
+            let left = SYNC_INTERVAL.saturating_sub(since.elapsed());
+            let next = async { Some(waiting.recv().await.ok()) };
+            let due = async {
+                async_io::Timer::after(left).await;
+                None
+            };
+            match smol::block_on(smol::future::or(next, due)) {
+                Some(next) if !left.is_zero() => return next,
+                Some(next) => {
+                    self.sync_now();
+                    return next;
+                }
+                None => self.sync_now(),
+            }
+        }
+        waiting.recv_blocking().ok()
+    }
+
+    /// Writes messages and publishes them, all of them or none.
+    fn publish(&mut self, requests: Vec<Request<C>>) {
+        let (at, boot, first) = self.archive.next_place();
+        let records: Vec<_> = requests
+            .iter()
+            .zip(first..)
+            .map(|(request, number)| {
+                let Publication { fields, data, topics } = &request.publication;
+                let topics = topics.iter().map(str::to_owned).collect();
+                let mut record = Record { at, boot, number, own_id: fields.id.clone(), topics, frame: Arc::from([]) };
+                record.frame = Frame::with_fields(fields, Some(&record.id()), data).into_bytes();
+                record
+            })
+            .collect();
+        let written = self.write(&records);
+        for (record, Request { publication, claims, reply }) in records.into_iter().zip(requests) {
+            let (id, is_own, topics) = (record.id(), record.own_id.is_some(), publication.topics);
+            let send = |frame| (self.deliver)(frame, topics.clone(), claims);
+            let frame = Frame::encoded(record.frame);
+            let published = written.and_then(|()| self.archive.append(id.clone(), is_own, &topics, frame, send));
+            // A publisher that is gone does not want to know.
+            let _ = reply.try_send(published.map(|()| id));
+        }
+        self.release();
+    }
+
+    /// Lets the journal go of what the history has let go of.
+    fn release(&mut self) {
+        let gone = self.archive.gone();
+        self.journal.release(usize::try_from(gone - self.released).unwrap_or(usize::MAX));
+        self.released = gone;
+    }
+
+    fn write(&mut self, records: &[Record]) -> Result<(), Unpublished> {
+        let written = self.journal.append_all(records).and_then(|()| match self.sync {
+            HistorySync::Always => self.journal.sync(),
+            HistorySync::Interval => {
+                self.unsynced_since.get_or_insert_with(Instant::now);
+                Ok(())
+            }
+        });
+        written.map_err(|error| {
+            self.warn(&error);
+            let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+            if is_full { Unpublished::NoSpace } else { Unpublished::NotWritten }
+        })
+    }
+
+    fn sync_now(&mut self) {
+        if self.unsynced_since.take().is_some() {
+            if let Err(error) = self.journal.sync() {
+                self.warn(&error);
+            }
+        }
+    }
+
+    fn warn(&mut self, error: &io::Error) {
+        if self.warned.is_none_or(|last| last.elapsed() >= TIME_BETWEEN_WARNINGS) {
+            self.warned = Some(Instant::now());
+            log::error!("cannot write the history file, so nothing is published until that works again: {error}");
+        }
+    }
+}
