@@ -35,6 +35,28 @@ pub(crate) struct Streaming {
     pub(crate) interest: Interest,
     /// The id of the last event that the client has, if it comes back and there is a history.
     pub(crate) resume: Option<String>,
+    /// What becomes of it if it is too slow.
+    pub(crate) slow: Slow,
+}
+
+/// What becomes of a stream that is too far behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Slow {
+    /// It ends.
+    #[default]
+    Disconnect,
+    /// It skips to the newest event of each topic.
+    Latest,
+}
+
+impl Slow {
+    fn read(query: &str) -> Result<Self, Refusal> {
+        match single(query, "slow", Once::Never)?.as_deref() {
+            None | Some("disconnect") => Ok(Self::Disconnect),
+            Some("latest") => Ok(Self::Latest),
+            Some(_) => Err(Refusal::Slow),
+        }
+    }
 }
 
 /// What is to be published with a body, and how that is answered.
@@ -54,7 +76,8 @@ impl Asked {
         match route {
             Route::Stream => {
                 let resume = if has_history { resume_point(head)? } else { None };
-                Ok(Self::Stream(Streaming { interest: interest(head.query)?, resume }))
+                let (interest, slow) = (interest(head.query)?, Slow::read(head.query)?);
+                Ok(Self::Stream(Streaming { interest, resume, slow }))
             }
             Route::Publish => Publishing::read(head).map(Self::Publish),
             Route::Count => {
@@ -191,7 +214,7 @@ mod tests {
         let head = "GET /?topic=b/%2B&x&topic=a/+&topic=b/+ HTTP/1.1\r\nHost: h\r\n\r\n";
         let head = RequestHead::parse(head.as_bytes()).expect("a good head");
         let interest = Interest::parse(["a/+", "b/+"]).expect("filters");
-        let streaming = Streaming { interest, resume: None };
+        let streaming = Streaming { interest, resume: None, slow: Slow::Disconnect };
         assert_eq!(Asked::read(Route::Stream, &head, true), Ok(Asked::Stream(streaming)));
         assert_eq!(Asked::read(Route::Count, &head, false), Err(Refusal::Topic(TopicError::Wildcard)));
         assert_eq!(read("/?topic=a%00", ""), Err(Refusal::Topic(TopicError::Character)));

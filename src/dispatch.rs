@@ -124,6 +124,16 @@ impl<S: Sink> Dispatcher<S> {
         self.hall.borrow_mut().audience(interest).reserve()
     }
 
+    /// Keeps the newest event of each topic from now on, for streams that may skip to them.
+    pub(crate) fn keep_latest(&self) {
+        self.hall.borrow().keep_latest();
+    }
+
+    /// The newest events for this interest.
+    pub(crate) fn latest(&self, interest: &Interest) -> Vec<u8> {
+        self.hall.borrow().latest(interest)
+    }
+
     /// The number of messages that were given, of those that the hub has accepted since it began.
     pub(crate) fn given(&self) -> u64 {
         self.intake.borrow().taken()

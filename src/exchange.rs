@@ -8,7 +8,7 @@ use smol::future::yield_now;
 
 use crate::access::Readers;
 use crate::archive::Archive;
-use crate::ask::{Asked, Publishing, Streaming};
+use crate::ask::{Asked, Publishing, Slow, Streaming};
 use crate::audience::Place;
 use crate::clock::Deadline;
 use crate::context::Context;
@@ -68,13 +68,14 @@ struct Opened<S: Socket> {
     counted: Counted,
     /// Behind all that was accepted before.
     place: Place<S>,
+    slow: Slow,
     /// How much the client has sent behind its request.
     unread: usize,
 }
 
 impl<S: Socket> Opened<S> {
     fn stream(self, io: S, context: &Context<S>) -> Stream<'_, S> {
-        Stream::new(self.place.sit(io), self.counted, self.unread, context)
+        Stream::new(self.place.sit(io), self.counted, self.slow, self.unread, context)
     }
 }
 
@@ -170,6 +171,9 @@ impl<'s, S: Socket> Exchange<'s, S> {
     /// Finds the stream's place and counts it, with nothing between the two, then tells the client that it is open.
     async fn open_stream(&mut self, streaming: &Streaming) -> Result<Opened<S>, End> {
         let Context { dispatcher, hub, metrics, .. } = self.context;
+        if streaming.slow == Slow::Latest {
+            dispatcher.keep_latest();
+        }
         let place = dispatcher.place_behind(hub.accepted(), &streaming.interest).await;
         let counted = metrics.stream();
         response::stream_head(&mut self.output, &common(self.context, &self.origin));
@@ -180,7 +184,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
             _ => place,
         };
         self.flush().await?;
-        Ok(Opened { counted, place, unread: self.input.len() })
+        Ok(Opened { counted, place, slow: streaming.slow, unread: self.input.len() })
     }
 
     /// Sends a client that comes back what it has missed; returns a place right behind that.

@@ -4,6 +4,7 @@
 //! audience, so it gets each message once and in order. What a message costs grows with the audiences it is for: those
 //! are found in an index, and what is for all is joined once.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use crate::audience::{Audience, Sink};
 use crate::census::Census;
 use crate::config::Limits;
 use crate::hub::Message;
+use crate::latest::Latest;
 use crate::remainder::Remainders;
 use crate::topic::{Directory, Interest};
 use crate::window::{Budget, Window};
@@ -28,6 +30,8 @@ pub(crate) struct Hall<S> {
     budget: Rc<Budget>,
     remainders: Rc<Remainders>,
     census: Census,
+    /// Kept from when the first stream joins that may skip.
+    latest: RefCell<Option<Latest>>,
 }
 
 impl<S: Sink> Hall<S> {
@@ -42,6 +46,7 @@ impl<S: Sink> Hall<S> {
             budget: Budget::new(limits.topic_window_bytes),
             remainders,
             census,
+            latest: RefCell::new(None),
         }
     }
 
@@ -59,6 +64,16 @@ impl<S: Sink> Hall<S> {
             *room = Rc::downgrade(&audience);
             audience
         })
+    }
+
+    /// Keeps the newest event of each topic from now on.
+    pub(crate) fn keep_latest(&self) {
+        self.latest.borrow_mut().get_or_insert_with(|| Latest::new(self.window_bytes));
+    }
+
+    /// The newest events for this interest.
+    pub(crate) fn latest(&self, interest: &Interest) -> Vec<u8> {
+        self.latest.borrow().as_ref().map(|latest| latest.for_interest(interest)).unwrap_or_default()
     }
 
     /// Lets go of the rooms that nobody is in any more.
@@ -80,6 +95,9 @@ impl<S: Sink> Hall<S> {
     /// Gives each audience those of the messages that are for it, as one batch, and adds it to those who were given
     /// something.
     pub(crate) fn give(&self, messages: &[Message], given_to: &mut Vec<Rc<Audience<S>>>) {
+        if let Some(latest) = &mut *self.latest.borrow_mut() {
+            messages.iter().for_each(|message| latest.note(&message.topics, &message.frame));
+        }
         let wanted = self.wanted(messages);
         let mut for_all = messages.iter().filter(|message| message.topics.is_empty()).peekable();
         if for_all.peek().is_some() {
@@ -122,7 +140,6 @@ fn join<'m>(mut messages: impl Iterator<Item = &'m Message>) -> Arc<[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
     use std::io;
     use std::task::Waker;
 

@@ -39,6 +39,7 @@
 //! | 0 | `topic` | which messages are for whom |
 //! | 1 | `census` | how many streams ask for which topics |
 //! | 1 | `config` | every number, with its unit, its default and its reason |
+//! | 1 | `latest` | the newest event of each topic |
 //! | 1 | `window` | recent bytes by position |
 //! | 2 | `history` | the recent events, for those who come back |
 //! | 2 | `remainder` | what streams that leave still need of them |
@@ -85,6 +86,7 @@ mod input;
 pub mod internals;
 mod journal;
 mod json;
+mod latest;
 mod listener;
 mod metrics;
 mod network;

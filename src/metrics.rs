@@ -39,6 +39,7 @@ struct Counters {
     messages: AtomicU64,
     requests_refused: AtomicU64,
     publishes_delayed: AtomicU64,
+    streams_skipped: AtomicU64,
     answers_stalled: AtomicU64,
     lingers_cut: AtomicU64,
     connections_idled: AtomicU64,
@@ -79,6 +80,11 @@ impl Metrics {
     /// under way.
     pub fn publishes_delayed(&self) -> u64 {
         self.0.publishes_delayed.load(Relaxed)
+    }
+
+    /// Times that a stream skipped to the newest events because it was too far behind, as those with `slow=latest` do.
+    pub fn streams_skipped(&self) -> u64 {
+        self.0.streams_skipped.load(Relaxed)
     }
 
     /// Connections closed because the client took no answer for
@@ -142,6 +148,10 @@ impl Metrics {
 
     pub(crate) fn streams_ended_at_once(&self, reason: StreamEnd, streams: usize) -> u64 {
         self.0.stream_ends[reason as usize].fetch_add(streams as u64, Relaxed)
+    }
+
+    pub(crate) fn stream_skipped(&self) {
+        self.0.streams_skipped.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn publish_delayed(&self) {

@@ -9,6 +9,7 @@ use std::io;
 use std::task::{self, Poll};
 use std::time::Duration;
 
+use crate::ask::Slow;
 use crate::audience::{Progress, Seat};
 use crate::clock::Deadline;
 use crate::context::Context;
@@ -18,6 +19,9 @@ use crate::socket::{Socket, close_in_stages, write_all};
 
 /// The comment that a stream opens with.
 pub(crate) const OPENING: &[u8] = b":ok\n\n";
+
+/// What a stream is told that skips: nobody asked, and the newest events follow.
+const SKIPPED: &[u8] = b"event: gap\ndata: {\"requested\":null,\"resumed_from\":null,\"oldest\":null}\n\n";
 
 /// Streams that the server ends come back spread over this time.
 const RETRY_FROM: Duration = Duration::from_secs(3);
@@ -36,7 +40,8 @@ pub(crate) struct Stream<'s, S: Socket> {
     /// Its place in the audience, which has its socket.
     seat: Seat<S>,
     /// How many bytes the client has sent since its request.
-    input: usize,
+    input: u32,
+    slow: Slow,
     /// Set while the socket takes nothing.
     stall: Option<Box<Stall<'s>>>,
     /// Its place in the count of streams.
@@ -46,16 +51,27 @@ pub(crate) struct Stream<'s, S: Socket> {
 /// A wait for the socket to take more.
 struct Stall<'s> {
     deadline: Deadline<'s>,
-    /// Where the seat was when the deadline was set: any progress sets it anew.
+    /// Where the stream was when the deadline was set: any progress sets it anew.
     position: u64,
+    /// What has to be written before the seat goes on, and how much of it is.
+    first: Vec<u8>,
+    written: usize,
     /// Set once it has taken some and blocked again: from then on only our deadline tells that it is gone.
     slow: bool,
 }
 
+impl<'s> Stall<'s> {
+    fn new<S: Socket>(context: &'s Context<S>, position: u64) -> Self {
+        let deadline = context.clock.deadline();
+        deadline.set(context.limits.write_timeout);
+        Self { deadline, position, first: Vec::new(), written: 0, slow: false }
+    }
+}
+
 impl<'s, S: Socket> Stream<'s, S> {
     /// A stream whose head was sent. Its client has sent `unread` bytes behind its request.
-    pub(crate) fn new(seat: Seat<S>, counted: Counted, unread: usize, context: &'s Context<S>) -> Self {
-        Self { context, seat, input: unread, stall: None, counted }
+    pub(crate) fn new(seat: Seat<S>, counted: Counted, slow: Slow, unread: usize, context: &'s Context<S>) -> Self {
+        Self { context, seat, input: saturated(unread), slow, stall: None, counted }
     }
 
     /// Ready when the stream has to end. While it keeps up this is not called: the audience's rounds write to it.
@@ -64,7 +80,7 @@ impl<'s, S: Socket> Stream<'s, S> {
             return Poll::Ready(end);
         }
         loop {
-            match self.seat.catch_up(cx.waker()) {
+            match self.advance(cx) {
                 Progress::CaughtUp => {
                     self.end_stall();
                     return Poll::Pending;
@@ -75,6 +91,7 @@ impl<'s, S: Socket> Stream<'s, S> {
                     Poll::Pending => return Poll::Pending,
                 },
                 Progress::Finished => return Poll::Ready(StreamEnd::Stopped),
+                Progress::Lagged if self.slow == Slow::Latest => self.skip(),
                 Progress::Lagged => return Poll::Ready(StreamEnd::Lagged),
                 Progress::Failed => return Poll::Ready(StreamEnd::HangUp),
             }
@@ -83,7 +100,7 @@ impl<'s, S: Socket> Stream<'s, S> {
 
     /// Ready when the client hung up or sent too much; else the one armed read interest wakes the task.
     fn poll_client(&mut self, cx: &mut task::Context<'_>) -> Poll<StreamEnd> {
-        while self.input <= self.context.limits.stream_input_bytes {
+        while self.input as usize <= self.context.limits.stream_input_bytes {
             match self.seat.sink(|io| io.poll_readable(cx)) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(StreamEnd::HangUp),
@@ -91,7 +108,7 @@ impl<'s, S: Socket> Stream<'s, S> {
                 Poll::Ready(Ok(())) => {
                     match self.seat.sink(|io| self.context.scratch.read(|buffer| io.read(buffer), |_| ())) {
                         Ok(0) => return Poll::Ready(StreamEnd::HangUp),
-                        Ok(count) => self.input += count,
+                        Ok(count) => self.input = self.input.saturating_add(saturated(count)),
                         Err(error) if is_transient(&error) => {}
                         Err(_) => return Poll::Ready(StreamEnd::HangUp),
                     }
@@ -108,13 +125,10 @@ impl<'s, S: Socket> Stream<'s, S> {
             Poll::Ready(Err(_)) => return Poll::Ready(Err(StreamEnd::HangUp)),
             Poll::Pending => {}
         }
-        let position = self.seat.position();
-        let limits = &self.context.limits;
-        let stall = self.stall.get_or_insert_with(|| {
-            let deadline = self.context.clock.deadline();
-            deadline.set(limits.write_timeout);
-            Box::new(Stall { deadline, position, slow: false })
-        });
+        let (context, position) = (self.context, self.seat.position());
+        let limits = &context.limits;
+        let stall = self.stall.get_or_insert_with(|| Box::new(Stall::new(context, position)));
+        let position = position + stall.written as u64;
         if stall.position != position {
             stall.position = position;
             stall.deadline.set(limits.write_timeout);
@@ -124,6 +138,35 @@ impl<'s, S: Socket> Stream<'s, S> {
             }
         }
         stall.deadline.poll_past(cx).map(|()| Err(StreamEnd::Stalled))
+    }
+
+    /// Writes what comes first, if there is something, then what the seat has.
+    fn advance(&mut self, cx: &task::Context<'_>) -> Progress {
+        while let Some(stall) = self.stall.as_mut().filter(|stall| stall.written < stall.first.len()) {
+            match self.seat.sink(|io| io.take(&stall.first[stall.written..])) {
+                Ok(count @ 1..) => stall.written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Progress::Blocked,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => return Progress::Failed,
+            }
+        }
+        if let Some(stall) = &mut self.stall {
+            // Its bytes still count as progress; the memory goes.
+            stall.first = Vec::new();
+            stall.written = 0;
+        }
+        self.seat.catch_up(cx.waker())
+    }
+
+    /// Skips to the newest events: finishes the event that the client is in the middle of, and tells of the gap.
+    fn skip(&mut self) {
+        let mut first = self.seat.skip();
+        first.extend_from_slice(SKIPPED);
+        first.extend_from_slice(&self.context.dispatcher.latest(&self.seat.interest()));
+        self.context.metrics.stream_skipped();
+        let (context, position) = (self.context, self.seat.position());
+        let stall = self.stall.get_or_insert_with(|| Box::new(Stall::new(context, position)));
+        (stall.first, stall.written) = (first, 0);
     }
 
     fn end_stall(&mut self) {
@@ -165,6 +208,10 @@ impl<'s, S: Socket> Stream<'s, S> {
             }
         }
     }
+}
+
+fn saturated(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn is_transient(error: &io::Error) -> bool {

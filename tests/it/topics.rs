@@ -1,5 +1,7 @@
 //! Topics: a message reaches those who asked for one of its topics, each of them once, in one order.
 
+use std::time::Duration;
+
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use smolcast::Limits;
 
@@ -143,4 +145,57 @@ fn a_slow_stream_of_one_topic_is_cut_and_others_of_its_topic_are_not() {
     publish(&server, "?topic=b", "b");
     other.expect_data("b");
     drop(stalled);
+}
+
+/// Everything that a stream still gets up to the event with this data, in blocks.
+fn rest_up_to(stream: &mut EventStream, data: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    loop {
+        blocks.push(String::from_utf8(stream.block()).expect("events are text"));
+        if blocks.last().is_some_and(|block| block.ends_with(&format!("data: {data}\n\n"))) {
+            return blocks;
+        }
+    }
+}
+
+#[test]
+fn a_slow_stream_that_asked_for_it_skips_to_the_newest_of_each_topic_behind_a_gap() {
+    let limits = Limits { window_bytes: 64 * 1024, window_time: Duration::ZERO, ..Limits::default() };
+    let server = TestServer::with_limits(limits);
+    let client = server.connect();
+    set_socket_recv_buffer_size(client.socket(), 64 * 1024).expect("SO_RCVBUF can be set");
+    let mut slow = EventStream::open_with(client, &get("/sse?topic=a&topic=b&slow=latest")).0;
+    let mut healthy = stream(&server, "?topic=%23");
+    let large = "x".repeat(32 * 1024);
+    for (query, line) in [("?topic=b", "b 1"), ("?topic=c", "c"), ("", "all")] {
+        publish(&server, query, line);
+        healthy.expect_data(line);
+    }
+    let mut number = 0;
+    while server.metrics.streams_skipped() == 0 {
+        assert!(number < 1000, "it does not lag");
+        publish(&server, "?topic=a", &format!("a {number} {large}"));
+        healthy.block();
+        number += 1;
+    }
+    publish(&server, "?topic=b", "end");
+    let blocks = rest_up_to(&mut slow, "end");
+    assert!(blocks.iter().all(|block| block.starts_with("data: ") || block.starts_with("event: gap\n")));
+    let gap = blocks.iter().position(|block| block.starts_with("event: gap\n")).expect("it is told");
+    let first_words = |blocks: &[String]| -> Vec<String> {
+        blocks.iter().map(|block| block.trim_end().chars().take("data: a 100".len()).collect()).collect()
+    };
+    let newest = first_words(&blocks[gap + 1..]);
+    assert_eq!(newest[..2], ["data: b 1", "data: all"], "the newest that are no longer in the window");
+    assert!(newest[2].starts_with("data: a ") && newest.last().is_some_and(|last| last == "data: end"), "{newest:?}");
+    assert_eq!(server.publisher.streams(), 2, "nobody was cut");
+}
+
+#[test]
+fn a_policy_that_there_is_not_is_400() {
+    let server = TestServer::start_default();
+    for query in ["slow=", "slow=Latest", "slow=latest&slow=latest"] {
+        server.request(get(&format!("/sse?{query}"))).expect_status(400);
+    }
+    drop(stream(&server, "?slow=disconnect"));
 }
