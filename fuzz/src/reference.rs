@@ -12,6 +12,9 @@ pub mod connection;
 pub mod event_stream;
 pub mod framing;
 pub mod head;
+pub mod publishing;
+pub mod query;
+pub mod topics;
 
 use std::collections::BTreeSet;
 

@@ -91,12 +91,14 @@ fn without_port(authority: &str) -> &str {
     &authority[..host_end.unwrap_or(authority.len())]
 }
 
-/// What stands behind `scheme "://"` (RFC 6454, 7.1), if it is a host and port.
+/// What stands behind `scheme "://"` (RFC 6454, 7.1), if it is a host and port. The grammar would have an empty port
+/// too, but no origin is ever serialised with one (6.2).
 fn authority_of_origin(origin: &str) -> Option<&str> {
     let (scheme, authority) = origin.split_once("://")?;
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet));
-    (is_scheme && authority::is_host_and_port(authority.as_bytes())).then_some(authority)
+    let is_authority = authority::is_host_and_port(authority.as_bytes()) && !authority.ends_with(':');
+    (is_scheme && is_authority).then_some(authority)
 }
 
 #[cfg(test)]
@@ -139,6 +141,7 @@ mod tests {
             (LISTS[3], "x://a.b:80", true),
             (LISTS[3], "x://b", false),
             (LISTS[3], "x://a.b:y", false),
+            (LISTS[3], "x://a.b:", false),
             (LISTS[3], "x y://a.b", false),
             (LISTS[3], "x://a..b", false),
             (LISTS[3], "x://a!.b", false),

@@ -43,9 +43,20 @@ pub enum Kind {
     /// The answer to `OPTIONS`.
     Preflight,
     /// `202 Accepted`.
-    Accepted,
+    Accepted(Form),
     /// Whatever went wrong: one line says so.
     Problem,
+}
+
+/// What tells a publisher that its message was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The status alone.
+    Bare,
+    /// A body as well: to how many streams it went, which is none.
+    Json,
+    /// Either.
+    Any,
 }
 
 /// Takes an answer from the front of `sent`, or says what is wrong with it.
@@ -84,17 +95,16 @@ fn check_fields(mut fields: Vec<String>, expected: &Expected) -> Result<usize, S
     let date = take("Date");
     let origin = (take("Access-Control-Allow-Origin"), take("Vary"));
     let connection = take("Connection");
-    let needed: &[&str] = match expected.kind {
-        Kind::Continue | Kind::Preflight | Kind::Accepted => &[],
-        Kind::Stream => &["Cache-Control: no-cache", "Content-Type: text/event-stream", "X-Accel-Buffering: no"],
-        Kind::Count => &["Cache-Control: no-cache", "Content-Type: text/plain"],
-        Kind::Problem => &["Content-Type: text/plain"],
-    };
     fields.sort();
-    if fields != needed {
+    // An answer of either form is one of the two.
+    let kind = match expected.kind {
+        Kind::Accepted(Form::Any) => Kind::Accepted(if fields.is_empty() { Form::Bare } else { Form::Json }),
+        kind => kind,
+    };
+    if fields != needed_fields(kind) {
         return Err(format!("fields {fields:?}"));
     }
-    let is_interim = expected.kind == Kind::Continue;
+    let is_interim = kind == Kind::Continue;
     if !if is_interim { date.is_none() } else { date.as_deref().is_some_and(is_date) } {
         return Err(format!("date {date:?}"));
     }
@@ -117,11 +127,22 @@ fn check_fields(mut fields: Vec<String>, expected: &Expected) -> Result<usize, S
     if !are_good_readers {
         return Err(format!("readers {origin:?}"));
     }
-    match (expected.kind, length) {
+    match (kind, length) {
         (Kind::Continue | Kind::Preflight | Kind::Stream, None) => Ok(0),
-        (Kind::Accepted, Some(Ok(0))) => Ok(0),
-        (Kind::Count | Kind::Problem, Some(Ok(length @ 1..))) => Ok(length),
+        (Kind::Accepted(Form::Bare), Some(Ok(0))) => Ok(0),
+        (Kind::Count | Kind::Problem | Kind::Accepted(Form::Json), Some(Ok(length @ 1..))) => Ok(length),
         (_, length) => Err(format!("length {length:?}")),
+    }
+}
+
+/// The fields that only an answer of this kind has.
+fn needed_fields(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Continue | Kind::Preflight | Kind::Accepted(Form::Bare | Form::Any) => &[],
+        Kind::Accepted(Form::Json) => &["Content-Type: application/json"],
+        Kind::Stream => &["Cache-Control: no-cache", "Content-Type: text/event-stream", "X-Accel-Buffering: no"],
+        Kind::Count => &["Cache-Control: no-cache", "Content-Type: text/plain"],
+        Kind::Problem => &["Content-Type: text/plain"],
     }
 }
 
@@ -142,6 +163,11 @@ fn take_body(sent: &mut &[u8], length: usize, kind: Kind) -> Result<(), String> 
     let is_good = match kind {
         Kind::Count => body == b"0",
         Kind::Problem => body.is_empty() || is_line(body),
+        // Whitespace may stand around a JSON text (RFC 8259, 2).
+        Kind::Accepted(Form::Json | Form::Any) if !body.is_empty() => {
+            let text = std::str::from_utf8(body).map(|text| text.trim_matches([' ', '\t', '\n', '\r']));
+            text == Ok("{\"subscribers\":0}")
+        }
         _ => body.is_empty(),
     };
     if is_good { Ok(()) } else { Err(format!("a body of {:?}", String::from_utf8_lossy(body))) }
@@ -167,7 +193,7 @@ mod tests {
 
     #[test]
     fn good_answers() {
-        let accepted = expected(202, Kind::Accepted, Connection::KeepAlive);
+        let accepted = expected(202, Kind::Accepted(Form::Bare), Connection::KeepAlive);
         let answer =
             format!("HTTP/1.1 202 Accepted\r\n{DATE}{ANYONE}Content-Length: 0\r\nConnection: keep-alive\r\n\r\n");
         assert_eq!(read(&answer, &accepted), Ok(()));
@@ -179,6 +205,28 @@ mod tests {
         assert_eq!(read(&head, &Expected { is_head: true, ..problem.clone() }), Ok(()));
         let listed = Expected { readers: Readers::Origin(b"o".to_vec()), ..problem };
         assert_eq!(read(&format!("{}No\n", head.replace("*\r\n", "o\r\nVary: Origin\r\n")), &listed), Ok(()));
+    }
+
+    #[test]
+    fn an_accepted_message_is_answered_in_the_form_that_was_asked_for() {
+        let bare = format!("HTTP/1.1 202 Accepted\r\n{DATE}{ANYONE}Content-Length: 0\r\n\r\n");
+        let typed = bare.replace("Content-Length: 0", "Content-Type: application/json\r\nContent-Length: 18");
+        let json = typed.clone() + "{\"subscribers\":0}\n";
+        for (answer, forms) in [
+            (&bare, &[Form::Bare, Form::Any][..]),
+            (&json, &[Form::Json, Form::Any]),
+            (&json.replace("0}\n", "0} "), &[Form::Json, Form::Any]),
+            (&json.replace("0}", "1}"), &[]),
+            (&json.replace('\n', ""), &[]),
+            (&json.replace("application/json", "text/plain"), &[]),
+            (&json.replace("Content-Type: application/json\r\n", ""), &[]),
+            (&typed.replace("18", "0"), &[]),
+        ] {
+            for form in [Form::Bare, Form::Json, Form::Any] {
+                let expected = expected(202, Kind::Accepted(form), Connection::Unsaid);
+                assert_eq!(read(answer, &expected).is_ok(), forms.contains(&form), "{answer:?} as {form:?}");
+            }
+        }
     }
 
     #[test]

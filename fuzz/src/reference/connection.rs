@@ -7,9 +7,10 @@ use smolcast::internals::{Body, Conversation};
 
 use super::access::{Lists, Readers};
 use super::answer::{self, Connection, Kind};
-use super::event_stream::{EventStream, normalised};
+use super::event_stream::EventStream;
 use super::head::{self, Head};
-use super::{Reading, Refusals, chunked};
+use super::publishing::{self, Event};
+use super::{Reading, Refusals, chunked, query, topics};
 
 /// What a stream opens with.
 const OPENING: &[u8] = b":ok\n\n";
@@ -19,8 +20,8 @@ const OPENING: &[u8] = b":ok\n\n";
 pub struct Outcome {
     /// The answers, in order.
     pub answers: Vec<answer::Expected>,
-    /// The messages that were published.
-    pub messages: Vec<String>,
+    /// What was published.
+    pub events: Vec<Event>,
     /// How it ends.
     pub end: End,
 }
@@ -51,18 +52,18 @@ struct Reader<'b> {
     limits: &'b Limits,
     lists: &'b Lists,
     answers: Vec<answer::Expected>,
-    messages: Vec<String>,
+    events: Vec<Event>,
 }
 
 /// What has to happen when a client sends this.
 pub fn outcome(sent: &[u8], limits: &Limits, lists: &Lists) -> Outcome {
-    let mut reader = Reader { rest: sent, limits, lists, answers: Vec::new(), messages: Vec::new() };
+    let mut reader = Reader { rest: sent, limits, lists, answers: Vec::new(), events: Vec::new() };
     let end = loop {
         if let Some(end) = reader.request() {
             break end;
         }
     };
-    Outcome { answers: reader.answers, messages: reader.messages, end }
+    Outcome { answers: reader.answers, events: reader.events, end }
 }
 
 impl Reader<'_> {
@@ -80,19 +81,14 @@ impl Reader<'_> {
         };
         self.rest = &self.rest[length..];
         let readers = self.lists.readers(head.origin.as_deref());
-        let is_publish = (head.method.as_str(), head.path.as_str()) == ("POST", "/broadcast");
-        let mut refusals = Refusals { at_once: true, ..Refusals::default() };
-        refusals.add_if(!self.lists.admit(head.authority.as_deref()), 421);
-        refusals.add_if(is_publish && !self.lists.may_publish(head.origin.as_deref()), 403);
-        if is_publish {
-            refusals.add_if(head.body == Body::None, 411);
-            refusals.add_if(matches!(head.body, Body::Length(length) if length > self.limits.body_bytes as u64), 413);
-        }
-        if !refusals.statuses.is_empty() {
+        let event = publishing::event(&head);
+        let mut refusals = self.refusals(&head);
+        refusals.add_if(!is_well_asked(&head, event.as_ref()), 400);
+        if !refusals.is_empty() {
             return Some(self.refuse(refusals, readers));
         }
         match (head.method.as_str(), head.path.as_str()) {
-            ("POST", "/broadcast") => self.publish(&head, readers),
+            ("POST", "/broadcast") => self.publish(event.unwrap_or_default(), &head, readers),
             ("GET", "/sse") => {
                 self.answer(200, Kind::Stream, Connection::Unsaid, readers);
                 Some(End::Stream { is_overrun: self.rest.len() > self.limits.stream_input_bytes })
@@ -109,6 +105,19 @@ impl Reader<'_> {
         }
     }
 
+    /// Why a request is not carried out, whatever its query says.
+    fn refusals(&self, head: &Head) -> Refusals {
+        let is_publish = (head.method.as_str(), head.path.as_str()) == ("POST", "/broadcast");
+        let mut refusals = Refusals { at_once: true, ..Refusals::default() };
+        refusals.add_if(!self.lists.admit(head.authority.as_deref()), 421);
+        refusals.add_if(is_publish && !self.lists.may_publish(head.origin.as_deref()), 403);
+        if is_publish {
+            refusals.add_if(head.body == Body::None, 411);
+            refusals.add_if(matches!(head.body, Body::Length(length) if length > self.limits.body_bytes as u64), 413);
+        }
+        refusals
+    }
+
     /// A body that nobody wants is never read as a request: this server ends the connection.
     fn not_found(&mut self, head: &Head, readers: Readers) -> Option<End> {
         let has_body = !matches!(head.body, Body::None | Body::Length(0));
@@ -120,7 +129,7 @@ impl Reader<'_> {
         (connection == Connection::Close).then_some(End::Closed)
     }
 
-    fn publish(&mut self, head: &Head, readers: Readers) -> Option<End> {
+    fn publish(&mut self, event: Event, head: &Head, readers: Readers) -> Option<End> {
         if head.expects_continue {
             self.answer(100, Kind::Continue, Connection::Unsaid, Readers::Unsaid);
         }
@@ -140,9 +149,9 @@ impl Reader<'_> {
         self.rest = &self.rest[length..];
         let connection = connection(head);
         match String::from_utf8(body) {
-            Ok(message) => {
-                self.messages.push(message);
-                self.answer(202, Kind::Accepted, connection, readers);
+            Ok(data) => {
+                self.events.push(Event { data, ..event });
+                self.answer(202, Kind::Accepted(publishing::form(&head.fields)), connection, readers);
             }
             Err(_) => self.answer(400, Kind::Problem, connection, readers),
         }
@@ -160,6 +169,17 @@ impl Reader<'_> {
     fn answer(&mut self, status: u16, kind: Kind, connection: Connection, readers: Readers) {
         let statuses = BTreeSet::from([status]);
         self.answers.push(answer::Expected { statuses, connection, is_head: false, readers, kind });
+    }
+}
+
+/// Whether the parameters that are known for what a request asks for can be, and the fields that stand for them.
+fn is_well_asked(head: &Head, event: Option<&Event>) -> bool {
+    let topics = query::values(&head.query, "topic");
+    match (head.method.as_str(), head.path.as_str()) {
+        ("POST", "/broadcast") => event.is_some() && topics::are_topics(&topics),
+        ("GET", "/sse") => topics::are_filters(&topics),
+        ("GET", "/connections") => topics::are_topics(&topics),
+        _ => true,
     }
 }
 
@@ -186,11 +206,34 @@ impl Outcome {
             return Ok(());
         }
         self.check_end(sent, conversation.ended_first)?;
-        let published = EventStream::of([&conversation.published[..]]);
-        let messages: Vec<_> = published.messages.iter().map(|message| message.data.clone()).collect();
-        let expected: Vec<_> = self.messages.iter().map(|message| normalised(message)).collect();
-        if messages != expected || !published.is_at_boundary() {
-            return Err(format!("published {messages:?} and not {expected:?}"));
+        self.check_published(&conversation.published)
+    }
+
+    /// Looks at what was published as a page does, and then at the lines, which are in the order that people read.
+    fn check_published(&self, published: &[u8]) -> Result<(), String> {
+        let stream = EventStream::of([published]);
+        let mut last_event_id = String::new();
+        let mut expected = Vec::new();
+        for event in &self.events {
+            let message = event.message(&last_event_id);
+            last_event_id.clone_from(&message.last_event_id);
+            expected.push(message);
+        }
+        if stream.messages != expected || !stream.is_at_boundary() {
+            return Err(format!("published {:?} and not {expected:?}", stream.messages));
+        }
+        let text = std::str::from_utf8(published).map_err(|error| error.to_string())?;
+        let frames: Vec<_> = text.split_terminator("\n\n").collect();
+        if frames.len() != self.events.len() {
+            return Err(format!("published {} frames", frames.len()));
+        }
+        for (frame, event) in frames.iter().zip(&self.events) {
+            let lines: Vec<_> = frame.split('\n').collect();
+            let data = lines.iter().position(|line| line.starts_with("data:")).unwrap_or(lines.len());
+            let (before, data) = lines.split_at(data);
+            if before != event.lines() || !data.iter().all(|line| line.starts_with("data:")) {
+                return Err(format!("the frame {frame:?} for {event:?}"));
+            }
         }
         Ok(())
     }
@@ -234,8 +277,9 @@ mod tests {
 
     fn of(sent: &str) -> (Vec<Vec<u16>>, Vec<String>, End) {
         let limits = Limits { body_bytes: 64, stream_input_bytes: 8, ..Limits::default() };
-        let Outcome { answers, messages, end } = outcome(sent.as_bytes(), &limits, &LISTS[0]);
-        (answers.into_iter().map(|answer| answer.statuses.into_iter().collect()).collect(), messages, end)
+        let Outcome { answers, events, end } = outcome(sent.as_bytes(), &limits, &LISTS[0]);
+        let statuses = answers.into_iter().map(|answer| answer.statuses.into_iter().collect());
+        (statuses.collect(), events.into_iter().map(|event| event.data).collect(), end)
     }
 
     #[track_caller]
@@ -280,7 +324,8 @@ mod tests {
             POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx";
         let outcome = outcome(sent, &Limits::default(), &LISTS[0]);
         let statuses: Vec<_> = outcome.answers.iter().flat_map(|answer| answer.statuses.clone()).collect();
-        assert_eq!((&statuses[..], &outcome.messages[..]), (&[400, 202][..], &["x".to_owned()][..]));
+        let event = Event { data: "x".into(), ..Event::default() };
+        assert_eq!((&statuses[..], &outcome.events[..]), (&[400, 202][..], &[event][..]));
     }
 
     #[test]
@@ -308,6 +353,51 @@ mod tests {
             conversation(":ok\n\n", false, "data: x"),
         ] {
             assert!(outcome.check(&bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_query_says_that_cannot_be_is_refused_by_the_head() {
+        let post = |query: &str, fields: &str| {
+            let end = "Expect: 100-continue\r\nContent-Length: 1\r\n\r\nx";
+            format!("POST /broadcast?{query} HTTP/1.1\r\nHost: h\r\n{fields}{end}")
+        };
+        comes_to(&post("topic=a&event=b&x=%ff&x", "Event-Id: 1\r\n"), &[100, 202], &["x"], End::Waiting);
+        comes_to(&post("event=a", "Event-Type: a\r\n"), &[400], &[], End::Closed);
+        comes_to(&post("topic=a%23", ""), &[400], &[], End::Closed);
+        for (query, is_good) in [("event=%ff&retry=x&id&id", true), ("topic=%ff", false), ("topic", false)] {
+            let with = |method, path| format!("{method} {path}?{query} HTTP/1.1\r\nHost: h\r\n\r\n");
+            comes_to(&with("GET", "/connections"), &[if is_good { 200 } else { 400 }], &[], End::Closed);
+            comes_to(&with("OPTIONS", "/connections"), &[204], &[], End::Closed);
+            comes_to(&with("PUT", "/broadcast"), &[404], &[], End::Waiting);
+        }
+        comes_to("GET /sse?topic=+/%23 HTTP/1.0\r\n\r\n", &[200], &[], End::Stream { is_overrun: false });
+        comes_to("GET /sse?topic=%23/a HTTP/1.0\r\n\r\n", &[400], &[], End::Closed);
+        comes_to("GET /connections?topic=+ HTTP/1.0\r\n\r\n", &[400], &[], End::Closed);
+        let (statuses, ..) = of("POST /broadcast?retry=x HTTP/1.1\r\nHost: h\r\nContent-Length: 65\r\n\r\n");
+        assert_eq!(statuses, [[400, 413]], "any of these is good");
+    }
+
+    #[test]
+    fn an_event_has_its_lines_in_order() {
+        let event = Event { kind: Some("a".into()), id: Some("b".into()), retry: Some(7), data: "c\nd".into() };
+        let plain = Event { data: String::new(), ..Event::default() };
+        let outcome = Outcome { answers: Vec::new(), events: vec![event, plain], end: End::Waiting };
+        let good = "event: a\nid: b\nretry: 7\ndata: c\ndata: d\n\ndata: \n\n";
+        assert_eq!(outcome.check_published(good.as_bytes()), Ok(()));
+        for (what, with) in [
+            ("event: a\nid: b", "id: b\nevent: a"),
+            ("retry: 7", "retry: 8"),
+            ("retry: 7\ndata: c", "data: c\nretry: 7"),
+            ("retry: 7\n", ""),
+            ("event: a", "event: a\nfoo: bar"),
+            ("event: a\n", ""),
+            ("id: b\n", ""),
+            ("data: \n\n", ""),
+            ("data: \n\n", "data: \n\n:\n\n"),
+            ("data: \n\n", "retry: 1\ndata: \n\n"),
+        ] {
+            assert!(outcome.check_published(good.replacen(what, with, 1).as_bytes()).is_err(), "{with:?} for {what:?}");
         }
     }
 }

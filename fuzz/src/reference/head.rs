@@ -18,6 +18,10 @@ pub struct Head {
     pub method: String,
     /// The target's path.
     pub path: String,
+    /// What stands behind the target's first question mark.
+    pub query: String,
+    /// All of its fields.
+    pub fields: Vec<Field>,
     /// The host that the request is for.
     pub authority: Option<Vec<u8>>,
     /// The origin of the page that made it; empty where there is more than one.
@@ -167,7 +171,7 @@ fn meaning((method, target, is_http_1_0): &RequestLine, fields: &[Field], length
     let hosts = values(fields, "host");
     refusals.add_if(hosts.len() > 1 || (hosts.is_empty() && !is_http_1_0), 400);
     refusals.add_if(hosts.iter().any(|host| !authority::is_host_and_port(host)), 400);
-    let (target_authority, path) = authority_and_path(target);
+    let (target_authority, path, query) = parts(target);
     refusals.add_if(target_authority.is_some_and(|text| !authority::is_host_and_port(text.as_bytes())), 400);
     let body = framing::body(fields, is_http_1_0).unwrap_or_else(|broken| {
         refusals.add(broken);
@@ -190,6 +194,8 @@ fn meaning((method, target, is_http_1_0): &RequestLine, fields: &[Field], length
     let head = Head {
         method: method.clone(),
         path: path.to_owned(),
+        query: query.to_owned(),
+        fields: fields.to_vec(),
         authority: target_authority.map(|text| text.as_bytes().to_vec()).or(hosts.first().map(|host| host.to_vec())),
         origin: origins.first().map(|origin| if origins.len() > 1 { Vec::new() } else { origin.to_vec() }),
         body,
@@ -200,17 +206,16 @@ fn meaning((method, target, is_http_1_0): &RequestLine, fields: &[Field], length
     Reading::Whole(head, length)
 }
 
-/// The parts of a target in absolute form (RFC 9112, 3.2.2); any other is taken for a path, whatever it is.
-fn authority_and_path(target: &str) -> (Option<&str>, &str) {
-    let query_start = |text: &str| text.find('?').unwrap_or(text.len());
-    let scheme = target
+/// Authority, path and query of a target in absolute form (RFC 9112, 3.2.2); any other is taken for a path and a query,
+/// whatever it is.
+fn parts(target: &str) -> (Option<&str>, &str, &str) {
+    let (before_query, query) = target.split_once('?').unwrap_or((target, ""));
+    let scheme = before_query
         .split_once("://")
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https"));
-    let Some((_, rest)) = scheme else { return (None, &target[..query_start(target)]) };
-    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, rest) = rest.split_at(authority_end);
-    let path = &rest[..query_start(rest)];
-    (Some(authority), if path.starts_with('/') { path } else { "/" })
+    let Some((_, rest)) = scheme else { return (None, before_query, query) };
+    let (authority, path) = rest.split_at(rest.find(['/', '#']).unwrap_or(rest.len()));
+    (Some(authority), if path.starts_with('/') { path } else { "/" }, query)
 }
 
 #[cfg(test)]
@@ -241,7 +246,12 @@ mod tests {
     #[test]
     fn a_good_head_says_what_it_says() {
         let read = head("\r\nPOST http://a:1/broadcast?x HTTP/1.1\r\nHost: b\r\ncontent-LENGTH:5\r\nOrigin: o\r\n\r\n");
-        assert_eq!((read.method.as_str(), read.path.as_str()), ("POST", "/broadcast"));
+        let parts = (read.method.as_str(), read.path.as_str(), read.query.as_str());
+        assert_eq!(parts, ("POST", "/broadcast", "x"));
+        assert_eq!(
+            read.fields.iter().map(|(name, _)| &**name).collect::<Vec<_>>(),
+            ["host", "content-length", "origin"]
+        );
         assert_eq!((read.authority.as_deref(), read.origin.as_deref()), (Some(&b"a:1"[..]), Some(&b"o"[..])));
         assert_eq!((read.body, read.keeps_alive, read.expects_continue), (Body::Length(5), true, false));
         assert!(!head("GET / HTTP/1.0\r\n\r\n").keeps_alive);
@@ -250,6 +260,7 @@ mod tests {
         assert!(head("GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-CONTINUE\r\n\r\n").expects_continue);
         assert!(!head("GET / HTTP/1.0\r\nExpect: x\r\n\r\n").expects_continue);
         assert_eq!(head("GET * HTTP/1.0\r\n\r\n").path, "*");
+        assert_eq!(head("GET /?a?b#c=http://h/? HTTP/1.0\r\n\r\n").query, "a?b#c=http://h/?");
         assert_eq!(head("GET HTTPS://h?x HTTP/1.0\r\n\r\n").path, "/");
     }
 

@@ -1,0 +1,180 @@
+//! What a publisher says of its message besides the body: the event's fields, and whether it wants a receipt.
+
+use super::answer::Form;
+use super::event_stream::{Message, normalised};
+use super::framing::{Field, values};
+use super::head::Head;
+use super::query;
+
+/// A message as it has to reach the streams.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Event {
+    /// Its type.
+    pub kind: Option<String>,
+    /// Its id.
+    pub id: Option<String>,
+    /// When to reconnect, in milliseconds.
+    pub retry: Option<u64>,
+    /// What was posted.
+    pub data: String,
+}
+
+impl Event {
+    /// The lines before those of its data.
+    pub fn lines(&self) -> Vec<String> {
+        let kind = self.kind.iter().map(|kind| format!("event: {kind}"));
+        let id = self.id.iter().map(|id| format!("id: {id}"));
+        kind.chain(id).chain(self.retry.iter().map(|retry| format!("retry: {retry}"))).collect()
+    }
+
+    /// What a page is handed, when this was the last event ID before.
+    pub fn message(&self, last_event_id: &str) -> Message {
+        let kind = self.kind.clone().filter(|kind| !kind.is_empty());
+        Message {
+            kind: kind.unwrap_or_else(|| "message".to_owned()),
+            data: normalised(&self.data),
+            last_event_id: self.id.as_deref().unwrap_or(last_event_id).to_owned(),
+        }
+    }
+}
+
+/// The event that a head announces, without its data; `None` where the head breaks a rule.
+pub fn event(head: &Head) -> Option<Event> {
+    let kind = single(head, "event", &["event-type", "x-eventsource-event"])?;
+    let id = single(head, "id", &["event-id"])?;
+    let is_good_kind = !kind.iter().any(|kind| kind.contains(['\r', '\n']));
+    let is_good_id = !id.iter().any(|id| id.contains(['\r', '\n', '\0']));
+    let retry = match single(head, "retry", &[])? {
+        Some(digits) => Some(number(&digits)?),
+        None => None,
+    };
+    (is_good_kind && is_good_id).then_some(Event { kind, id, retry, data: String::new() })
+}
+
+/// The value of what may be given once, by a parameter or by a field of one of these names.
+fn single(head: &Head, parameter: &str, names: &[&str]) -> Option<Option<String>> {
+    let mut given = query::values(&head.query, parameter);
+    for name in names {
+        given.extend(values(&head.fields, name).into_iter().map(<[u8]>::to_vec));
+    }
+    match (given.pop(), given.len()) {
+        (None, _) => Some(None),
+        (Some(octets), 0) => String::from_utf8(octets).ok().map(Some),
+        (Some(_), _) => None,
+    }
+}
+
+/// `1*DIGIT` that fits into 64 bits.
+fn number(digits: &str) -> Option<u64> {
+    digits
+        .chars()
+        .try_fold(0_u64, |number, digit| number.checked_mul(10)?.checked_add(u64::from(digit.to_digit(10)?)))
+        .filter(|_| !digits.is_empty())
+}
+
+/// The form of the answer that the Accept fields ask for (RFC 9110, 12.5.1).
+///
+/// Where the type is named only to say that it is not wanted, or stands in a quoted string, the contract leaves it
+/// open whether that asks for it.
+pub fn form(fields: &[Field]) -> Form {
+    let accepted = values(fields, "accept").join(&b","[..]);
+    let accepted = String::from_utf8_lossy(&accepted).to_ascii_lowercase();
+    let ranges: Vec<_> = accepted.split(',').filter(|range| is_json(range)).collect();
+    if ranges.is_empty() {
+        Form::Bare
+    } else if !accepted.contains('"') && ranges.iter().any(|range| is_wanted(range)) {
+        Form::Json
+    } else {
+        Form::Any
+    }
+}
+
+fn is_json(range: &str) -> bool {
+    range.split(';').next().is_some_and(|name| name.trim_matches([' ', '\t']) == "application/json")
+}
+
+/// Whether a range has no weight, or one above zero (RFC 9110, 12.4.2).
+fn is_wanted(range: &str) -> bool {
+    let weight = range.split(';').find_map(|parameter| parameter.trim_matches([' ', '\t']).strip_prefix("q="));
+    weight.is_none_or(|weight| weight.contains(|c| ('1'..='9').contains(&c)))
+}
+
+#[cfg(test)]
+mod tests {
+    use smolcast::Limits;
+
+    use super::*;
+    use crate::reference::{Reading, head};
+
+    fn read(query: &str, fields: &str) -> Head {
+        let octets = format!("POST /broadcast{query} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+        match head::read(octets.as_bytes(), &Limits::default()) {
+            Reading::Whole(head, _) => head,
+            other => panic!("{octets:?} is {other:?}"),
+        }
+    }
+
+    fn lines(query: &str, fields: &str) -> Option<Vec<String>> {
+        event(&read(query, fields)).map(|event| event.lines())
+    }
+
+    #[test]
+    fn fields_by_the_query_and_by_the_head() {
+        for (query, fields, expected) in [
+            ("", "", &[][..]),
+            ("?retry=0015&id=a+b&event=%63", "", &["event: c", "id: a+b", "retry: 15"]),
+            ("?%65vent=a", "EVENT-ID:\t7 \r\n", &["event: a", "id: 7"]),
+            ("?id", "x-eventsource-event: \r\n", &["event: ", "id: "]),
+            ("?event=%00%c3%a9&retry=18446744073709551615", "", &["event: \0é", "retry: 18446744073709551615"]),
+            ("?Event=a&events=b&x=%ff&x=%00", "X-Event: c\r\nRetry: x\r\nLast-Event-ID: y\r\n", &[]),
+        ] {
+            let expected: Vec<_> = expected.iter().map(|line| (*line).to_owned()).collect();
+            assert_eq!(lines(query, fields), Some(expected), "{query} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be() {
+        for query in
+            ["event=a&event=a", "id=a&%69d=b", "retry=1&retry=1", "event=%0d", "event=%0A", "id=a%0a", "id=%0D"]
+        {
+            assert_eq!(lines(&format!("?{query}"), ""), None, "{query}");
+        }
+        for query in
+            ["id=%00", "event=%ff", "id=%c3", "retry=", "retry", "retry=+1", "retry=-1", "retry=1.5", "retry=%20"]
+        {
+            assert_eq!(lines(&format!("?{query}"), ""), None, "{query}");
+        }
+        assert_eq!(lines("?retry=18446744073709551616", ""), None);
+        assert_eq!(lines("?event=a", "Event-Type: a\r\n"), None);
+        assert_eq!(lines("?id=a", "Event-Id: a\r\n"), None);
+        assert_eq!(lines("", "Event-Type: a\r\nX-EventSource-Event: a\r\n"), None);
+        assert_eq!(lines("", "Event-Id: a\r\nEvent-Id: a\r\n"), None);
+    }
+
+    #[test]
+    fn forms_of_answers() {
+        for (fields, expected) in [
+            ("", Form::Bare),
+            ("Accept: */*, application/*\r\n", Form::Bare),
+            ("Accept: application/jsonp, application/json-seq\r\n", Form::Bare),
+            ("Accept: x\r\naccept: y,\tApplication/JSON ;a=b; q=0.1\r\n", Form::Json),
+            ("Accept: application/json;q=0, application/json\r\n", Form::Json),
+            ("Accept: application/json;Q=0.000\r\n", Form::Any),
+            ("Accept: text/plain;a=\",application/json\"\r\n", Form::Bare),
+            ("Accept: text/plain;a=\",application/json,\"\r\n", Form::Any),
+        ] {
+            assert_eq!(form(&read("", fields).fields), expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_page_makes_of_an_event() {
+        let event = Event { kind: Some(String::new()), data: "a\r\nb".into(), ..Event::default() };
+        let message = Message { kind: "message".into(), data: "a\nb".into(), last_event_id: "7".into() };
+        assert_eq!(event.message("7"), message);
+        let event = Event { kind: Some("k".into()), id: Some(String::new()), ..Event::default() };
+        let message = Message { kind: "k".into(), data: String::new(), last_event_id: String::new() };
+        assert_eq!(event.message("7"), message);
+    }
+}
