@@ -177,7 +177,7 @@ fn is_well_asked(head: &Head, event: Option<&Event>) -> bool {
     let topics = query::values(&head.query, "topic");
     match (head.method.as_str(), head.path.as_str()) {
         ("POST", "/broadcast") => event.is_some() && topics::are_topics(&topics),
-        ("GET", "/sse") => topics::are_filters(&topics),
+        ("GET", "/sse") => topics::are_filters(&topics) && publishing::is_policy(head),
         ("GET", "/connections") => topics::are_topics(&topics),
         _ => true,
     }
@@ -372,6 +372,8 @@ mod tests {
             comes_to(&with("PUT", "/broadcast"), &[404], &[], End::Waiting);
         }
         comes_to("GET /sse?topic=+/%23 HTTP/1.0\r\n\r\n", &[200], &[], End::Stream { is_overrun: false });
+        comes_to("GET /sse?slow=%6catest HTTP/1.0\r\n\r\n", &[200], &[], End::Stream { is_overrun: false });
+        comes_to("GET /sse?slow=&topic=a HTTP/1.0\r\n\r\n", &[400], &[], End::Closed);
         comes_to("GET /sse?topic=%23/a HTTP/1.0\r\n\r\n", &[400], &[], End::Closed);
         comes_to("GET /connections?topic=+ HTTP/1.0\r\n\r\n", &[400], &[], End::Closed);
         let (statuses, ..) = of("POST /broadcast?retry=x HTTP/1.1\r\nHost: h\r\nContent-Length: 65\r\n\r\n");

@@ -51,6 +51,11 @@ pub fn event(head: &Head) -> Option<Event> {
     (is_good_kind && is_good_id).then_some(Event { kind, id, retry, data: String::new() })
 }
 
+/// Whether what a stream says of its being slow is said once, and known.
+pub fn is_policy(head: &Head) -> bool {
+    single(head, "slow", &[]).is_some_and(|policy| matches!(policy.as_deref(), None | Some("latest" | "disconnect")))
+}
+
 /// The value of what may be given once, by a parameter or by a field of one of these names.
 fn single(head: &Head, parameter: &str, names: &[&str]) -> Option<Option<String>> {
     let mut given = query::values(&head.query, parameter);
