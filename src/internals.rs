@@ -166,17 +166,35 @@ impl<S: Sink + 'static> FanOut<S> {
         Self { hub, dispatcher, executor }
     }
 
-    /// A seat for a subscriber that gets all that is dispatched from now on.
+    /// A seat for a subscriber that gets all broadcasts from now on.
     pub fn join(&self, sink: S) -> Seat<S> {
-        let nothing = Interest::default();
-        let mut seat = smol::block_on(self.dispatcher.place_behind(0, &nothing)).sit(Socket(sink));
+        self.join_topics(&[], sink)
+    }
+
+    /// A seat for a subscriber that gets what is of these topics as well.
+    ///
+    /// # Panics
+    ///
+    /// When one of them is none.
+    pub fn join_topics(&self, filters: &[&str], sink: S) -> Seat<S> {
+        let interest = Interest::parse(filters.iter().copied()).expect("filters");
+        let mut seat = smol::block_on(self.dispatcher.place_behind(0, &interest)).sit(Socket(sink));
         assert_eq!(seat.catch_up(Waker::noop()), Progress::CaughtUp, "rounds move it from here");
         Seat(seat)
     }
 
-    /// Puts a message into the channel; returns whether there was room for it.
+    /// Puts a broadcast into the channel; returns whether there was room for it.
     pub fn publish(&self, message: &str) -> bool {
-        let (fields, topics) = (Fields::default(), Topics::none());
+        self.publish_to(&[], message)
+    }
+
+    /// Puts a message of these topics into the channel.
+    ///
+    /// # Panics
+    ///
+    /// When one of them is none.
+    pub fn publish_to(&self, topics: &[&str], message: &str) -> bool {
+        let (fields, topics) = (Fields::default(), Topics::parse(topics.iter().copied()).expect("topics"));
         let published = pin!(self.hub.publish(&fields, message, &topics));
         published.poll(&mut task::Context::from_waker(Waker::noop())) == Poll::Ready(Ok(None))
     }

@@ -40,7 +40,7 @@ pub(crate) struct Topics(Distinct);
 
 impl Topics {
     /// Those of a broadcast, for which nothing is allocated.
-    #[cfg(any(test, feature = "internals"))]
+    #[cfg(test)]
     pub(crate) const fn none() -> Self {
         Self(Distinct(None))
     }

@@ -18,6 +18,7 @@
 //! - `vanish`, `resets`, `slowloris`: peers that go without a word, that go at any moment, that take their time
 //! - `descriptors`: what accepting lacks; `capacity`: more clients than there is room for
 //! - `ending`, `starting`: the way out, and the way not in
+//! - `resume`: clients that come and go, over restarts
 //! - `output`: nobody reads what it says; `pause`: the process, or its clock, stands still or goes back
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
@@ -32,6 +33,7 @@ mod network;
 mod output;
 mod pause;
 mod resets;
+mod resume;
 mod shim;
 mod slowloris;
 #[path = "../it/sse.rs"]

@@ -76,6 +76,12 @@ pub fn deliver(fan_out: &FanOut<Counter>, messages: usize) {
     fan_out.dispatch();
 }
 
+/// Publishes a message of 100 bytes to a topic, and waits until everybody has it who asked for that.
+pub fn deliver_to(fan_out: &FanOut<Counter>, topic: &str) {
+    assert!(fan_out.publish_to(&[topic], MESSAGE), "the channel has room");
+    fan_out.dispatch();
+}
+
 /// Holds that everybody got so many of them, to the byte.
 pub fn check(seats: &[Seat<Counter>], messages: usize) {
     let bytes = messages * encode_message(MESSAGE).len();

@@ -1,0 +1,30 @@
+//! A message to one stream of many that each ask for a topic of their own: what it costs does not grow with those that
+//! it is not for.
+
+use criterion::Throughput;
+use micro::Counter;
+
+const STREAMS: [usize; 4] = [10, 100, 1000, 10_000];
+
+fn main() {
+    let mut criterion = micro::criterion();
+    let mut group = criterion.benchmark_group("topics/a message to one of");
+    for streams in STREAMS {
+        let fan_out = micro::fan_out();
+        let topic = |number| format!("room/{number}/messages");
+        let seats: Vec<_> =
+            (0..streams).map(|number| fan_out.join_topics(&[&topic(number)], Counter::default())).collect();
+        let (wanted, mut messages) = (topic(streams / 2), 0);
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(format!("{streams} streams"), |bencher| {
+            bencher.iter(|| {
+                micro::deliver_to(&fan_out, &wanted);
+                messages += 1;
+            });
+        });
+        micro::check(&seats[streams / 2..=streams / 2], messages);
+        micro::check(&seats[..streams / 2], 0);
+    }
+    group.finish();
+    criterion.final_summary();
+}
