@@ -5,11 +5,12 @@
 //! where each has to be on the disk. What cannot be written is not published, and its publisher is told.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use smol::channel::{self, Receiver, Sender};
+use smol::channel::{self, Sender};
 
 use crate::archive::Archive;
 use crate::config::HistorySync;
@@ -57,12 +58,13 @@ struct Request<C> {
 /// The thread, and the way to it. It ends when this is closed, or dropped, with all that was sent to it written.
 #[derive(Debug)]
 pub(crate) struct Recorder<C> {
-    requests: Sender<Request<C>>,
+    /// Nothing any more once it is closed.
+    requests: Mutex<Option<SyncSender<Request<C>>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl<C: Send + 'static> Recorder<C> {
-    /// Starts the thread. No more than `queue` messages wait for it.
+    /// Starts the thread. No more than `queue` messages may be under way, so that there is room for each.
     pub(crate) fn start(
         journal: Journal,
         archive: Arc<Archive>,
@@ -70,11 +72,11 @@ impl<C: Send + 'static> Recorder<C> {
         queue: usize,
         deliver: Deliver<C>,
     ) -> io::Result<Self> {
-        let (requests, waiting) = channel::bounded(queue);
+        let (requests, waiting) = mpsc::sync_channel(queue);
         let mut writer = Writer { journal, archive, sync, deliver, released: 0, unsynced_since: None, warned: None };
         writer.release();
         let thread = thread::Builder::new().name("smolcast-history".into()).spawn(move || writer.run(&waiting))?;
-        Ok(Self { requests, thread: Mutex::new(Some(thread)) })
+        Ok(Self { requests: Mutex::new(Some(requests)), thread: Mutex::new(Some(thread)) })
     }
 
     /// Has a message written and published; returns its id.
@@ -83,14 +85,19 @@ impl<C: Send + 'static> Recorder<C> {
     pub(crate) async fn publish(&self, publication: Publication, claims: C) -> Result<String, Unpublished> {
         let (reply, answer) = channel::bounded(1);
         let request = Request { publication, claims, reply };
-        self.requests.send(request).await.map_err(|_| Unpublished::Closed)?;
-        answer.recv().await.unwrap_or(Err(Unpublished::Closed))
+        let sent = lock(&self.requests).as_ref().map(|requests| requests.try_send(request));
+        match sent {
+            Some(Ok(())) => answer.recv().await.unwrap_or(Err(Unpublished::Closed)),
+            Some(Err(_)) | None => Err(Unpublished::Closed),
+        }
     }
+}
 
+impl<C> Recorder<C> {
     /// Takes nothing more, and returns when all is written.
     pub(crate) fn close(&self) {
-        self.requests.close();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        *lock(&self.requests) = None;
+        let thread = lock(&self.thread).take();
         if let Some(thread) = thread {
             // A thread that panicked has said so on stderr.
             let _ = thread.join();
@@ -98,12 +105,14 @@ impl<C: Send + 'static> Recorder<C> {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that is done under these locks leaves it half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl<C> Drop for Recorder<C> {
     fn drop(&mut self) {
-        self.requests.close();
-        if let Some(thread) = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            let _ = thread.join();
-        }
+        self.close();
     }
 }
 
@@ -135,23 +144,18 @@ impl<C> Writer<C> {
 
     /// The next message; syncs when it is time to, and ends when there are no more.
     fn next(&mut self, waiting: &Receiver<Request<C>>) -> Option<Request<C>> {
-        if let Some(since) = self.unsynced_since {
-            let left = SYNC_INTERVAL.saturating_sub(since.elapsed());
-            let next = async { Some(waiting.recv().await.ok()) };
-            let due = async {
-                async_io::Timer::after(left).await;
-                None
-            };
-            match smol::block_on(smol::future::or(next, due)) {
-                Some(next) if !left.is_zero() => return next,
-                Some(next) => {
+        while let Some(since) = self.unsynced_since {
+            match waiting.recv_timeout(SYNC_INTERVAL.saturating_sub(since.elapsed())) {
+                Ok(request) if since.elapsed() < SYNC_INTERVAL => return Some(request),
+                Ok(request) => {
                     self.sync_now();
-                    return next;
+                    return Some(request);
                 }
-                None => self.sync_now(),
+                Err(RecvTimeoutError::Timeout) => self.sync_now(),
+                Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
-        waiting.recv_blocking().ok()
+        waiting.recv().ok()
     }
 
     /// Writes messages and publishes them, all of them or none.
