@@ -18,6 +18,7 @@
 //! - `vanish`, `resets`, `slowloris`: peers that go without a word, that go at any moment, that take their time
 //! - `descriptors`: what accepting lacks; `capacity`: more clients than there is room for
 //! - `ending`, `starting`: the way out, and the way not in
+//! - `disk`: there is no room for the history
 //! - `resume`: clients that come and go, over restarts
 //! - `output`: nobody reads what it says; `pause`: the process, or its clock, stands still or goes back
 
@@ -26,6 +27,7 @@
 mod capacity;
 mod crowd;
 mod descriptors;
+mod disk;
 mod ending;
 mod flood;
 mod measure;
