@@ -16,6 +16,7 @@
 //! - `chromium`: the browser, found and run, and gone with its test
 //! - `site`: the web server of a test's page; `page`: the page in the browser, which tells the test what it sees
 //! - `delivery`: messages from page to page; `full`: no room; `restart`: the server goes and comes back
+//! - `resume`: what a page missed meanwhile, from a history
 //! - `origin`: pages that are let in, and others; `node`: the EventSource of npm, which needs Node and no browser
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
@@ -30,6 +31,7 @@ mod node;
 mod origin;
 mod page;
 mod restart;
+mod resume;
 mod site;
 #[path = "../it/sse.rs"]
 mod sse;

@@ -21,11 +21,12 @@ const tell = (what, data = "", stream = 0, ready = 0) => {
 addEventListener("error", (event) => tell("failure", event.message));
 addEventListener("unhandledrejection", (event) => tell("failure", event.reason));
 
-const watch = (server, stream = 0) => {
-  const source = new EventSource(`${server}/sse`);
+const watch = (server, stream = 0, query = "") => {
+  const source = new EventSource(`${server}/sse${query}`);
   source.onopen = () => tell("open", "", stream, source.readyState);
   source.onerror = () => tell("error", "", stream, source.readyState);
   source.onmessage = (event) => tell("message", event.data, stream, source.readyState);
+  source.addEventListener("gap", (event) => tell("gap", event.data, stream, source.readyState));
   return source;
 };
 const publish = (server, body, options = {}) => fetch(`${server}/broadcast`, { method: "POST", body, ...options });

@@ -1,0 +1,173 @@
+//! The server holds a history: a page whose stream comes back gets what it missed, or is told that it cannot.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::chromium::Chromium;
+use crate::measure::report;
+use crate::page::{CONNECTING, Page};
+use crate::site::Site;
+use crate::support::{Program, Served};
+
+/// What messages are published to, and whether a stream on topic `a` gets them. Each round of them ends with some that
+/// it does not get, so that the last id that a page has is never the newest one.
+const TARGETS: [(&str, bool); 6] = [
+    ("?topic=a", true),
+    ("?topic=b", false),
+    ("", true),
+    ("?topic=a&topic=b", true),
+    ("?topic=a/b", false),
+    ("?topic=b", false),
+];
+const ROUNDS: usize = 10;
+
+/// A message that the page has to get, by its id and its text.
+type Expected = (String, String);
+
+/// A folder of the test's own, gone with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    #[track_caller]
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("smolcast-browser-history-{}", std::process::id()));
+        fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self(path)
+    }
+
+    fn file(&self) -> String {
+        self.0.join("history").to_str().expect("the path is UTF-8").to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let removed = fs::remove_dir_all(&self.0);
+        assert!(removed.is_ok() || std::thread::panicking(), "{}: {removed:?}", self.0.display());
+    }
+}
+
+/// Starts the program at a port, 0 for a free one, with a history as these variables say.
+#[track_caller]
+fn start(port: u16, history: &[(&str, &str)]) -> Program {
+    Program::start_without_flags(&[&[("SMOLCAST_PORT", port.to_string().as_str())], history].concat())
+}
+
+/// A page with one stream, on topic `a`, that is open.
+#[track_caller]
+fn open_stream(chromium: Chromium, program: &Program) -> Page {
+    let script = format!(
+        r#"watch("http://{}", 0, "?topic=a").addEventListener("message", (event) => tell("id", event.lastEventId));"#,
+        program.addr
+    );
+    let mut page = Page::open(chromium, Site::bind(), &script);
+    page.expect("open");
+    page
+}
+
+/// Publishes one message and gives back its id.
+#[track_caller]
+fn publish(program: &Program, query: &str, text: &str) -> String {
+    let head = format!("POST /broadcast{query} HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\n");
+    let answer = program.request(format!("{head}Content-Length: {}\r\n\r\n{text}", text.len())).expect_status(202);
+    let body = String::from_utf8(answer.body).expect("JSON is text");
+    body.split('"').nth(3).unwrap_or_else(|| panic!("no id in {body}")).to_owned()
+}
+
+/// Publishes to all targets in turn, and gives back what the page has to get of it.
+#[track_caller]
+fn publish_to_all(program: &Program, when: &str) -> Vec<Expected> {
+    let mut expected = Vec::new();
+    for round in 0..ROUNDS {
+        for (query, is_for_page) in TARGETS {
+            let text = format!("{when}, round {round}, to {query:?}");
+            let id = publish(program, query, &text);
+            if is_for_page {
+                expected.push((id, text));
+            }
+        }
+    }
+    expected
+}
+
+/// Holds that these are the next messages that the page tells of.
+#[track_caller]
+fn expect_messages(page: &mut Page, expected: &[Expected]) {
+    for (id, text) in expected {
+        assert_eq!(page.expect("message").data, *text, "with the id {id}");
+        assert_eq!(page.expect("id").data, *id, "of {text:?}");
+    }
+}
+
+/// Holds that the page's stream has ended, and will come back by itself.
+#[track_caller]
+fn expect_error(page: &mut Page) {
+    assert_eq!(page.expect("error").ready, CONNECTING, "the stream is given up");
+}
+
+#[test]
+#[ignore = "it needs a browser, and waits for streams that come back after seconds"]
+fn after_crashes_a_page_has_every_message_of_its_topic_once_and_in_order() {
+    let Some(chromium) = Chromium::find("a history on disk") else { return };
+    let folder = Folder::new();
+    let file = folder.file();
+    let history = [("SMOLCAST_HISTORY", "1000"), ("SMOLCAST_HISTORY_FILE", file.as_str())];
+    let mut program = start(0, &history);
+    let port = program.addr.port();
+    let mut page = open_stream(chromium, &program);
+    let mut messages = vec![(publish(&program, "", "the first"), "the first".to_owned())];
+    expect_messages(&mut page, &messages);
+    // How often the stream ends, the attempts included that find nobody.
+    for ends in [1, 2] {
+        // The page may have any part of it when the server is gone.
+        let mut missed = publish_to_all(&program, &format!("before end {ends}"));
+        assert_eq!(program.kill().code, None, "it was killed");
+        for _ in 0..ends {
+            expect_error(&mut page);
+        }
+        program = start(port, &history);
+        missed.extend(publish_to_all(&program, &format!("after end {ends}")));
+        assert_eq!(program.count(), 0, "the page came back before there was anything to miss");
+        page.expect("open");
+        missed.extend(publish_to_all(&program, &format!("back from end {ends}")));
+        expect_messages(&mut page, &missed);
+        messages.extend(missed);
+    }
+    let last = (publish(&program, "", "the last"), "the last".to_owned());
+    expect_messages(&mut page, &[last]);
+    for what in ["message", "id", "gap", "open", "error"] {
+        assert_eq!(page.others(what), 0, "{what:?} more than expected");
+    }
+    report("a history on disk", format_args!("{} messages over two crashes, each once", messages.len() + 1));
+}
+
+#[test]
+#[ignore = "it needs a browser, and waits for a stream that comes back after seconds"]
+fn a_page_that_missed_more_than_is_held_is_told_of_a_gap() {
+    let Some(chromium) = Chromium::find("a gap") else { return };
+    let history = [("SMOLCAST_HISTORY", "2")];
+    let program = start(0, &history);
+    let port = program.addr.port();
+    let mut page = open_stream(chromium, &program);
+    let seen = publish(&program, "?topic=a", "seen");
+    expect_messages(&mut page, &[(seen.clone(), "seen".to_owned())]);
+    assert_eq!(program.kill().code, None, "it was killed");
+    expect_error(&mut page);
+    let program = start(port, &history);
+    for text in ["missed", "missed as well", "and this one"] {
+        publish(&program, "?topic=a", text);
+    }
+    let oldest = publish(&program, "?topic=b", "held for others");
+    let held = publish(&program, "?topic=a", "held");
+    assert_eq!(program.count(), 0, "the page came back before there was anything to miss");
+    page.expect("open");
+    expect_messages(&mut page, &[(held.clone(), "held".to_owned())]);
+    assert_eq!(page.others("gap"), 1, "it comes before what is held");
+    let expected = format!(r#"{{"requested":"{seen}","resumed_from":"{held}","oldest":"{oldest}"}}"#);
+    assert_eq!(page.expect("gap").data, expected);
+    let live = publish(&program, "", "live");
+    expect_messages(&mut page, &[(live, "live".to_owned())]);
+    for what in ["message", "id", "gap", "open", "error"] {
+        assert_eq!(page.others(what), 0, "{what:?} more than expected");
+    }
+}
