@@ -297,6 +297,8 @@ impl Drop for Shards {
             // A thread that panicked has said so on stderr.
             let _ = thread.join();
         }
+        // The thread that writes the history is gone too, and its file free, whoever still has a publisher.
+        self.hub.close();
     }
 }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use smolcast::{Config, Event, Limits, Publisher, Server};
+use smolcast::{Config, Event, HistoryFile, HistorySync, Limits, Publisher, Server};
 
 use crate::support::{
     Client, DEADLINE, End, EventStream, Served, TestServer, alone, assert_bytes, config, get, parse_responses, post,
@@ -244,6 +244,22 @@ fn dropping_the_run_frees_everything_at_once() {
     assert!(Client::try_connect(addr).is_err(), "the port is still open");
     let (rest, end) = stream.rest_and_end();
     assert!(rest.is_empty() || end == End::Closed && rest.ends_with(b"\n\n"), "{:?}", rest.escape_ascii());
+}
+
+#[test]
+fn a_run_that_is_dropped_frees_the_historys_file_though_a_publisher_is_left() {
+    let path = std::env::temp_dir().join(format!("smolcast-lifecycle-{}", std::process::id()));
+    let file = || Some(HistoryFile { path: path.clone(), sync: HistorySync::Interval });
+    let bind = || Server::bind(Config { history_file: file(), ..config(Limits::default()) }).expect("it binds");
+    let server = bind();
+    let publisher = server.publisher();
+    within_deadline(publisher.publish(Event::new("x"))).expect("it is taken");
+    let mut running = Box::pin(server.run(pending()));
+    assert!(running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    drop(running);
+    assert!(within_deadline(publisher.publish(Event::new("y"))).is_err(), "it has ended");
+    drop(bind());
+    fs::remove_file(&path).expect("it is there");
 }
 
 #[test]
