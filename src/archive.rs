@@ -62,10 +62,7 @@ impl Archive {
         frame: Frame,
         send: impl FnOnce(Frame) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut history = self.lock();
-        send(frame.clone())?;
-        history.push(self.now(), id, is_own, topics.clone(), frame);
-        Ok(())
+        self.append_to(&mut self.lock(), id, is_own, topics, frame, send)
     }
 
     /// Encodes an event with its id, has `send` put it into the channel, and keeps it. Returns the id, or what `send`
@@ -80,9 +77,22 @@ impl Archive {
         let mut history = self.lock();
         let id = own_id.map_or_else(|| history.next_id(), str::to_owned);
         let frame = encode(&id);
-        send(frame.clone())?;
-        history.push(self.now(), id.clone(), own_id.is_some(), topics.clone(), frame);
+        self.append_to(&mut history, id.clone(), own_id.is_some(), topics, frame, send)?;
         Ok(id)
+    }
+
+    fn append_to<E>(
+        &self,
+        history: &mut History,
+        id: String,
+        is_own: bool,
+        topics: &Topics,
+        frame: Frame,
+        send: impl FnOnce(Frame) -> Result<(), E>,
+    ) -> Result<(), E> {
+        send(frame.clone())?;
+        history.push(self.now(), id, is_own, topics.clone(), frame);
+        Ok(())
     }
 
     /// Where a stream goes on whose client has the event with this id, and what tells it of a gap.

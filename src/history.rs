@@ -39,8 +39,6 @@ struct Held {
     at: u64,
     id: String,
     is_own: bool,
-    /// Whether its id is looked up, and does not follow from its place.
-    is_known: bool,
     topics: Topics,
     frame: Frame,
 }
@@ -113,7 +111,7 @@ impl History {
         self.known_ids.insert(id.clone(), self.newest() + 1);
         self.boot = self.boot.max(boot.saturating_add(1));
         self.restored += 1;
-        self.keep(Held { at, id, is_own, is_known: true, topics, frame });
+        self.keep(Held { at, id, is_own, topics, frame });
     }
 
     /// Appends an event at a time, and lets go of what is over the bounds.
@@ -121,7 +119,7 @@ impl History {
         if is_own {
             self.known_ids.insert(id.clone(), self.newest() + 1);
         }
-        self.keep(Held { at, id, is_own, is_known: is_own, topics, frame });
+        self.keep(Held { at, id, is_own, topics, frame });
     }
 
     fn keep(&mut self, held: Held) {
@@ -147,7 +145,7 @@ impl History {
         let Some(oldest) = self.events.pop_front() else { return };
         self.gone += 1;
         self.cost -= oldest.cost();
-        if oldest.is_known && self.known_ids.get(&oldest.id) == Some(&self.gone) {
+        if self.known_ids.get(&oldest.id) == Some(&self.gone) {
             self.known_ids.remove(&oldest.id);
         }
         self.last_gone = (!oldest.is_own).then_some(oldest.id);

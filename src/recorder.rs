@@ -146,9 +146,10 @@ impl<C> Writer<C> {
     fn next(&mut self, waiting: &Receiver<Request<C>>) -> Option<Request<C>> {
         while let Some(since) = self.unsynced_since {
             match waiting.recv_timeout(SYNC_INTERVAL.saturating_sub(since.elapsed())) {
-                Ok(request) if since.elapsed() < SYNC_INTERVAL => return Some(request),
                 Ok(request) => {
-                    self.sync_now();
+                    if since.elapsed() >= SYNC_INTERVAL {
+                        self.sync_now();
+                    }
                     return Some(request);
                 }
                 Err(RecvTimeoutError::Timeout) => self.sync_now(),
