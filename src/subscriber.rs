@@ -150,10 +150,11 @@ impl<'s, S: Socket> Stream<'s, S> {
                 Ok(0) | Err(_) => return Progress::Failed,
             }
         }
-        if let Some(stall) = &mut self.stall {
+        if let Some(stall) = self.stall.as_mut().filter(|stall| !stall.first.is_empty()) {
             // Its bytes still count as progress; the memory goes.
             stall.first = Vec::new();
             stall.written = 0;
+            self.seat.sink(|io| io.end_orderly(true));
         }
         self.seat.catch_up(cx.waker())
     }
@@ -161,6 +162,8 @@ impl<'s, S: Socket> Stream<'s, S> {
     /// Skips to the newest events: finishes the event that the client is in the middle of, and tells of the gap.
     fn skip(&mut self) {
         let mut first = self.seat.skip();
+        // Until that is written the client may be in the middle of an event, and the seat no longer is.
+        self.seat.sink(|io| io.end_orderly(false));
         first.extend_from_slice(SKIPPED);
         first.extend_from_slice(&self.context.dispatcher.latest(&self.seat.interest()));
         self.context.metrics.stream_skipped();
@@ -177,7 +180,8 @@ impl<'s, S: Socket> Stream<'s, S> {
 
     /// Ends the stream on an event's boundary if the client lets it.
     pub(crate) async fn end(self, end: StreamEnd) {
-        let Self { context, seat, counted, .. } = self;
+        let Self { context, seat, counted, stall, .. } = self;
+        let is_skipping = stall.is_some_and(|stall| !stall.first.is_empty());
         drop(counted);
         let turn = context.metrics.stream_ended(end);
         if end == StreamEnd::HangUp {
@@ -188,8 +192,8 @@ impl<'s, S: Socket> Stream<'s, S> {
         let advice = frame::retry_advice(retry_delay(turn));
         let last = match end {
             StreamEnd::Stopped => Some(advice.as_bytes()),
-            StreamEnd::Lagged | StreamEnd::Input => remainder.bytes(),
-            StreamEnd::HangUp | StreamEnd::Stalled | StreamEnd::Cut => None,
+            StreamEnd::Lagged | StreamEnd::Input if !is_skipping => remainder.bytes(),
+            StreamEnd::Lagged | StreamEnd::Input | StreamEnd::HangUp | StreamEnd::Stalled | StreamEnd::Cut => None,
         };
         let deadline = context.clock.deadline();
         // Until the last byte is written: a shard that is told to end at once drops this future where it is.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use smolcast::Limits;
 
-use crate::support::{EventStream, Served, TestServer, assert_bytes, get, post, showing};
+use crate::support::{End, EventStream, Served, TestServer, assert_bytes, get, post, showing, wait_until};
 
 fn stream(server: &TestServer, query: &str) -> EventStream {
     EventStream::open_with(server.connect(), &get(&format!("/sse{query}"))).0
@@ -189,6 +189,34 @@ fn a_slow_stream_that_asked_for_it_skips_to_the_newest_of_each_topic_behind_a_ga
     assert_eq!(newest[..2], ["data: b 1", "data: all"], "the newest that are no longer in the window");
     assert!(newest[2].starts_with("data: a ") && newest.last().is_some_and(|last| last == "data: end"), "{newest:?}");
     assert_eq!(server.publisher.streams(), 2, "nobody was cut");
+}
+
+/// The rest of the event was written by the stream and not by its seat, which was between two events all the while.
+#[test]
+fn a_stream_that_ends_while_it_skips_does_not_look_as_if_it_ended_in_order() {
+    let limits =
+        Limits { window_bytes: 64 * 1024, window_time: Duration::ZERO, stream_input_bytes: 100, ..Limits::default() };
+    let server = TestServer::with_limits(limits);
+    let client = server.connect();
+    set_socket_recv_buffer_size(client.socket(), 64 * 1024).expect("SO_RCVBUF can be set");
+    let mut slow = EventStream::open_with(client, &get("/sse?topic=a&slow=latest")).0;
+    let large = "x".repeat(512 * 1024);
+    for _ in 0..1000 {
+        if server.metrics.streams_skipped() > 0 {
+            break;
+        }
+        publish(&server, "?topic=a", &large);
+    }
+    assert!(server.metrics.streams_skipped() > 0, "it does not lag");
+    slow.send(&[b'x'; 101]);
+    wait_until("it is ended", || server.publisher.streams() == 0);
+    let (received, end) = slow.rest_and_end();
+    eprintln!(
+        "DBG {end:?} {} {:?}",
+        received.len(),
+        String::from_utf8_lossy(&received[received.len().saturating_sub(20)..])
+    );
+    assert!(end == End::Reset || received.ends_with(b"\n\n"), "{} bytes, then an orderly end", received.len());
 }
 
 #[test]
