@@ -5,7 +5,6 @@
 
 use std::time::SystemTime;
 
-use crate::access::Access;
 use crate::audience::Sink;
 use crate::census::Census;
 use crate::clock::Clock;
@@ -15,12 +14,14 @@ use crate::group::Group;
 use crate::hub::{Hub, Intake};
 use crate::metrics::Metrics;
 use crate::scratch::Scratch;
+use crate::settings::Settings;
 
 /// The surroundings of a shard's connections and streams.
 #[derive(Debug)]
 pub(crate) struct Context<S> {
     pub(crate) limits: Limits,
-    pub(crate) access: Access,
+    /// Who is let in.
+    pub(crate) settings: Settings,
     /// Deadlines and the date.
     pub(crate) clock: Clock,
     /// Where messages go.
@@ -42,7 +43,7 @@ impl<S: Sink> Context<S> {
     /// Surroundings that get their messages from `intake` and publish to `hub`.
     pub(crate) fn new(
         limits: Limits,
-        access: Access,
+        settings: Settings,
         hub: Hub,
         intake: Intake,
         metrics: Metrics,
@@ -52,7 +53,7 @@ impl<S: Sink> Context<S> {
             clock: Clock::new(&limits, SystemTime::now()),
             dispatcher: Dispatcher::new(intake, &limits, census.clone()),
             limits,
-            access,
+            settings,
             hub,
             metrics,
             census,

@@ -40,6 +40,7 @@
 //! | 1 | `census` | how many streams ask for which topics |
 //! | 1 | `config` | every number, with its unit, its default and its reason |
 //! | 1 | `latest` | the newest event of each topic |
+//! | 1 | `settings` | what can be changed while the server runs |
 //! | 1 | `window` | recent bytes by position |
 //! | 2 | `history` | the recent events, for those who come back |
 //! | 2 | `remainder` | what streams that leave still need of them |
@@ -97,17 +98,19 @@ mod remainder;
 mod router;
 mod scratch;
 mod server;
+mod settings;
 mod shard;
 mod socket;
 mod subscriber;
 mod topic;
 mod window;
 
-pub use access::{Access, HostPattern, InvalidPattern, OriginPattern};
+pub use access::{Access, HostPattern, InvalidPattern, InvalidToken, OriginPattern, Token};
 pub use config::{Config, ConfigError, HistoryFile, HistorySync, Limits, Retention};
 pub use frame::{Event, InvalidField};
 pub use metrics::{Metrics, StreamEnd};
 pub use server::{BindError, PublishError, Publisher, Server};
+pub use settings::Settings;
 
 /// The README's code is compiled and run with the documentation's.
 #[cfg(doctest)]

@@ -26,6 +26,7 @@ use crate::journal::{Journal, Record};
 use crate::listener::{Client, Listener, RESERVED_DESCRIPTORS};
 use crate::metrics::{Metrics, StreamEnd};
 use crate::recorder::Unpublished;
+use crate::settings::Settings;
 use crate::shard::{self, Job};
 use crate::topic::Topics;
 
@@ -40,6 +41,7 @@ pub struct Server {
     hub: Hub,
     /// One for each worker.
     intakes: Vec<Intake>,
+    settings: Settings,
     metrics: Metrics,
 }
 
@@ -62,7 +64,8 @@ impl Server {
         let kept = open_history(&config)?;
         let hub = Hub::new(&config.limits, kept, workers.get(), metrics.clone());
         let (hub, intakes) = hub.map_err(BindError::Thread)?;
-        Ok(Self { config, listener, hub, intakes, metrics })
+        let settings = Settings::new(config.access.clone());
+        Ok(Self { config, listener, hub, intakes, settings, metrics })
     }
 
     /// The address the server listens on, with the port that the system picked where port 0 was asked for.
@@ -90,6 +93,11 @@ impl Server {
         self.metrics.streams()
     }
 
+    /// A handle on what can be changed while the server runs.
+    pub fn settings(&self) -> Settings {
+        self.settings.clone()
+    }
+
     /// The server's counters.
     pub fn metrics(&self) -> Metrics {
         self.metrics.clone()
@@ -106,8 +114,8 @@ impl Server {
     ///
     /// [`Limits::drain_timeout`]: crate::Limits::drain_timeout
     pub async fn run(self, until: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { config, mut listener, hub, intakes, metrics } = self;
-        let mut shards = Shards::start(&config, hub, intakes, &metrics)?;
+        let Self { config, mut listener, hub, intakes, settings, metrics } = self;
+        let mut shards = Shards::start(&config, &settings, hub, intakes, &metrics)?;
         let until = async {
             until.await;
             Ok(())
@@ -217,7 +225,13 @@ struct Shards {
 }
 
 impl Shards {
-    fn start(config: &Config, hub: Hub, intakes: Vec<Intake>, metrics: &Metrics) -> io::Result<Self> {
+    fn start(
+        config: &Config,
+        settings: &Settings,
+        hub: Hub,
+        intakes: Vec<Intake>,
+        metrics: &Metrics,
+    ) -> io::Result<Self> {
         let (answered_by, answered) = channel::bounded(1);
         let (ended_by, ended) = channel::bounded(intakes.len());
         let (abort, aborted) = channel::bounded(1);
@@ -228,7 +242,7 @@ impl Shards {
             let (dealt, clients) = channel::bounded(DEALT_AHEAD);
             let job = Job {
                 limits: config.limits.clone(),
-                access: config.access.clone(),
+                settings: settings.clone(),
                 heartbeat: config.heartbeat,
                 hub: shards.hub.clone(),
                 intake,

@@ -11,7 +11,6 @@ use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender};
 use smol::future;
 
-use crate::access::Access;
 use crate::audience::Sink;
 use crate::census::Census;
 use crate::config::Limits;
@@ -20,12 +19,13 @@ use crate::context::Context;
 use crate::hub::{Hub, Intake};
 use crate::listener::Client;
 use crate::metrics::Metrics;
+use crate::settings::Settings;
 
 /// What a shard is started with.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) limits: Limits,
-    pub(crate) access: Access,
+    pub(crate) settings: Settings,
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) hub: Hub,
     /// This shard's side of the hub.
@@ -43,8 +43,8 @@ pub(crate) struct Job {
 
 /// Serves until the shard has ended: the body of its thread.
 pub(crate) fn run(job: Job) {
-    let Job { limits, access, heartbeat, hub, intake, metrics, census, clients, abort, answered } = job;
-    let context = Context::new(limits, access, hub, intake, metrics, census);
+    let Job { limits, settings, heartbeat, hub, intake, metrics, census, clients, abort, answered } = job;
+    let context = Context::new(limits, settings, hub, intake, metrics, census);
     let executor = LocalExecutor::new();
     let serve = async {
         let dispatcher = executor.spawn(context.dispatcher.run());

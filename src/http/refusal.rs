@@ -27,6 +27,8 @@ pub(crate) enum Refusal {
     Topic(TopicError),
     Slow,
     ForeignOrigin,
+    /// No token is shown, or none that lets publish.
+    Token,
     HeadTimeout,
     BodyTimeout,
     LengthRequired,
@@ -79,6 +81,10 @@ impl Refusal {
             Self::Topic(error) => (BAD_REQUEST, error.advice()),
             Self::Slow => (BAD_REQUEST, "slow is disconnect, which is the default, or latest.\n"),
             Self::ForeignOrigin => ("403 Forbidden", "Pages of this origin may not publish; see --allow-origin.\n"),
+            Self::Token => (
+                "401 Unauthorized",
+                "To publish, send Authorization: Bearer with a token that this server knows, once.\n",
+            ),
             Self::HeadTimeout => (TIMEOUT, "The request head took too long.\n"),
             Self::BodyTimeout => (TIMEOUT, "The request body took too long.\n"),
             Self::LengthRequired => ("411 Length Required", "Send Content-Length, or a chunked body.\n"),

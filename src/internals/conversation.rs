@@ -21,6 +21,7 @@ use crate::context::Context;
 use crate::hub::Hub;
 use crate::listener::{Client, Place};
 use crate::metrics::Metrics;
+use crate::settings::Settings;
 use crate::socket::Socket;
 
 /// What a conversation came to.
@@ -51,7 +52,8 @@ pub fn converse<'b>(
     let metrics = Metrics::default();
     let (hub, mut intakes) = Hub::new(limits, None, 2, metrics.clone()).expect("no thread is started");
     let (mut witness, intake) = (intakes.remove(0), intakes.remove(0));
-    let context = Context::new(limits.clone(), access.clone(), hub, intake, metrics.clone(), Census::new());
+    let settings = Settings::new(access.clone());
+    let context = Context::new(limits.clone(), settings, hub, intake, metrics.clone(), Census::new());
     let wire = Wire(Rc::new(Ends { most_written: most_written.max(1), ..Ends::default() }));
     let client = Client { io: wire.clone(), turned_away: None, place: Place::new(&metrics) };
     let mut conversation = Conversation::default();
@@ -237,7 +239,8 @@ mod tests {
     fn a_panic_ends_its_own_connection_alone() {
         let (limits, metrics) = (Limits::default(), Metrics::default());
         let (hub, mut intakes) = Hub::new(&limits, None, 1, metrics.clone()).expect("no thread is started");
-        let context = Context::new(limits, Access::default(), hub, intakes.remove(0), metrics.clone(), Census::new());
+        let settings = Settings::new(Access::default());
+        let context = Context::new(limits, settings, hub, intakes.remove(0), metrics.clone(), Census::new());
         let executor = LocalExecutor::new();
         executor.spawn(context.dispatcher.run()).detach();
         let ends = || Wire(Rc::new(Ends { most_written: usize::MAX, ..Ends::default() }));

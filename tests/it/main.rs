@@ -10,7 +10,7 @@
 //! - `contract`: the five tasks; `event`: what a browser makes of a message
 //! - `fields`: what a publisher adds to its message; `topics`: whom that is for
 //! - `resume`: streams that come back; `restart`: to another server
-//! - `access`: the lists of hosts and origins
+//! - `access`: the lists of hosts and origins; `token`: what a publisher shows
 //! - `head`, `host`, `body`, `chunked`, `expect`: requests, good and bad
 //! - `connection`, `deadline`, `limit`: what becomes of a connection; `endings`: why streams ended
 //! - `load`, `churn`: many clients at once, and slow ones
@@ -42,4 +42,5 @@ mod restart;
 mod resume;
 mod sse;
 mod support;
+mod token;
 mod topics;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::thread::{self, JoinHandle};
 
-use smolcast::{Config, Limits, Metrics, Publisher, Server};
+use smolcast::{Config, Limits, Metrics, Publisher, Server, Settings};
 
 use super::{Served, wait_until};
 
@@ -19,6 +19,7 @@ pub(crate) struct TestServer {
     pub(crate) addr: SocketAddr,
     pub(crate) publisher: Publisher,
     pub(crate) metrics: Metrics,
+    pub(crate) settings: Settings,
     /// Dropped, this ends the server.
     stop: Option<smol::channel::Sender<()>>,
     /// Where `Server::run` runs, until it has been joined.
@@ -38,13 +39,14 @@ impl TestServer {
         Self::raise_descriptor_limit();
         let server = Server::bind(config).unwrap_or_else(|error| panic!("cannot bind: {error}"));
         let (addr, publisher, metrics) = (server.local_addr(), server.publisher(), server.metrics());
+        let settings = server.settings();
         let (stop, stopped) = smol::channel::bounded::<()>(1);
         let until = async move {
             // Only ever ends by the sender's drop.
             let _ = stopped.recv().await;
         };
         let thread = thread::spawn(move || smol::block_on(server.run(until)));
-        Self { addr, publisher, metrics, stop: Some(stop), thread: Some(thread) }
+        Self { addr, publisher, metrics, settings, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Every test holds both ends of its connections, and the tests run at once in one process.
