@@ -3,6 +3,7 @@
 //! Options are applied one by one and judged together: what only makes sense with another option is refused when all
 //! are there. Making a [`Config`] leaves the draft as it is, so that who keeps it can make the next one from it.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use smolcast::{Config, HistoryFile, HistorySync};
@@ -10,14 +11,29 @@ use smolcast::{Config, HistoryFile, HistorySync};
 use super::UsageError;
 use super::options::Opt;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Draft {
     /// What needs nothing but its own option.
     pub(super) config: Config,
+    pub(super) host: IpAddr,
+    pub(super) port: u16,
     pub(super) history_path: Option<PathBuf>,
     pub(super) history_sync: HistorySync,
     /// The options that were given, each with the flag or the variable it came by.
     given: Vec<(&'static str, String)>,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self {
+            config: Config::default(),
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 1942,
+            history_path: None,
+            history_sync: HistorySync::default(),
+            given: Vec::new(),
+        }
+    }
 }
 
 impl Draft {
@@ -38,6 +54,7 @@ impl Draft {
     /// What all of it comes to, if it goes together.
     pub(super) fn config(&self) -> Result<Config, UsageError> {
         let mut config = self.config.clone();
+        config.listen = vec![(self.host, self.port).into()];
         config.history_file = self.history_file()?;
         Ok(config)
     }

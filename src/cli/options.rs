@@ -69,7 +69,7 @@ pub(super) static OPTIONS: [Opt; 18] = [
         default: "127.0.0.1",
         help: "The IP address to listen on. Whoever reaches it may publish.",
         takes: "an IP address, such as 127.0.0.1 or ::1",
-        apply: |draft, text| set(&mut draft.config.host, text.parse().ok()),
+        apply: |draft, text| set(&mut draft.host, text.parse().ok()),
     },
     Opt {
         group: LISTENING,
@@ -79,7 +79,7 @@ pub(super) static OPTIONS: [Opt; 18] = [
         default: "1942",
         help: "The TCP port to listen on, 0 for any free one.",
         takes: "a number from 0 to 65535",
-        apply: |draft, text| set(&mut draft.config.port, text.parse().ok()),
+        apply: |draft, text| set(&mut draft.port, text.parse().ok()),
     },
     Opt {
         group: ACCESS,

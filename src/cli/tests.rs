@@ -1,7 +1,7 @@
 //! Command lines and environments, and what they come to.
 
 use std::fs;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ fn each_flag_sets_its_number() {
     assert_eq!(serve(&[], &[]), Ok(Config::default()));
     let typed = ["--host", "::1", "--port=0", "--workers", "3", "--max-body", "64k", "--max-connections", "7"];
     let config = serve(&typed, &[]).expect("all are good");
-    assert_eq!(config.host, IpAddr::V6(Ipv6Addr::LOCALHOST));
-    assert_eq!((config.port, config.workers.map(NonZeroUsize::get)), (0, Some(3)));
+    assert_eq!(config.listen, [(Ipv6Addr::LOCALHOST, 0).into()]);
+    assert_eq!(config.workers.map(NonZeroUsize::get), Some(3));
     assert_eq!((config.limits.body_bytes, config.limits.connections.map(NonZeroUsize::get)), (65536, Some(7)));
     assert_eq!(serve(&["--heartbeat", "2"], &[]).map(|config| config.heartbeat), Ok(Some(Duration::from_secs(2))));
     assert_eq!(serve(&["--heartbeat", "0"], &[]).map(|config| config.heartbeat), Ok(None));
@@ -68,7 +68,8 @@ fn a_history_is_events_and_perhaps_bytes_and_an_age() {
 fn a_flag_wins_over_its_variable() {
     let variables = [("SMOLCAST_PORT", "1"), ("SMOLCAST_MAX_BODY", "2m")];
     let config = serve(&["--port", "2"], &variables).expect("all are good");
-    assert_eq!((config.port, config.limits.body_bytes), (2, 2 * 1024 * 1024));
+    assert_eq!(config.listen, [([127, 0, 0, 1], 2).into()]);
+    assert_eq!(config.limits.body_bytes, 2 * 1024 * 1024);
 }
 
 #[test]
