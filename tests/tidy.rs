@@ -13,13 +13,14 @@ const MOST_COLUMNS: usize = 120;
 const MANIFESTS: [&str; 3] = ["Cargo.toml", "benches/vs_tokio/Cargo.toml", "benches/micro/Cargo.toml"];
 
 /// Crates that belong to one module, or to these, and what only these do.
-const RESERVED: [(&str, &[&str]); 6] = [
+const RESERVED: [(&str, &[&str]); 7] = [
     ("arc_swap::", &["audience", "settings"]),
     ("async_broadcast::", &["hub"]),
     ("httparse::", &["http"]),
     ("subtle::", &["access"]),
     ("TcpListener", &["listener"]),
     ("httpdate::", &["clock"]),
+    ("lexopt::", &["cli"]),
 ];
 
 /// What a module of the levels 0 to 3 does not do: wait for a socket, read a clock.
