@@ -16,7 +16,7 @@
 //! - `load`, `churn`: many clients at once, and slow ones
 //! - `doors`: several addresses, unix sockets among them
 //! - `lifecycle`: the server as a library, its start and its end
-//! - `binary`, `flags`: the program
+//! - `binary`, `flags`: the program; `reload`: what it reads anew
 
 mod access;
 #[cfg(feature = "cli")]
@@ -39,6 +39,8 @@ mod host;
 mod lifecycle;
 mod limit;
 mod load;
+#[cfg(all(target_os = "linux", feature = "cli"))]
+mod reload;
 #[cfg(feature = "cli")]
 mod restart;
 mod resume;
