@@ -15,7 +15,7 @@ use crate::access::Access;
 /// use smolcast::{Access, Config, Server};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let server = Server::bind(Config { port: 0, ..Config::default() })?;
+/// let server = Server::bind(Config::on(([127, 0, 0, 1], 0)))?;
 /// let settings = server.settings();
 /// // Later, from anywhere: only who shows the token may publish from now on.
 /// settings.replace(Access { publish_tokens: vec!["dGhlIHNlY3JldA==".parse()?], ..Access::default() });
