@@ -17,7 +17,8 @@
 //! - `site`: the web server of a test's page; `page`: the page in the browser, which tells the test what it sees
 //! - `delivery`: messages from page to page; `full`: no room; `restart`: the server goes and comes back
 //! - `resume`: what a page missed meanwhile, from a history
-//! - `origin`: pages that are let in, and others; `node`: the EventSource of npm, which needs Node and no browser
+//! - `origin`: pages that are let in, and others; `token`: those that publish with one
+//! - `node`: the EventSource of npm, which needs Node and no browser
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
@@ -38,6 +39,7 @@ mod sse;
 #[expect(dead_code, unused_imports, reason = "shared with the tests of the contract, which use the rest of it")]
 #[path = "../it/support/mod.rs"]
 mod support;
+mod token;
 
 use std::time::Duration;
 
