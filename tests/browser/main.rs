@@ -17,13 +17,16 @@
 //! - `site`: the web server of a test's page; `page`: the page in the browser, which tells the test what it sees
 //! - `delivery`: messages from page to page; `full`: no room; `restart`: the server goes and comes back
 //! - `resume`: what a page missed meanwhile, from a history
+//! - `hand`: a page that a script clicks and types in; `admin`: what it does on the live page
 //! - `origin`: pages that are let in, and others; `node`: the EventSource of npm, which needs Node and no browser
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
+mod admin;
 mod chromium;
 mod delivery;
 mod full;
+mod hand;
 #[expect(dead_code, reason = "shared with the tests of faults, which use the rest of it")]
 #[path = "../faults/measure.rs"]
 mod measure;

@@ -223,7 +223,8 @@ function showFigures() {
     const [number, unit] = rates ? write(rates[name]) : ["–", ""];
     showFigure(name, [number, rates ? `${unit}/s` : ""], `${joined(total(last[name]))} in all`);
   };
-  showFigure("streams", [group(streams), ""], `${group(connections)} connections${limit ? ` of ${group(limit)}` : ""}`);
+  const most = limit ? ` of ${group(limit)}` : "";
+  showFigure("streams", [group(streams), ""], plural(connections, "connection") + most);
   byId("streams-note").classList.toggle("warn", limit > 0 && connections >= 0.9 * limit);
   showRate("messages", rate, count);
   showRate("deliveries", rate, count);
