@@ -36,6 +36,16 @@ async function shows(selector, text) {
   });
 }
 
+/** Writes a picture of all of the page. It is so high that the charts are in sight, and that there is no scroll bar. */
+async function picture(name, width) {
+  await page.setViewportSize({ width, height: 6_000 });
+  await page.waitForFunction(() => [...document.querySelectorAll(".plot")].every((plot) =>
+    plot.querySelector("canvas").clientWidth === plot.clientWidth));
+  await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+  const height = await page.evaluate(() => document.body.offsetHeight);
+  await page.screenshot({ path: `${pictures}/${name}.png`, clip: { x: 0, y: 0, width, height } });
+}
+
 async function arrived() {
   await page.waitForFunction(() => !document.querySelector("#send[aria-disabled=true]"));
   assert.match(await page.textContent("#verdict"), /^Arrived after [\d.]+ m?s, sent to [1-9]\d* streams?\.$/);
@@ -81,20 +91,14 @@ const peer = await told();
 const row = page.locator("#slowest tr", { hasText: peer });
 await row.waitFor();
 assert.match(await row.locator("td").nth(1).textContent(), /^[\d.]+ [KM]iB$/);
-await page.evaluate(() => scrollTo(0, 0));
-await page.screenshot({ path: `${pictures}/admin-page.png`, fullPage: true });
+await picture("admin-page", 1600);
 await page.setViewportSize({ width: 360, height: 740 });
 const [content, width] = await page.evaluate(() => {
   const { scrollWidth, clientWidth } = document.documentElement;
   return [scrollWidth, clientWidth];
 });
 assert.ok(content <= width && width <= 360, `a telephone does not scroll sideways: ${content} in ${width}`);
-// So high that all of the charts are in sight, and drawn.
-await page.setViewportSize({ width: 360, height: await page.evaluate(() => document.documentElement.scrollHeight) });
-await page.waitForFunction(() => [...document.querySelectorAll(".plot")].every((plot) =>
-  plot.querySelector("canvas").clientWidth === plot.clientWidth));
-await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
-await page.screenshot({ path: `${pictures}/admin-page-phone.png`, fullPage: true });
+await picture("admin-page-phone", 360);
 await page.setViewportSize({ width: 1600, height: 1000 });
 say("listed");
 
