@@ -19,12 +19,15 @@
 //! - `resume`: what a page missed meanwhile, from a history
 //! - `origin`: pages that are let in, and others; `token`: those that publish with one
 //! - `node`: the EventSource of npm, which needs Node and no browser
+//! - `hand`: a page that a script clicks and types in; `admin`: what it does on the live page
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
+mod admin;
 mod chromium;
 mod delivery;
 mod full;
+mod hand;
 #[expect(dead_code, reason = "shared with the tests of faults, which use the rest of it")]
 #[path = "../faults/measure.rs"]
 mod measure;
