@@ -17,7 +17,7 @@
 //! - `site`: the web server of a test's page; `page`: the page in the browser, which tells the test what it sees
 //! - `delivery`: messages from page to page; `full`: no room; `restart`: the server goes and comes back
 //! - `resume`: what a page missed meanwhile, from a history
-//! - `origin`: pages that are let in, and others; `node`: the EventSource of npm, which needs Node and no browser
+//! - `origin`: pages that are let in, and others
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
@@ -27,7 +27,6 @@ mod full;
 #[expect(dead_code, reason = "shared with the tests of faults, which use the rest of it")]
 #[path = "../faults/measure.rs"]
 mod measure;
-mod node;
 mod origin;
 mod page;
 mod restart;
