@@ -15,12 +15,15 @@
 //!
 //! - `chromium`: the browser, found and run, and gone with its test
 //! - `site`: the web server of a test's page; `page`: the page in the browser, which tells the test what it sees
-//! - `delivery`: messages from page to page; `full`: no room; `restart`: the server goes and comes back
+//! - `delivery`: messages from page to page, with the `bodies` of every client; `full`: no room
+//! - `restart`: the server goes and comes back
 //! - `resume`: what a page missed meanwhile, from a history
 //! - `origin`: pages that are let in, and others
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
+#[path = "../clients/bodies.rs"]
+mod bodies;
 mod chromium;
 mod delivery;
 mod full;
