@@ -13,7 +13,7 @@ use smolcast::{Config, Event, Server};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = Server::bind(Config::default())?;
-    println!("curl -N http://{}/sse", server.local_addr());
+    server.addresses().for_each(|address| println!("curl -N {address}sse"));
 
     let publisher = server.publisher();
     let publish_for_a_minute = async move {

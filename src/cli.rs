@@ -5,6 +5,7 @@
 
 use std::env;
 use std::fmt;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -158,8 +159,10 @@ fn flag_and_value(argument: &str) -> impl Iterator<Item = &str> {
 fn config(args: Args, variable: impl Fn(&str) -> Option<String>) -> Result<Config, UsageError> {
     let options = Options { variable };
     let mut config = Config::default();
-    options.set("host", args.host, HOST, |text| text.parse().ok(), &mut config.host)?;
-    options.set("port", args.port, "a number from 0 to 65535", |text| text.parse().ok(), &mut config.port)?;
+    let (mut host, mut port) = (IpAddr::from([127, 0, 0, 1]), 1942_u16);
+    options.set("host", args.host, HOST, |text| text.parse().ok(), &mut host)?;
+    options.set("port", args.port, "a number from 0 to 65535", |text| text.parse().ok(), &mut port)?;
+    config.listen = vec![(host, port).into()];
     let workers = |text: &str| worker_count(text).map(Some);
     options.set("workers", args.workers, "a number from 1 to 1024", workers, &mut config.workers)?;
     let heartbeat = |text: &str| duration(text).map(|heartbeat| Some(heartbeat).filter(|time| !time.is_zero()));
@@ -309,7 +312,7 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv6Addr};
+    use std::net::Ipv6Addr;
 
     use super::*;
 
@@ -349,8 +352,8 @@ mod tests {
         assert_eq!(serve(&[], &[]), Ok(Config::default()));
         let typed = ["--host", "::1", "--port=0", "--workers", "3", "--max-body", "64k", "--max-connections", "7"];
         let config = serve(&typed, &[]).expect("all are good");
-        assert_eq!(config.host, IpAddr::V6(Ipv6Addr::LOCALHOST));
-        assert_eq!((config.port, config.workers.map(NonZeroUsize::get)), (0, Some(3)));
+        assert_eq!(config.listen, [(Ipv6Addr::LOCALHOST, 0).into()]);
+        assert_eq!(config.workers.map(NonZeroUsize::get), Some(3));
         assert_eq!((config.limits.body_bytes, config.limits.connections.map(NonZeroUsize::get)), (65536, Some(7)));
         assert_eq!(serve(&["--heartbeat", "2"], &[]).map(|config| config.heartbeat), Ok(Some(Duration::from_secs(2))));
         assert_eq!(serve(&["--heartbeat", "0"], &[]).map(|config| config.heartbeat), Ok(None));
@@ -393,7 +396,8 @@ mod tests {
     fn a_flag_wins_over_its_variable() {
         let variables = [("SMOLCAST_PORT", "1"), ("SMOLCAST_MAX_BODY", "2m")];
         let config = serve(&["--port", "2"], &variables).expect("all are good");
-        assert_eq!((config.port, config.limits.body_bytes), (2, 2 * 1024 * 1024));
+        assert_eq!(config.listen, [([127, 0, 0, 1], 2).into()]);
+        assert_eq!(config.limits.body_bytes, 2 * 1024 * 1024);
     }
 
     #[test]

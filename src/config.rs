@@ -4,22 +4,22 @@
 //! of the environment: whoever reads those fills a `Config` in. Nothing here is read again once the server is bound.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::access::Access;
+use crate::address::Address;
 
 /// What the server listens on and how it runs.
 ///
 /// The default serves `127.0.0.1:1942` with one worker for each core.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The address to listen on. Loopback by default, because whoever reaches `POST /broadcast` may publish.
-    pub host: IpAddr,
-    /// The TCP port to listen on; 0 lets the system pick a free one. 1942 by default.
-    pub port: u16,
+    /// The addresses to listen on, at least one. 127.0.0.1:1942 by default, loopback because whoever reaches
+    /// `POST /broadcast` may publish.
+    pub listen: Vec<Address>,
     /// The number of worker threads. `None`, the default, starts one for each core that this process may use.
     pub workers: Option<NonZeroUsize>,
     /// How long a stream may be silent before it gets a comment that keeps proxies from closing it; 15 s by default,
@@ -38,8 +38,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            port: 1942,
+            listen: vec![(Ipv4Addr::LOCALHOST, 1942).into()],
             workers: None,
             heartbeat: Some(Duration::from_secs(15)),
             history: None,
@@ -199,6 +198,11 @@ impl Limits {
 }
 
 impl Config {
+    /// The default, on this address.
+    pub fn on(address: impl Into<Address>) -> Self {
+        Self { listen: vec![address.into()], ..Self::default() }
+    }
+
     /// Refuses what could not work, before anything is bound.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         let limits = &self.limits;
@@ -229,6 +233,9 @@ impl Config {
         }
         if self.heartbeat.is_some_and(|heartbeat| heartbeat.is_zero()) {
             return Err(ConfigError { name: "heartbeat", rule: "has to be longer than nothing; None turns it off" });
+        }
+        if self.listen.is_empty() {
+            return Err(ConfigError { name: "listen", rule: "has to name an address" });
         }
         Ok(())
     }

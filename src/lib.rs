@@ -8,8 +8,8 @@
 //! use smolcast::{Config, Event, Server};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let server = Server::bind(Config { port: 0, ..Config::default() })?;
-//! println!("open http://{}/sse", server.local_addr());
+//! let server = Server::bind(Config::on(([127, 0, 0, 1], 0)))?;
+//! server.addresses().for_each(|address| println!("open {address}sse"));
 //! let publisher = server.publisher();
 //! let publish_once = async move {
 //!     publisher.publish(Event::new("hello")).await.expect("the server is running");
@@ -26,6 +26,7 @@
 //! | level | module | what lives there |
 //! | --- | --- | --- |
 //! | 0 | `access` | whose requests are carried out |
+//! | 0 | `address` | where a server can be reached |
 //! | 0 | `frame` | the event-stream format: events to bytes |
 //! | 0 | `metrics` | counters and gauges |
 //! | 0 | `network` | connections by where they come from |
@@ -64,6 +65,7 @@
 //! | 15 | `server` | the whole, and its public face |
 
 mod access;
+mod address;
 mod archive;
 mod ask;
 mod audience;
@@ -104,10 +106,12 @@ mod topic;
 mod window;
 
 pub use access::{Access, HostPattern, InvalidPattern, OriginPattern};
+pub use address::{Address, InvalidAddress};
 pub use config::{Config, ConfigError, HistoryFile, HistorySync, Limits, Retention};
 pub use frame::{Event, InvalidField};
+pub use listener::Inherited;
 pub use metrics::{Metrics, StreamEnd};
-pub use server::{BindError, PublishError, Publisher, Server};
+pub use server::{BindError, PublishError, Publisher, Server, Sockets};
 
 /// The README's code is compiled and run with the documentation's.
 #[cfg(doctest)]

@@ -1,26 +1,27 @@
-//! The listening socket: bind, accept, and who gets in.
+//! The listening sockets: bind, accept, and who gets in.
 //!
 //! This is the only module that accepts. An accept that fails never ends the loop and never makes it spin: what ails
 //! one connection is passed over, and where the system has no descriptors or memory left, accepting pauses for a
 //! while and the clients wait in the backlog.
 
+mod door;
+
+use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::task::{self, Poll};
 use std::time::{Duration, Instant};
 
 use async_io::{Async, Timer};
 use rustix::io::Errno;
-#[cfg(target_os = "linux")]
-use socket2::SockRef;
 
+pub(crate) use self::door::Door;
+pub use self::door::Inherited;
+use crate::address::Address;
 use crate::config::Limits;
 use crate::metrics::{self, Metrics};
 use crate::network::{self, Networks};
-
-/// Connections that the system has completed and nobody has accepted yet. With std's 128 a storm of connects overflows
-/// it, and each SYN that is lost costs its client a second.
-const BACKLOG: i32 = 4096;
 
 /// Connections over the limit that are told to come back; those over this as well are closed at once.
 const TURNED_AWAY_AT_ONCE: usize = 32;
@@ -35,11 +36,12 @@ const TIME_BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
 /// and those whom it turns away.
 pub(crate) const RESERVED_DESCRIPTORS: usize = 32 + TURNED_AWAY_AT_ONCE;
 
-/// A bound socket that gives out connections within the limit.
+/// Sockets that listen, and give out connections within the limit.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    io: Async<TcpListener>,
-    address: SocketAddr,
+    doors: Vec<Door>,
+    /// The door that is looked at first, so that each comes to its turn.
+    next: usize,
     connections: usize,
     limits: Limits,
     metrics: Metrics,
@@ -54,7 +56,7 @@ pub(crate) struct Listener {
 
 /// A client that was accepted.
 #[derive(Debug)]
-pub(crate) struct Client<S = Async<TcpStream>> {
+pub(crate) struct Client<S = Async<OwnedFd>> {
     pub(crate) io: S,
     /// Set where there is no room, and the client is told to come back: a number that tells such clients apart.
     pub(crate) turned_away: Option<u64>,
@@ -99,22 +101,15 @@ impl Place {
 }
 
 impl Listener {
-    /// Binds and listens. From here on clients can connect; they wait in the backlog until they are accepted.
-    pub(crate) fn bind(address: SocketAddr, connections: usize, limits: Limits, metrics: Metrics) -> io::Result<Self> {
-        let socket = TcpListener::bind(address)?;
-        #[cfg(target_os = "linux")]
-        set_options(&socket, &limits)?;
-        // The same call that std made, for the one number that it does not take.
-        rustix::net::listen(&socket, BACKLOG)?;
-        let address = socket.local_addr()?;
-        let io = Async::new(socket)?;
+    /// Has these doors open. From here on clients can connect; they wait in the backlog until they are accepted.
+    pub(crate) fn new(doors: Vec<Door>, connections: usize, limits: Limits, metrics: Metrics) -> Self {
         let networks = Networks::default();
-        Ok(Self { io, address, connections, limits, metrics, networks, turned_away: 0, pause: None, warned: None })
+        Self { doors, next: 0, connections, limits, metrics, networks, turned_away: 0, pause: None, warned: None }
     }
 
-    /// The address that clients connect to.
-    pub(crate) fn local_addr(&self) -> SocketAddr {
-        self.address
+    /// Where clients connect to.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.doors.iter().map(Door::address)
     }
 
     /// The number of connections there is room for.
@@ -125,10 +120,10 @@ impl Listener {
     /// The next client; waits for as long as there is none.
     pub(crate) async fn accept(&mut self) -> Client {
         loop {
-            match self.io.accept().await {
+            match poll_fn(|cx| self.poll_doors(cx)).await {
                 Ok((io, peer)) => {
                     self.pause = None;
-                    if let Some(client) = self.admit(io, peer.ip()) {
+                    if let Some(client) = self.admit(io, peer) {
                         return client;
                     }
                 }
@@ -138,12 +133,26 @@ impl Listener {
         }
     }
 
-    fn admit(&mut self, io: Async<TcpStream>, address: IpAddr) -> Option<Client> {
+    /// Takes a connection from the first door that has one.
+    fn poll_doors(&mut self, cx: &mut task::Context<'_>) -> Poll<io::Result<(Async<OwnedFd>, Option<IpAddr>)>> {
+        for turn in 0..self.doors.len() {
+            let number = (self.next + turn) % self.doors.len();
+            if let Poll::Ready(taken) = self.doors[number].poll_accept(cx) {
+                self.next = number + 1;
+                let (io, peer) = taken?;
+                self.doors[number].prepare(&io, &self.limits);
+                return Poll::Ready(Ok((Async::new(io)?, peer)));
+            }
+        }
+        Poll::Pending
+    }
+
+    fn admit(&mut self, io: Async<OwnedFd>, peer: Option<IpAddr>) -> Option<Client> {
         let open = self.metrics.connections();
         let mut room = Room::among(open, self.connections);
         let mut in_network = None;
-        if let Some(limit) = self.limits.connections_per_ip {
-            let (open, counted) = self.networks.enter(address);
+        if let (Some(limit), Some(peer)) = (self.limits.connections_per_ip, peer) {
+            let (open, counted) = self.networks.enter(peer);
             let own = Room::among(open, limit.get());
             if own > Room::Free {
                 self.metrics.connection_over_ip_limit();
@@ -160,10 +169,6 @@ impl Listener {
             self.turned_away += 1;
             self.turned_away
         });
-        // On Linux it has them of the listening one. They fail only on a socket that has failed already, which its
-        // first read will tell.
-        #[cfg(not(target_os = "linux"))]
-        let _ = set_options(io.get_ref(), &self.limits);
         Some(Client { io, turned_away, place })
     }
 
@@ -178,22 +183,6 @@ impl Listener {
         self.pause = Some(pause);
         Timer::after(pause).await;
     }
-}
-
-/// Small frames leave at once, the system keeps little that it cannot send, and a peer that acknowledges nothing for as
-/// long as a write may stall is given up.
-fn set_options(socket: &impl AsFd, limits: &Limits) -> io::Result<()> {
-    rustix::net::sockopt::set_tcp_nodelay(socket, true)?;
-    #[cfg(target_os = "linux")]
-    {
-        let timeout = u32::try_from(limits.user_timeout().as_millis()).unwrap_or(u32::MAX);
-        rustix::net::sockopt::set_tcp_user_timeout(socket, timeout)?;
-        let unsent = u32::try_from(limits.unsent_bytes).unwrap_or(u32::MAX).min(i32::MAX.unsigned_abs());
-        SockRef::from(socket).set_tcp_notsent_lowat(unsent)?;
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = limits;
-    Ok(())
 }
 
 /// Errors that accept(2) reports about the connection it was about to return, or that the next call will not have.
@@ -211,23 +200,4 @@ fn ails_one_connection(error: &io::Error) -> bool {
                 | Errno::HOSTUNREACH
         )
     )
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
-
-    /// Setting them once, on the listening socket, spares each connection three calls.
-    #[test]
-    fn a_connection_has_the_options_of_its_listener() {
-        let limits = Limits { write_timeout: Duration::from_secs(7), unsent_bytes: 12_345, ..Limits::default() };
-        let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut listener = Listener::bind(address, 1, limits, Metrics::default()).expect("a free port");
-        let _peer = TcpStream::connect(listener.local_addr()).expect("it listens");
-        let client = smol::block_on(listener.accept());
-        let socket = client.io.get_ref();
-        assert!(socket.nodelay().expect("an option"));
-        assert_eq!(rustix::net::sockopt::tcp_user_timeout(socket).expect("an option"), 8000);
-        assert_eq!(SockRef::from(socket).tcp_notsent_lowat().expect("an option"), 12_345);
-    }
 }

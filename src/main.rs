@@ -12,7 +12,7 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use smolcast::{Config, Server};
+use smolcast::{Address, Config, Server};
 
 use crate::cli::Command;
 use crate::voice::Voice;
@@ -37,22 +37,23 @@ fn main() -> ExitCode {
 
 fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     raise_descriptor_limit();
-    let exposed = !config.host.is_loopback();
     let server = Server::bind(config)?;
     // Before the start line: whoever has read it may send a signal.
     let stop = signals::stop()?;
     let voice = Voice::over(io::stdout());
-    voice.say(start_line(&server, exposed));
+    voice.say(start_line(&server));
     smol::block_on(server.run(stop))?;
     Ok(())
 }
 
-fn start_line(server: &Server, exposed: bool) -> String {
+fn start_line(server: &Server) -> String {
     let workers = server.workers();
+    let exposed = server.addresses().any(Address::is_exposed);
     let warning = if exposed { "; anyone who reaches this address may publish to /broadcast" } else { "" };
+    let addresses: Vec<_> = server.addresses().map(Address::to_string).collect();
     format!(
-        "Listening on http://{}/ with {workers} worker{}, up to {} connections{warning}\n",
-        server.local_addr(),
+        "Listening on {} with {workers} worker{}, up to {} connections{warning}\n",
+        addresses.join(", "),
         if workers == 1 { "" } else { "s" },
         server.connection_limit(),
     )

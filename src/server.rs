@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
@@ -16,6 +16,7 @@ use async_io::Timer;
 use smol::channel::{self, Receiver, Sender};
 use smol::future::{FutureExt, yield_now};
 
+use crate::address::Address;
 use crate::archive::Archive;
 use crate::census::Census;
 use crate::config::{Config, ConfigError, HistoryFile, Retention};
@@ -23,7 +24,7 @@ use crate::frame::{Event, Frame, InvalidField};
 use crate::history::Restored;
 use crate::hub::{Hub, Intake, Kept};
 use crate::journal::{Journal, Record};
-use crate::listener::{Client, Listener, RESERVED_DESCRIPTORS};
+use crate::listener::{Client, Door, Inherited, Listener, RESERVED_DESCRIPTORS};
 use crate::metrics::{Metrics, StreamEnd};
 use crate::recorder::Unpublished;
 use crate::shard::{self, Job};
@@ -52,12 +53,20 @@ impl Server {
     /// address cannot be listened on: the port is taken, the address is not one of this machine's, the process may not
     /// use the port.
     pub fn bind(config: Config) -> Result<Self, BindError> {
+        Self::bind_with(config, Sockets::default())
+    }
+
+    /// The same, with sockets that listen already in the place of the addresses that the configuration names.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Server::bind`].
+    pub fn bind_with(config: Config, sockets: Sockets) -> Result<Self, BindError> {
         config.validate().map_err(BindError::Config)?;
         let metrics = Metrics::default();
-        let address = SocketAddr::new(config.host, config.port);
         let connections = connection_limit(&config).ok_or(BindError::Descriptors)?;
-        let listener = Listener::bind(address, connections, config.limits.clone(), metrics.clone())
-            .map_err(|error| BindError::Listen(address, error))?;
+        let doors = open_doors(&config, sockets.public)?;
+        let listener = Listener::new(doors, connections, config.limits.clone(), metrics.clone());
         let workers = config.workers.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
         let kept = open_history(&config)?;
         let hub = Hub::new(&config.limits, kept, workers.get(), metrics.clone());
@@ -65,9 +74,14 @@ impl Server {
         Ok(Self { config, listener, hub, intakes, metrics })
     }
 
-    /// The address the server listens on, with the port that the system picked where port 0 was asked for.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.listener.local_addr()
+    /// Where clients connect to, with the port that the system picked where port 0 was asked for.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.listener.addresses()
+    }
+
+    /// The first of those that is a TCP address. `None` where the server listens on unix sockets alone.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.addresses().find_map(Address::tcp)
     }
 
     /// The number of worker threads that [`Server::run`] starts.
@@ -120,6 +134,30 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// Sockets that listen already, in the place of those that a configuration has the server make.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// In the place of [`Config::listen`], unless there are none.
+    pub public: Vec<Inherited>,
+}
+
+/// The doors of the public side.
+fn open_doors(config: &Config, inherited: Vec<Inherited>) -> Result<Vec<Door>, BindError> {
+    let limits = &config.limits;
+    if !inherited.is_empty() {
+        let doors = inherited.into_iter().map(|socket| Door::over(socket, limits).map_err(BindError::Inherited));
+        return doors.collect();
+    }
+    let addresses = &config.listen;
+    let is_v4_wildcard = |port| move |address: &Address| *address == (Ipv4Addr::UNSPECIFIED, port).into();
+    let bind = |address: &Address| {
+        let port = address.tcp().map_or(0, |address| address.port());
+        let only_v6 = port != 0 && addresses.iter().any(is_v4_wildcard(port));
+        Door::bind(address, only_v6, limits).map_err(|error| BindError::Listen(address.clone(), error))
+    };
+    addresses.iter().map(bind).collect()
 }
 
 /// What the future gives, if it does so in time.
@@ -325,7 +363,9 @@ pub enum BindError {
     /// The thread that writes it cannot be started.
     Thread(io::Error),
     /// The address cannot be listened on.
-    Listen(SocketAddr, io::Error),
+    Listen(Address, io::Error),
+    /// A socket that was handed over cannot be used.
+    Inherited(io::Error),
 }
 
 impl fmt::Display for BindError {
@@ -343,9 +383,15 @@ impl fmt::Display for BindError {
                 return write!(f, "cannot use {} as the history's file: {error}", path.display());
             }
             Self::Thread(error) => return write!(f, "cannot start a thread for the history's file: {error}"),
+            Self::Inherited(error) => return write!(f, "cannot use a socket that was handed over: {error}"),
             Self::Listen(address, error) => (address, error),
         };
-        write!(f, "cannot listen on {address}: ")?;
+        match address {
+            Address::Tcp(address) => write!(f, "cannot listen on {address}: ")?,
+            Address::Unix { path, .. } => {
+                return write!(f, "cannot listen on the unix socket {}: {}", path.display(), unix_advice(error));
+            }
+        }
         match error.kind() {
             io::ErrorKind::AddrInUse => {
                 f.write_str("the port is taken; end the program that has it, or choose another (0 picks a free one)")
@@ -359,12 +405,23 @@ impl fmt::Display for BindError {
     }
 }
 
+fn unix_advice(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens on it; end that, or choose another path".to_owned(),
+        io::ErrorKind::AlreadyExists => format!("{error}; remove that, or choose another path"),
+        io::ErrorKind::NotFound => "its folder does not exist; make it, or choose another path".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 impl std::error::Error for BindError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Config(error) => Some(error),
             Self::Descriptors => None,
-            Self::History(_, error) | Self::Thread(error) | Self::Listen(_, error) => Some(error),
+            Self::History(_, error) | Self::Thread(error) | Self::Listen(_, error) | Self::Inherited(error) => {
+                Some(error)
+            }
         }
     }
 }

@@ -1,15 +1,19 @@
 //! A client's socket, used in time: every wait for it ends by a deadline.
 //!
+//! It is a descriptor of a connected stream socket, whatever its family: TCP and unix sockets are read and written by the
+//! same calls, and what only one of them has is asked for and not missed on the other.
+//!
 //! Reads and writes try the system call first and wait for the reactor only when it would block. What became of the
 //! peer is not told apart: closed, reset or unreachable, it is gone, and nobody is left to tell.
 
 use std::future::poll_fn;
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::task::{self, Poll};
 use std::time::Duration;
 
 use async_io::Async;
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use smol::future::yield_now;
 
 use crate::audience::Sink;
@@ -50,9 +54,16 @@ pub(crate) trait Socket: Sink {
     fn set_user_timeout(&self, timeout: Option<Duration>);
 }
 
-impl Socket for Async<TcpStream> {
+/// A peer that has closed is an error of the write and no signal to the process.
+#[cfg(not(target_vendor = "apple"))]
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
+/// There a program has to take no notice of SIGPIPE, as Rust's own do.
+#[cfg(target_vendor = "apple")]
+const SEND_FLAGS: SendFlags = SendFlags::empty();
+
+impl Socket for Async<OwnedFd> {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.get_ref().read(buffer)
+        Ok(rustix::net::recv(self, buffer, RecvFlags::empty())?.0)
     }
 
     fn poll_readable(&self, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
@@ -64,12 +75,13 @@ impl Socket for Async<TcpStream> {
     }
 
     fn finish(&self) -> io::Result<()> {
-        self.get_ref().shutdown(Shutdown::Write)
+        Ok(rustix::net::shutdown(self, Shutdown::Write)?)
     }
 
     fn end_orderly(&self, orderly: bool) {
         let linger = (!orderly).then_some(Duration::ZERO);
-        // Fails only on a socket that has failed already.
+        // Fails only on a socket that has failed already. On a unix socket it changes nothing: there a peer finds the end
+        // of the stream in the middle of an event, which no client takes for one.
         let _ = rustix::net::sockopt::set_socket_linger(self, linger);
     }
 
@@ -78,7 +90,7 @@ impl Socket for Async<TcpStream> {
         {
             // Zero is the system's own, which is a quarter of an hour.
             let millis = timeout.map_or(0, |timeout| u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX));
-            // Fails only on a socket that has failed already.
+            // Fails only on a socket that has failed already, and on a unix socket, which knows when its peer is gone.
             let _ = rustix::net::sockopt::set_tcp_user_timeout(self, millis);
         }
         #[cfg(not(target_os = "linux"))]
@@ -86,9 +98,9 @@ impl Socket for Async<TcpStream> {
     }
 }
 
-impl Sink for Async<TcpStream> {
+impl Sink for Async<OwnedFd> {
     fn take(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.get_ref().write(bytes)
+        Ok(rustix::net::send(self, bytes, SEND_FLAGS)?)
     }
 
     fn tear(&self) {

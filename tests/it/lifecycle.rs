@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::future::{Future, pending, ready};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -18,10 +19,14 @@ fn bind() -> Server {
     Server::bind(config(Limits::default())).unwrap_or_else(|error| panic!("cannot bind: {error}"))
 }
 
+fn tcp(server: &Server) -> SocketAddr {
+    server.local_addr().expect("it listens on a TCP port")
+}
+
 #[test]
 fn a_program_publishes_to_its_own_server_and_counts_its_streams() {
     let server = bind();
-    let (addr, publisher) = (server.local_addr(), server.publisher());
+    let (addr, publisher) = (tcp(&server), server.publisher());
     assert_eq!((server.streams(), publisher.streams()), (0, 0));
     let running = thread::spawn(move || {
         let mut stream = EventStream::open(Client::connect(addr));
@@ -50,7 +55,7 @@ fn a_publisher_may_go_to_any_thread() {
 #[test]
 fn the_socket_listens_from_bind_on() {
     let server = bind();
-    let addr = server.local_addr();
+    let addr = tcp(&server);
     assert!(addr.ip().is_loopback() && addr.port() != 0, "{addr}");
     let mut early = Client::connect(addr);
     early.send(get("/sse"));
@@ -70,8 +75,10 @@ fn the_socket_listens_from_bind_on() {
 #[test]
 fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
     let first = bind();
-    let port = first.local_addr().port();
-    let Err(error) = Server::bind(Config { port, ..config(Limits::default()) }) else {
+    let port = tcp(&first).port();
+    let Err(error) =
+        Server::bind(Config { listen: vec![(Ipv4Addr::LOCALHOST, port).into()], ..config(Limits::default()) })
+    else {
         panic!("bound to {port} twice");
     };
     let text = error.to_string();
@@ -89,7 +96,8 @@ fn a_port_is_free_again_at_once_when_its_server_has_ended() {
     let port = server.addr.port();
     server.join();
     stream.rest();
-    let again = TestServer::start(Config { port, ..config(Limits::default()) });
+    let again =
+        TestServer::start(Config { listen: vec![(Ipv4Addr::LOCALHOST, port).into()], ..config(Limits::default()) });
     assert_eq!(again.addr.port(), port);
     assert_eq!(again.count(), 0);
 }
@@ -219,9 +227,9 @@ fn a_server_whose_end_has_come_already_ends_at_once() {
 
 /// A server that runs up to its first stream, then its future is dropped.
 #[track_caller]
-fn run_and_drop() -> (EventStream, std::net::SocketAddr) {
+fn run_and_drop() -> (EventStream, SocketAddr) {
     let server = bind();
-    let addr = server.local_addr();
+    let addr = tcp(&server);
     let client = thread::spawn(move || EventStream::open(Client::connect(addr)));
     let served = async {
         while !client.is_finished() {
@@ -265,7 +273,7 @@ fn a_run_that_is_dropped_frees_the_historys_file_though_a_publisher_is_left() {
 #[test]
 fn dropping_a_server_that_never_ran_closes_its_port() {
     let server = bind();
-    let addr = server.local_addr();
+    let addr = tcp(&server);
     let mut early = Client::connect(addr);
     drop(server);
     assert!(Client::try_connect(addr).is_err(), "the port is still open");
@@ -275,7 +283,7 @@ fn dropping_a_server_that_never_ran_closes_its_port() {
 #[test]
 fn a_run_that_is_polled_once_and_dropped_is_gone() {
     let server = bind();
-    let addr = server.local_addr();
+    let addr = tcp(&server);
     let mut run = Box::pin(server.run(pending()));
     let first = run.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(first, Poll::Pending));

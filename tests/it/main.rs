@@ -14,6 +14,7 @@
 //! - `head`, `host`, `body`, `chunked`, `expect`: requests, good and bad
 //! - `connection`, `deadline`, `limit`: what becomes of a connection; `endings`: why streams ended
 //! - `load`, `churn`: many clients at once, and slow ones
+//! - `doors`: several addresses, unix sockets among them
 //! - `lifecycle`: the server as a library, its start and its end
 //! - `binary`, `flags`: the program
 
@@ -26,6 +27,7 @@ mod churn;
 mod connection;
 mod contract;
 mod deadline;
+mod doors;
 mod endings;
 mod event;
 mod expect;

@@ -2,6 +2,9 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{DEADLINE, Response, assert_bytes, escaped};
@@ -36,6 +39,14 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(DEADLINE))?;
         Ok(Self { stream, ahead: Vec::new() })
+    }
+
+    /// Connects to a unix socket, which is read and written by the same calls.
+    pub(crate) fn connect_unix(path: &Path) -> Self {
+        let stream = UnixStream::connect(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let stream = TcpStream::from(OwnedFd::from(stream));
+        stream.set_write_timeout(Some(DEADLINE)).expect("an option of any socket");
+        Self { stream, ahead: Vec::new() }
     }
 
     /// Connects from one of this machine's own addresses.

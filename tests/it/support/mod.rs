@@ -4,6 +4,7 @@ mod alone;
 mod bytes;
 mod client;
 mod date;
+mod folder;
 #[cfg(feature = "cli")]
 mod program;
 mod request;
@@ -16,6 +17,7 @@ mod witness;
 pub(crate) use alone::alone;
 pub(crate) use bytes::{assert_bytes, escaped};
 pub(crate) use client::{Client, End};
+pub(crate) use folder::Folder;
 #[cfg(feature = "cli")]
 pub(crate) use program::{Finished, Process, Program, finished};
 pub(crate) use request::{get, options, post, post_chunked};

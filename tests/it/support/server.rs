@@ -5,18 +5,20 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::thread::{self, JoinHandle};
 
-use smolcast::{Config, Limits, Metrics, Publisher, Server};
+use smolcast::{Address, Config, Limits, Metrics, Publisher, Server};
 
 use super::{Served, wait_until};
 
 /// A configuration for tests: any free port, two workers, no heartbeat that a test did not ask for.
 pub(crate) fn config(limits: Limits) -> Config {
-    Config { port: 0, workers: NonZeroUsize::new(2), heartbeat: None, limits, ..Config::default() }
+    Config { workers: NonZeroUsize::new(2), heartbeat: None, limits, ..Config::on(([127, 0, 0, 1], 0)) }
 }
 
 /// A running server. Dropping it ends it and holds that it ended well, within the deadline.
 pub(crate) struct TestServer {
+    /// The first of its TCP addresses, and all of them.
     pub(crate) addr: SocketAddr,
+    pub(crate) addresses: Vec<Address>,
     pub(crate) publisher: Publisher,
     pub(crate) metrics: Metrics,
     /// Dropped, this ends the server.
@@ -36,15 +38,21 @@ impl TestServer {
 
     pub(crate) fn start(config: Config) -> Self {
         Self::raise_descriptor_limit();
-        let server = Server::bind(config).unwrap_or_else(|error| panic!("cannot bind: {error}"));
-        let (addr, publisher, metrics) = (server.local_addr(), server.publisher(), server.metrics());
+        Self::run(Server::bind(config).unwrap_or_else(|error| panic!("cannot bind: {error}")))
+    }
+
+    /// Runs a server that is bound already.
+    pub(crate) fn run(server: Server) -> Self {
+        let addresses: Vec<_> = server.addresses().cloned().collect();
+        let addr = server.local_addr().expect("tests have a TCP address, whatever else they have");
+        let (publisher, metrics) = (server.publisher(), server.metrics());
         let (stop, stopped) = smol::channel::bounded::<()>(1);
         let until = async move {
             // Only ever ends by the sender's drop.
             let _ = stopped.recv().await;
         };
         let thread = thread::spawn(move || smol::block_on(server.run(until)));
-        Self { addr, publisher, metrics, stop: Some(stop), thread: Some(thread) }
+        Self { addr, addresses, publisher, metrics, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Every test holds both ends of its connections, and the tests run at once in one process.

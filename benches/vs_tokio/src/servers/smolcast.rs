@@ -2,6 +2,7 @@
 //! SIGTERM.
 
 use std::future;
+use std::net::Ipv4Addr;
 
 use async_signal::{Signal, Signals};
 use log::{LevelFilter, Log, Metadata, Record};
@@ -13,16 +14,15 @@ use crate::failure::{Context, Result};
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
     let config = Config {
-        port: settings.port,
         workers: settings.workers.try_into().ok(),
         heartbeat: Some(settings.heartbeat),
-        ..Config::default()
+        ..Config::on((Ipv4Addr::LOCALHOST, settings.port))
     };
     log::set_logger(&Warnings).context("setting the logger")?;
     log::set_max_level(LevelFilter::Warn);
     let server = Server::bind(config).context("starting smolcast")?;
     let mut signals = Signals::new([Signal::Term]).context("waiting for SIGTERM")?;
-    println!("Listening on http://{}/", server.local_addr());
+    server.addresses().for_each(|address| println!("Listening on {address}"));
     let end = async move {
         if signals.next().await.is_none() {
             future::pending::<()>().await;

@@ -1,0 +1,300 @@
+//! One socket that listens: how it is made, how connections are taken from it, what becomes of it.
+//!
+//! A unix socket is a file as well: one that is left over from a server that is gone is replaced, one that somebody
+//! listens on is not, and at the end it is removed, unless somebody else has put another in its place.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::task::{self, Poll};
+
+use async_io::Async;
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+
+use crate::address::{Address, DEFAULT_MODE};
+use crate::config::Limits;
+
+/// Connections that the system has completed and nobody has accepted yet. With std's 128 a storm of connects overflows
+/// it, and each SYN that is lost costs its client a second.
+const BACKLOG: i32 = 4096;
+
+/// A socket that listens already, such as one that a service manager hands over.
+#[derive(Debug)]
+pub struct Inherited(Listening);
+
+#[derive(Debug)]
+enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl From<TcpListener> for Inherited {
+    fn from(socket: TcpListener) -> Self {
+        Self(Listening::Tcp(socket))
+    }
+}
+
+impl From<UnixListener> for Inherited {
+    fn from(socket: UnixListener) -> Self {
+        Self(Listening::Unix(socket))
+    }
+}
+
+/// A socket that listens, and its address.
+#[derive(Debug)]
+pub(crate) struct Door {
+    io: Io,
+    address: Address,
+    /// The file of a unix socket of our own.
+    _file: Option<SocketFile>,
+}
+
+#[derive(Debug)]
+enum Io {
+    Tcp(Async<TcpListener>),
+    Unix(Async<UnixListener>),
+}
+
+impl Door {
+    /// Makes the socket and listens. `only_v6` keeps IPv4 out of an IPv6 wildcard.
+    pub(crate) fn bind(address: &Address, only_v6: bool, limits: &Limits) -> io::Result<Self> {
+        match address {
+            Address::Tcp(address) => Self::over(bind_tcp(*address, only_v6)?.into(), limits),
+            Address::Unix { path, mode } => {
+                let (socket, file) = bind_unix(path, *mode)?;
+                Ok(Self {
+                    io: Io::Unix(Async::new(socket)?),
+                    address: Address::Unix { path: path.clone(), mode: *mode },
+                    _file: Some(file),
+                })
+            }
+        }
+    }
+
+    /// A door over a socket that listens already.
+    pub(crate) fn over(inherited: Inherited, limits: &Limits) -> io::Result<Self> {
+        let (io, address) = match inherited.0 {
+            Listening::Tcp(socket) => {
+                #[cfg(target_os = "linux")]
+                set_options(&socket, limits)?;
+                let address = socket.local_addr()?.into();
+                (Io::Tcp(Async::new(socket)?), address)
+            }
+            Listening::Unix(socket) => {
+                let path = socket.local_addr()?.as_pathname().unwrap_or(Path::new("")).to_owned();
+                (Io::Unix(Async::new(socket)?), Address::Unix { path, mode: DEFAULT_MODE })
+            }
+        };
+        #[cfg(not(target_os = "linux"))]
+        let _ = limits;
+        Ok(Self { io, address, _file: None })
+    }
+
+    /// Where clients connect to.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Takes a connection: its socket and its peer's address, if that has one. Ready with an error of any kind but that
+    /// there is none; then the task is woken when there may be.
+    pub(crate) fn poll_accept(&self, cx: &mut task::Context<'_>) -> Poll<io::Result<(OwnedFd, Option<IpAddr>)>> {
+        loop {
+            match self.accept() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                taken => return Poll::Ready(taken),
+            }
+            let ready = match &self.io {
+                Io::Tcp(socket) => socket.poll_readable(cx),
+                Io::Unix(socket) => socket.poll_readable(cx),
+            };
+            task::ready!(ready)?;
+        }
+    }
+
+    fn accept(&self) -> io::Result<(OwnedFd, Option<IpAddr>)> {
+        match &self.io {
+            Io::Tcp(socket) => socket.get_ref().accept().map(|(io, peer)| (io.into(), Some(peer.ip()))),
+            Io::Unix(socket) => socket.get_ref().accept().map(|(io, _)| (io.into(), None)),
+        }
+    }
+
+    /// Sets the options of a connection that was taken here, where it does not have them of the listening socket.
+    pub(crate) fn prepare(&self, io: &OwnedFd, limits: &Limits) {
+        // They fail only on a socket that has failed already, which its first read will tell.
+        #[cfg(not(target_os = "linux"))]
+        if let Io::Tcp(_) = self.io {
+            let _ = set_options(io, limits);
+        }
+        #[cfg(target_os = "linux")]
+        let _ = (io, limits);
+    }
+}
+
+fn bind_tcp(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // A server that was just ended must not keep the next one waiting for its old connections.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(only_v6)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn bind_unix(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let address = SockAddr::unix(path)?;
+    match socket.bind(&address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            remove_stale(path, &address)?;
+            socket.bind(&address)?;
+        }
+        bound => bound?,
+    }
+    let file = SocketFile::at(path)?;
+    // Nobody can connect before it listens, so nobody comes in by looser permissions.
+    fs::set_permissions(path, Permissions::from_mode(mode))?;
+    socket.listen(BACKLOG)?;
+    Ok((socket.into(), file))
+}
+
+/// Removes a socket that nobody listens on.
+fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"));
+    }
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // One whose queue is full has somebody who listens, too.
+    probe.set_nonblocking(true)?;
+    match probe.connect(address) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        _ => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
+
+/// The file that a unix socket of ours is, removed when dropped.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    /// What tells it from another at the same path.
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    fn at(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), identity: identity(path)? })
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+            // Where it cannot be removed, the next server finds that nobody listens on it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Small frames leave at once, the system keeps little that it cannot send, and a peer that acknowledges nothing for as
+/// long as a write may stall is given up.
+fn set_options(socket: &impl AsFd, limits: &Limits) -> io::Result<()> {
+    rustix::net::sockopt::set_tcp_nodelay(socket, true)?;
+    #[cfg(target_os = "linux")]
+    {
+        let timeout = u32::try_from(limits.user_timeout().as_millis()).unwrap_or(u32::MAX);
+        rustix::net::sockopt::set_tcp_user_timeout(socket, timeout)?;
+        let unsent = u32::try_from(limits.unsent_bytes).unwrap_or(u32::MAX).min(i32::MAX.unsigned_abs());
+        SockRef::from(socket).set_tcp_notsent_lowat(unsent)?;
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = limits;
+    Ok(())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::future::poll_fn;
+    use std::net::TcpStream;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Setting them once, on the listening socket, spares each connection three calls.
+    #[test]
+    fn a_connection_has_the_options_of_its_listener() {
+        let limits = Limits { write_timeout: Duration::from_secs(7), unsent_bytes: 12_345, ..Limits::default() };
+        let door = Door::bind(&([127, 0, 0, 1], 0).into(), false, &limits).expect("a free port");
+        let _peer = TcpStream::connect(door.address().tcp().expect("it is one")).expect("it listens");
+        let (socket, peer) = smol::block_on(poll_fn(|cx| door.poll_accept(cx))).expect("somebody is there");
+        assert_eq!(peer, Some([127, 0, 0, 1].into()));
+        assert!(rustix::net::sockopt::tcp_nodelay(&socket).expect("an option"));
+        assert_eq!(rustix::net::sockopt::tcp_user_timeout(&socket).expect("an option"), 8000);
+        assert_eq!(SockRef::from(&socket).tcp_notsent_lowat().expect("an option"), 12_345);
+    }
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("smolcast-door-{name}-{}", std::process::id()));
+        // What an earlier process of this number has left.
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).expect("a folder can be made");
+        folder
+    }
+
+    fn bind(path: &Path, mode: u32) -> io::Result<Door> {
+        Door::bind(&Address::Unix { path: path.to_owned(), mode }, false, &Limits::default())
+    }
+
+    #[test]
+    fn a_unix_socket_has_its_mode_and_is_gone_at_the_end() {
+        let folder = folder("mode");
+        let path = folder.join("s");
+        for mode in [0o600, 0o660, 0o777] {
+            let door = bind(&path, mode).expect("nobody is there");
+            assert_eq!(fs::metadata(&path).expect("it is a file").mode() & 0o777, mode);
+            let _peer = UnixStream::connect(&path).expect("it listens");
+            let (_, peer) = smol::block_on(poll_fn(|cx| door.poll_accept(cx))).expect("somebody is there");
+            assert_eq!(peer, None);
+            drop(door);
+            assert!(!path.exists());
+        }
+        fs::remove_dir(folder).expect("it is empty");
+    }
+
+    #[test]
+    fn a_socket_that_nobody_listens_on_is_replaced_and_nothing_else_is() {
+        let folder = folder("stale");
+        let path = folder.join("s");
+        drop(UnixListener::bind(&path).expect("nobody is there"));
+        assert!(path.exists(), "std leaves it");
+        let door = bind(&path, DEFAULT_MODE).expect("it is replaced");
+        assert_eq!(bind(&path, DEFAULT_MODE).expect_err("it is in use").kind(), io::ErrorKind::AddrInUse);
+        UnixStream::connect(&path).expect("it still listens");
+        drop(door);
+        fs::write(&path, "precious").expect("a file can be made");
+        assert_eq!(bind(&path, DEFAULT_MODE).expect_err("it is a file").kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).expect("it is there"), b"precious");
+        fs::remove_dir_all(folder).expect("it is ours");
+    }
+
+    #[test]
+    fn a_socket_that_somebody_else_has_put_there_stays() {
+        let folder = folder("other");
+        let path = folder.join("s");
+        let door = bind(&path, DEFAULT_MODE).expect("nobody is there");
+        fs::rename(&path, folder.join("old")).expect("it can be moved");
+        let _other = UnixListener::bind(&path).expect("nobody is there any more");
+        drop(door);
+        assert!(path.exists());
+        fs::remove_dir_all(folder).expect("it is ours");
+    }
+}
