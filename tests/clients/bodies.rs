@@ -2,13 +2,15 @@
 
 /// What is published, and what a client's stream must hand out.
 #[rustfmt::skip]
-pub(crate) const BODIES: [(&str, &str); 12] = [
+pub(crate) const BODIES: [(&str, &str); 14] = [
     ("hello", "hello"),
     ("", ""),
     ("two\nlines", "two\nlines"),
     // Each line break counts once, whichever it is, and LF is what arrives.
     ("a\r\nb\rc\nd", "a\nb\nc\nd"),
     ("\r\n", "\n"),
+    ("a\n\nb", "a\n\nb"),
+    ("  a\r\n\r\n b\r\n", "  a\n\n b\n"),
     ("\n\nin the middle\n\nof nothing\n\n", "\n\nin the middle\n\nof nothing\n\n"),
     ("  spaces stay  \n\ttabs too\t", "  spaces stay  \n\ttabs too\t"),
     // What looks like fields is data.

@@ -1,103 +1,99 @@
-//! The `eventsource` package of npm, which brings browsers' EventSource to Node: it comes back and misses nothing.
+//! The `eventsource` package of npm, which brings browsers' EventSource to Node.
+//!
+//! It comes back by itself, with the id of its last event. It is no page and has no origin, so that nothing here is
+//! about who may read an answer.
 
-use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
+use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::measure::skipped;
-use crate::support::{DEADLINE, Program, Served};
+use crate::cases::{self, url_of};
+use crate::ear::{Ear, read_lines};
+use crate::measure::{report, skipped};
+use crate::packages::{installed, run};
+use crate::support::{Folder, Program, Served};
 
-const NAME: &str = "node::an_event_source_of_node_comes_back_over_a_restart_and_misses_nothing";
 const PACKAGE: &str = "eventsource@4";
 
-/// Says what it sees, a line each.
+/// Says what it hears.
 const SCRIPT: &str = r#"
 import { EventSource } from "eventsource";
-const stream = new EventSource(process.argv[2]);
+const hex = (text) => Buffer.from(text).toString("hex");
+const stream = new EventSource(process.argv.at(-1));
 stream.addEventListener("open", () => console.log("open"));
-stream.addEventListener("gap", (event) => console.log("gap " + event.data));
-stream.addEventListener("message", (event) => console.log("message " + event.data));
+for (const type of ["message", "gap"]) {
+  stream.addEventListener(type, (event) => console.log(type, hex(event.lastEventId), hex(event.data)));
+}
 "#;
 
-/// Node with a script, in a folder of its own with the package. Gone with its test.
-struct Node {
-    folder: PathBuf,
-    child: Option<Child>,
+/// How to listen with it; `None`, with a word about it, where there is no Node or the package cannot be had.
+fn find(test: &str) -> Option<impl Fn(&str) -> Ear> {
+    let found = run(Command::new("node").arg("--version")).and_then(|version| {
+        let folder = installed(PACKAGE, |folder| {
+            let mut npm = Command::new("npm");
+            npm.args(["install", "--no-audit", "--no-fund", "--loglevel=error", PACKAGE, "--prefix"]).arg(folder);
+            npm
+        })?;
+        Ok((version, folder))
+    });
+    let (version, folder) = found.map_err(|why| skipped(test, why)).ok()?;
+    report(test, format_args!("{PACKAGE} on Node {version}"));
+    Some(move |url: &str| {
+        // What a script imports is looked for where it runs.
+        let mut node = Command::new("node");
+        node.current_dir(&folder).args(["--input-type=module", "--eval", SCRIPT, "--", url]);
+        Ear::start(&mut node, read_lines)
+    })
 }
 
-impl Node {
-    /// A folder with the package; `None` where there is no Node, or the package cannot be had.
-    fn install() -> Option<Self> {
-        let folder = std::env::temp_dir().join(format!("smolcast-node-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder can be made");
-        let node = Self { folder, child: None };
-        let words = ["install", "--no-audit", "--no-fund", "--silent", PACKAGE, "--prefix"];
-        let mut npm = Command::new("npm");
-        npm.args(words).arg(&node.folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        npm.status().is_ok_and(|status| status.success()).then_some(node)
-    }
-
-    /// Runs the script; what it says comes line by line.
-    fn run(&mut self, url: &str) -> Receiver<String> {
-        let script = self.folder.join("stream.mjs");
-        fs::write(&script, SCRIPT).expect("it can be written");
-        let mut command = Command::new("node");
-        let mut child = command.arg(script).arg(url).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("Node");
-        let output = BufReader::new(child.stdout.take().expect("it is piped"));
-        self.child = Some(child);
-        let (said, lines): (Sender<String>, _) = channel();
-        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
-        lines
-    }
+#[test]
+#[ignore = "it needs Node and npm"]
+fn a_broadcast_arrives() {
+    let Some(listen) = find("broadcast to Node") else { return };
+    cases::a_broadcast_arrives(listen, |program, body| program.publish(body));
 }
 
-impl Drop for Node {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            // It may have ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        let _ = fs::remove_dir_all(&self.folder);
-    }
+#[test]
+#[ignore = "it needs Node and npm"]
+fn every_body_arrives_intact() {
+    let Some(listen) = find("bodies to Node") else { return };
+    cases::every_body_arrives_intact(listen, |program, body| program.publish(body));
 }
 
-#[track_caller]
-fn expect(lines: &Receiver<String>, line: &str) {
-    assert_eq!(lines.recv_timeout(DEADLINE).as_deref(), Ok(line));
+#[test]
+#[ignore = "it needs Node and npm"]
+fn what_was_missed_on_broken_connections_arrives_once_and_in_order() {
+    let Some(listen) = find("resume by Node") else { return };
+    cases::what_was_missed_arrives(|url| {
+        let ear = listen(url);
+        move || ear.message_of_any_stream()
+    });
 }
 
 #[test]
 #[ignore = "slow: it waits for a client to come back; it needs Node and npm"]
 fn an_event_source_of_node_comes_back_over_a_restart_and_misses_nothing() {
-    let Some(mut node) = Node::install() else {
-        return skipped(NAME, format_args!("there is no npm, or {PACKAGE} cannot be installed"));
-    };
-    let file = node.folder.join("history").to_str().expect("UTF-8").to_owned();
+    let Some(listen) = find("a restart for Node") else { return };
+    let folder = Folder::new();
+    let file = folder.path("history").to_str().expect("UTF-8").to_owned();
     let start = |port: u16| {
         let port = port.to_string();
         Program::start_without_flags(&[("SMOLCAST_PORT", &port), ("SMOLCAST_HISTORY_FILE", &file)])
     };
     let program = start(0);
-    let port = program.addr.port();
-    let lines = node.run(&format!("http://127.0.0.1:{port}/sse"));
-    expect(&lines, "open");
+    let addr = program.addr;
+    let ear = listen(&url_of(addr));
+    ear.expect_open();
     program.publish("one");
-    expect(&lines, "message one");
+    assert_eq!(ear.message().data, "one");
     program.signal(Signal::TERM);
     assert_eq!(program.finish().code, Some(0));
-    let program = start(port);
+    let program = start(addr.port());
     program.publish("while it was away");
     program.publish("two\nlines");
-    expect(&lines, "open");
-    expect(&lines, "message while it was away");
-    expect(&lines, "message two");
-    expect(&lines, "lines");
+    ear.expect_open();
     program.publish("live");
-    expect(&lines, "message live");
+    for expected in ["while it was away", "two\nlines", "live"] {
+        assert_eq!(ear.message().data, expected);
+    }
 }
