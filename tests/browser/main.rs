@@ -17,7 +17,8 @@
 //! - `site`: the web server of a test's page; `page`: the page in the browser, which tells the test what it sees
 //! - `delivery`: messages from page to page, with the `bodies` of every client; `full`: no room
 //! - `restart`: the server goes and comes back
-//! - `resume`: what a page missed meanwhile, from a history
+//! - `resume`: what a page missed meanwhile, from a history; also behind the `relay` of every client, with what is
+//!   `missed` there
 //! - `origin`: pages that are let in, and others
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
@@ -30,8 +31,12 @@ mod full;
 #[expect(dead_code, reason = "shared with the tests of faults, which use the rest of it")]
 #[path = "../faults/measure.rs"]
 mod measure;
+#[path = "../clients/missed.rs"]
+mod missed;
 mod origin;
 mod page;
+#[path = "../clients/relay.rs"]
+mod relay;
 mod restart;
 mod resume;
 mod site;
