@@ -1,7 +1,7 @@
 //! A client's socket, used in time: every wait for it ends by a deadline.
 //!
-//! It is a descriptor of a connected stream socket, whatever its family: TCP and unix sockets are read and written by the
-//! same calls, and what only one of them has is asked for and not missed on the other.
+//! It is a descriptor of a connected stream socket, whatever its family: TCP and unix sockets are read and written by
+//! the same calls, and what only one of them has is asked for and not missed on the other.
 //!
 //! Reads and writes try the system call first and wait for the reactor only when it would block. What became of the
 //! peer is not told apart: closed, reset or unreachable, it is gone, and nobody is left to tell.

@@ -29,6 +29,15 @@ fn help_names_every_flag_and_succeeds() {
 }
 
 #[test]
+fn what_is_asked_for_in_print_is_printed_and_succeeds() {
+    for (flag, start) in [("-h", "smolcast "), ("-V", "smolcast "), ("--man", ".TH SMOLCAST 1 ")] {
+        let said = finished(&[flag], &[]);
+        assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
+        assert!(said.stdout.starts_with(start), "{said:?}");
+    }
+}
+
+#[test]
 fn version_is_one_line_and_succeeds() {
     let version = finished(&["--version"], &[]);
     let line = concat!("smolcast ", env!("CARGO_PKG_VERSION"), "\n");

@@ -1,0 +1,76 @@
+//! A configuration in the making: what the options of the table fill in, one after the other.
+//!
+//! Options are applied one by one and judged together: what only makes sense with another option is refused when all
+//! are there. Making a [`Config`] leaves the draft as it is, so that who keeps it can make the next one from it.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use smolcast::{Config, HistoryFile, HistorySync};
+
+use super::UsageError;
+use super::options::Opt;
+
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    /// What needs nothing but its own option.
+    pub(super) config: Config,
+    pub(super) host: IpAddr,
+    pub(super) port: u16,
+    pub(super) history_path: Option<PathBuf>,
+    pub(super) history_sync: HistorySync,
+    /// The options that were given, each with the flag or the variable it came by.
+    given: Vec<(&'static str, String)>,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self {
+            config: Config::default(),
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 1942,
+            history_path: None,
+            history_sync: HistorySync::default(),
+            given: Vec::new(),
+        }
+    }
+}
+
+impl Draft {
+    /// Fills in the text of one option, which came by this flag or variable.
+    pub(super) fn apply(&mut self, option: &'static Opt, source: String, text: &str) -> Result<(), UsageError> {
+        if !(option.apply)(self, text) {
+            return Err(UsageError(format!("{source} takes {}, not {text:?}", option.takes)));
+        }
+        self.given.push((option.name, source));
+        Ok(())
+    }
+
+    /// By which flag or variable the option of this name was given, if it was.
+    fn source_of(&self, name: &str) -> Option<&str> {
+        self.given.iter().find(|given| given.0 == name).map(|given| given.1.as_str())
+    }
+
+    /// What all of it comes to, if it goes together.
+    pub(super) fn config(&self) -> Result<Config, UsageError> {
+        let mut config = self.config.clone();
+        config.listen = vec![(self.host, self.port).into()];
+        config.history_file = self.history_file()?;
+        Ok(config)
+    }
+
+    fn history_file(&self) -> Result<Option<HistoryFile>, UsageError> {
+        match (&self.history_path, self.source_of("history-sync")) {
+            (Some(path), _) => Ok(Some(HistoryFile { path: path.clone(), sync: self.history_sync })),
+            (None, None) => Ok(None),
+            (None, Some(source)) => {
+                Err(UsageError(format!("{source} says when a file is written: name one with --history-file")))
+            }
+        }
+    }
+}
+
+/// Fills `slot` with what was understood, and says whether it was.
+pub(super) fn set<T>(slot: &mut T, understood: Option<T>) -> bool {
+    understood.map(|value| *slot = value).is_some()
+}

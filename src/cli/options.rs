@@ -1,0 +1,247 @@
+//! The table of options: a row for each, and whatever is done with an option or said of it comes from its row.
+//!
+//! The rows of a group stand together, in the order in which they are told. An option more is a row more here, and
+//! where no function of [`values`](super::values) understands its text, one more there.
+
+use super::draft::{Draft, set};
+use super::values;
+
+/// One option.
+pub(super) struct Opt {
+    /// The heading it is told under.
+    pub(super) group: &'static str,
+    /// The flag without its dashes; the variable has the same name, in capitals.
+    pub(super) name: &'static str,
+    /// What stands for its value.
+    pub(super) value: &'static str,
+    pub(super) given: Given,
+    /// What holds where it is not given, in words where that is no value.
+    pub(super) default: &'static str,
+    /// What it is for, in a sentence or two.
+    pub(super) help: &'static str,
+    /// What values are, to end "takes ..." with.
+    pub(super) takes: &'static str,
+    /// Fills a value in; says whether it was understood.
+    pub(super) apply: fn(&mut Draft, &str) -> bool,
+}
+
+/// How often an option may stand on the command line.
+#[derive(Clone, Copy)]
+pub(super) enum Given {
+    Once,
+    /// Each time with one value, or several with commas between.
+    Several,
+}
+
+impl Opt {
+    pub(super) fn flag(&self) -> String {
+        format!("--{}", self.name)
+    }
+
+    pub(super) fn variable(&self) -> String {
+        format!("SMOLCAST_{}", self.name.replace('-', "_").to_ascii_uppercase())
+    }
+}
+
+/// The rows by their headings.
+pub(super) fn groups() -> impl Iterator<Item = (&'static str, &'static [Opt])> {
+    OPTIONS.chunk_by(|one, next| one.group == next.group).map(|rows| (rows[0].group, rows))
+}
+
+const LISTENING: &str = "Listening";
+const ACCESS: &str = "Access";
+const MESSAGES: &str = "Messages and history";
+const STREAMS: &str = "Streams";
+const CONNECTIONS: &str = "Connections";
+const PROCESS: &str = "Process";
+
+const COUNT: &str = "a number from 1";
+const SIZE: &str = "a number of bytes, such as 65536, 64k or 1m";
+const TIME: &str = "a time, such as 500ms, 15s or 2m";
+const SOME_TIME: &str = "a time above 0, such as 500ms, 15s or 2m";
+
+pub(super) static OPTIONS: [Opt; 18] = [
+    Opt {
+        group: LISTENING,
+        name: "host",
+        value: "ADDR",
+        given: Given::Once,
+        default: "127.0.0.1",
+        help: "The IP address to listen on. Whoever reaches it may publish.",
+        takes: "an IP address, such as 127.0.0.1 or ::1",
+        apply: |draft, text| set(&mut draft.host, text.parse().ok()),
+    },
+    Opt {
+        group: LISTENING,
+        name: "port",
+        value: "N",
+        given: Given::Once,
+        default: "1942",
+        help: "The TCP port to listen on, 0 for any free one.",
+        takes: "a number from 0 to 65535",
+        apply: |draft, text| set(&mut draft.port, text.parse().ok()),
+    },
+    Opt {
+        group: ACCESS,
+        name: "allow-host",
+        value: "HOST",
+        given: Given::Several,
+        default: "any",
+        help: "The hosts that requests may be for, such as example.com or *.example.com; others get 421.",
+        takes: "hosts, such as example.com,*.example.com",
+        apply: |draft, text| set(&mut draft.config.access.hosts, values::list(text)),
+    },
+    Opt {
+        group: ACCESS,
+        name: "allow-origin",
+        value: "ORIGIN",
+        given: Given::Several,
+        default: "any",
+        help: "The origins whose pages may publish and read, such as https://example.com or *.example.com; others \
+               get 403.",
+        takes: "origins, such as https://example.com,*.example.com",
+        apply: |draft, text| set(&mut draft.config.access.origins, values::list(text)),
+    },
+    Opt {
+        group: MESSAGES,
+        name: "max-body",
+        value: "SIZE",
+        given: Given::Once,
+        default: "1m",
+        help: "The longest message; a longer one gets 413.",
+        takes: SIZE,
+        apply: |draft, text| set(&mut draft.config.limits.body_bytes, values::size(text)),
+    },
+    Opt {
+        group: MESSAGES,
+        name: "history",
+        value: "N[,SIZE[,TIME]]",
+        given: Given::Once,
+        default: "none",
+        help: "Give each event an id, and hold N of them for streams that come back: in at most SIZE of memory (64m \
+               unless given), and none older than TIME (24h unless given).",
+        takes: "events, bytes and age, such as 1000 or 1000,64m,24h",
+        apply: |draft, text| set(&mut draft.config.history, values::retention(text).map(Some)),
+    },
+    Opt {
+        group: MESSAGES,
+        name: "history-file",
+        value: "PATH",
+        given: Given::Once,
+        default: "none",
+        help: "The file in which the history outlives the server. Without --history it holds 1000,64m,24h.",
+        takes: "a path",
+        apply: |draft, text| set(&mut draft.history_path, values::path(text).map(Some)),
+    },
+    Opt {
+        group: MESSAGES,
+        name: "history-sync",
+        value: "WHEN",
+        given: Given::Once,
+        default: "interval",
+        help: "When an event is on the disk: always, which is before its publisher is answered, or interval, a second \
+               later.",
+        takes: "always or interval",
+        apply: |draft, text| set(&mut draft.history_sync, values::history_sync(text)),
+    },
+    Opt {
+        group: STREAMS,
+        name: "heartbeat",
+        value: "TIME",
+        given: Given::Once,
+        default: "15s",
+        help: "The silence after which a stream gets a comment, which keeps proxies from closing it; 0 for none.",
+        takes: TIME,
+        apply: |draft, text| set(&mut draft.config.heartbeat, values::time_or_never(text)),
+    },
+    Opt {
+        group: STREAMS,
+        name: "max-lag",
+        value: "SIZE",
+        given: Given::Once,
+        default: "1m",
+        help: "How far a stream may fall behind before it is closed.",
+        takes: SIZE,
+        apply: |draft, text| set(&mut draft.config.limits.window_bytes, values::some_size(text)),
+    },
+    Opt {
+        group: CONNECTIONS,
+        name: "max-connections",
+        value: "N",
+        given: Given::Once,
+        default: "what the limit of open files allows",
+        help: "The most connections at one time; a browser's stream beyond them is told to come back.",
+        takes: COUNT,
+        apply: |draft, text| set(&mut draft.config.limits.connections, text.parse().ok().map(Some)),
+    },
+    Opt {
+        group: CONNECTIONS,
+        name: "max-connections-per-ip",
+        value: "N",
+        given: Given::Once,
+        default: "no limit",
+        help: "The most connections from one IPv4 address, or from one IPv6 /64.",
+        takes: COUNT,
+        apply: |draft, text| set(&mut draft.config.limits.connections_per_ip, text.parse().ok().map(Some)),
+    },
+    Opt {
+        group: CONNECTIONS,
+        name: "head-timeout",
+        value: "TIME",
+        given: Given::Once,
+        default: "10s",
+        help: "The time for a request's head.",
+        takes: SOME_TIME,
+        apply: |draft, text| set(&mut draft.config.limits.head_timeout, values::some_time(text)),
+    },
+    Opt {
+        group: CONNECTIONS,
+        name: "body-timeout",
+        value: "TIME",
+        given: Given::Once,
+        default: "30s",
+        help: "The time for a request's body.",
+        takes: SOME_TIME,
+        apply: |draft, text| set(&mut draft.config.limits.body_timeout, values::some_time(text)),
+    },
+    Opt {
+        group: CONNECTIONS,
+        name: "idle-timeout",
+        value: "TIME",
+        given: Given::Once,
+        default: "60s",
+        help: "How long a connection may stay idle between two requests.",
+        takes: SOME_TIME,
+        apply: |draft, text| set(&mut draft.config.limits.idle_timeout, values::some_time(text)),
+    },
+    Opt {
+        group: CONNECTIONS,
+        name: "write-timeout",
+        value: "TIME",
+        given: Given::Once,
+        default: "30s",
+        help: "How long a write may make no progress before its connection is closed.",
+        takes: SOME_TIME,
+        apply: |draft, text| set(&mut draft.config.limits.write_timeout, values::some_time(text)),
+    },
+    Opt {
+        group: PROCESS,
+        name: "workers",
+        value: "N",
+        given: Given::Once,
+        default: "one a core",
+        help: "The number of worker threads.",
+        takes: "a number from 1 to 1024",
+        apply: |draft, text| set(&mut draft.config.workers, values::worker_count(text).map(Some)),
+    },
+    Opt {
+        group: PROCESS,
+        name: "drain",
+        value: "TIME",
+        given: Given::Once,
+        default: "10s",
+        help: "How long ending in order may take; what is left then is closed as it is.",
+        takes: TIME,
+        apply: |draft, text| set(&mut draft.config.limits.drain_timeout, values::time(text)),
+    },
+];

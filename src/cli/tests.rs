@@ -1,0 +1,190 @@
+//! Command lines and environments, and what they come to.
+
+use std::fs;
+use std::net::Ipv6Addr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use smolcast::{HistoryFile, HistorySync, Retention};
+
+use super::about::PRINTED;
+use super::*;
+
+fn serve(typed: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
+    let variable = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value));
+    match parse_from(typed.iter().map(OsString::from), variable) {
+        Ok(Command::Serve(config)) => Ok(*config),
+        Ok(Command::Print(text)) => Err(text),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[test]
+fn each_flag_sets_its_number() {
+    assert_eq!(serve(&[], &[]), Ok(Config::default()));
+    let typed = ["--host", "::1", "--port=0", "--workers", "3", "--max-body", "64k", "--max-connections", "7"];
+    let config = serve(&typed, &[]).expect("all are good");
+    assert_eq!(config.listen, [(Ipv6Addr::LOCALHOST, 0).into()]);
+    assert_eq!(config.workers.map(NonZeroUsize::get), Some(3));
+    assert_eq!((config.limits.body_bytes, config.limits.connections.map(NonZeroUsize::get)), (65536, Some(7)));
+    assert_eq!(serve(&["--heartbeat", "2"], &[]).map(|config| config.heartbeat), Ok(Some(Duration::from_secs(2))));
+    assert_eq!(serve(&["--heartbeat", "0"], &[]).map(|config| config.heartbeat), Ok(None));
+}
+
+#[test]
+fn a_list_is_one_flag_with_commas_or_several() {
+    let hosts = |typed: &[&str]| serve(typed, &[]).map(|config| config.access.hosts);
+    let both = hosts(&["--allow-host", "a.example, *.b.example"]);
+    assert_eq!(both.as_ref().map(Vec::len), Ok(2));
+    assert_eq!(hosts(&["--allow-host=a.example", "--allow-host=*.b.example"]), both);
+    let error = hosts(&["--allow-host", "http://a"]).expect_err("no host");
+    assert!(error.starts_with("--allow-host takes hosts, such as example.com,*.example.com, not"), "{error}");
+}
+
+#[test]
+fn each_bound_has_a_flag() {
+    let typed = "--max-lag 2m --write-timeout 1s --head-timeout 2 --body-timeout 300ms --idle-timeout 4m --drain 0";
+    let limits = serve(&typed.split(' ').collect::<Vec<_>>(), &[]).expect("all are good").limits;
+    let times = [limits.write_timeout, limits.head_timeout, limits.body_timeout, limits.idle_timeout];
+    assert_eq!(times.map(|time| time.as_millis()), [1000, 2000, 300, 240_000]);
+    assert_eq!((limits.window_bytes, limits.drain_timeout), (2 * 1024 * 1024, Duration::ZERO));
+}
+
+#[test]
+fn a_history_is_events_and_perhaps_bytes_and_an_age() {
+    let history = |text: &str| serve(&["--history", text], &[]).map(|config| config.history);
+    let all = Retention { events: 7, bytes: 65536, age: Duration::from_secs(7200) };
+    assert_eq!(history("7,64k,2h"), Ok(Some(all)));
+    assert_eq!(history("7"), Ok(Some(Retention { events: 7, ..Retention::default() })));
+    for text in ["", "0", "7,0", "7,1k,0", "7,,", "7,1k,1h,1", "x"] {
+        assert!(history(text).is_err(), "{text:?}");
+    }
+    let file = serve(&["--history-file", "f", "--history-sync", "always"], &[]).map(|config| config.history_file);
+    assert_eq!(file, Ok(Some(HistoryFile { path: "f".into(), sync: HistorySync::Always })));
+    assert!(serve(&["--history-sync", "always"], &[]).is_err(), "of which file");
+}
+
+#[test]
+fn a_flag_wins_over_its_variable() {
+    let variables = [("SMOLCAST_PORT", "1"), ("SMOLCAST_MAX_BODY", "2m")];
+    let config = serve(&["--port", "2"], &variables).expect("all are good");
+    assert_eq!(config.listen, [([127, 0, 0, 1], 2).into()]);
+    assert_eq!(config.limits.body_bytes, 2 * 1024 * 1024);
+}
+
+#[test]
+fn what_is_wrong_is_named_with_what_is_right() {
+    for (typed, expected) in [
+        (["--port", "65536"], "--port takes a number from 0 to 65535, not \"65536\"; see smolcast --help"),
+        (
+            ["--host", "localhost"],
+            "--host takes an IP address, such as 127.0.0.1 or ::1, not \"localhost\"; see smolcast --help",
+        ),
+        (["--workers", "0"], "--workers takes a number from 1 to 1024, not \"0\"; see smolcast --help"),
+        (
+            ["--max-body", "1x"],
+            "--max-body takes a number of bytes, such as 65536, 64k or 1m, not \"1x\"; see smolcast --help",
+        ),
+        (["--max-connections", "0"], "--max-connections takes a number from 1, not \"0\"; see smolcast --help"),
+        (["--heartbeat", "-1"], "--heartbeat takes a time, such as 500ms, 15s or 2m, not \"-1\"; see smolcast --help"),
+        (
+            ["--head-timeout", "0s"],
+            "--head-timeout takes a time above 0, such as 500ms, 15s or 2m, not \"0s\"; see smolcast --help",
+        ),
+    ] {
+        assert_eq!(serve(&typed, &[]), Err(expected.to_owned()));
+    }
+    let variable = serve(&[], &[("SMOLCAST_PORT", "")]);
+    assert_eq!(variable, Err("SMOLCAST_PORT takes a number from 0 to 65535, not \"\"; see smolcast --help".into()));
+    let unknown = serve(&["--prot", "1"], &[]).expect_err("no such flag");
+    assert!(unknown.contains("--prot") && !unknown.contains('\n'), "{unknown:?}");
+}
+
+#[test]
+fn help_names_every_flag_and_each_has_its_variable() {
+    let help = serve(&["--help"], &[]).expect_err("help is printed");
+    assert!(help.contains("SMOLCAST_MAX_BODY"), "{help}");
+    for option in &OPTIONS {
+        let (flag, variable) = (option.name, option.variable());
+        assert!(help.contains(&format!("--{flag} ")), "{flag} in {help}");
+        assert_eq!(variable, format!("SMOLCAST_{}", flag.replace('-', "_").to_ascii_uppercase()));
+        // A question mark is a path; nothing is none.
+        let wrong = if option.takes == "a path" { "" } else { "?" };
+        let error = serve(&[], &[(&variable, wrong)]).expect_err("no option takes that");
+        assert!(error.starts_with(&format!("{variable} takes ")), "{error}");
+    }
+    assert!(help.contains("--version"), "{help}");
+    assert_eq!(serve(&["--version"], &[]), Err(format!("smolcast {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn what_is_asked_for_in_short_is_the_same() {
+    assert_eq!(serve(&["-h"], &[]), serve(&["--help"], &[]));
+    assert_eq!(serve(&["--port", "x", "-V"], &[]), serve(&["--version"], &[]));
+    assert!(serve(&["--man"], &[]).is_err_and(|page| page.starts_with(".TH SMOLCAST 1 ")));
+}
+
+#[test]
+fn what_is_typed_wrong_is_told_in_full() {
+    for (typed, expected) in [
+        (&["--prot=1"] as &[&str], "there is no option --prot; see smolcast --help"),
+        (&["-x"], "there is no option -x; see smolcast --help"),
+        (&["stray"], "\"stray\" is no option; see smolcast --help"),
+        (&["--", "--port"], "\"--port\" is no option; see smolcast --help"),
+        (&["--port=1", "--port", "1"], "--port can be given once; see smolcast --help"),
+        (&["--port"], "--port takes a number from 0 to 65535, and nothing stands behind it; see smolcast --help"),
+    ] {
+        assert_eq!(serve(typed, &[]), Err(expected.to_owned()));
+    }
+    let alone = serve(&[], &[("SMOLCAST_HISTORY_SYNC", "always")]).expect_err("of which file");
+    assert!(alone.starts_with("SMOLCAST_HISTORY_SYNC says when a file is written: "), "{alone}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_not_utf8_is_refused() {
+    use std::os::unix::ffi::OsStringExt;
+
+    let odd = OsString::from_vec(b"\xff".to_vec());
+    let flags = ["--history-file".into(), odd.clone()];
+    let typed = parse_from(flags.into_iter(), |_| None).err().expect("no text");
+    assert_eq!(typed.to_string(), "\"\\xFF\" is not UTF-8; see smolcast --help");
+    let set = parse_from([].into_iter(), |name| (name == "SMOLCAST_HISTORY_FILE").then(|| odd.clone()));
+    let set = set.err().expect("no text").to_string();
+    assert_eq!(set, "\"\\xFF\" is no text for SMOLCAST_HISTORY_FILE; see smolcast --help");
+}
+
+/// Those that are values; the others are words for what no value says.
+#[test]
+fn the_defaults_that_are_told_are_the_defaults() {
+    let values = OPTIONS.iter().filter(|option| option.default.starts_with(|letter: char| letter.is_ascii_digit()));
+    let typed: Vec<_> = values.map(|option| format!("{}={}", option.flag(), option.default)).collect();
+    assert!(typed.len() >= 10, "{typed:?}");
+    let typed: Vec<_> = typed.iter().map(String::as_str).collect();
+    assert_eq!(serve(&typed, &[]), Ok(Config::default()));
+    let file = |typed: &[&str]| serve(typed, &[]).map(|config| config.history_file);
+    assert_eq!(file(&["--history-file", "f", "--history-sync", "interval"]), file(&["--history-file", "f"]));
+}
+
+/// The README's options, each with its value and its default.
+#[test]
+fn the_readme_has_every_option_and_no_other() {
+    let readme = fs::read_to_string("README.md").expect("it is there");
+    let (_, section) = readme.split_once("\n## Options\n").expect("a section of options");
+    let (section, _) = section.split_once("\n## ").expect("more sections");
+    let rows: Vec<_> = section.lines().filter_map(|line| line.strip_prefix("| `--")).collect();
+    for option in &OPTIONS {
+        let start = format!("{} {}` | ", option.name, option.value);
+        let row = rows.iter().find_map(|row| row.strip_prefix(&start)).unwrap_or_else(|| panic!("no row {start:?}"));
+        let (default, _) = row.split_once(" | ").expect("three cells");
+        assert_eq!(default.trim_matches('`'), option.default, "the default of {}", option.name);
+    }
+    assert_eq!(rows.len(), OPTIONS.len(), "a row an option: {rows:?}");
+    for named in section.split("--").skip(1) {
+        let flag = named.split(|letter: char| !letter.is_ascii_lowercase() && letter != '-').next().unwrap_or_default();
+        let is_printed = PRINTED.iter().any(|(_, long, _)| long.strip_prefix("--") == Some(flag));
+        // The line below a table's head is dashes as well.
+        let is_rule = flag.chars().all(|letter| letter == '-');
+        assert!(is_rule || is_printed || OPTIONS.iter().any(|option| option.name == flag), "there is no --{flag}");
+    }
+}
