@@ -118,8 +118,9 @@ impl Program {
         Self::spawn(Process::command(&[]).envs(variables.iter().copied()))
     }
 
+    /// Starts what a test has put together itself.
     #[track_caller]
-    fn spawn(command: &mut Command) -> Self {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut process = Process::spawn(piped(command));
         let stderr = read_in_background(process.0.stderr.take());
         let (start_line, reader) = read_line(process.0.stdout.take());
