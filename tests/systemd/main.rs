@@ -1,4 +1,4 @@
-//! The server as a service of systemd: its units.
+//! The server as a service of systemd: its units, sockets that it is handed, and what it says of itself.
 //!
 //! No systemd has to run, and none is asked for anything: the tests stand in its place, with its own tools where they
 //! are there. What a machine lacks is `SKIPPED`, and said so. Ignored by a plain `cargo test`:
@@ -10,12 +10,16 @@
 //! # Layout
 //!
 //! - `units`: the files in `deploy`, as systemd's own tools read them
+//! - `activation`: sockets that are open before the server is
+//! - `notify`: what the server says, and when
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
+mod activation;
 #[expect(dead_code, reason = "shared with the tests of faults, which use the rest of it")]
 #[path = "../faults/measure.rs"]
 mod measure;
+mod notify;
 #[path = "../it/sse.rs"]
 mod sse;
 #[expect(dead_code, unused_imports, reason = "shared with the tests of the contract, which use the rest of it")]
