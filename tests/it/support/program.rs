@@ -121,8 +121,9 @@ impl Program {
         Self::spawn(Process::command(&[]).envs(variables.iter().copied()))
     }
 
+    /// Starts what a test has put together itself.
     #[track_caller]
-    fn spawn(command: &mut Command) -> Self {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut process = Process::spawn(piped(command));
         let complaints = Arc::default();
         let stderr = copy_in_background(process.0.stderr.take(), Arc::clone(&complaints));
