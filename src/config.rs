@@ -20,6 +20,9 @@ pub struct Config {
     /// The addresses to listen on, at least one. 127.0.0.1:1942 by default, loopback because whoever reaches
     /// `POST /broadcast` may publish.
     pub listen: Vec<Address>,
+    /// Where the server is looked after: metrics, health and a live page. None by default. Whoever reaches it may see
+    /// all of that, publish, and disconnect streams.
+    pub admin: Option<Address>,
     /// The number of worker threads. `None`, the default, starts one for each core that this process may use.
     pub workers: Option<NonZeroUsize>,
     /// How long a stream may be silent before it gets a comment that keeps proxies from closing it; 15 s by default,
@@ -40,6 +43,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: vec![(Ipv4Addr::LOCALHOST, 1942).into()],
+            admin: None,
             workers: None,
             heartbeat: Some(Duration::from_secs(15)),
             history: None,
@@ -139,6 +143,8 @@ pub struct Limits {
     pub publish_queue: usize,
     /// Their bytes: a publisher waits while there are so many, so there is one message more at most. 16 MiB.
     pub publish_queue_bytes: usize,
+    /// Connections of the admin address open at one time, live pages included; more are closed at once. 32.
+    pub admin_connections: usize,
     /// Answers that wait to leave in one write. 16 KiB, which is about a hundred.
     pub answer_bytes: usize,
 
@@ -180,6 +186,7 @@ impl Default for Limits {
             longest_rest: Duration::from_millis(25),
             publish_queue: 1024,
             publish_queue_bytes: 16 * 1024 * KIB,
+            admin_connections: 32,
             answer_bytes: 16 * KIB,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),

@@ -32,6 +32,19 @@ pub enum StreamEnd {
 
 const STREAM_ENDS: usize = 7;
 
+impl StreamEnd {
+    /// All of them, with the names by which metrics tell them apart.
+    pub(crate) const ALL: [(Self, &'static str); STREAM_ENDS] = [
+        (Self::HangUp, "hang_up"),
+        (Self::Lagged, "lagged"),
+        (Self::Stalled, "stalled"),
+        (Self::Input, "input"),
+        (Self::Disconnected, "disconnected"),
+        (Self::Stopped, "stopped"),
+        (Self::Cut, "cut"),
+    ];
+}
+
 /// The server's counters, shared by all of its threads. Each counts from the server's start.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(Arc<Counters>);

@@ -70,7 +70,7 @@ const SIZE: &str = "a number of bytes, such as 65536, 64k or 1m";
 const TIME: &str = "a time, such as 500ms, 15s or 2m";
 const SOME_TIME: &str = "a time above 0, such as 500ms, 15s or 2m";
 
-pub(super) static OPTIONS: [Opt; 21] = [
+pub(super) static OPTIONS: [Opt; 22] = [
     Opt {
         group: LISTENING,
         name: "host",
@@ -90,6 +90,17 @@ pub(super) static OPTIONS: [Opt; 21] = [
         help: "The TCP port to listen on, 0 for any free one.",
         takes: "a number from 0 to 65535",
         apply: |draft, text| set(&mut draft.port, text.parse().ok()),
+    },
+    Opt {
+        group: LISTENING,
+        name: "admin",
+        value: "ADDR",
+        given: Given::Once,
+        default: "none",
+        help: "The admin address, IP:PORT or unix:PATH: /metrics, /healthz, /readyz, and a live page at /. Whoever \
+               reaches it may publish and disconnect streams.",
+        takes: "an address, such as 127.0.0.1:9942 or unix:/run/smolcast/admin.sock",
+        apply: |draft, text| set(&mut draft.config.admin, text.parse().ok().map(Some)),
     },
     Opt {
         group: ACCESS,
