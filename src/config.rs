@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::access::Access;
 use crate::address::Address;
+use crate::network::TrustedProxy;
 
 /// What the server listens on and how it runs.
 ///
@@ -31,6 +32,10 @@ pub struct Config {
     pub history_file: Option<HistoryFile>,
     /// Whose requests are carried out; all by default.
     pub access: Access,
+    /// Proxies whose word is taken, in `Forwarded` (RFC 7239) or `X-Forwarded-For`, for whom they speak:
+    /// [`Limits::connections_per_ip`] holds for their clients, and not for them. None by default, and anybody else's
+    /// fields are never looked at.
+    pub trusted_proxies: Vec<TrustedProxy>,
     /// What bounds each client, and all of them together.
     pub limits: Limits,
 }
@@ -44,6 +49,7 @@ impl Default for Config {
             history: None,
             history_file: None,
             access: Access::default(),
+            trusted_proxies: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -95,7 +101,7 @@ pub struct Limits {
     /// less a reserve for the server's own.
     pub connections: Option<NonZeroUsize>,
     /// Connections open at one time from one IPv4 address, or from one IPv6 /64. `None`, the default, is for a server
-    /// behind a proxy, where all come from one.
+    /// behind a proxy, where all come from one; one of [`Config::trusted_proxies`] has them counted for its clients.
     pub connections_per_ip: Option<NonZeroUsize>,
 
     /// A request head, from its first byte to the empty line that ends it. 16 KiB.

@@ -66,7 +66,8 @@ impl Server {
         let metrics = Metrics::default();
         let connections = connection_limit(&config).ok_or(BindError::Descriptors)?;
         let doors = open_doors(&config, sockets.public)?;
-        let listener = Listener::new(doors, connections, config.limits.clone(), metrics.clone());
+        let (limits, trusted) = (config.limits.clone(), &config.trusted_proxies);
+        let listener = Listener::new(doors, connections, limits, trusted, metrics.clone());
         let workers = config.workers.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
         let kept = open_history(&config)?;
         let hub = Hub::new(&config.limits, kept, workers.get(), metrics.clone());

@@ -60,7 +60,7 @@ const SIZE: &str = "a number of bytes, such as 65536, 64k or 1m";
 const TIME: &str = "a time, such as 500ms, 15s or 2m";
 const SOME_TIME: &str = "a time above 0, such as 500ms, 15s or 2m";
 
-pub(super) static OPTIONS: [Opt; 18] = [
+pub(super) static OPTIONS: [Opt; 19] = [
     Opt {
         group: LISTENING,
         name: "host",
@@ -183,6 +183,18 @@ pub(super) static OPTIONS: [Opt; 18] = [
         help: "The most connections from one IPv4 address, or from one IPv6 /64.",
         takes: COUNT,
         apply: |draft, text| set(&mut draft.config.limits.connections_per_ip, text.parse().ok().map(Some)),
+    },
+    Opt {
+        group: CONNECTIONS,
+        name: "trusted-proxy",
+        value: "CIDR",
+        given: Given::Several,
+        default: "none",
+        help: "The networks of proxies whose Forwarded or X-Forwarded-For is believed, such as 10.0.0.0/8 or ::1, or \
+               unix for all that connect to a unix socket: --max-connections-per-ip holds for each of their clients, \
+               and not for them.",
+        takes: "networks, such as 10.0.0.0/8,fd00::/8, or unix",
+        apply: |draft, text| set(&mut draft.config.trusted_proxies, values::list(text)),
     },
     Opt {
         group: CONNECTIONS,
