@@ -56,7 +56,7 @@ impl Proxy {
     }
 
     /// What it was asked has its answer.
-    pub(crate) fn has_answer(&mut self) {
+    pub(crate) fn release_client(&mut self) {
         self.client = None;
     }
 
