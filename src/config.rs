@@ -30,7 +30,8 @@ pub struct Config {
     pub history: Option<Retention>,
     /// The file in which that outlives the server; none by default.
     pub history_file: Option<HistoryFile>,
-    /// Whose requests are carried out; all by default.
+    /// Whose requests are carried out; all by default. The one thing here that can be changed later
+    /// ([`Server::settings`](crate::Server::settings)).
     pub access: Access,
     /// Proxies whose word is taken, in `Forwarded` (RFC 7239) or `X-Forwarded-For`, for whom they speak:
     /// [`Limits::connections_per_ip`] holds for their clients, and not for them. None by default, and anybody else's
