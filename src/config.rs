@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::access::Access;
 use crate::address::Address;
+use crate::network::TrustedProxy;
 
 /// What the server listens on and how it runs.
 ///
@@ -35,6 +36,10 @@ pub struct Config {
     /// Whose requests are carried out; all by default. The one thing here that can be changed later
     /// ([`Server::settings`](crate::Server::settings)).
     pub access: Access,
+    /// Proxies whose word is taken, in `Forwarded` (RFC 7239) or `X-Forwarded-For`, for whom they speak:
+    /// [`Limits::connections_per_ip`] holds for their clients, and not for them. None by default, and anybody else's
+    /// fields are never looked at.
+    pub trusted_proxies: Vec<TrustedProxy>,
     /// What bounds each client, and all of them together.
     pub limits: Limits,
 }
@@ -49,6 +54,7 @@ impl Default for Config {
             history: None,
             history_file: None,
             access: Access::default(),
+            trusted_proxies: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -100,7 +106,7 @@ pub struct Limits {
     /// less a reserve for the server's own.
     pub connections: Option<NonZeroUsize>,
     /// Connections open at one time from one IPv4 address, or from one IPv6 /64. `None`, the default, is for a server
-    /// behind a proxy, where all come from one.
+    /// behind a proxy, where all come from one; one of [`Config::trusted_proxies`] has them counted for its clients.
     pub connections_per_ip: Option<NonZeroUsize>,
 
     /// A request head, from its first byte to the empty line that ends it. 16 KiB.

@@ -29,7 +29,7 @@
 //! | 0 | `address` | where a server can be reached |
 //! | 0 | `frame` | the event-stream format: events to bytes |
 //! | 0 | `histogram` | how often which values came up |
-//! | 0 | `network` | connections by where they come from |
+//! | 0 | `network` | connections by where they come from, and whose word on that is taken |
 //! | 0 | `journal` | the file of events that outlives the server |
 //! | 0 | `group` | a number of tasks, and the wait until none is left |
 //! | 0 | `quota` | a number of bytes that may be under way |
@@ -126,6 +126,7 @@ pub use frame::{Event, InvalidField};
 pub use health::{Health, NotReady};
 pub use listener::Inherited;
 pub use metrics::{Metrics, StreamEnd};
+pub use network::{InvalidProxy, TrustedProxy};
 pub use server::{BindError, PublishError, Publisher, Server, Sockets};
 pub use settings::Settings;
 

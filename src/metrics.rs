@@ -152,8 +152,8 @@ impl Metrics {
         self.0.connections_refused.load(Relaxed)
     }
 
-    /// Connections that were told to come back, or closed at once, for what their own address or network had open
-    /// ([`Limits::connections_per_ip`](crate::Limits::connections_per_ip)).
+    /// Connections, and requests by way of a trusted proxy, that were told to come back or closed at once for what
+    /// their own address or network had open ([`Limits::connections_per_ip`](crate::Limits::connections_per_ip)).
     pub fn connections_over_ip_limit(&self) -> u64 {
         self.0.connections_over_ip_limit.load(Relaxed)
     }
@@ -224,8 +224,9 @@ impl Metrics {
         self.0.connections_refused.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn connection_over_ip_limit(&self) {
-        self.0.connections_over_ip_limit.fetch_add(1, Relaxed);
+    /// Returns how many have been before.
+    pub(crate) fn connection_over_ip_limit(&self) -> u64 {
+        self.0.connections_over_ip_limit.fetch_add(1, Relaxed)
     }
 
     pub(crate) fn connection_dropped(&self) {

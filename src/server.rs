@@ -77,7 +77,8 @@ impl Server {
         let connections = connection_limit(&config).ok_or(BindError::Descriptors)?;
         let doors = open_doors(&config, sockets.public)?;
         let admin_door = open_admin_door(&config, sockets.admin)?;
-        let listener = Listener::new(doors, connections, config.limits.clone(), metrics.clone());
+        let (limits, trusted) = (config.limits.clone(), &config.trusted_proxies);
+        let listener = Listener::new(doors, connections, limits, trusted, metrics.clone());
         let kept = open_history(&config)?;
         let hub = Hub::new(&config.limits, kept, workers.get(), metrics.clone());
         let (hub, intakes) = hub.map_err(BindError::Thread)?;

@@ -239,6 +239,18 @@ pub(super) static OPTIONS: [Opt; 22] = [
     },
     Opt {
         group: CONNECTIONS,
+        name: "trusted-proxy",
+        value: "CIDR",
+        given: Given::Several,
+        default: "none",
+        help: "The networks of proxies whose Forwarded or X-Forwarded-For is believed, such as 10.0.0.0/8 or ::1, or \
+               unix for all that connect to a unix socket: --max-connections-per-ip holds for each of their clients, \
+               and not for them.",
+        takes: "networks, such as 10.0.0.0/8,fd00::/8, or unix",
+        apply: |draft, text| set(&mut draft.config.trusted_proxies, values::list(text)),
+    },
+    Opt {
+        group: CONNECTIONS,
         name: "head-timeout",
         value: "TIME",
         given: Given::Once,

@@ -57,7 +57,7 @@ pub fn converse<'b>(
     let shared = Shared { limits, settings, hub, metrics: metrics_too, census: Census::new() };
     let context = Context::new(shared, 0, intake);
     let wire = Wire(Rc::new(Ends { most_written: most_written.max(1), ..Ends::default() }));
-    let client = Client { io: wire.clone(), turned_away: None, place: Place::new(&metrics) };
+    let client = Client { io: wire.clone(), turned_away: None, place: Place::new(&metrics), proxy: None };
     let mut conversation = Conversation::default();
     {
         let executor = LocalExecutor::new();
@@ -258,7 +258,7 @@ mod tests {
         let streams = [ends(), ends()].map(|wire| {
             let is_broken = Rc::new(Cell::new(false));
             let io = Faulty(wire.clone(), Rc::clone(&is_broken));
-            let client = Client { io, turned_away: None, place: Place::new(&metrics) };
+            let client = Client { io, turned_away: None, place: Place::new(&metrics), proxy: None };
             wire.0.input.borrow_mut().extend(b"GET /sse HTTP/1.1\r\nHost: h\r\n\r\n");
             (wire, is_broken, executor.spawn(Connection::new(client, &context)))
         });
