@@ -48,15 +48,21 @@ fn serve(config: Config) -> Result<(), Box<dyn Error>> {
 
 fn start_line(server: &Server) -> String {
     let workers = server.workers();
-    let exposed = server.addresses().any(Address::is_exposed);
-    let warning = if exposed { "; anyone who reaches this address may publish to /broadcast" } else { "" };
-    let addresses: Vec<_> = server.addresses().map(Address::to_string).collect();
+    let exposed = joined(server.addresses().filter(|address| address.is_exposed()));
+    let warning = match exposed.as_str() {
+        "" => String::new(),
+        exposed => format!("; anyone who reaches {exposed} may publish to /broadcast"),
+    };
     format!(
         "Listening on {} with {workers} worker{}, up to {} connections{warning}\n",
-        addresses.join(", "),
+        joined(server.addresses()),
         if workers == 1 { "" } else { "s" },
         server.connection_limit(),
     )
+}
+
+fn joined<'a>(addresses: impl Iterator<Item = &'a Address>) -> String {
+    addresses.map(Address::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Lets the process have as many descriptors as it may: each connection is one.

@@ -80,8 +80,8 @@ impl Socket for Async<OwnedFd> {
 
     fn end_orderly(&self, orderly: bool) {
         let linger = (!orderly).then_some(Duration::ZERO);
-        // Fails only on a socket that has failed already. On a unix socket it changes nothing: there a peer finds the end
-        // of the stream in the middle of an event, which no client takes for one.
+        // Fails only on a socket that has failed already. On a unix socket it changes nothing: there a peer finds the
+        // end of the stream in the middle of an event, which no client takes for one.
         let _ = rustix::net::sockopt::set_socket_linger(self, linger);
     }
 

@@ -12,7 +12,7 @@ const COLUMNS: usize = 78;
 
 const BROWSERS: &str = "A browser's EventSource reconnects by itself. With --history it gets what it missed \
      meanwhile, or is told of a gap.";
-const START: &str = "The first line on standard output tells the address, the workers and the connection limit. What \
+const START: &str = "The first line on standard output tells the addresses, the workers and the connection limit. What \
      goes wrong later is a line on standard error.";
 const SIGNALS: [(&str, &str); 3] = [
     (

@@ -16,9 +16,11 @@
 //! - `load`, `churn`: many clients at once, and slow ones
 //! - `doors`: several addresses, unix sockets among them
 //! - `lifecycle`: the server as a library, its start and its end
-//! - `binary`, `flags`: the program
+//! - `binary`, `flags`: the program; `addresses`: where it listens
 
 mod access;
+#[cfg(feature = "cli")]
+mod addresses;
 #[cfg(feature = "cli")]
 mod binary;
 mod body;

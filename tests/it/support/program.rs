@@ -13,6 +13,7 @@ use super::{DEADLINE, Served, wait_until};
 
 /// A process that serves. Dropping it kills it.
 pub(crate) struct Program {
+    /// The first of its TCP addresses; where it has none, one that nobody can connect to.
     pub(crate) addr: SocketAddr,
     /// What it printed first, without the line's end.
     pub(crate) start_line: String,
@@ -118,13 +119,25 @@ impl Program {
         Self::spawn(Process::command(&[]).envs(variables.iter().copied()))
     }
 
+    /// Starts it with these flags and no others.
+    #[track_caller]
+    pub(crate) fn start_on(flags: &[&str]) -> Self {
+        Self::spawn(Process::command(&[]).args(flags))
+    }
+
+    /// The addresses that its first line names, in that order.
+    pub(crate) fn addresses(&self) -> Vec<&str> {
+        let addresses = self.start_line.strip_prefix("Listening on ").and_then(|rest| rest.split_once(" with "));
+        addresses.map(|(addresses, _)| addresses.split(", ").collect()).unwrap_or_default()
+    }
+
     #[track_caller]
     fn spawn(command: &mut Command) -> Self {
         let mut process = Process::spawn(piped(command));
         let stderr = read_in_background(process.0.stderr.take());
         let (start_line, reader) = read_line(process.0.stdout.take());
         let line = start_line.strip_suffix('\n').unwrap_or_else(|| panic!("no start line: {start_line:?}"));
-        let addr = address(line);
+        let addr = address(line).unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
         let stdout = read_in_background(Some(reader));
         Self { addr, start_line: line.to_owned(), process, stdout, stderr }
     }
@@ -200,16 +213,18 @@ fn piped(command: &mut Command) -> &mut Command {
     command.stdout(Stdio::piped()).stderr(Stdio::piped())
 }
 
-/// The address that a start line names, for clients of this machine.
+/// The first TCP address that a start line names, for clients of this machine.
 #[track_caller]
-fn address(line: &str) -> SocketAddr {
-    let rest = line.strip_prefix("Listening on http://").and_then(|rest| rest.split_once('/'));
-    let (address, _) = rest.unwrap_or_else(|| panic!("no start line: {line:?}"));
-    let mut addr: SocketAddr = address.parse().unwrap_or_else(|_| panic!("no address: {line:?}"));
+fn address(line: &str) -> Option<SocketAddr> {
+    let rest = line.strip_prefix("Listening on ").and_then(|rest| rest.split_once(" with "));
+    let (addresses, _) = rest.unwrap_or_else(|| panic!("no start line: {line:?}"));
+    let mut urls = addresses.split(", ").filter_map(|address| address.strip_prefix("http://"));
+    let address = urls.next()?.strip_suffix('/').and_then(|address| address.parse().ok());
+    let mut addr: SocketAddr = address.unwrap_or_else(|| panic!("no address: {line:?}"));
     if addr.ip().is_unspecified() {
         addr.set_ip(Ipv4Addr::LOCALHOST.into());
     }
-    addr
+    Some(addr)
 }
 
 /// Reads one line; what follows it can be read on.
