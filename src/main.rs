@@ -6,15 +6,18 @@
 mod cli;
 mod logger;
 mod signals;
+mod systemd;
 mod voice;
 
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use smol::future::FutureExt;
 use smolcast::{Address, Config, Server};
 
 use crate::cli::Command;
+use crate::systemd::Manager;
 use crate::voice::Voice;
 
 fn main() -> ExitCode {
@@ -36,13 +39,23 @@ fn main() -> ExitCode {
 }
 
 fn serve(config: Config) -> Result<(), Box<dyn Error>> {
+    // Before there is another thread.
+    let sockets = systemd::sockets()?;
     raise_descriptor_limit();
-    let server = Server::bind(config)?;
+    let server = Server::bind_with(config, sockets)?;
     // Before the start line: whoever has read it may send a signal.
     let stop = signals::stop()?;
+    let manager = Manager::from_env(format!("Serving on {}", joined(server.addresses())));
     let voice = Voice::over(io::stdout());
     voice.say(start_line(&server));
-    smol::block_on(server.run(stop))?;
+    // Begins once there are workers, which then serve.
+    let until = async {
+        manager.ready();
+        stop.await;
+        manager.stopping();
+    };
+    smol::block_on(server.run(until).or(manager.keep_posted(|| true)))?;
+    manager.finish();
     Ok(())
 }
 

@@ -13,13 +13,15 @@ const MOST_COLUMNS: usize = 120;
 const MANIFESTS: [&str; 3] = ["Cargo.toml", "benches/vs_tokio/Cargo.toml", "benches/micro/Cargo.toml"];
 
 /// Crates that belong to one module each, and what only one module does.
-const RESERVED: [(&str, &str); 6] = [
+const RESERVED: [(&str, &str); 8] = [
     ("arc_swap::", "audience"),
     ("async_broadcast::", "hub"),
     ("httparse::", "http"),
     ("TcpListener", "listener"),
     ("httpdate::", "clock"),
     ("lexopt::", "cli"),
+    ("listenfd::", "systemd"),
+    ("sd_notify::", "systemd"),
 ];
 
 /// What a module of the levels 0 to 3 does not do: wait for a socket, read a clock.

@@ -76,7 +76,7 @@ impl Draft {
             (None, None) if self.unix.is_some() => Vec::new(),
             (None, _) => vec![(self.host, self.port).into()],
         };
-        addresses.extend(self.unix.iter().map(|path| Address::unix(path)));
+        addresses.extend(self.unix.iter().map(Address::unix));
         if let (Some(chosen), Some(source)) = (self.unix_mode, self.source_of("unix-mode")) {
             let modes = addresses.iter_mut().filter_map(|address| match address {
                 Address::Unix { mode, .. } => Some(mode),

@@ -25,6 +25,18 @@ const SIGNALS: [(&str, &str); 3] = [
     ("SIGPIPE", "Is passed over: an output that nobody reads is no reason to end."),
 ];
 
+const MANAGER: [(&str, &str); 3] = [
+    (
+        "LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES",
+        "Tell of sockets that a service manager hands over. They take the place of the addresses to listen on.",
+    ),
+    ("NOTIFY_SOCKET", "Names the socket of a service manager that is told when the server serves and when it ends."),
+    (
+        "WATCHDOG_USEC, WATCHDOG_PID",
+        "Tell how long it waits for a sign of life; it gets one in half of that time while the server is well.",
+    ),
+];
+
 pub(super) fn page() -> String {
     let mut page = Page(String::new());
     page.line(&format!(".TH SMOLCAST 1 \"\" \"smolcast {}\" \"User Commands\"", env!("CARGO_PKG_VERSION")));
@@ -52,7 +64,7 @@ pub(super) fn page() -> String {
     }
     page.line(".EE\n.RE");
     page.section("See also");
-    page.line(".BR curl (1),\n.BR signal (7)");
+    page.line(".BR curl (1),\n.BR systemd.service (5),\n.BR systemd.socket (5),\n.BR signal (7)");
     page.0
 }
 
@@ -81,6 +93,7 @@ fn environment(page: &mut Page) {
     for option in &OPTIONS {
         page.item(&option.variable(), &format!("Is read for {}.", option.flag()));
     }
+    page.items(&MANAGER);
 }
 
 /// A page in the making, a line of its source after the other.

@@ -16,7 +16,7 @@
 //! - `load`, `churn`: many clients at once, and slow ones
 //! - `doors`: several addresses, unix sockets among them
 //! - `lifecycle`: the server as a library, its start and its end
-//! - `binary`, `flags`: the program; `addresses`: where it listens
+//! - `binary`, `flags`: the program; `addresses`: where it listens; `systemd`: under a service manager
 
 mod access;
 #[cfg(feature = "cli")]
@@ -46,4 +46,6 @@ mod restart;
 mod resume;
 mod sse;
 mod support;
+#[cfg(feature = "cli")]
+mod systemd;
 mod topics;

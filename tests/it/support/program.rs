@@ -11,6 +11,9 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, pr
 
 use super::{DEADLINE, Served, wait_until};
 
+/// How the variables begin that the program goes by: its own, and a service manager's.
+const SETTINGS: [&str; 4] = ["SMOLCAST_", "LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_"];
+
 /// A process that serves. Dropping it kills it.
 pub(crate) struct Program {
     /// The first of its TCP addresses; where it has none, one that nobody can connect to.
@@ -42,7 +45,8 @@ impl Process {
         let words = [launcher, &[env!("CARGO_BIN_EXE_smolcast")]].concat();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).stdin(Stdio::null());
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SMOLCAST_")) {
+        let is_setting = |name: &str| SETTINGS.iter().any(|setting| name.starts_with(setting));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_setting(&name.to_string_lossy())) {
             command.env_remove(name);
         }
         command
@@ -131,9 +135,16 @@ impl Program {
         addresses.map(|(addresses, _)| addresses.split(", ").collect()).unwrap_or_default()
     }
 
+    /// Starts a command that becomes the program.
     #[track_caller]
-    fn spawn(command: &mut Command) -> Self {
-        let mut process = Process::spawn(piped(command));
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self::spawn_as_it_is(piped(command))
+    }
+
+    /// The same, with a standard error that may be somebody else's.
+    #[track_caller]
+    pub(crate) fn spawn_as_it_is(command: &mut Command) -> Self {
+        let mut process = Process::spawn(command);
         let stderr = read_in_background(process.0.stderr.take());
         let (start_line, reader) = read_line(process.0.stdout.take());
         let line = start_line.strip_suffix('\n').unwrap_or_else(|| panic!("no start line: {start_line:?}"));
@@ -200,8 +211,13 @@ impl Finished {
     /// The same, started by another program that becomes it.
     #[track_caller]
     pub(crate) fn of(launcher: &[&str], flags: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = Process::command(launcher);
-        let mut process = Process::spawn(piped(command.args(flags).envs(variables.iter().copied())));
+        Self::of_command(Process::command(launcher).args(flags).envs(variables.iter().copied()))
+    }
+
+    /// The same, of a command that becomes the program.
+    #[track_caller]
+    pub(crate) fn of_command(command: &mut Command) -> Self {
+        let mut process = Process::spawn(piped(command));
         let stdout = read_in_background(process.0.stdout.take());
         let stderr = read_in_background(process.0.stderr.take());
         let status = process.wait();
@@ -241,14 +257,13 @@ fn read_line(pipe: Option<ChildStdout>) -> (String, BufReader<ChildStdout>) {
     line.recv_timeout(DEADLINE).expect("the start line comes within the deadline")
 }
 
-/// Reads a pipe up to its end, so that the process is never held up by it.
+/// Reads a pipe up to its end, so that the process is never held up by it. Where there is none, nothing was said.
 fn read_in_background(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
-    let mut pipe = pipe.expect("it is piped");
     let (sender, all) = channel();
     thread::spawn(move || {
         let mut bytes = Vec::new();
         // What has come until an error is what it has said.
-        let _ = pipe.read_to_end(&mut bytes);
+        let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
         let _ = sender.send(bytes);
     });
     all
