@@ -3,6 +3,7 @@
 //! It is made once for each shard, before its first task, and only the shard's own thread touches it; what has to
 //! cross threads (the hub, the metrics) is a handle in it.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::access::Access;
@@ -15,6 +16,7 @@ use crate::group::Group;
 use crate::hub::{Hub, Intake};
 use crate::metrics::Metrics;
 use crate::scratch::Scratch;
+use crate::tally::Tally;
 
 /// The surroundings of a shard's connections and streams.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(crate) struct Context<S> {
     /// Where messages come from.
     pub(crate) dispatcher: Dispatcher<S>,
     pub(crate) metrics: Metrics,
+    /// What this shard counts for itself.
+    pub(crate) tally: Arc<Tally>,
     /// Who asks for which topics, over all shards.
     pub(crate) census: Census,
     /// The exchanges under way, whose requests have to be answered before the hub may close.
@@ -39,22 +43,25 @@ pub(crate) struct Context<S> {
 }
 
 impl<S: Sink> Context<S> {
-    /// Surroundings that get their messages from `intake` and publish to `hub`.
+    /// Surroundings of the shard with this number, that get their messages from `intake` and publish to `hub`.
     pub(crate) fn new(
         limits: Limits,
         access: Access,
         hub: Hub,
         intake: Intake,
         metrics: Metrics,
+        shard: usize,
         census: Census,
     ) -> Self {
+        let tally = Arc::clone(&metrics.shards()[shard]);
         Self {
             clock: Clock::new(&limits, SystemTime::now()),
-            dispatcher: Dispatcher::new(intake, &limits, census.clone()),
+            dispatcher: Dispatcher::new(intake, &limits, Arc::clone(&tally), census.clone()),
             limits,
             access,
             hub,
             metrics,
+            tally,
             census,
             requests: Group::default(),
             connections: Group::default(),

@@ -26,6 +26,7 @@ use crate::recorder::Unpublished;
 use crate::router::{Route, route};
 use crate::socket::{Interrupted, Socket, close_in_stages, read, write_all};
 use crate::subscriber::{OPENING, Stream, retry_delay};
+use crate::tally::{Answer, Publish};
 use crate::topic::Interest;
 
 /// What the buffer of answers may keep while a client is idle: room for those to a few requests.
@@ -113,6 +114,8 @@ struct Exchange<'s, S> {
     output: Vec<u8>,
     /// Whether no request was answered yet.
     is_first: bool,
+    /// Whether the request at hand is one to publish.
+    is_publish: bool,
     /// The origin that the last request came from, where only listed ones may read the answer and it is one of those.
     origin: Option<String>,
 }
@@ -121,7 +124,8 @@ impl<'s, S: Socket> Exchange<'s, S> {
     fn new(io: &'s S, context: &'s Context<S>) -> Self {
         let deadline = context.clock.deadline();
         deadline.set_idle(context.limits.head_timeout);
-        Self { io, context, deadline, input: Input::default(), output: Vec::new(), is_first: true, origin: None }
+        let (input, output) = (Input::default(), Vec::new());
+        Self { io, context, deadline, input, output, is_first: true, is_publish: false, origin: None }
     }
 
     /// Answers requests until one of them is the last.
@@ -137,10 +141,12 @@ impl<'s, S: Socket> Exchange<'s, S> {
                         None => self.context.metrics.streams(),
                     };
                     response::stream_count(&mut self.output, &common(self.context, &self.origin), streams);
+                    self.answered(Answer::Successful);
                     Persistence::Close
                 }
                 Asked::Preflight => {
                     response::preflight(&mut self.output, &common(self.context, &self.origin));
+                    self.answered(Answer::Successful);
                     Persistence::Close
                 }
                 Asked::NotFound => self.not_found(&request),
@@ -164,6 +170,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
             return Err(Refusal::Overloaded.into());
         }
         response::stream_head(&mut self.output, &common(self.context, &self.origin));
+        self.answered(Answer::Successful);
         self.output.extend_from_slice(frame::retry_advice(retry_delay(turn)).as_bytes());
         Ok(Next::Close)
     }
@@ -176,6 +183,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         }
         let place = dispatcher.place_behind(hub.accepted(), &streaming.interest).await;
         let counted = metrics.stream();
+        self.answered(Answer::Successful);
         response::stream_head(&mut self.output, &common(self.context, &self.origin));
         self.output.extend_from_slice(OPENING);
         let place = match (&streaming.resume, hub.archive()) {
@@ -216,6 +224,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
     async fn next_request(&mut self) -> Result<Request, End> {
         // Until this request's head is read, an answer is for nobody's page.
         self.origin = None;
+        self.is_publish = false;
         let mut scanner = Scanner::default();
         let length = loop {
             if let Some(length) = scanner.scan(self.input.bytes(), &self.context.limits)? {
@@ -239,6 +248,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
             Readers::Anyone | Readers::Nobody => None,
         };
         let route = route(head.method, head.path);
+        self.is_publish = route == Route::Publish;
         if !access.admits(head.authority) {
             return Err(Refusal::Misdirected.into());
         }
@@ -263,6 +273,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
             Framing::Length(_) | Framing::Chunked => Persistence::Close,
         };
         response::not_found(&mut self.output, &common(self.context, &self.origin), persistence, request.is_head);
+        self.answered(Answer::ClientError);
         persistence
     }
 
@@ -304,6 +315,8 @@ impl<'s, S: Socket> Exchange<'s, S> {
         let receipt = publishing.wants_json.then(|| receipt(id, subscribers()));
         let common = common(self.context, &self.origin);
         response::accepted(&mut self.output, &common, receipt.as_deref(), persistence);
+        self.answered(Answer::Successful);
+        self.context.tally.publish_ended(Publish::Accepted);
     }
 
     async fn publish_sized(&mut self, length: usize, publishing: &Publishing) -> Result<Option<String>, End> {
@@ -386,7 +399,15 @@ impl<'s, S: Socket> Exchange<'s, S> {
 
     fn refuse(&mut self, refusal: Refusal, persistence: Persistence) {
         self.context.metrics.request_refused();
+        self.answered(refusal.answer_class());
+        if self.is_publish {
+            self.context.tally.publish_ended(refusal.outcome());
+        }
         response::refused(&mut self.output, &common(self.context, &self.origin), refusal, persistence);
+    }
+
+    fn answered(&self, answer: Answer) {
+        self.context.tally.answered(answer);
     }
 
     /// Sends what is left to send and closes so that it arrives.

@@ -21,6 +21,7 @@ use crate::archive::Archive;
 use crate::census::Census;
 use crate::config::{Config, ConfigError, HistoryFile, Retention};
 use crate::frame::{Event, Frame, InvalidField};
+use crate::health::{Health, Phase};
 use crate::history::Restored;
 use crate::hub::{Hub, Intake, Kept};
 use crate::journal::{Journal, Record};
@@ -42,6 +43,7 @@ pub struct Server {
     /// One for each worker.
     intakes: Vec<Intake>,
     metrics: Metrics,
+    health: Health,
 }
 
 impl Server {
@@ -63,15 +65,16 @@ impl Server {
     /// As for [`Server::bind`].
     pub fn bind_with(config: Config, sockets: Sockets) -> Result<Self, BindError> {
         config.validate().map_err(BindError::Config)?;
-        let metrics = Metrics::default();
+        let workers = config.workers.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
+        let metrics = Metrics::of_shards(workers.get());
+        let health = Health::new(metrics.clone(), config.limits.turn_timeout);
         let connections = connection_limit(&config).ok_or(BindError::Descriptors)?;
         let doors = open_doors(&config, sockets.public)?;
         let listener = Listener::new(doors, connections, config.limits.clone(), metrics.clone());
-        let workers = config.workers.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
         let kept = open_history(&config)?;
         let hub = Hub::new(&config.limits, kept, workers.get(), metrics.clone());
         let (hub, intakes) = hub.map_err(BindError::Thread)?;
-        Ok(Self { config, listener, hub, intakes, metrics })
+        Ok(Self { config, listener, hub, intakes, metrics, health })
     }
 
     /// Where clients connect to, with the port that the system picked where port 0 was asked for.
@@ -109,6 +112,11 @@ impl Server {
         self.metrics.clone()
     }
 
+    /// Tells whether the server serves.
+    pub fn health(&self) -> Health {
+        self.health.clone()
+    }
+
     /// Serves until `until` ends, then drains: stops accepting, answers the requests in flight, delivers what they
     /// published and ends every stream between two events, for at most [`Limits::drain_timeout`].
     ///
@@ -120,13 +128,15 @@ impl Server {
     ///
     /// [`Limits::drain_timeout`]: crate::Limits::drain_timeout
     pub async fn run(self, until: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { config, mut listener, hub, intakes, metrics } = self;
-        let mut shards = Shards::start(&config, hub, intakes, &metrics)?;
+        let Self { config, mut listener, hub, intakes, metrics, health } = self;
+        let mut shards = Shards::start(&config, hub, intakes, &metrics, &health)?;
+        let _ends = health.serve();
         let until = async {
             until.await;
             Ok(())
         };
         until.or(shards.deal(&mut listener)).await?;
+        health.enter(Phase::Ending);
         drop(listener);
         if !shards.drain(config.limits.drain_timeout).await {
             metrics.streams_ended_at_once(StreamEnd::Cut, metrics.streams());
@@ -255,7 +265,7 @@ struct Shards {
 }
 
 impl Shards {
-    fn start(config: &Config, hub: Hub, intakes: Vec<Intake>, metrics: &Metrics) -> io::Result<Self> {
+    fn start(config: &Config, hub: Hub, intakes: Vec<Intake>, metrics: &Metrics, health: &Health) -> io::Result<Self> {
         let (answered_by, answered) = channel::bounded(1);
         let (ended_by, ended) = channel::bounded(intakes.len());
         let (abort, aborted) = channel::bounded(1);
@@ -263,6 +273,8 @@ impl Shards {
         let mut shards =
             Self { clients: Vec::new(), next: 0, hub, answered, ended, abort: Some(abort), threads: Vec::new() };
         for (number, intake) in intakes.into_iter().enumerate() {
+            // Its first turn, however long ago the server was made.
+            metrics.shards()[number].turned(health.since().elapsed());
             let (dealt, clients) = channel::bounded(DEALT_AHEAD);
             let job = Job {
                 limits: config.limits.clone(),
@@ -271,6 +283,8 @@ impl Shards {
                 hub: shards.hub.clone(),
                 intake,
                 metrics: metrics.clone(),
+                number,
+                since: health.since(),
                 census: census.clone(),
                 clients,
                 abort: aborted.clone(),

@@ -4,7 +4,7 @@
 //! ends in two steps, each when the one who started it says so by closing a channel: with no more clients to come it
 //! finishes the requests in flight, with no more messages to come it ends its streams.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_io::Timer;
 use smol::LocalExecutor;
@@ -31,6 +31,10 @@ pub(crate) struct Job {
     /// This shard's side of the hub.
     pub(crate) intake: Intake,
     pub(crate) metrics: Metrics,
+    /// Which of the shards this is.
+    pub(crate) number: usize,
+    /// When the server was made, from which turns are counted.
+    pub(crate) since: Instant,
     /// Who asks for which topics, over all shards.
     pub(crate) census: Census,
     /// The clients dealt to this shard; closed when there are no more.
@@ -43,12 +47,12 @@ pub(crate) struct Job {
 
 /// Serves until the shard has ended: the body of its thread.
 pub(crate) fn run(job: Job) {
-    let Job { limits, access, heartbeat, hub, intake, metrics, census, clients, abort, answered } = job;
-    let context = Context::new(limits, access, hub, intake, metrics, census);
+    let Job { limits, access, heartbeat, hub, intake, metrics, number, since, census, clients, abort, answered } = job;
+    let context = Context::new(limits, access, hub, intake, metrics, number, census);
     let executor = LocalExecutor::new();
     let serve = async {
         let dispatcher = executor.spawn(context.dispatcher.run());
-        let sweep = executor.spawn(sweep(&context, heartbeat));
+        let sweep = executor.spawn(sweep(&context, since, heartbeat));
         while let Ok(client) = clients.recv().await {
             executor.spawn(Connection::new(client, &context)).detach();
         }
@@ -70,9 +74,10 @@ pub(crate) fn run(job: Job) {
 }
 
 /// The shard's one timer: deadlines, the date and heartbeats.
-async fn sweep(context: &Context<impl Sink>, heartbeat: Option<Duration>) {
+async fn sweep(context: &Context<impl Sink>, since: Instant, heartbeat: Option<Duration>) {
     let heartbeat = heartbeat.map(|heartbeat| context.clock.ticks(heartbeat));
     loop {
+        context.tally.turned(since.elapsed());
         Timer::after(context.clock.tick_length()).await;
         context.clock.tick(SystemTime::now());
         context.dispatcher.tick(heartbeat).await;

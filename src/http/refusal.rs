@@ -3,6 +3,7 @@
 //! Nearly every refusal ends the connection: after a malformed request nobody can say where the next one begins.
 
 use crate::frame::InvalidField;
+use crate::tally::{Answer, Publish};
 use crate::topic::TopicError;
 
 /// Why a request was not carried out.
@@ -52,6 +53,21 @@ impl Refusal {
     /// One line for the person behind the client, with what to do about it.
     pub(crate) fn advice(self) -> &'static str {
         self.answer().1
+    }
+
+    /// The class of that status.
+    pub(crate) fn answer_class(self) -> Answer {
+        if self.status().starts_with('5') { Answer::ServerError } else { Answer::ClientError }
+    }
+
+    /// What becomes of a request to publish that is refused so.
+    pub(crate) fn outcome(self) -> Publish {
+        match self {
+            Self::ForeignOrigin | Self::Misdirected => Publish::Forbidden,
+            Self::BodyTooLarge => Publish::TooLarge,
+            _ if self.answer_class() == Answer::ServerError => Publish::Unavailable,
+            _ => Publish::Invalid,
+        }
     }
 
     fn answer(self) -> (&'static str, &'static str) {

@@ -48,10 +48,10 @@ pub fn converse<'b>(
 ) -> Conversation {
     // On a clock that stands still a rest would never end.
     let limits = &Limits { longest_rest: Duration::ZERO, window_time: Duration::ZERO, ..limits.clone() };
-    let metrics = Metrics::default();
+    let metrics = Metrics::of_shards(1);
     let (hub, mut intakes) = Hub::new(limits, None, 2, metrics.clone()).expect("no thread is started");
     let (mut witness, intake) = (intakes.remove(0), intakes.remove(0));
-    let context = Context::new(limits.clone(), access.clone(), hub, intake, metrics.clone(), Census::new());
+    let context = Context::new(limits.clone(), access.clone(), hub, intake, metrics.clone(), 0, Census::new());
     let wire = Wire(Rc::new(Ends { most_written: most_written.max(1), ..Ends::default() }));
     let client = Client { io: wire.clone(), turned_away: None, place: Place::new(&metrics) };
     let mut conversation = Conversation::default();
@@ -61,7 +61,7 @@ pub fn converse<'b>(
         let connection = executor.spawn(Connection::new(client, &context));
         let mut turn = || {
             while executor.try_tick() {
-                while let Some(message) = witness.take_waiting() {
+                while let Some((message, _)) = witness.take_waiting() {
                     conversation.published.extend_from_slice(message.frame.as_bytes());
                 }
             }
