@@ -45,6 +45,7 @@ fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     let server = Server::bind_with(config, sockets)?;
     // Before the start line: whoever has read it may send a signal.
     let stop = signals::stop()?;
+    let health = server.health();
     let manager = Manager::from_env(format!("Serving on {}", joined(server.addresses())));
     let voice = Voice::over(io::stdout());
     voice.say(start_line(&server));
@@ -54,7 +55,7 @@ fn serve(config: Config) -> Result<(), Box<dyn Error>> {
         stop.await;
         manager.stopping();
     };
-    smol::block_on(server.run(until).or(manager.keep_posted(|| true)))?;
+    smol::block_on(server.run(until).or(manager.keep_posted(|| health.ready())))?;
     manager.finish();
     Ok(())
 }

@@ -5,17 +5,19 @@
 //! that it cannot be told is one warning.
 
 use std::env;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::future;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::str;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 use smol::Timer;
-use smolcast::{Inherited, Sockets};
+use smolcast::{Inherited, NotReady, Sockets};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::voice::Voice;
 
@@ -98,7 +100,8 @@ pub(crate) struct Manager {
 impl Manager {
     /// The one that the environment tells of.
     pub(crate) fn from_env(status: String) -> Self {
-        let voice = env::var_os("NOTIFY_SOCKET").map(|_| Voice::over(Outbox::default()));
+        let name = env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty());
+        let voice = name.map(|name| Voice::over(Outbox { name, has_failed: false }));
         let patience = sd_notify::watchdog_enabled().filter(|patience| voice.is_some() && !patience.is_zero());
         Self { voice, status, patience }
     }
@@ -113,13 +116,15 @@ impl Manager {
         self.tell(&[NotifyState::Stopping, NotifyState::Status("Ending: what was accepted is being delivered")]);
     }
 
-    /// Tells again and again that the server is well, for as long as it is: twice in the time that the manager waits.
-    /// Never ends.
-    pub(crate) async fn keep_posted<T>(&self, is_well: impl Fn() -> bool) -> T {
+    /// Tells again and again that the server is well, twice in the time that the manager waits. Of a worker that is
+    /// stuck it is not told, and starts the server again. Never ends.
+    pub(crate) async fn keep_posted<T>(&self, ready: impl Fn() -> Result<(), NotReady>) -> T {
         let Some(patience) = self.patience else { return future::pending().await };
         loop {
-            if is_well() {
-                self.tell(&[NotifyState::Watchdog]);
+            match ready() {
+                Err(stuck @ NotReady::Stuck(_)) => log::warn!("{stuck}, which the service manager has to end"),
+                // One that ends is well too.
+                _ => self.tell(&[NotifyState::Watchdog]),
             }
             Timer::after(patience / 2).await;
         }
@@ -140,23 +145,86 @@ impl Manager {
 }
 
 /// The manager's socket: what is written at once is one datagram.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Outbox {
+    name: OsString,
     has_failed: bool,
 }
 
 impl Write for Outbox {
     fn write(&mut self, states: &[u8]) -> io::Result<usize> {
-        let text = str::from_utf8(states).map_err(io::Error::other)?;
-        let sent = sd_notify::notify(&[NotifyState::Custom(text)]);
+        let sent = send(&self.name, states);
         if let (Err(error), false) = (&sent, self.has_failed) {
             log::warn!("cannot tell the service manager how the server is: {error}");
             self.has_failed = true;
         }
-        sent.map(|()| states.len())
+        sent
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Sends a datagram to a socket of this name: a path, or behind an `@` a name that no file has.
+fn send(name: &OsStr, datagram: &[u8]) -> io::Result<usize> {
+    let without_file = name.as_bytes().strip_prefix(b"@").map(|name| [b"\0", name].concat());
+    let address = SockAddr::unix(without_file.as_deref().map_or(name, OsStr::from_bytes))?;
+    // A new socket each time: the manager may be another one meanwhile, at the same name.
+    Socket::new(Domain::UNIX, Type::DGRAM, None)?.send_to(datagram, &address)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::mpsc::{Sender, channel};
+
+    use smol::future::FutureExt;
+
+    use super::*;
+
+    struct Told(Sender<Vec<u8>>);
+
+    impl Write for Told {
+        fn write(&mut self, states: &[u8]) -> io::Result<usize> {
+            self.0.send(states.to_owned()).map_err(io::Error::other)?;
+            Ok(states.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What a manager is told while the server is so, one after the other.
+    fn told_of(states: &[Result<(), NotReady>]) -> Vec<Vec<u8>> {
+        let (sender, told) = channel();
+        let voice = Some(Voice::over(Told(sender)));
+        let manager = Manager { voice, status: String::new(), patience: Some(Duration::from_micros(2)) };
+        let (done_by, done) = smol::channel::bounded::<()>(1);
+        let turn = Cell::new(0);
+        let ready = || {
+            let now = turn.replace(turn.get() + 1);
+            states.get(now).copied().unwrap_or_else(|| {
+                done_by.close();
+                // Of which nothing is told.
+                Err(NotReady::Stuck(0))
+            })
+        };
+        let end = async {
+            let _ = done.recv().await;
+        };
+        smol::block_on(end.or(manager.keep_posted(ready)));
+        manager.finish();
+        told.iter().collect()
+    }
+
+    #[test]
+    fn the_watchdog_is_fed_unless_a_worker_is_stuck() {
+        let fed = b"WATCHDOG=1".to_vec();
+        assert_eq!(told_of(&[Ok(()), Ok(())]), [fed.clone(), fed.clone()]);
+        assert_eq!(told_of(&[Err(NotReady::Stuck(1)), Err(NotReady::Stuck(0))]), [b""; 0]);
+        assert_eq!(told_of(&[Err(NotReady::Stuck(1)), Ok(())]), [fed.clone()]);
+        assert_eq!(told_of(&[Err(NotReady::Starting), Ok(()), Err(NotReady::Ending)]), [fed.clone(), fed.clone(), fed]);
     }
 }

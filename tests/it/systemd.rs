@@ -124,8 +124,17 @@ impl Manager {
         let folder = Folder::new();
         let path = folder.path("notify");
         let socket = UnixDatagram::bind(&path).expect("nobody is there");
-        socket.set_read_timeout(Some(DEADLINE)).expect("a time above 0");
         Self { socket, address: path.to_str().expect("a plain name").to_owned(), _folder: folder }
+    }
+
+    /// One whose socket has a name and no file.
+    #[cfg(target_os = "linux")]
+    fn without_file() -> Self {
+        use std::os::linux::net::SocketAddrExt;
+        let name = format!("smolcast-test-{}", std::process::id());
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).expect("a short name");
+        let socket = UnixDatagram::bind_addr(&address).expect("nobody is there");
+        Self { socket, address: format!("@{name}"), ..Self::new() }
     }
 
     /// The program, told of this manager.
@@ -136,6 +145,7 @@ impl Manager {
     /// What it is told next, a line an assignment.
     #[track_caller]
     fn told(&self) -> String {
+        self.socket.set_read_timeout(Some(DEADLINE)).expect("a time above 0");
         let mut bytes = [0; 4096];
         let length = self.socket.recv(&mut bytes).expect("it is told something within the deadline");
         String::from_utf8_lossy(&bytes[..length]).into_owned()
@@ -157,14 +167,26 @@ impl Manager {
 fn the_manager_is_told_that_it_serves_and_that_it_ends() {
     let manager = Manager::new();
     let program = manager.start(&[]);
-    manager.expect(&format!("READY=1\nSTATUS=Serving on http://{}/\n", program.addr));
+    manager.expect(&format!("READY=1\nSTATUS=Serving on http://{}/", program.addr));
     let mut stream = program.stream();
     program.signal(Signal::TERM);
-    manager.expect("STOPPING=1\nSTATUS=Ending: what was accepted is being delivered\n");
+    manager.expect("STOPPING=1\nSTATUS=Ending: what was accepted is being delivered");
     stream.expect_end(b"");
     let said = program.finish();
     assert_eq!((said.code, said.stdout.as_str(), said.stderr.as_str()), (Some(0), "", ""));
     assert!(manager.is_done(), "no watchdog was asked for");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_manager_may_have_a_name_that_no_file_has() {
+    let manager = Manager::without_file();
+    let program = manager.start(&[]);
+    assert!(manager.told().starts_with("READY=1\n"));
+    program.signal(Signal::TERM);
+    assert!(manager.told().starts_with("STOPPING=1\n"));
+    let said = program.finish();
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]
@@ -183,7 +205,7 @@ fn the_watchdog_is_fed_in_half_of_its_time_until_the_end() {
     let program = manager.start(&[("WATCHDOG_USEC", "400000")]);
     assert!(manager.told().starts_with("READY=1\n"));
     for _ in 0..4 {
-        manager.expect("WATCHDOG=1\n");
+        manager.expect("WATCHDOG=1");
     }
     // A busy machine may take longer, for as long as the deadline of each.
     let time = start.elapsed();
@@ -205,7 +227,7 @@ fn the_watchdog_is_fed_while_the_program_ends() {
     program.signal(Signal::TERM);
     wait_until("it is told of the end", || manager.told().starts_with("STOPPING=1\n"));
     for _ in 0..5 {
-        manager.expect("WATCHDOG=1\n");
+        manager.expect("WATCHDOG=1");
     }
     client.send("hello");
     client.response().expect_status(202);
