@@ -29,7 +29,8 @@ pub struct Config {
     pub history: Option<Retention>,
     /// The file in which that outlives the server; none by default.
     pub history_file: Option<HistoryFile>,
-    /// Whose requests are carried out; all by default.
+    /// Whose requests are carried out; all by default. The one thing here that can be changed later
+    /// ([`Server::settings`](crate::Server::settings)).
     pub access: Access,
     /// What bounds each client, and all of them together.
     pub limits: Limits,

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::access::Access;
 use crate::audience::Sink;
 use crate::census::Census;
 use crate::clock::Clock;
@@ -16,13 +15,28 @@ use crate::group::Group;
 use crate::hub::{Hub, Intake};
 use crate::metrics::Metrics;
 use crate::scratch::Scratch;
+use crate::settings::Settings;
 use crate::tally::Tally;
+
+/// What all shards of a server have in common, each by handles of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    pub(crate) limits: Limits,
+    /// Who is let in.
+    pub(crate) settings: Settings,
+    /// Where messages go.
+    pub(crate) hub: Hub,
+    pub(crate) metrics: Metrics,
+    /// Who asks for which topics, over all shards.
+    pub(crate) census: Census,
+}
 
 /// The surroundings of a shard's connections and streams.
 #[derive(Debug)]
 pub(crate) struct Context<S> {
     pub(crate) limits: Limits,
-    pub(crate) access: Access,
+    /// Who is let in.
+    pub(crate) settings: Settings,
     /// Deadlines and the date.
     pub(crate) clock: Clock,
     /// Where messages go.
@@ -43,22 +57,15 @@ pub(crate) struct Context<S> {
 }
 
 impl<S: Sink> Context<S> {
-    /// Surroundings of the shard with this number, that get their messages from `intake` and publish to `hub`.
-    pub(crate) fn new(
-        limits: Limits,
-        access: Access,
-        hub: Hub,
-        intake: Intake,
-        metrics: Metrics,
-        shard: usize,
-        census: Census,
-    ) -> Self {
-        let tally = Arc::clone(&metrics.shards()[shard]);
+    /// Surroundings of the shard with this number, that get their messages from `intake`.
+    pub(crate) fn new(shared: Shared, number: usize, intake: Intake) -> Self {
+        let Shared { limits, settings, hub, metrics, census } = shared;
+        let tally = Arc::clone(&metrics.shards()[number]);
         Self {
             clock: Clock::new(&limits, SystemTime::now()),
             dispatcher: Dispatcher::new(intake, &limits, Arc::clone(&tally), census.clone()),
             limits,
-            access,
+            settings,
             hub,
             metrics,
             tally,

@@ -6,7 +6,7 @@
 
 use smol::future::yield_now;
 
-use crate::access::Readers;
+use crate::access::{Access, Readers};
 use crate::archive::Archive;
 use crate::ask::{Asked, Publishing, Slow, Streaming};
 use crate::audience::Place;
@@ -116,8 +116,8 @@ struct Exchange<'s, S> {
     is_first: bool,
     /// Whether the request at hand is one to publish.
     is_publish: bool,
-    /// The origin that the last request came from, where only listed ones may read the answer and it is one of those.
-    origin: Option<String>,
+    /// Which pages may read the answer to the last request, once its head is read.
+    readers: Option<Readers<String>>,
 }
 
 impl<'s, S: Socket> Exchange<'s, S> {
@@ -125,7 +125,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         let deadline = context.clock.deadline();
         deadline.set_idle(context.limits.head_timeout);
         let (input, output) = (Input::default(), Vec::new());
-        Self { io, context, deadline, input, output, is_first: true, is_publish: false, origin: None }
+        Self { io, context, deadline, input, output, is_first: true, is_publish: false, readers: None }
     }
 
     /// Answers requests until one of them is the last.
@@ -140,12 +140,17 @@ impl<'s, S: Socket> Exchange<'s, S> {
                         Some(topics) => self.context.census.count(topics),
                         None => self.context.metrics.streams(),
                     };
-                    response::stream_count(&mut self.output, &common(self.context, &self.origin), streams);
+                    response::stream_count(&mut self.output, &common(self.context, &self.readers), streams);
                     self.answered(Answer::Successful);
                     Persistence::Close
                 }
                 Asked::Preflight => {
-                    response::preflight(&mut self.output, &common(self.context, &self.origin));
+                    response::preflight(&mut self.output, &common(self.context, &self.readers));
+                    self.answered(Answer::Successful);
+                    Persistence::Close
+                }
+                Asked::PublishPreflight => {
+                    response::publish_preflight(&mut self.output, &common(self.context, &self.readers));
                     self.answered(Answer::Successful);
                     Persistence::Close
                 }
@@ -169,7 +174,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         if !matches!(request.asked, Asked::Stream(_)) {
             return Err(Refusal::Overloaded.into());
         }
-        response::stream_head(&mut self.output, &common(self.context, &self.origin));
+        response::stream_head(&mut self.output, &common(self.context, &self.readers));
         self.answered(Answer::Successful);
         self.output.extend_from_slice(frame::retry_advice(retry_delay(turn)).as_bytes());
         Ok(Next::Close)
@@ -184,7 +189,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         let place = dispatcher.place_behind(hub.accepted(), &streaming.interest).await;
         let counted = metrics.stream();
         self.answered(Answer::Successful);
-        response::stream_head(&mut self.output, &common(self.context, &self.origin));
+        response::stream_head(&mut self.output, &common(self.context, &self.readers));
         self.output.extend_from_slice(OPENING);
         let place = match (&streaming.resume, hub.archive()) {
             // The first place counts until there is the other.
@@ -223,7 +228,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
 
     async fn next_request(&mut self) -> Result<Request, End> {
         // Until this request's head is read, an answer is for nobody's page.
-        self.origin = None;
+        self.readers = None;
         self.is_publish = false;
         let mut scanner = Scanner::default();
         let length = loop {
@@ -242,21 +247,12 @@ impl<'s, S: Socket> Exchange<'s, S> {
             }
         };
         let head = RequestHead::parse(&self.input.bytes()[..length])?;
-        let access = &self.context.access;
-        self.origin = match access.readers(head.origin) {
-            Readers::Origin(origin) => Some(origin.to_owned()),
-            Readers::Anyone | Readers::Nobody => None,
-        };
-        let route = route(head.method, head.path);
-        self.is_publish = route == Route::Publish;
-        if !access.admits(head.authority) {
-            return Err(Refusal::Misdirected.into());
-        }
-        if route == Route::Publish && !access.may_publish(head.origin) {
-            return Err(Refusal::ForeignOrigin.into());
-        }
+        self.is_publish = route(head.method, head.path) == Route::Publish;
+        let has_history = self.context.hub.archive().is_some();
+        let (readers, asked) = self.context.settings.read(|access| judge(access, &head, has_history));
+        self.readers = Some(readers);
         let request = Request {
-            asked: Asked::read(route, &head, self.context.hub.archive().is_some())?,
+            asked: asked?,
             framing: head.framing,
             persistence: head.persistence,
             expects_continue: head.expects_continue,
@@ -272,7 +268,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
             // Nobody wants the body of such a request, so there is no next one to be found behind it.
             Framing::Length(_) | Framing::Chunked => Persistence::Close,
         };
-        response::not_found(&mut self.output, &common(self.context, &self.origin), persistence, request.is_head);
+        response::not_found(&mut self.output, &common(self.context, &self.readers), persistence, request.is_head);
         self.answered(Answer::ClientError);
         persistence
     }
@@ -313,7 +309,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         let topics = &publishing.topics;
         let subscribers = || if topics.is_empty() { metrics.streams() } else { census.count(topics) };
         let receipt = publishing.wants_json.then(|| receipt(id, subscribers()));
-        let common = common(self.context, &self.origin);
+        let common = common(self.context, &self.readers);
         response::accepted(&mut self.output, &common, receipt.as_deref(), persistence);
         self.answered(Answer::Successful);
         self.context.tally.publish_ended(Publish::Accepted);
@@ -403,7 +399,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         if self.is_publish {
             self.context.tally.publish_ended(refusal.outcome());
         }
-        response::refused(&mut self.output, &common(self.context, &self.origin), refusal, persistence);
+        response::refused(&mut self.output, &common(self.context, &self.readers), refusal, persistence);
     }
 
     fn answered(&self, answer: Answer) {
@@ -418,13 +414,26 @@ impl<'s, S: Socket> Exchange<'s, S> {
     }
 }
 
-/// What an answer has in common with all others, for a request of this origin.
-fn common<'o, S>(context: &Context<S>, origin: &'o Option<String>) -> Common<'o> {
-    let readers = match origin {
-        Some(origin) => Readers::Origin(origin),
-        None => context.access.readers(None),
+/// What an answer has in common with all others, for these readers; before a head is read, for nobody's page.
+fn common<'o, S>(context: &Context<S>, readers: &'o Option<Readers<String>>) -> Common<'o> {
+    let readers = match readers {
+        Some(readers) => readers.borrowed(),
+        None => context.settings.read(|access| access.readers(None)),
     };
     Common { date: context.clock.date(), readers }
+}
+
+/// Which pages may read the answer to a request, and what it asks for, if its sender may have that. Whether it is
+/// well asked is looked at last: who may not publish learns no more than that.
+fn judge(access: &Access, head: &RequestHead<'_>, has_history: bool) -> (Readers<String>, Result<Asked, Refusal>) {
+    let asked = match route(head.method, head.path) {
+        _ if !access.admits(head.authority) => Err(Refusal::Misdirected),
+        Route::Publish if !access.may_publish(head.origin) => Err(Refusal::ForeignOrigin),
+        Route::Publish if !access.knows(head.optional.bearer()) => Err(Refusal::Token),
+        Route::PublishPreflight if !access.answers_publish_preflight(head.origin) => Ok(Asked::NotFound),
+        route => Asked::read(route, head, has_history),
+    };
+    (access.readers(head.origin).to_owned(), asked)
 }
 
 /// What became of a message, as JSON (RFC 8259).

@@ -42,6 +42,7 @@
 //! | 1 | `config` | every number, with its unit, its default and its reason |
 //! | 1 | `tally` | what one shard counts of its own |
 //! | 1 | `latest` | the newest event of each topic |
+//! | 1 | `settings` | what can be changed while the server runs |
 //! | 1 | `window` | recent bytes by position |
 //! | 2 | `metrics` | what happened, counted |
 //! | 2 | `history` | the recent events, for those who come back |
@@ -65,7 +66,8 @@
 //! | 13 | `connection` | one client, from accept to its end |
 //! | 14 | `internals` | what benches and fuzz targets reach of the rest |
 //! | 14 | `shard` | one worker thread |
-//! | 15 | `server` | the whole, and its public face |
+//! | 15 | `shards` | all worker threads |
+//! | 16 | `server` | the whole, and its public face |
 
 mod access;
 mod address;
@@ -104,14 +106,16 @@ mod remainder;
 mod router;
 mod scratch;
 mod server;
+mod settings;
 mod shard;
+mod shards;
 mod socket;
 mod subscriber;
 mod tally;
 mod topic;
 mod window;
 
-pub use access::{Access, HostPattern, InvalidPattern, OriginPattern};
+pub use access::{Access, HostPattern, InvalidPattern, InvalidToken, OriginPattern, Token};
 pub use address::{Address, InvalidAddress};
 pub use config::{Config, ConfigError, HistoryFile, HistorySync, Limits, Retention};
 pub use frame::{Event, InvalidField};
@@ -119,6 +123,7 @@ pub use health::{Health, NotReady};
 pub use listener::Inherited;
 pub use metrics::{Metrics, StreamEnd};
 pub use server::{BindError, PublishError, Publisher, Server, Sockets};
+pub use settings::Settings;
 
 /// The README's code is compiled and run with the documentation's.
 #[cfg(doctest)]

@@ -3,8 +3,11 @@
 //! This is the one place that prints errors and picks the exit code: 2 for what was typed wrong, 1 for what went
 //! wrong, 0 after an orderly end.
 
+mod announce;
 mod cli;
+mod lists;
 mod logger;
+mod reload;
 mod signals;
 mod systemd;
 mod voice;
@@ -14,9 +17,10 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use smol::future::FutureExt;
-use smolcast::{Address, Config, Server};
+use smolcast::{Config, Server};
 
 use crate::cli::Command;
+use crate::lists::Lists;
 use crate::systemd::Manager;
 use crate::voice::Voice;
 
@@ -27,7 +31,7 @@ fn main() -> ExitCode {
             say(&text);
             ExitCode::SUCCESS
         }
-        Ok(Command::Serve(config)) => match serve(*config) {
+        Ok(Command::Serve(config, lists)) => match serve(*config, lists) {
             Ok(()) => {
                 logger::finish_with(None);
                 ExitCode::SUCCESS
@@ -38,17 +42,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(config: Config) -> Result<(), Box<dyn Error>> {
+fn serve(config: Config, lists: Lists) -> Result<(), Box<dyn Error>> {
     // Before there is another thread.
     let sockets = systemd::sockets()?;
     raise_descriptor_limit();
     let server = Server::bind_with(config, sockets)?;
     // Before the start line: whoever has read it may send a signal.
-    let stop = signals::stop()?;
+    let manager = Manager::from_env(announce::status(&server));
+    let stop = signals::stop()?.or(reload::whenever_asked(signals::reloads()?, lists, server.settings(), &manager));
     let health = server.health();
-    let manager = Manager::from_env(format!("Serving on {}", joined(server.addresses())));
     let voice = Voice::over(io::stdout());
-    voice.say(start_line(&server));
+    voice.say(announce::start_line(&server));
     // Begins once there are workers, which then serve.
     let until = async {
         manager.ready();
@@ -58,25 +62,6 @@ fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     smol::block_on(server.run(until).or(manager.keep_posted(|| health.ready())))?;
     manager.finish();
     Ok(())
-}
-
-fn start_line(server: &Server) -> String {
-    let workers = server.workers();
-    let exposed = joined(server.addresses().filter(|address| address.is_exposed()));
-    let warning = match exposed.as_str() {
-        "" => String::new(),
-        exposed => format!("; anyone who reaches {exposed} may publish to /broadcast"),
-    };
-    format!(
-        "Listening on {} with {workers} worker{}, up to {} connections{warning}\n",
-        joined(server.addresses()),
-        if workers == 1 { "" } else { "s" },
-        server.connection_limit(),
-    )
-}
-
-fn joined<'a>(addresses: impl Iterator<Item = &'a Address>) -> String {
-    addresses.map(Address::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Lets the process have as many descriptors as it may: each connection is one.

@@ -111,6 +111,14 @@ impl Manager {
         self.tell(&[NotifyState::Ready, NotifyState::Status(&self.status)]);
     }
 
+    /// The server reads its files anew, from now until it is [`ready`](Self::ready).
+    pub(crate) fn reloading(&self) {
+        // Without the time there is no reload for the manager, and it is told of none.
+        if let Ok(now) = NotifyState::monotonic_usec_now() {
+            self.tell(&[NotifyState::Reloading, now]);
+        }
+    }
+
     /// The server ends in order.
     pub(crate) fn stopping(&self) {
         self.tell(&[NotifyState::Stopping, NotifyState::Status("Ending: what was accepted is being delivered")]);
@@ -221,10 +229,14 @@ mod tests {
 
     #[test]
     fn the_watchdog_is_fed_unless_a_worker_is_stuck() {
-        let fed = b"WATCHDOG=1".to_vec();
-        assert_eq!(told_of(&[Ok(()), Ok(())]), [fed.clone(), fed.clone()]);
-        assert_eq!(told_of(&[Err(NotReady::Stuck(1)), Err(NotReady::Stuck(0))]), [b""; 0]);
-        assert_eq!(told_of(&[Err(NotReady::Stuck(1)), Ok(())]), [fed.clone()]);
-        assert_eq!(told_of(&[Err(NotReady::Starting), Ok(()), Err(NotReady::Ending)]), [fed.clone(), fed.clone(), fed]);
+        let stuck = Err(NotReady::Stuck(1));
+        for (states, times) in [
+            ([Ok(()), Ok(()), Ok(())], 3),
+            ([stuck, stuck, stuck], 0),
+            ([stuck, Ok(()), stuck], 1),
+            ([Err(NotReady::Starting), Ok(()), Err(NotReady::Ending)], 3),
+        ] {
+            assert_eq!(told_of(&states), vec![b"WATCHDOG=1"; times], "{states:?}");
+        }
     }
 }

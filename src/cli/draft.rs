@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use smolcast::{Address, Config, HistoryFile, HistorySync};
 
 use super::UsageError;
-use super::options::Opt;
+use super::options::{Opt, Secret};
+use crate::lists::{Files, Lists};
 
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
@@ -20,6 +21,7 @@ pub(super) struct Draft {
     pub(super) listen: Vec<Address>,
     pub(super) unix: Option<PathBuf>,
     pub(super) unix_mode: Option<u32>,
+    pub(super) files: Files,
     pub(super) history_path: Option<PathBuf>,
     pub(super) history_sync: HistorySync,
     /// The options that were given, each with the flag or the variable it came by.
@@ -35,6 +37,7 @@ impl Default for Draft {
             listen: Vec::new(),
             unix: None,
             unix_mode: None,
+            files: Files::default(),
             history_path: None,
             history_sync: HistorySync::default(),
             given: Vec::new(),
@@ -50,6 +53,13 @@ impl Draft {
         }
         self.given.push((option.name, source));
         Ok(())
+    }
+
+    /// Fills in a secret. What is wrong with it is told without it.
+    pub(super) fn apply_secret(&mut self, secret: &Secret, text: Option<&str>) -> Result<(), UsageError> {
+        let is_understood = text.is_some_and(|text| (secret.apply)(self, text));
+        let error = || UsageError(format!("{} takes {}", secret.variable, secret.takes));
+        is_understood.then_some(()).ok_or_else(error)
     }
 
     /// By which flag or variable the option of this name was given, if it was.
@@ -89,6 +99,17 @@ impl Draft {
             }
         }
         Ok(addresses)
+    }
+
+    /// Who is let in, by what was typed and by what files say, which are not read here.
+    pub(super) fn lists(&self) -> Result<Lists, UsageError> {
+        let typed = self.config.access.clone();
+        match self.source_of("publish-token-file") {
+            Some(source) if !typed.publish_tokens.is_empty() => {
+                Err(UsageError(format!("{source} and SMOLCAST_PUBLISH_TOKEN both give tokens: give one of the two")))
+            }
+            _ => Ok(Lists { typed, files: self.files.clone() }),
+        }
     }
 
     fn history_file(&self) -> Result<Option<HistoryFile>, UsageError> {

@@ -28,6 +28,8 @@ pub(crate) enum Refusal {
     Topic(TopicError),
     Slow,
     ForeignOrigin,
+    /// No token is shown, or none that lets publish.
+    Token,
     HeadTimeout,
     BodyTimeout,
     LengthRequired,
@@ -63,6 +65,7 @@ impl Refusal {
     /// What becomes of a request to publish that is refused so.
     pub(crate) fn outcome(self) -> Publish {
         match self {
+            Self::Token => Publish::Unauthorized,
             Self::ForeignOrigin | Self::Misdirected => Publish::Forbidden,
             Self::BodyTooLarge => Publish::TooLarge,
             _ if self.answer_class() == Answer::ServerError => Publish::Unavailable,
@@ -95,6 +98,10 @@ impl Refusal {
             Self::Topic(error) => (BAD_REQUEST, error.advice()),
             Self::Slow => (BAD_REQUEST, "slow is disconnect, which is the default, or latest.\n"),
             Self::ForeignOrigin => ("403 Forbidden", "Pages of this origin may not publish; see --allow-origin.\n"),
+            Self::Token => (
+                "401 Unauthorized",
+                "To publish, send Authorization: Bearer with a token that this server knows, once.\n",
+            ),
             Self::HeadTimeout => (TIMEOUT, "The request head took too long.\n"),
             Self::BodyTimeout => (TIMEOUT, "The request body took too long.\n"),
             Self::LengthRequired => ("411 Length Required", "Send Content-Length, or a chunked body.\n"),

@@ -17,10 +17,11 @@ use crate::audience::Sink;
 use crate::census::Census;
 use crate::config::Limits;
 use crate::connection::Connection;
-use crate::context::Context;
+use crate::context::{Context, Shared};
 use crate::hub::Hub;
 use crate::listener::{Client, Place};
 use crate::metrics::Metrics;
+use crate::settings::Settings;
 use crate::socket::Socket;
 
 /// What a conversation came to.
@@ -51,7 +52,10 @@ pub fn converse<'b>(
     let metrics = Metrics::of_shards(1);
     let (hub, mut intakes) = Hub::new(limits, None, 2, metrics.clone()).expect("no thread is started");
     let (mut witness, intake) = (intakes.remove(0), intakes.remove(0));
-    let context = Context::new(limits.clone(), access.clone(), hub, intake, metrics.clone(), 0, Census::new());
+    let settings = Settings::new(access.clone());
+    let (limits, metrics_too) = (limits.clone(), metrics.clone());
+    let shared = Shared { limits, settings, hub, metrics: metrics_too, census: Census::new() };
+    let context = Context::new(shared, 0, intake);
     let wire = Wire(Rc::new(Ends { most_written: most_written.max(1), ..Ends::default() }));
     let client = Client { io: wire.clone(), turned_away: None, place: Place::new(&metrics) };
     let mut conversation = Conversation::default();
@@ -152,6 +156,10 @@ impl Socket for Wire {
 
     fn end_orderly(&self, _: bool) {}
 
+    fn peer(&self) -> String {
+        "memory".to_owned()
+    }
+
     fn set_user_timeout(&self, _: Option<Duration>) {}
 }
 
@@ -237,7 +245,8 @@ mod tests {
     fn a_panic_ends_its_own_connection_alone() {
         let (limits, metrics) = (Limits::default(), Metrics::default());
         let (hub, mut intakes) = Hub::new(&limits, None, 1, metrics.clone()).expect("no thread is started");
-        let context = Context::new(limits, Access::default(), hub, intakes.remove(0), metrics.clone(), Census::new());
+        let settings = Settings::new(Access::default());
+        let context = Context::new(limits, settings, hub, intakes.remove(0), metrics.clone(), Census::new());
         let executor = LocalExecutor::new();
         executor.spawn(context.dispatcher.run()).detach();
         let ends = || Wire(Rc::new(Ends { most_written: usize::MAX, ..Ends::default() }));

@@ -189,6 +189,29 @@ fn a_manager_may_have_a_name_that_no_file_has() {
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
 }
 
+/// It holds with files and without: who asks for a reload waits for its end.
+#[test]
+fn the_manager_is_told_of_a_reload_and_of_its_end() {
+    let folder = Folder::new();
+    let hosts = folder.path("hosts");
+    std::fs::write(&hosts, "h\n").expect("it can be written");
+    let hosts = hosts.to_str().expect("a plain name");
+    for flags in [["--allow-host-file", hosts].as_slice(), &[]] {
+        let manager = Manager::new();
+        let program = Program::start_with(flags, &[("NOTIFY_SOCKET", &manager.address)]);
+        let ready = format!("READY=1\nSTATUS=Serving on http://{}/", program.addr);
+        manager.expect(&ready);
+        for _ in 0..2 {
+            program.signal(Signal::HUP);
+            let told = manager.told();
+            let time = told.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").and_then(|time| time.parse::<u64>().ok());
+            assert!(time.is_some_and(|time| time > 0), "{told:?}");
+            manager.expect(&ready);
+        }
+        program.publish("x");
+    }
+}
+
 #[test]
 fn what_cannot_be_listened_on_is_never_ready() {
     let manager = Manager::new();
