@@ -1,5 +1,5 @@
-//! The table of options: a row for each, and whatever is done with an option or said of it comes from its row. Beside it
-//! the secrets, which are told to the program and not typed.
+//! The table of options: a row for each, and whatever is done with an option or said of it comes from its row. Beside
+//! it the secrets, which are told to the program and not typed.
 //!
 //! The rows of a group stand together, in the order in which they are told. An option more is a row more here, and
 //! where no function of [`values`](super::values) understands its text, one more there.

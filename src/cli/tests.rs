@@ -99,9 +99,8 @@ fn tokens_stand_in_a_file_or_in_the_environment_and_in_no_message() {
         assert!(!error.contains("sec"), "{error}");
     }
     let both = tokens(&["--publish-token-file", "f"], "secret").expect_err("which of the two");
-    let expected = "--publish-token-file and SMOLCAST_PUBLISH_TOKEN both give tokens: give one of the two; see smolcast \
-                    --help";
-    assert_eq!(both, expected);
+    let expected = "--publish-token-file and SMOLCAST_PUBLISH_TOKEN both give tokens: give one of the two";
+    assert_eq!(both, format!("{expected}; see smolcast --help"));
     let flag = serve(&["--publish-token=secret"], &[]).expect_err("everybody would see it");
     assert_eq!(flag, "there is no option --publish-token; see smolcast --help");
     assert!(serve(&["--publish-token-file", "f", "--allow-host-file=f", "--allow-origin-file=f"], &[]).is_ok());
