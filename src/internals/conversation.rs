@@ -219,6 +219,10 @@ mod tests {
     }
 
     impl Socket for Faulty {
+        fn peer(&self) -> String {
+            self.0.peer()
+        }
+
         fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
             assert!(!self.1.get(), "an injected fault");
             self.0.read(buffer)
@@ -243,10 +247,11 @@ mod tests {
 
     #[test]
     fn a_panic_ends_its_own_connection_alone() {
-        let (limits, metrics) = (Limits::default(), Metrics::default());
+        let (limits, metrics) = (Limits::default(), Metrics::of_shards(1));
         let (hub, mut intakes) = Hub::new(&limits, None, 1, metrics.clone()).expect("no thread is started");
         let settings = Settings::new(Access::default());
-        let context = Context::new(limits, settings, hub, intakes.remove(0), metrics.clone(), Census::new());
+        let shared = Shared { limits, settings, hub, metrics: metrics.clone(), census: Census::new() };
+        let context = Context::new(shared, 0, intakes.remove(0));
         let executor = LocalExecutor::new();
         executor.spawn(context.dispatcher.run()).detach();
         let ends = || Wire(Rc::new(Ends { most_written: usize::MAX, ..Ends::default() }));
