@@ -273,8 +273,10 @@ impl<S: Sink> Audience<S> {
         }
     }
 
-    /// A tick has passed; returns how many have since the last batch.
+    /// A tick has passed; returns how many have since the last batch. What nobody needs any more goes now, however long
+    /// it takes until there is a message again.
     pub(crate) fn tick(&self) -> u64 {
+        self.release();
         self.ticks.set(self.ticks.get() + 1);
         self.silence.set(self.silence.get() + 1);
         self.silence.get()
