@@ -1,5 +1,6 @@
 //! The admin address of the program: where it is, what its page says of the options, and what nothing there says.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 
 use smolcast::Address;
@@ -7,6 +8,16 @@ use smolcast::Address;
 use super::live::{Page, names};
 use super::{ask, get, request};
 use crate::support::{Folder, Program, Served, finished, wait_until};
+
+/// Options that have no row, each with the row that shows what it does.
+const SHOWN_ELSEWHERE: [(&str, &str); 5] = [
+    ("--host", "--listen"),
+    ("--port", "--listen"),
+    ("--unix", "--listen"),
+    // What the files say, as it is in force, beside what was typed.
+    ("--allow-host-file", "--allow-host"),
+    ("--allow-origin-file", "--allow-origin"),
+];
 
 /// Where the start line says that it is, at its very end.
 #[track_caller]
@@ -53,6 +64,64 @@ fn a_port_that_is_taken_is_told_in_one_line() {
     assert_eq!((said.code, said.stdout.as_str()), (Some(1), ""), "{said:?}");
     assert_eq!(said.stderr.lines().count(), 1, "{said:?}");
     assert!(said.stderr.starts_with("smolcast: ") && said.stderr.contains(&address), "{said:?}");
+}
+
+#[test]
+fn the_page_tells_of_every_option() {
+    let program = Program::start(&["--admin", "127.0.0.1:0"]);
+    let (_page, hello) = Page::open(&admin_address(&program));
+    let rows = hello["configuration"].as_array().expect("an array").iter();
+    let rows: Vec<_> = rows.filter_map(|row| row["name"].as_str()).collect();
+    let told: BTreeSet<_> = rows.iter().copied().collect();
+    assert_eq!(told.len(), rows.len(), "each once");
+    let help = finished(&["--help"], &[]).stdout;
+    let (options, _) = help.split_once("\nIn the environment alone\n").expect("the secrets stand behind the options");
+    let options = options.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let mut options: BTreeSet<_> = options.filter(|word| word.starts_with("--")).collect();
+    assert!(options.len() > 20, "the options are read from {help}");
+    for (option, row) in SHOWN_ELSEWHERE {
+        assert!(options.remove(option), "{option} is no option any more");
+        assert!(told.contains(row), "{option} is to be seen in {row}");
+    }
+    assert_eq!(told, options, "the page's rows, and the options");
+}
+
+#[test]
+fn what_was_asked_for_is_what_the_page_tells() {
+    let program = Program::start(&[
+        "--admin=127.0.0.1:0",
+        "--trusted-proxy=10.0.0.0/8,unix",
+        "--max-connections-per-ip=7",
+        "--heartbeat=0",
+        "--max-lag=3m",
+        "--history=10",
+        "--workers=3",
+    ]);
+    let admin = admin_address(&program);
+    let (_page, hello) = Page::open(&admin);
+    let value = |name: &str| {
+        let row = hello["configuration"].as_array().into_iter().flatten().find(|row| row["name"] == name);
+        row.and_then(|row| row["value"].as_str()).unwrap_or_default().to_owned()
+    };
+    for (name, expected) in [
+        ("--listen", format!("http://{}/", program.addr)),
+        ("--admin", admin.to_string()),
+        ("--trusted-proxy", "10.0.0.0/8, unix".to_owned()),
+        ("--max-connections-per-ip", "7".to_owned()),
+        ("--heartbeat", "none".to_owned()),
+        ("--max-lag", "3 MiB".to_owned()),
+        ("--history", "10,64 MiB,24 h".to_owned()),
+        ("--workers", "3".to_owned()),
+        ("--unix-mode", "no unix socket".to_owned()),
+    ] {
+        assert_eq!(value(name), expected, "{name}");
+    }
+    let folder = Folder::new();
+    let path = folder.path("s").display().to_string();
+    let program = Program::start_on(&["--unix", &path, "--unix-mode=600", "--admin=127.0.0.1:0"]);
+    let (_page, hello) = Page::open(&admin_address(&program));
+    let rows = hello["configuration"].to_string();
+    assert!(rows.contains(r#""name":"--unix-mode","value":"600""#) && rows.contains(&path), "{rows}");
 }
 
 #[test]
