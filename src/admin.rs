@@ -207,7 +207,10 @@ impl<'w> Desk<'w> {
                     Ok(head) if head.method == "GET" && head.path == "/live" && self.lets_in(&head).is_ok() => {
                         return self.stream(&io, &deadline).await;
                     }
-                    Ok(head) => self.answer(&head, &io, &deadline, &mut input).await?,
+                    Ok(head) => {
+                        let answer = self.answer(&head, &io, &deadline, &mut input).await?;
+                        if head.method == "HEAD" { answer::without_content(answer) } else { answer }
+                    }
                     Err(refusal) => self.refusal(refusal),
                 }
             }
@@ -262,12 +265,11 @@ impl<'w> Desk<'w> {
         deadline: &Deadline<'_>,
         input: &mut Input,
     ) -> Result<Vec<u8>, Gone> {
-        let is_head = head.method == "HEAD";
-        let ok = |content| Ok(answer::with_content("200 OK", &self.clock.date(), content, is_head));
+        let ok = |content| Ok(answer::with_content("200 OK", &self.clock.date(), content));
         match (head.method, head.path) {
             ("GET" | "HEAD", "/healthz") => return ok(Content::line("ok\n")),
-            ("GET" | "HEAD", "/readyz") => return Ok(self.readiness(is_head)),
-            ("GET" | "HEAD", "/metrics") => return Ok(self.metrics(is_head)),
+            ("GET" | "HEAD", "/readyz") => return Ok(self.readiness()),
+            ("GET" | "HEAD", "/metrics") => return Ok(self.metrics()),
             _ => {}
         }
         if let Err(refusal) = self.lets_in(head) {
@@ -287,19 +289,19 @@ impl<'w> Desk<'w> {
         }
     }
 
-    fn readiness(&self, is_head: bool) -> Vec<u8> {
+    fn readiness(&self) -> Vec<u8> {
         let (status, text) = match self.watched.health.ready() {
             Ok(()) => ("200 OK", "ready\n".to_owned()),
             Err(reason) => ("503 Service Unavailable", format!("not ready: {reason}\n")),
         };
-        answer::with_content(status, &self.clock.date(), Content::line(&text), is_head)
+        self.line(status, &text)
     }
 
-    fn metrics(&self, is_head: bool) -> Vec<u8> {
+    fn metrics(&self) -> Vec<u8> {
         match exposition::text(self.watched) {
             Ok(text) => {
                 let content = Content { media_type: exposition::MEDIA_TYPE, text: &text };
-                answer::with_content("200 OK", &self.clock.date(), content, is_head)
+                answer::with_content("200 OK", &self.clock.date(), content)
             }
             Err(error) => self.line("500 Internal Server Error", &format!("The metrics cannot be told: {error}\n")),
         }
@@ -345,7 +347,7 @@ impl<'w> Desk<'w> {
                     .with("event", json::string(&String::from_utf8_lossy(&arrived.event)))
                     .with("streams", self.watched.metrics.streams())
                     .end();
-                answer::with_content("200 OK", &self.clock.date(), Content::json(&text), false)
+                answer::with_content("200 OK", &self.clock.date(), Content::json(&text))
             }
             Err(NotArrived::Refused(refusal)) => self.refusal(refusal),
             Err(NotArrived::Ending) => self.refusal(Refusal::Stopping),
@@ -407,6 +409,6 @@ impl<'w> Desk<'w> {
     }
 
     fn line(&self, status: &str, text: &str) -> Vec<u8> {
-        answer::with_content(status, &self.clock.date(), Content::line(text), false)
+        answer::with_content(status, &self.clock.date(), Content::line(text))
     }
 }

@@ -77,6 +77,12 @@ fn the_page_is_all_there_and_asks_for_nothing_from_elsewhere() {
         assert_eq!(head.field("content-length"), Some(&*response.body.len().to_string()));
         assert_eq!(head.field("content-type"), Some(media_type));
     }
+    for (host, path, status) in
+        [("localhost", "/nowhere", 404), ("localhost", "/live", 404), ("evil.example", "/", 421)]
+    {
+        let head = format!("HEAD {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        ask(admin(&server), head).expect_status(status);
+    }
     let page = text(admin(&server), "/");
     for file in ["uplot.css", "page.css", "uplot.js", "page.js", "licenses"] {
         assert!(page.contains(&format!("=\"{file}\"")), "{file} is not asked for");
