@@ -37,6 +37,7 @@ use crate::histogram::{Count, Distribution};
 use crate::http::Refusal;
 use crate::http::framing::Framing;
 use crate::http::head::{RequestHead, Scanner};
+use crate::http::response;
 use crate::hub::Hub;
 use crate::input::Input;
 use crate::json::{self, Object};
@@ -319,13 +320,19 @@ impl<'w> Desk<'w> {
         let length = match head.framing {
             Framing::Length(length) if length <= limits.body_bytes as u64 => length as usize,
             Framing::Length(_) => return Ok(self.refusal(Refusal::BodyTooLarge)),
-            Framing::None | Framing::Chunked => return Ok(self.refusal(Refusal::LengthRequired)),
+            // A page's browser knows how long its message is.
+            Framing::None | Framing::Chunked => {
+                return Ok(self.line(Refusal::LengthRequired.status(), "Send Content-Length.\n"));
+            }
         };
         let publishing = match Publishing::read(head) {
             Ok(publishing) => publishing,
             Err(refusal) => return Ok(self.refusal(refusal)),
         };
         deadline.set(limits.body_timeout);
+        if head.expects_continue {
+            write_all(io, &self.clock.deadline(), limits, response::CONTINUE).await?;
+        }
         while input.len() < length {
             self.read_more(io, deadline, input).await?;
         }
@@ -339,7 +346,9 @@ impl<'w> Desk<'w> {
         let windows = self.watched.windows();
         let turn = self.next.get();
         self.next.set(turn + 1);
-        let Some(window) = windows.get(turn % windows.len().max(1)) else { return self.refusal(Refusal::Stopping) };
+        let Some(window) = windows.get(turn % windows.len().max(1)) else {
+            return self.line(Refusal::Stopping.status(), "The server is starting; try again later.\n");
+        };
         match trial::publish(self.watched, window, &self.clock, &self.scratch, publishing, message).await {
             Ok(arrived) => {
                 let text = Object::default()

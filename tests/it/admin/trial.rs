@@ -106,6 +106,7 @@ fn what_is_no_message_is_refused_and_publishes_nothing() {
         ("an event of two lines", sized("/publish?event=a%0ab", b"x"), 400),
         ("not UTF-8", sized("/publish", b"\xff"), 400),
         ("no length", unsized_one(""), 411),
+        ("chunks", unsized_one("Transfer-Encoding: chunked\r\n"), 411),
         ("too long", sized("/publish", long.as_bytes()), 413),
         ("much too long, the head alone", unsized_one("Content-Length: 99999999999\r\n"), 413),
     ] {
@@ -126,7 +127,21 @@ fn what_is_no_message_is_refused_and_publishes_nothing() {
 fn before_a_server_serves_there_is_nobody_to_try_it_on() {
     let server = Server::bind(watched(config(Limits::default()))).expect("a free port");
     let admin = server.admin_address().cloned().expect("it was asked for");
-    ask(&admin, request("POST", "/publish", b"x")).expect_status(503);
+    let response = ask(&admin, request("POST", "/publish", b"x")).expect_status(503);
+    assert_bytes("why", b"The server is starting; try again later.\n", &response.body);
     ask(&admin, request("POST", "/disconnect?stream=0-0", b"")).expect_status(404);
     assert_eq!(server.metrics().messages(), 0);
+}
+
+#[test]
+fn a_client_that_waits_for_leave_to_send_its_message_gets_it() {
+    let server = start(config(Limits::default()));
+    let mut stream = server.stream();
+    let mut client = super::connect(admin(&server));
+    let head = "POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+    client.request(head).expect_status(100);
+    client.send("hello");
+    client.response().expect_status(200);
+    client.expect_closed();
+    stream.expect_data("hello");
 }
