@@ -94,13 +94,13 @@ impl Watched {
         named.map(|(publish, name)| (name, self.sum(|shard| &shard.publishes[publish as usize]))).collect()
     }
 
-    /// Connections refused, by reason.
+    /// Connections refused, by reason. One over its address's limit is one of the others as well.
     fn refused(&self) -> [(&'static str, u64); 3] {
         let metrics = &self.metrics;
         [
             ("connections", metrics.connections_refused()),
-            ("address", metrics.connections_over_ip_limit()),
             ("dropped", metrics.connections_dropped()),
+            ("address", metrics.connections_over_ip_limit()),
         ]
     }
 }

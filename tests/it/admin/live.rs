@@ -151,7 +151,7 @@ fn it_tells_what_a_history_holds() {
     let server = start(config);
     (0..3).for_each(|_| server.publish("x"));
     let (mut page, hello) = Page::open(admin(&server));
-    assert_eq!(option(&hello["configuration"], "--history"), "1000,64 MiB,24 h");
+    assert_eq!(option(&hello["configuration"], "--history"), "1000, 64 MiB, 24 h");
     let history = &page.sample()["history"];
     assert_eq!(names(history), ["bytes", "events", "oldest"]);
     assert_eq!(history["events"], 3);

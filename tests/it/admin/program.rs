@@ -110,7 +110,7 @@ fn what_was_asked_for_is_what_the_page_tells() {
         ("--max-connections-per-ip", "7".to_owned()),
         ("--heartbeat", "none".to_owned()),
         ("--max-lag", "3 MiB".to_owned()),
-        ("--history", "10,64 MiB,24 h".to_owned()),
+        ("--history", "10, 64 MiB, 24 h".to_owned()),
         ("--workers", "3".to_owned()),
         ("--unix-mode", "no unix socket".to_owned()),
     ] {
