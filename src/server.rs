@@ -74,7 +74,8 @@ impl Server {
         let workers = config.workers.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
         let metrics = Metrics::of_shards(workers.get());
         let health = Health::new(metrics.clone(), config.limits.turn_timeout);
-        let connections = connection_limit(&config).ok_or(BindError::Descriptors)?;
+        let has_admin = sockets.admin.is_some() || config.admin.is_some();
+        let connections = connection_limit(&config, has_admin).ok_or(BindError::Descriptors)?;
         let doors = open_doors(&config, sockets.public)?;
         let admin_door = open_admin_door(&config, sockets.admin)?;
         let (limits, trusted) = (config.limits.clone(), &config.trusted_proxies);
@@ -244,11 +245,11 @@ fn restore(archive: &Archive, record: Record) {
 }
 
 /// As many connections as are asked for and the process has descriptors for; `None` where it has them for none.
-fn connection_limit(config: &Config) -> Option<usize> {
+fn connection_limit(config: &Config, has_admin: bool) -> Option<usize> {
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let descriptors = descriptors.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     // One for each of its connections, and two for one that publishes to see it arrive.
-    let admin = if config.admin.is_some() { 3 * config.limits.admin_connections } else { 0 };
+    let admin = if has_admin { 3 * config.limits.admin_connections } else { 0 };
     let reserved = RESERVED_DESCRIPTORS.saturating_add(admin);
     let available = descriptors.checked_sub(reserved).filter(|available| *available > 0)?;
     Some(config.limits.connections.map_or(available, |asked| asked.get().min(available)))
