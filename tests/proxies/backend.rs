@@ -25,7 +25,7 @@ impl Passed {
     }
 }
 
-/// Answers each request with `202`, and keeps its connections open.
+/// Answers each request with `202`, and keeps a connection until it is told that a request is its last.
 pub(crate) struct Backend {
     pub(crate) addr: SocketAddr,
     passed: Receiver<Passed>,
@@ -66,9 +66,13 @@ fn answer(connection: &TcpStream, number: usize, passed: &Sender<Passed>) -> io:
     let mut reader = BufReader::new(connection);
     loop {
         let request = read(&mut reader, number)?;
+        let is_last = request.values("connection").iter().any(|options| options.eq_ignore_ascii_case("close"));
         // Where nobody listens any more, the test is over.
         let _ = passed.send(request);
         (&*connection).write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")?;
+        if is_last {
+            return Ok(());
+        }
     }
 }
 

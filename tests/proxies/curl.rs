@@ -65,6 +65,8 @@ fn curl(proxy: &Proxy, version: Version, target: &str) -> Command {
 pub(crate) struct Answer {
     /// 0 where nothing came.
     pub(crate) status: u16,
+    /// In lower case.
+    pub(crate) head: String,
     pub(crate) body: String,
 }
 
@@ -75,8 +77,10 @@ pub(crate) fn request(proxy: &Proxy, version: Version, target: &str, words: &[&s
     command.args(["--max-time", &PATIENCE.as_secs().to_string()]).args(words);
     let output = command.stdin(Stdio::null()).output().expect("curl runs");
     let text = String::from_utf8(output.stdout).expect("answers are text");
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return Answer { status: 0, body: text } };
-    Answer { status: status(version, head), body: body.to_owned() }
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return Answer { status: 0, head: text, body: String::new() };
+    };
+    Answer { status: status(version, head), head: head.to_ascii_lowercase(), body: body.to_owned() }
 }
 
 /// Publishes through the proxy and gives back the status.

@@ -22,7 +22,7 @@ const session = connect(`https://${host}:${port}`, {
   lookup: (name, options, found) =>
     options.all ? found(null, [{ address: "127.0.0.1", family: 4 }]) : found(null, "127.0.0.1", 4),
 });
-session.on("connect", () => console.log("connected"));
+session.on("connect", () => console.log(`connected by ${session.alpnProtocol}`));
 for (let tab = 0; tab < Number(tabs); tab++) {
   const stream = session.request({ ":path": "/sse", accept: "text/event-stream" });
   let text = "";

@@ -81,7 +81,6 @@ impl Kind {
             ],
             Self::Haproxy => vec![
                 ("bind :443 ", format!("bind 127.0.0.1:{port} ")),
-                ("/run/haproxy/admin.sock", format!("{root}/admin")),
                 ("log /dev/log local0", "log stderr format raw local0".to_owned()),
             ],
         });

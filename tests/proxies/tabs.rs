@@ -15,7 +15,7 @@ fn twenty_tabs_share_one_connection_and_each_gets_every_event() {
         let program = Program::start(&["--heartbeat", "0"]);
         let proxy = Proxy::start(kind, program.addr, &[]);
         let mut tabs = Tabs::open(&proxy, TABS);
-        tabs.expect("connected");
+        tabs.expect("connected by h2");
         let opened = (0..TABS).flat_map(|tab| ["status 200", ":ok"].map(|line| format!("{tab} {line}")));
         tabs.expect_in_any_order(opened.collect());
         assert_eq!(program.count(), TABS);
