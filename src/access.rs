@@ -1,13 +1,20 @@
-//! Whose requests are carried out: the hosts that a request may be sent to, and the origins whose pages may publish
-//! and read.
+//! Whose requests are carried out: the hosts that a request may be sent to, the origins whose pages may publish and
+//! read, and the tokens of which a publisher shows one.
 //!
 //! Pure: patterns and bytes. A server on loopback is within reach of every page that its user's browser opens, by its
-//! address or by a name that a foreign DNS server lets point to it; these lists are what keeps such pages out.
+//! address or by a name that a foreign DNS server lets point to it; the first two lists are what keeps such pages out.
+//! Programs say what they like in these fields; the third list is for them.
+
+mod token;
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Which requests are let in. Both lists are empty by default, and an empty one lets in all.
+use subtle::Choice;
+
+pub use self::token::{InvalidToken, Token};
+
+/// Which requests are let in. The lists are empty by default, and an empty one lets in all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     /// The hosts of which a request names one, in its target or its `Host` field; any other gets `421`.
@@ -15,17 +22,41 @@ pub struct Access {
     /// The origins whose pages may publish (any other gets `403`; who sends no `Origin` is no page) and read answers
     /// (`Access-Control-Allow-Origin` names the page's own origin then, where it is `*` with an empty list).
     pub origins: Vec<OriginPattern>,
+    /// Who publishes shows one of these (`Authorization: Bearer TOKEN`); who does not gets `401`. With origins listed
+    /// as well, their pages may do so too: their browsers are told that they may (`OPTIONS /broadcast`).
+    pub publish_tokens: Vec<Token>,
 }
 
 /// Who may read an answer (Fetch, "CORS protocol").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Readers<'o> {
+pub(crate) enum Readers<O> {
     /// Pages of any origin.
     Anyone,
     /// Those of this one.
-    Origin(&'o str),
+    Origin(O),
     /// None.
     Nobody,
+}
+
+impl Readers<&str> {
+    /// The same, for longer than the request's head lasts.
+    pub(crate) fn to_owned(self) -> Readers<String> {
+        match self {
+            Self::Anyone => Readers::Anyone,
+            Self::Origin(origin) => Readers::Origin(origin.to_owned()),
+            Self::Nobody => Readers::Nobody,
+        }
+    }
+}
+
+impl Readers<String> {
+    pub(crate) fn borrowed(&self) -> Readers<&str> {
+        match self {
+            Self::Anyone => Readers::Anyone,
+            Self::Origin(origin) => Readers::Origin(origin),
+            Self::Nobody => Readers::Nobody,
+        }
+    }
 }
 
 impl Access {
@@ -40,8 +71,22 @@ impl Access {
         origin.is_none() || self.readers(origin) != Readers::Nobody
     }
 
+    /// Whether who shows this token, or none, may publish. All tokens are looked at, whichever it is.
+    pub(crate) fn knows(&self, token: Option<&[u8]>) -> bool {
+        let is_known = |shown: &[u8]| {
+            let tokens = self.publish_tokens.iter();
+            tokens.fold(Choice::from(0), |is_known, token| is_known | token.is(shown)).into()
+        };
+        self.publish_tokens.is_empty() || token.is_some_and(is_known)
+    }
+
+    /// Whether browsers are told that a page of this origin may show a token: only where both lists say who may.
+    pub(crate) fn answers_publish_preflight(&self, origin: Option<&[u8]>) -> bool {
+        !self.publish_tokens.is_empty() && matches!(self.readers(origin), Readers::Origin(_))
+    }
+
     /// Who may read the answer to a page of this origin.
-    pub(crate) fn readers<'o>(&self, origin: Option<&'o [u8]>) -> Readers<'o> {
+    pub(crate) fn readers<'o>(&self, origin: Option<&'o [u8]>) -> Readers<&'o str> {
         if self.origins.is_empty() {
             return Readers::Anyone;
         }
@@ -175,7 +220,7 @@ mod tests {
         fn read<T: FromStr<Err = InvalidPattern>>(list: &str) -> Vec<T> {
             list.split_whitespace().map(|text| text.parse().unwrap_or_else(|_| panic!("{text} is a pattern"))).collect()
         }
-        Access { hosts: read(hosts), origins: read(origins) }
+        Access { hosts: read(hosts), origins: read(origins), ..Access::default() }
     }
 
     #[test]
@@ -184,6 +229,41 @@ mod tests {
         assert!(open.admits(None) && open.admits(Some(b"anything")));
         assert!(open.may_publish(None) && open.may_publish(Some(b"https://evil.example")));
         assert_eq!(open.readers(Some(b"https://evil.example")), Readers::Anyone);
+        assert!(open.knows(None) && open.knows(Some(b"anything")));
+    }
+
+    #[test]
+    fn with_tokens_one_of_them_is_shown() {
+        let publish_tokens = ["first", "the-second", "c2Vjb25k=="].map(|text| text.parse().expect("a token")).into();
+        let access = Access { publish_tokens, ..Access::default() };
+        for (token, expected) in [
+            (Some("first"), true),
+            (Some("the-second"), true),
+            (Some("c2Vjb25k=="), true),
+            (Some("First"), false),
+            (Some("firs"), false),
+            (Some("first2"), false),
+            (Some("c2Vjb25k"), false),
+            (Some(""), false),
+            (None, false),
+        ] {
+            assert_eq!(access.knows(token.map(str::as_bytes)), expected, "{token:?}");
+        }
+        assert!(!access.knows(Some(b"\xff")));
+        let shown = format!("{access:?}");
+        assert!(shown.contains("Token(***)") && !shown.contains("first"), "{shown}");
+    }
+
+    #[test]
+    fn browsers_are_told_of_tokens_where_both_lists_are_there() {
+        let tokens = || vec!["t".parse().expect("a token")];
+        let (neither, origins) = (access("", ""), access("", "https://example.com"));
+        let both = Access { publish_tokens: tokens(), ..origins.clone() };
+        let listed = Some(&b"https://example.com"[..]);
+        assert!(both.answers_publish_preflight(listed));
+        assert!(!both.answers_publish_preflight(None) && !both.answers_publish_preflight(Some(b"https://evil.net")));
+        assert!(!origins.answers_publish_preflight(listed));
+        assert!(!Access { publish_tokens: tokens(), ..neither }.answers_publish_preflight(listed));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(crate) enum Asked {
     Count(Option<Topics>),
     /// What a page may do.
     Preflight,
+    /// Whether a page may publish with a token.
+    PublishPreflight,
     /// Something that is not here.
     NotFound,
 }
@@ -85,6 +87,7 @@ impl Asked {
                 Ok(Self::Count((!topics.is_empty()).then_some(topics)))
             }
             Route::Preflight => Ok(Self::Preflight),
+            Route::PublishPreflight => Ok(Self::PublishPreflight),
             Route::NotFound => Ok(Self::NotFound),
         }
     }

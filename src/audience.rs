@@ -7,8 +7,9 @@
 //! An audience never waits for a member. This is the only module that uses arc-swap.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Add;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -20,6 +21,7 @@ use smol::future::yield_now;
 
 use crate::census::Census;
 use crate::remainder::{Remainder, Remainders};
+use crate::tally::Tally;
 use crate::topic::Interest;
 use crate::window::{Batch, Window};
 
@@ -48,12 +50,16 @@ pub(crate) struct Audience<S> {
     counted: Option<(Census, Interest)>,
     /// What those still need who leave in the middle of an event.
     remainders: Rc<Remainders>,
+    /// Where what is written is counted.
+    tally: Arc<Tally>,
     members: RefCell<Slab<Member<S>>>,
     /// One more than the highest key that a member ever had: where a round ends. Passing over an empty row costs a
     /// nanosecond, so it does not shrink.
     rows: Cell<usize>,
     /// The members whose sockets block, by position: the hindmost first.
     blocked: RefCell<BTreeSet<(u64, usize)>>,
+    /// The members that are behind since their sockets first blocked.
+    slow: RefCell<BTreeMap<usize, Slow>>,
     /// How many members are behind, and how many places and members have yet to look at what came since they joined.
     behind: Cell<usize>,
     joining: Cell<usize>,
@@ -61,7 +67,8 @@ pub(crate) struct Audience<S> {
     nobody_behind: Event,
     /// Whether the last batch was given.
     closed: Cell<bool>,
-    /// Ticks of the shard's clock since the last batch.
+    /// Ticks of the shard's clock since the audience began, and since the last batch.
+    ticks: Cell<u64>,
     silence: Cell<u64>,
 }
 
@@ -72,6 +79,52 @@ struct Member<S> {
     position: u64,
     pace: Pace,
     waker: Waker,
+}
+
+/// What is known of a member that is behind.
+#[derive(Debug)]
+struct Slow {
+    /// What it is known by: no other member of the shard ever has this number.
+    number: u64,
+    /// The tick in which it fell behind.
+    since: u64,
+    /// Whether somebody has told it to go.
+    dismissed: bool,
+}
+
+/// Who is behind, for whoever looks.
+#[derive(Clone, Debug)]
+pub(crate) struct Behind<T> {
+    /// What it is known by, within its shard.
+    pub(crate) number: u64,
+    /// The bytes that it has yet to be sent.
+    pub(crate) bytes: u64,
+    /// For how many ticks it has been behind.
+    pub(crate) ticks: u64,
+    /// What it asked for.
+    pub(crate) interest: Interest,
+    /// What the one who looks wanted to know of its sink.
+    pub(crate) seen: T,
+}
+
+/// What an audience comes to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sums {
+    pub(crate) members: usize,
+    pub(crate) behind: usize,
+    pub(crate) window_bytes: usize,
+}
+
+impl Add for Sums {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            members: self.members + other.members,
+            behind: self.behind + other.behind,
+            window_bytes: self.window_bytes + other.window_bytes,
+        }
+    }
 }
 
 /// Who moves a member along.
@@ -89,19 +142,27 @@ enum Pace {
 
 impl<S: Sink> Audience<S> {
     /// An audience without members.
-    pub(crate) fn new(window: Window, remainders: Rc<Remainders>, counted: Option<(Census, Interest)>) -> Self {
+    pub(crate) fn new(
+        window: Window,
+        remainders: Rc<Remainders>,
+        tally: Arc<Tally>,
+        counted: Option<(Census, Interest)>,
+    ) -> Self {
         Self {
             newest: ArcSwap::from_pointee(Batch::empty()),
             window: RefCell::new(window),
             counted,
             remainders,
+            tally,
             members: RefCell::new(Slab::new()),
             rows: Cell::new(0),
             blocked: RefCell::new(BTreeSet::new()),
+            slow: RefCell::new(BTreeMap::new()),
             behind: Cell::new(0),
             joining: Cell::new(0),
             nobody_behind: Event::new(),
             closed: Cell::new(false),
+            ticks: Cell::new(0),
             silence: Cell::new(0),
         }
     }
@@ -121,10 +182,10 @@ impl<S: Sink> Audience<S> {
         self.counted.iter().for_each(|(census, interest)| census.leave(interest));
     }
 
-    /// Gives every member these bytes, which are whole frames. They leave with the next round.
-    pub(crate) fn give(&self, bytes: Arc<[u8]>) {
+    /// Gives every member these bytes, which are the whole frames of so many messages. They leave with the next round.
+    pub(crate) fn give(&self, bytes: Arc<[u8]>, messages: u64) {
         self.release();
-        let batch = self.window.borrow_mut().push(bytes);
+        let batch = self.window.borrow_mut().push(bytes, messages);
         self.newest.store(batch);
         self.silence.set(0);
         self.wake_lagged();
@@ -157,21 +218,23 @@ impl<S: Sink> Audience<S> {
         let newest = self.newest.load();
         let window = self.window.borrow();
         let mut members = self.members.borrow_mut();
-        let mut written = 0;
-        for row in from..self.rows.get().min(from + ROWS_IN_A_TURN) {
+        let (mut written, mut delivered, mut next) = (0, 0, from + ROWS_IN_A_TURN);
+        for row in from..self.rows.get().min(next) {
             let Some(member) = members.get_mut(row).filter(|member| member.pace == Pace::Follows) else { continue };
             let position = member.position;
-            if member.advance(&newest, &window) != Progress::CaughtUp {
+            if member.advance(&newest, &window, &mut delivered) != Progress::CaughtUp {
                 // Its task finds out why, and does what has to be done.
                 self.set_pace(member, Pace::Behind);
                 member.waker.wake_by_ref();
             }
             written += member.position - position;
             if written >= BYTES_IN_A_TURN {
-                return row + 1;
+                next = row + 1;
+                break;
             }
         }
-        from + ROWS_IN_A_TURN
+        self.tally.written(delivered, written);
+        next
     }
 
     /// Whether a round left somebody behind who has neither caught up since nor gone.
@@ -208,8 +271,43 @@ impl<S: Sink> Audience<S> {
 
     /// A tick has passed; returns how many have since the last batch.
     pub(crate) fn tick(&self) -> u64 {
+        self.ticks.set(self.ticks.get() + 1);
         self.silence.set(self.silence.get() + 1);
         self.silence.get()
+    }
+
+    /// How many members there are, how many of them are behind, and what the window holds.
+    pub(crate) fn sums(&self) -> Sums {
+        let window_bytes = self.window.borrow().cost();
+        Sums { members: self.members.borrow().len(), behind: self.slow.borrow().len(), window_bytes }
+    }
+
+    /// The hindmost members, at most so many, with what `look` sees of their sinks.
+    pub(crate) fn hindmost<T>(&self, most: usize, look: impl Fn(&S) -> T) -> Vec<Behind<T>> {
+        let (slow, members, end) = (self.slow.borrow(), self.members.borrow(), self.window.borrow().end());
+        let blocked = self.blocked.borrow();
+        let found = blocked.iter().filter_map(|(position, key)| Some((position, slow.get(key)?, members.get(*key)?)));
+        let behind = found.map(|(position, slow, member)| Behind {
+            number: slow.number,
+            bytes: end - position,
+            ticks: self.ticks.get() - slow.since,
+            interest: self.interest(),
+            seen: look(&member.sink),
+        });
+        behind.take(most).collect()
+    }
+
+    /// Tells the member that is known by this number to go; returns whether it was here.
+    pub(crate) fn dismiss(&self, number: u64) -> bool {
+        let mut slow = self.slow.borrow_mut();
+        let Some((key, slow)) = slow.iter_mut().find(|(_, slow)| slow.number == number) else { return false };
+        slow.dismissed = true;
+        self.members.borrow()[*key].waker.wake_by_ref();
+        true
+    }
+
+    fn interest(&self) -> Interest {
+        self.counted.as_ref().map(|(_, interest)| interest.clone()).unwrap_or_default()
     }
 
     /// Wakes those whose next byte the window let go, so that they end now and not when their sockets next take one.
@@ -233,6 +331,8 @@ pub(crate) enum Progress {
     Finished,
     /// Wait until its sink takes more.
     Blocked,
+    /// End: it was told to go.
+    Dismissed,
     /// End: what it needs next is lost.
     Lagged,
     /// End: its sink failed.
@@ -244,17 +344,19 @@ impl Progress {
         match self {
             Self::CaughtUp => Pace::Follows,
             Self::Blocked => Pace::Behind,
-            Self::Finished | Self::Lagged | Self::Failed => Pace::Leaves,
+            Self::Finished | Self::Dismissed | Self::Lagged | Self::Failed => Pace::Leaves,
         }
     }
 }
 
 impl<S: Sink> Member<S> {
-    /// Writes what follows the position, until there is nothing more or the sink takes no more.
-    fn advance(&mut self, newest: &Batch, window: &Window) -> Progress {
+    /// Writes what follows the position, until there is nothing more or the sink takes no more. Adds the messages of
+    /// each batch whose last byte it wrote to `delivered`.
+    fn advance(&mut self, newest: &Batch, window: &Window, delivered: &mut u64) -> Progress {
         loop {
-            let Some(rest) = newest.rest(self.position).or_else(|| window.at(self.position)?.rest(self.position))
-            else {
+            let batch =
+                if self.position >= newest.start() { Some(newest) } else { window.at(self.position).map(|b| &**b) };
+            let Some((batch, rest)) = batch.and_then(|batch| Some((batch, batch.rest(self.position)?))) else {
                 return Progress::Lagged;
             };
             if rest.is_empty() {
@@ -262,7 +364,12 @@ impl<S: Sink> Member<S> {
             }
             match self.sink.take(rest) {
                 Ok(0) => return Progress::Failed,
-                Ok(count) => self.position += count as u64,
+                Ok(count) => {
+                    self.position += count as u64;
+                    if count == rest.len() {
+                        *delivered += batch.messages();
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Progress::Blocked,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Progress::Failed,
@@ -320,11 +427,14 @@ impl<S: Sink> Seat<S> {
         let mut members = audience.members.borrow_mut();
         let member = &mut members[self.key];
         member.waker.clone_from(waker);
-        let progress = member.advance(&audience.newest.load(), &window);
+        let (before, mut delivered) = (member.position, 0);
+        let progress = member.advance(&audience.newest.load(), &window, &mut delivered);
+        audience.tally.written(delivered, member.position - before);
         audience.set_pace(member, progress.pace());
         match progress {
             Progress::CaughtUp => {
                 self.held = None;
+                audience.slow.borrow_mut().remove(&self.key);
                 if audience.closed.get() {
                     return Progress::Finished;
                 }
@@ -333,8 +443,11 @@ impl<S: Sink> Seat<S> {
                 self.held = window.at(member.position).cloned();
                 self.blocked_at = Some(member.position);
                 audience.blocked.borrow_mut().insert((member.position, self.key));
+                let (tally, since) = (&audience.tally, audience.ticks.get());
+                let new = || Slow { number: tally.fell_behind(), since, dismissed: false };
+                audience.slow.borrow_mut().entry(self.key).or_insert_with(new);
             }
-            Progress::Finished | Progress::Lagged | Progress::Failed => {}
+            Progress::Finished | Progress::Dismissed | Progress::Lagged | Progress::Failed => {}
         }
         progress
     }
@@ -354,7 +467,12 @@ impl<S: Sink> Seat<S> {
 
     /// What the member asked for.
     pub(crate) fn interest(&self) -> Interest {
-        self.audience.counted.as_ref().map(|(_, interest)| interest.clone()).unwrap_or_default()
+        self.audience.interest()
+    }
+
+    /// Whether somebody has told the member, who is behind, to go.
+    pub(crate) fn is_dismissed(&self) -> bool {
+        self.audience.slow.borrow().get(&self.key).is_some_and(|slow| slow.dismissed)
     }
 
     /// Has `look` look at the member's sink.
@@ -383,6 +501,7 @@ impl<S: Sink> Seat<S> {
         let audience = &self.audience;
         let mut member = audience.members.borrow_mut().try_remove(self.key)?;
         audience.set_pace(&mut member, Pace::Leaves);
+        audience.slow.borrow_mut().remove(&self.key);
         audience.leave();
         let window = audience.window.borrow();
         let remainder = match self.held.take().or_else(|| window.at(member.position).cloned()) {

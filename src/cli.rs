@@ -13,20 +13,23 @@ mod typed;
 mod values;
 
 use std::env;
+use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
 
 use smolcast::Config;
 
 use self::draft::Draft;
-use self::options::OPTIONS;
+use self::options::{OPTIONS, SECRETS};
 use self::typed::{Request, Typed};
+use crate::lists::Lists;
 
 /// What the program was told to do.
 pub(crate) enum Command {
     /// Print this and end.
     Print(String),
-    Serve(Box<Config>),
+    /// Serve, and read these lists anew when that is asked for.
+    Serve(Box<Config>, Lists),
 }
 
 /// What was typed wrong, and what is right.
@@ -39,9 +42,15 @@ impl fmt::Display for UsageError {
     }
 }
 
-/// Reads this process's arguments and environment.
-pub(crate) fn parse() -> Result<Command, UsageError> {
-    parse_from(env::args_os().skip(1), |variable| env::var_os(variable))
+impl Error for UsageError {}
+
+/// Reads this process's arguments and environment, and the lists that they name.
+pub(crate) fn parse() -> Result<Command, Box<dyn Error>> {
+    let mut command = parse_from(env::args_os().skip(1), |variable| env::var_os(variable))?;
+    if let Command::Serve(config, lists) = &mut command {
+        config.access = lists.read()?;
+    }
+    Ok(command)
 }
 
 fn parse_from(
@@ -55,7 +64,7 @@ fn parse_from(
         Request::Serve(typed) => typed,
     };
     let draft = draft(&typed, variable)?;
-    Ok(Command::Serve(Box::new(draft.config()?)))
+    Ok(Command::Serve(Box::new(draft.config()?), draft.lists()?))
 }
 
 /// What was typed, and where nothing was, what the environment says.
@@ -69,6 +78,11 @@ fn draft(typed: &Typed, variable: impl Fn(&str) -> Option<OsString>) -> Result<D
             let text = value.into_string();
             let text = text.map_err(|odd| UsageError(format!("{odd:?} is no text for {variable}")))?;
             draft.apply(option, variable, &text)?;
+        }
+    }
+    for secret in &SECRETS {
+        if let Some(value) = variable(secret.variable) {
+            draft.apply_secret(secret, value.to_str())?;
         }
     }
     Ok(draft)

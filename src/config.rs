@@ -29,7 +29,8 @@ pub struct Config {
     pub history: Option<Retention>,
     /// The file in which that outlives the server; none by default.
     pub history_file: Option<HistoryFile>,
-    /// Whose requests are carried out; all by default.
+    /// Whose requests are carried out; all by default. The one thing here that can be changed later
+    /// ([`Server::settings`](crate::Server::settings)).
     pub access: Access,
     /// What bounds each client, and all of them together.
     pub limits: Limits,
@@ -151,6 +152,9 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// How long a client gets to read a final answer before the socket is closed. 2 s.
     pub linger_timeout: Duration,
+    /// How long a worker may take to turn its loop, which it does several times a second, before the server counts as
+    /// not ready ([`Health::ready`](crate::Health::ready)). 5 s.
+    pub turn_timeout: Duration,
     /// How long ending the server may take before what is left is closed as it is. 10 s.
     pub drain_timeout: Duration,
 }
@@ -182,6 +186,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
             linger_timeout: Duration::from_secs(2),
+            turn_timeout: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(10),
         }
     }

@@ -3,9 +3,9 @@
 //! It is made once for each shard, before its first task, and only the shard's own thread touches it; what has to
 //! cross threads (the hub, the metrics) is a handle in it.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::access::Access;
 use crate::audience::Sink;
 use crate::census::Census;
 use crate::clock::Clock;
@@ -15,12 +15,28 @@ use crate::group::Group;
 use crate::hub::{Hub, Intake};
 use crate::metrics::Metrics;
 use crate::scratch::Scratch;
+use crate::settings::Settings;
+use crate::tally::Tally;
+
+/// What all shards of a server have in common, each by handles of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    pub(crate) limits: Limits,
+    /// Who is let in.
+    pub(crate) settings: Settings,
+    /// Where messages go.
+    pub(crate) hub: Hub,
+    pub(crate) metrics: Metrics,
+    /// Who asks for which topics, over all shards.
+    pub(crate) census: Census,
+}
 
 /// The surroundings of a shard's connections and streams.
 #[derive(Debug)]
 pub(crate) struct Context<S> {
     pub(crate) limits: Limits,
-    pub(crate) access: Access,
+    /// Who is let in.
+    pub(crate) settings: Settings,
     /// Deadlines and the date.
     pub(crate) clock: Clock,
     /// Where messages go.
@@ -28,6 +44,8 @@ pub(crate) struct Context<S> {
     /// Where messages come from.
     pub(crate) dispatcher: Dispatcher<S>,
     pub(crate) metrics: Metrics,
+    /// What this shard counts for itself.
+    pub(crate) tally: Arc<Tally>,
     /// Who asks for which topics, over all shards.
     pub(crate) census: Census,
     /// The exchanges under way, whose requests have to be answered before the hub may close.
@@ -39,22 +57,18 @@ pub(crate) struct Context<S> {
 }
 
 impl<S: Sink> Context<S> {
-    /// Surroundings that get their messages from `intake` and publish to `hub`.
-    pub(crate) fn new(
-        limits: Limits,
-        access: Access,
-        hub: Hub,
-        intake: Intake,
-        metrics: Metrics,
-        census: Census,
-    ) -> Self {
+    /// Surroundings of the shard with this number, that get their messages from `intake`.
+    pub(crate) fn new(shared: Shared, number: usize, intake: Intake) -> Self {
+        let Shared { limits, settings, hub, metrics, census } = shared;
+        let tally = Arc::clone(&metrics.shards()[number]);
         Self {
             clock: Clock::new(&limits, SystemTime::now()),
-            dispatcher: Dispatcher::new(intake, &limits, census.clone()),
+            dispatcher: Dispatcher::new(intake, &limits, Arc::clone(&tally), census.clone()),
             limits,
-            access,
+            settings,
             hub,
             metrics,
+            tally,
             census,
             requests: Group::default(),
             connections: Group::default(),

@@ -12,8 +12,10 @@
 //! until nobody is behind any more: whoever reads is not cut because a burst was faster than its socket's buffer.
 
 use std::cell::RefCell;
+use std::cmp::Reverse;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::{Duration, Instant};
 
@@ -21,12 +23,13 @@ use async_io::Timer;
 use event_listener::Event;
 use smol::future;
 
-use crate::audience::{Audience, Place, Sink};
+use crate::audience::{Audience, Behind, Place, Sink, Sums};
 use crate::census::Census;
 use crate::config::Limits;
 use crate::frame::Frame;
 use crate::hall::Hall;
-use crate::hub::{Intake, Message};
+use crate::hub::{Intake, Message, Underway};
+use crate::tally::Tally;
 use crate::topic::Interest;
 
 /// Below this a timer costs more than it gives.
@@ -39,6 +42,9 @@ pub(crate) struct Dispatcher<S> {
     hall: RefCell<Hall<S>>,
     /// Those who were given something that no round has written yet.
     given_to: RefCell<Vec<Rc<Audience<S>>>>,
+    /// What was given that no round has written yet.
+    underway: RefCell<Vec<Underway>>,
+    tally: Arc<Tally>,
     /// Where a batch stops growing.
     batch_bytes: usize,
     longest_rest: Duration,
@@ -50,11 +56,13 @@ pub(crate) struct Dispatcher<S> {
 
 impl<S: Sink> Dispatcher<S> {
     /// A dispatcher for what `intake` brings.
-    pub(crate) fn new(intake: Intake, limits: &Limits, census: Census) -> Self {
+    pub(crate) fn new(intake: Intake, limits: &Limits, tally: Arc<Tally>, census: Census) -> Self {
         Self {
             intake: RefCell::new(intake),
-            hall: RefCell::new(Hall::new(limits, census)),
+            hall: RefCell::new(Hall::new(limits, Arc::clone(&tally), census)),
             given_to: RefCell::new(Vec::new()),
+            underway: RefCell::new(Vec::new()),
+            tally,
             batch_bytes: limits.batch_bytes,
             longest_rest: limits.longest_rest,
             window_bytes: limits.window_bytes,
@@ -73,7 +81,9 @@ impl<S: Sink> Dispatcher<S> {
             for audience in &audiences {
                 audience.write_round().await;
             }
-            let took = start.elapsed();
+            let end = Instant::now();
+            self.count_written(end);
+            let took = end - start;
             if length < self.batch_bytes && self.intake.borrow().has_waiting() {
                 Timer::after((took / 2).min(self.longest_rest)).await;
             }
@@ -83,6 +93,15 @@ impl<S: Sink> Dispatcher<S> {
             }
         }
         self.hall.borrow().audiences().for_each(|audience| audience.close());
+    }
+
+    /// A round has written all that was given.
+    fn count_written(&self, now: Instant) {
+        let mut underway = self.underway.borrow_mut();
+        self.tally.batch_sizes.record(underway.len() as u64);
+        for time in underway.drain(..).filter_map(|message| message.end(now)) {
+            self.tally.delivered_after(time);
+        }
     }
 
     fn share_of_window_time(&self, length: usize) -> Duration {
@@ -134,6 +153,20 @@ impl<S: Sink> Dispatcher<S> {
         self.hall.borrow().latest(interest)
     }
 
+    /// The streams that are furthest behind, at most so many and those first, with what `look` sees of their sinks.
+    pub(crate) fn hindmost<T>(&self, most: usize, look: impl Fn(&S) -> T) -> Vec<Behind<T>> {
+        let hall = self.hall.borrow();
+        let mut all: Vec<_> = hall.audiences().flat_map(|audience| audience.hindmost(most, &look)).collect();
+        all.sort_by_key(|behind| Reverse(behind.bytes));
+        all.truncate(most);
+        all
+    }
+
+    /// Tells the stream that is known by this number to go; returns whether it was still behind.
+    pub(crate) fn dismiss(&self, number: u64) -> bool {
+        self.hall.borrow().audiences().any(|audience| audience.dismiss(number))
+    }
+
     /// The number of messages that were given, of those that the hub has accepted since it began.
     pub(crate) fn given(&self) -> u64 {
         self.intake.borrow().taken()
@@ -141,15 +174,19 @@ impl<S: Sink> Dispatcher<S> {
 
     /// A tick has passed: after `heartbeat` of them in silence, every stream gets a comment.
     pub(crate) async fn tick(&self, heartbeat: Option<u64>) {
-        let mut silent = Vec::new();
+        let (mut silent, mut all) = (Vec::new(), Sums::default());
         self.hall.borrow_mut().forget_the_empty();
         for audience in self.hall.borrow().audiences() {
             let silence = audience.tick();
+            all = all + audience.sums();
             if heartbeat.is_some_and(|heartbeat| silence >= heartbeat) {
-                audience.give(Frame::heartbeat().into_bytes());
+                audience.give(Frame::heartbeat().into_bytes(), 0);
                 silent.push(audience);
             }
         }
+        self.tally.streams.set(all.members as u64);
+        self.tally.behind.set(all.behind as u64);
+        self.tally.window_bytes.set(all.window_bytes as u64);
         for audience in silent {
             audience.write_round().await;
         }
@@ -162,13 +199,16 @@ impl<S: Sink> Dispatcher<S> {
     }
 
     /// Gives the first message and all that waits behind it, up to a batch's size; returns its length.
-    fn give_with_waiting(&self, first: Message) -> usize {
+    fn give_with_waiting(&self, (first, underway): (Message, Underway)) -> usize {
         let mut length = first.frame.as_bytes().len();
         let mut messages = vec![first];
+        let mut all_underway = self.underway.borrow_mut();
+        all_underway.push(underway);
         while length < self.batch_bytes {
-            let Some(message) = self.intake.borrow_mut().take_waiting() else { break };
+            let Some((message, underway)) = self.intake.borrow_mut().take_waiting() else { break };
             length += message.frame.as_bytes().len();
             messages.push(message);
+            all_underway.push(underway);
         }
         self.hall.borrow().give(&messages, &mut self.given_to.borrow_mut());
         self.given.notify(usize::MAX);
@@ -221,7 +261,7 @@ mod tests {
         let (hub, mut intakes) =
             Hub::new(&Limits::default(), None, 1, Metrics::default()).expect("no thread is started");
         let intake = intakes.pop().expect("one for each shard");
-        (hub, Dispatcher::new(intake, limits, Census::new()))
+        (hub, Dispatcher::new(intake, limits, Arc::default(), Census::new()))
     }
 
     fn join(dispatcher: &Dispatcher<Writes>) -> (Writes, Seat<Writes>) {

@@ -6,7 +6,7 @@
 
 use smol::future::yield_now;
 
-use crate::access::Readers;
+use crate::access::{Access, Readers};
 use crate::archive::Archive;
 use crate::ask::{Asked, Publishing, Slow, Streaming};
 use crate::audience::Place;
@@ -26,6 +26,7 @@ use crate::recorder::Unpublished;
 use crate::router::{Route, route};
 use crate::socket::{Interrupted, Socket, close_in_stages, read, write_all};
 use crate::subscriber::{OPENING, Stream, retry_delay};
+use crate::tally::{Answer, Publish};
 use crate::topic::Interest;
 
 /// What the buffer of answers may keep while a client is idle: room for those to a few requests.
@@ -113,15 +114,18 @@ struct Exchange<'s, S> {
     output: Vec<u8>,
     /// Whether no request was answered yet.
     is_first: bool,
-    /// The origin that the last request came from, where only listed ones may read the answer and it is one of those.
-    origin: Option<String>,
+    /// Whether the request at hand is one to publish.
+    is_publish: bool,
+    /// Which pages may read the answer to the last request, once its head is read.
+    readers: Option<Readers<String>>,
 }
 
 impl<'s, S: Socket> Exchange<'s, S> {
     fn new(io: &'s S, context: &'s Context<S>) -> Self {
         let deadline = context.clock.deadline();
         deadline.set_idle(context.limits.head_timeout);
-        Self { io, context, deadline, input: Input::default(), output: Vec::new(), is_first: true, origin: None }
+        let (input, output) = (Input::default(), Vec::new());
+        Self { io, context, deadline, input, output, is_first: true, is_publish: false, readers: None }
     }
 
     /// Answers requests until one of them is the last.
@@ -136,11 +140,18 @@ impl<'s, S: Socket> Exchange<'s, S> {
                         Some(topics) => self.context.census.count(topics),
                         None => self.context.metrics.streams(),
                     };
-                    response::stream_count(&mut self.output, &common(self.context, &self.origin), streams);
+                    response::stream_count(&mut self.output, &common(self.context, &self.readers), streams);
+                    self.answered(Answer::Successful);
                     Persistence::Close
                 }
                 Asked::Preflight => {
-                    response::preflight(&mut self.output, &common(self.context, &self.origin));
+                    response::preflight(&mut self.output, &common(self.context, &self.readers));
+                    self.answered(Answer::Successful);
+                    Persistence::Close
+                }
+                Asked::PublishPreflight => {
+                    response::publish_preflight(&mut self.output, &common(self.context, &self.readers));
+                    self.answered(Answer::Successful);
                     Persistence::Close
                 }
                 Asked::NotFound => self.not_found(&request),
@@ -163,7 +174,8 @@ impl<'s, S: Socket> Exchange<'s, S> {
         if !matches!(request.asked, Asked::Stream(_)) {
             return Err(Refusal::Overloaded.into());
         }
-        response::stream_head(&mut self.output, &common(self.context, &self.origin));
+        response::stream_head(&mut self.output, &common(self.context, &self.readers));
+        self.answered(Answer::Successful);
         self.output.extend_from_slice(frame::retry_advice(retry_delay(turn)).as_bytes());
         Ok(Next::Close)
     }
@@ -176,7 +188,8 @@ impl<'s, S: Socket> Exchange<'s, S> {
         }
         let place = dispatcher.place_behind(hub.accepted(), &streaming.interest).await;
         let counted = metrics.stream();
-        response::stream_head(&mut self.output, &common(self.context, &self.origin));
+        self.answered(Answer::Successful);
+        response::stream_head(&mut self.output, &common(self.context, &self.readers));
         self.output.extend_from_slice(OPENING);
         let place = match (&streaming.resume, hub.archive()) {
             // The first place counts until there is the other.
@@ -215,7 +228,8 @@ impl<'s, S: Socket> Exchange<'s, S> {
 
     async fn next_request(&mut self) -> Result<Request, End> {
         // Until this request's head is read, an answer is for nobody's page.
-        self.origin = None;
+        self.readers = None;
+        self.is_publish = false;
         let mut scanner = Scanner::default();
         let length = loop {
             if let Some(length) = scanner.scan(self.input.bytes(), &self.context.limits)? {
@@ -233,20 +247,12 @@ impl<'s, S: Socket> Exchange<'s, S> {
             }
         };
         let head = RequestHead::parse(&self.input.bytes()[..length])?;
-        let access = &self.context.access;
-        self.origin = match access.readers(head.origin) {
-            Readers::Origin(origin) => Some(origin.to_owned()),
-            Readers::Anyone | Readers::Nobody => None,
-        };
-        let route = route(head.method, head.path);
-        if !access.admits(head.authority) {
-            return Err(Refusal::Misdirected.into());
-        }
-        if route == Route::Publish && !access.may_publish(head.origin) {
-            return Err(Refusal::ForeignOrigin.into());
-        }
+        self.is_publish = route(head.method, head.path) == Route::Publish;
+        let has_history = self.context.hub.archive().is_some();
+        let (readers, asked) = self.context.settings.read(|access| judge(access, &head, has_history));
+        self.readers = Some(readers);
         let request = Request {
-            asked: Asked::read(route, &head, self.context.hub.archive().is_some())?,
+            asked: asked?,
             framing: head.framing,
             persistence: head.persistence,
             expects_continue: head.expects_continue,
@@ -262,7 +268,8 @@ impl<'s, S: Socket> Exchange<'s, S> {
             // Nobody wants the body of such a request, so there is no next one to be found behind it.
             Framing::Length(_) | Framing::Chunked => Persistence::Close,
         };
-        response::not_found(&mut self.output, &common(self.context, &self.origin), persistence, request.is_head);
+        response::not_found(&mut self.output, &common(self.context, &self.readers), persistence, request.is_head);
+        self.answered(Answer::ClientError);
         persistence
     }
 
@@ -302,8 +309,10 @@ impl<'s, S: Socket> Exchange<'s, S> {
         let topics = &publishing.topics;
         let subscribers = || if topics.is_empty() { metrics.streams() } else { census.count(topics) };
         let receipt = publishing.wants_json.then(|| receipt(id, subscribers()));
-        let common = common(self.context, &self.origin);
+        let common = common(self.context, &self.readers);
         response::accepted(&mut self.output, &common, receipt.as_deref(), persistence);
+        self.answered(Answer::Successful);
+        self.context.tally.publish_ended(Publish::Accepted);
     }
 
     async fn publish_sized(&mut self, length: usize, publishing: &Publishing) -> Result<Option<String>, End> {
@@ -386,7 +395,15 @@ impl<'s, S: Socket> Exchange<'s, S> {
 
     fn refuse(&mut self, refusal: Refusal, persistence: Persistence) {
         self.context.metrics.request_refused();
-        response::refused(&mut self.output, &common(self.context, &self.origin), refusal, persistence);
+        self.answered(refusal.answer_class());
+        if self.is_publish {
+            self.context.tally.publish_ended(refusal.outcome());
+        }
+        response::refused(&mut self.output, &common(self.context, &self.readers), refusal, persistence);
+    }
+
+    fn answered(&self, answer: Answer) {
+        self.context.tally.answered(answer);
     }
 
     /// Sends what is left to send and closes so that it arrives.
@@ -397,13 +414,26 @@ impl<'s, S: Socket> Exchange<'s, S> {
     }
 }
 
-/// What an answer has in common with all others, for a request of this origin.
-fn common<'o, S>(context: &Context<S>, origin: &'o Option<String>) -> Common<'o> {
-    let readers = match origin {
-        Some(origin) => Readers::Origin(origin),
-        None => context.access.readers(None),
+/// What an answer has in common with all others, for these readers; before a head is read, for nobody's page.
+fn common<'o, S>(context: &Context<S>, readers: &'o Option<Readers<String>>) -> Common<'o> {
+    let readers = match readers {
+        Some(readers) => readers.borrowed(),
+        None => context.settings.read(|access| access.readers(None)),
     };
     Common { date: context.clock.date(), readers }
+}
+
+/// Which pages may read the answer to a request, and what it asks for, if its sender may have that. Whether it is
+/// well asked is looked at last: who may not publish learns no more than that.
+fn judge(access: &Access, head: &RequestHead<'_>, has_history: bool) -> (Readers<String>, Result<Asked, Refusal>) {
+    let asked = match route(head.method, head.path) {
+        _ if !access.admits(head.authority) => Err(Refusal::Misdirected),
+        Route::Publish if !access.may_publish(head.origin) => Err(Refusal::ForeignOrigin),
+        Route::Publish if !access.knows(head.optional.bearer()) => Err(Refusal::Token),
+        Route::PublishPreflight if !access.answers_publish_preflight(head.origin) => Ok(Asked::NotFound),
+        route => Asked::read(route, head, has_history),
+    };
+    (access.readers(head.origin).to_owned(), asked)
 }
 
 /// What became of a message, as JSON (RFC 8259).

@@ -15,6 +15,7 @@ use crate::config::Limits;
 use crate::hub::Message;
 use crate::latest::Latest;
 use crate::remainder::Remainders;
+use crate::tally::Tally;
 use crate::topic::{Directory, Interest};
 use crate::window::{Budget, Window};
 
@@ -29,6 +30,7 @@ pub(crate) struct Hall<S> {
     /// What the windows of all rooms may hold together.
     budget: Rc<Budget>,
     remainders: Rc<Remainders>,
+    tally: Arc<Tally>,
     census: Census,
     /// Kept from when the first stream joins that may skip.
     latest: RefCell<Option<Latest>>,
@@ -36,15 +38,16 @@ pub(crate) struct Hall<S> {
 
 impl<S: Sink> Hall<S> {
     /// A hall with nobody in it.
-    pub(crate) fn new(limits: &Limits, census: Census) -> Self {
+    pub(crate) fn new(limits: &Limits, tally: Arc<Tally>, census: Census) -> Self {
         let remainders = Rc::new(Remainders::new(limits.window_bytes));
         let window = Window::new(limits.window_bytes, Budget::new(usize::MAX));
         Self {
-            everyone: Rc::new(Audience::new(window, Rc::clone(&remainders), None)),
+            everyone: Rc::new(Audience::new(window, Rc::clone(&remainders), Arc::clone(&tally), None)),
             rooms: Directory::new(),
             window_bytes: limits.window_bytes,
             budget: Budget::new(limits.topic_window_bytes),
             remainders,
+            tally,
             census,
             latest: RefCell::new(None),
         }
@@ -55,12 +58,12 @@ impl<S: Sink> Hall<S> {
         if interest.is_empty() {
             return Rc::clone(&self.everyone);
         }
-        let Self { rooms, window_bytes, budget, remainders, census, .. } = self;
+        let Self { rooms, window_bytes, budget, remainders, tally, census, .. } = self;
         let room = rooms.entry(interest, Weak::new);
         room.upgrade().unwrap_or_else(|| {
             let window = Window::new(*window_bytes, Rc::clone(budget));
-            let audience =
-                Rc::new(Audience::new(window, Rc::clone(remainders), Some((census.clone(), interest.clone()))));
+            let counted = Some((census.clone(), interest.clone()));
+            let audience = Rc::new(Audience::new(window, Rc::clone(remainders), Arc::clone(tally), counted));
             *room = Rc::downgrade(&audience);
             audience
         })
@@ -101,10 +104,10 @@ impl<S: Sink> Hall<S> {
         let wanted = self.wanted(messages);
         let mut for_all = messages.iter().filter(|message| message.topics.is_empty()).peekable();
         if for_all.peek().is_some() {
-            let batch = join(for_all);
+            let (batch, count) = join(for_all);
             let others = self.keyed().filter(|(key, _)| key.is_none_or(|key| !wanted.contains_key(&key)));
             for (_, audience) in others {
-                audience.give(Arc::clone(&batch));
+                audience.give(Arc::clone(&batch), count);
                 given_to.push(audience);
             }
         }
@@ -113,7 +116,8 @@ impl<S: Sink> Hall<S> {
             let is_wanted = |number: &usize| numbers.binary_search(number).is_ok();
             let own = messages.iter().enumerate();
             let own = own.filter(|(number, message)| message.topics.is_empty() || is_wanted(number));
-            audience.give(join(own.map(|(_, message)| message)));
+            let (batch, count) = join(own.map(|(_, message)| message));
+            audience.give(batch, count);
             given_to.push(audience);
         }
     }
@@ -129,13 +133,17 @@ impl<S: Sink> Hall<S> {
     }
 }
 
-/// The frames of messages as one batch; that of a single one is shared as it is.
-fn join<'m>(mut messages: impl Iterator<Item = &'m Message>) -> Arc<[u8]> {
-    let Some(first) = messages.next() else { return Arc::from([]) };
-    let Some(second) = messages.next() else { return first.frame.clone().into_bytes() };
+/// The frames of messages as one batch, with their number; that of a single one is shared as it is.
+fn join<'m>(mut messages: impl Iterator<Item = &'m Message>) -> (Arc<[u8]>, u64) {
+    let Some(first) = messages.next() else { return (Arc::from([]), 0) };
+    let Some(second) = messages.next() else { return (first.frame.clone().into_bytes(), 1) };
     let mut batch = [first.frame.as_bytes(), second.frame.as_bytes()].concat();
-    messages.for_each(|message| batch.extend_from_slice(message.frame.as_bytes()));
-    Arc::from(batch)
+    let mut count = 2;
+    for message in messages {
+        batch.extend_from_slice(message.frame.as_bytes());
+        count += 1;
+    }
+    (Arc::from(batch), count)
 }
 
 #[cfg(test)]
@@ -185,7 +193,7 @@ mod tests {
 
     #[test]
     fn each_gets_what_it_asked_for_once_and_in_order_in_one_write() {
-        let mut hall = Hall::new(&Limits::default(), Census::new());
+        let mut hall = Hall::new(&Limits::default(), Arc::default(), Census::new());
         let streams = [&[][..], &["a"], &["b/#", "a"], &["a", "b/#"], &["c"]];
         let seats = streams.map(|filters| join_hall(&mut hall, filters));
         let messages: [(&str, &[&str]); 5] =
@@ -200,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_message_costs_nothing_for_those_it_is_not_for() {
-        let mut hall = Hall::new(&Limits::default(), Census::new());
+        let mut hall = Hall::new(&Limits::default(), Arc::default(), Census::new());
         let seats: Vec<_> = (0..100).map(|number| join_hall(&mut hall, &[&format!("room/{number}")])).collect();
         assert_eq!(give(&hall, &[("x", &["room/7"]), ("y", &["nobody"])]), 1);
         assert_eq!(give(&hall, &[("x", &["nobody"])]), 0);
@@ -210,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_room_is_there_while_somebody_is_in_it() {
-        let mut hall = Hall::new(&Limits::default(), Census::new());
+        let mut hall = Hall::new(&Limits::default(), Arc::default(), Census::new());
         let one = join_hall(&mut hall, &["a"]);
         let other = join_hall(&mut hall, &["a"]);
         drop(one);

@@ -8,6 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use async_broadcast::{Receiver, Sender};
 
@@ -28,15 +29,32 @@ pub(crate) struct Message {
     pub(crate) topics: Topics,
 }
 
-/// What the channel carries: a message, and its part of the quota until the last shard has taken it.
-type Carried = (Message, Arc<Claims>);
+/// What the channel carries: a message, and where there is an archive its slot until the last shard has taken it.
+type Carried = (Message, Underway, Option<Arc<Claim>>);
 
-/// What a message takes of the quotas while it is under way.
+/// Held by each shard until it has written the message.
+#[derive(Clone, Debug)]
+pub(crate) struct Underway(Arc<Claimed>);
+
+/// What a message takes of the quota while it is under way, and since when it is.
+#[derive(Debug)]
+struct Claimed {
+    _bytes: Claim,
+    since: Instant,
+}
+
+impl Underway {
+    /// This shard has written the message; returns how long it was under way if it is the last one.
+    pub(crate) fn end(self, now: Instant) -> Option<Duration> {
+        Arc::into_inner(self.0).map(|claimed| now.saturating_duration_since(claimed.since))
+    }
+}
+
+/// What a message has claimed that waits for its turn, where there is an archive.
 #[derive(Debug)]
 struct Claims {
-    _bytes: Claim,
-    /// Its slot in the channel, where there is an archive.
-    _slot: Option<Claim>,
+    bytes: Claimed,
+    slot: Claim,
 }
 
 /// The sending side, shared by every publisher.
@@ -106,15 +124,16 @@ impl Hub {
         data: &str,
         topics: &Topics,
     ) -> Result<Option<String>, Unpublished> {
-        let bytes = self.claim(Frame::size(fields, data)).await;
+        let since = Instant::now();
+        let bytes = Claimed { _bytes: self.claim(Frame::size(fields, data)).await, since };
         let Some(Archived { archive, recorder, slots }) = self.archive.as_deref() else {
             let message = Message { frame: Frame::with_fields(fields, None, data), topics: topics.clone() };
-            let claims = Arc::new(Claims { _bytes: bytes, _slot: None });
-            self.sender.broadcast_direct((message, claims)).await.map_err(|_| Unpublished::Closed)?;
+            let carried = (message, Underway(Arc::new(bytes)), None);
+            self.sender.broadcast_direct(carried).await.map_err(|_| Unpublished::Closed)?;
             self.metrics.message_accepted();
             return Ok(None);
         };
-        let claims = Claims { _bytes: bytes, _slot: Some(slots.claim(1).await) };
+        let claims = Claims { bytes, slot: slots.claim(1).await };
         if let Some(recorder) = recorder {
             let publication = Publication { fields: fields.clone(), data: data.to_owned(), topics: topics.clone() };
             return recorder.publish(publication, claims).await.map(Some);
@@ -126,7 +145,8 @@ impl Hub {
 
     /// Puts into the channel what has a slot there.
     fn deliver(&self, frame: Frame, topics: Topics, claims: Claims) -> Result<(), Unpublished> {
-        let carried = (Message { frame, topics }, Arc::new(claims));
+        let Claims { bytes, slot } = claims;
+        let carried = (Message { frame, topics }, Underway(Arc::new(bytes)), Some(Arc::new(slot)));
         self.sender.try_broadcast(carried).map_err(|_| Unpublished::Closed)?;
         self.metrics.message_accepted();
         Ok(())
@@ -171,7 +191,7 @@ pub(crate) struct Intake {
 
 impl Intake {
     /// The next message; `None` once the hub is closed and all it had accepted is taken.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Message, Underway)>> {
         loop {
             match ready!(Pin::new(&mut self.receiver).poll_recv(cx)) {
                 Some(Ok(carried)) => return Poll::Ready(Some(self.take(carried))),
@@ -183,7 +203,7 @@ impl Intake {
     }
 
     /// The next message if it is there already.
-    pub(crate) fn take_waiting(&mut self) -> Option<Message> {
+    pub(crate) fn take_waiting(&mut self) -> Option<(Message, Underway)> {
         let carried = self.receiver.try_recv().ok()?;
         Some(self.take(carried))
     }
@@ -198,8 +218,8 @@ impl Intake {
         self.taken
     }
 
-    fn take(&mut self, (message, _claim): Carried) -> Message {
+    fn take(&mut self, (message, underway, _slot): Carried) -> (Message, Underway) {
         self.taken += 1;
-        message
+        (message, underway)
     }
 }

@@ -159,7 +159,7 @@ impl<S: Sink + 'static> FanOut<S> {
     pub fn new(limits: &Limits) -> Self {
         let (hub, mut intakes) = Hub::new(limits, None, 1, Metrics::default()).expect("no thread is started");
         let intake = intakes.pop().expect("one for each shard");
-        let dispatcher = Rc::new(Dispatcher::new(intake, limits, Census::new()));
+        let dispatcher = Rc::new(Dispatcher::new(intake, limits, Arc::default(), Census::new()));
         let running = Rc::clone(&dispatcher);
         let executor = LocalExecutor::new();
         executor.spawn(async move { running.run().await }).detach();

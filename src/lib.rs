@@ -28,7 +28,7 @@
 //! | 0 | `access` | whose requests are carried out |
 //! | 0 | `address` | where a server can be reached |
 //! | 0 | `frame` | the event-stream format: events to bytes |
-//! | 0 | `metrics` | counters and gauges |
+//! | 0 | `histogram` | how often which values came up |
 //! | 0 | `network` | connections by where they come from |
 //! | 0 | `journal` | the file of events that outlives the server |
 //! | 0 | `group` | a number of tasks, and the wait until none is left |
@@ -40,8 +40,11 @@
 //! | 0 | `topic` | which messages are for whom |
 //! | 1 | `census` | how many streams ask for which topics |
 //! | 1 | `config` | every number, with its unit, its default and its reason |
+//! | 1 | `tally` | what one shard counts of its own |
 //! | 1 | `latest` | the newest event of each topic |
+//! | 1 | `settings` | what can be changed while the server runs |
 //! | 1 | `window` | recent bytes by position |
+//! | 2 | `metrics` | what happened, counted |
 //! | 2 | `history` | the recent events, for those who come back |
 //! | 2 | `remainder` | what streams that leave still need of them |
 //! | 2 | `http` | requests from bytes, answers to bytes |
@@ -49,6 +52,7 @@
 //! | 3 | `ask` | what a request asks for beyond its route |
 //! | 3 | `audience` | the streams that get the same bytes, and those bytes: the hot path |
 //! | 4 | `clock` | ticks, deadlines, the date |
+//! | 4 | `health` | whether a server serves |
 //! | 4 | `listener` | bind, accept, and who gets in |
 //! | 4 | `archive` | the history, shared by all shards |
 //! | 5 | `recorder` | publishing into a file, on a thread of its own |
@@ -62,7 +66,8 @@
 //! | 13 | `connection` | one client, from accept to its end |
 //! | 14 | `internals` | what benches and fuzz targets reach of the rest |
 //! | 14 | `shard` | one worker thread |
-//! | 15 | `server` | the whole, and its public face |
+//! | 15 | `shards` | all worker threads |
+//! | 16 | `server` | the whole, and its public face |
 
 mod access;
 mod address;
@@ -79,6 +84,8 @@ mod exchange;
 mod frame;
 mod group;
 mod hall;
+mod health;
+mod histogram;
 mod history;
 mod http;
 mod hub;
@@ -99,19 +106,24 @@ mod remainder;
 mod router;
 mod scratch;
 mod server;
+mod settings;
 mod shard;
+mod shards;
 mod socket;
 mod subscriber;
+mod tally;
 mod topic;
 mod window;
 
-pub use access::{Access, HostPattern, InvalidPattern, OriginPattern};
+pub use access::{Access, HostPattern, InvalidPattern, InvalidToken, OriginPattern, Token};
 pub use address::{Address, InvalidAddress};
 pub use config::{Config, ConfigError, HistoryFile, HistorySync, Limits, Retention};
 pub use frame::{Event, InvalidField};
+pub use health::{Health, NotReady};
 pub use listener::Inherited;
 pub use metrics::{Metrics, StreamEnd};
 pub use server::{BindError, PublishError, Publisher, Server, Sockets};
+pub use settings::Settings;
 
 /// The README's code is compiled and run with the documentation's.
 #[cfg(doctest)]

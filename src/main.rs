@@ -4,7 +4,9 @@
 //! wrong, 0 after an orderly end.
 
 mod cli;
+mod lists;
 mod logger;
+mod reload;
 mod signals;
 mod voice;
 
@@ -12,9 +14,11 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use smol::future::FutureExt;
 use smolcast::{Address, Config, Server};
 
 use crate::cli::Command;
+use crate::lists::Lists;
 use crate::voice::Voice;
 
 fn main() -> ExitCode {
@@ -24,7 +28,7 @@ fn main() -> ExitCode {
             say(&text);
             ExitCode::SUCCESS
         }
-        Ok(Command::Serve(config)) => match serve(*config) {
+        Ok(Command::Serve(config, lists)) => match serve(*config, lists) {
             Ok(()) => {
                 logger::finish_with(None);
                 ExitCode::SUCCESS
@@ -35,11 +39,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(config: Config) -> Result<(), Box<dyn Error>> {
+fn serve(config: Config, lists: Lists) -> Result<(), Box<dyn Error>> {
     raise_descriptor_limit();
     let server = Server::bind(config)?;
     // Before the start line: whoever has read it may send a signal.
-    let stop = signals::stop()?;
+    let stop = signals::stop()?.or(reload::whenever_asked(signals::reloads()?, lists, server.settings()));
     let voice = Voice::over(io::stdout());
     voice.say(start_line(&server));
     smol::block_on(server.run(stop))?;
@@ -48,7 +52,8 @@ fn serve(config: Config) -> Result<(), Box<dyn Error>> {
 
 fn start_line(server: &Server) -> String {
     let workers = server.workers();
-    let exposed = server.addresses().any(Address::is_exposed);
+    let is_open = server.settings().access().publish_tokens.is_empty();
+    let exposed = is_open && server.addresses().any(Address::is_exposed);
     let warning = if exposed { "; anyone who reaches this address may publish to /broadcast" } else { "" };
     let addresses: Vec<_> = server.addresses().map(Address::to_string).collect();
     format!(

@@ -1,11 +1,14 @@
 //! What happened, counted: every bound that was reached, every stream that ended and why.
 //!
-//! Counters are relaxed atomics, written where something ends or is refused and never once per delivery. Nothing is
+//! Counters are relaxed atomics, written where something ends or is refused and never once per delivery; what comes
+//! with deliveries each shard counts for itself, and is added up by who asks. Nothing is
 //! decided by them but three: the number of streams, which `GET /connections` tells, the number of connections, which
 //! the listener holds against its limit, and the number of messages, by which a new stream knows what is before it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use crate::tally::Tally;
 
 /// Why a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub enum StreamEnd {
     Stalled,
     /// The client sent more than [`Limits::stream_input_bytes`](crate::Limits::stream_input_bytes).
     Input,
+    /// Somebody at the admin address disconnected it.
+    Disconnected,
     /// The server stopped, and the client had everything.
     Stopped,
     /// The server stopped, and the client did not take the rest within
@@ -25,7 +30,7 @@ pub enum StreamEnd {
     Cut,
 }
 
-const STREAM_ENDS: usize = 6;
+const STREAM_ENDS: usize = 7;
 
 /// The server's counters, shared by all of its threads. Each counts from the server's start.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +38,8 @@ pub struct Metrics(Arc<Counters>);
 
 #[derive(Debug, Default)]
 struct Counters {
+    /// One for each shard.
+    shards: Vec<Arc<Tally>>,
     streams: AtomicUsize,
     connections: AtomicUsize,
     stream_ends: [AtomicU64; STREAM_ENDS],
@@ -51,6 +58,28 @@ struct Counters {
 }
 
 impl Metrics {
+    /// Counters of a server with so many shards.
+    pub(crate) fn of_shards(shards: usize) -> Self {
+        let shards = (0..shards).map(|_| Arc::default()).collect();
+        Self(Arc::new(Counters { shards, ..Counters::default() }))
+    }
+
+    /// What each shard counts for itself, by their numbers.
+    pub(crate) fn shards(&self) -> &[Arc<Tally>] {
+        &self.0.shards
+    }
+
+    /// Messages that were written to a stream, each message counted for each of its streams. One that a stream takes in
+    /// parts counts when the batch that it came in is written to its end.
+    pub fn deliveries(&self) -> u64 {
+        self.shards().iter().map(|shard| shard.deliveries.get()).sum()
+    }
+
+    /// Bytes that were written to streams behind their opening, heartbeats included.
+    pub fn delivered_bytes(&self) -> u64 {
+        self.shards().iter().map(|shard| shard.bytes.get()).sum()
+    }
+
     /// Streams open now.
     pub fn streams(&self) -> usize {
         self.0.streams.load(Relaxed)

@@ -11,6 +11,8 @@ pub(crate) enum Route {
     Publish,
     /// `OPTIONS` of what a page may get.
     Preflight,
+    /// `OPTIONS` of what a page may publish to, which is answered where pages may show tokens.
+    PublishPreflight,
     /// Anything else, a known path with another method included.
     NotFound,
 }
@@ -22,6 +24,7 @@ pub(crate) fn route(method: &str, path: &str) -> Route {
         ("GET", "/connections") => Route::Count,
         ("POST", "/broadcast") => Route::Publish,
         ("OPTIONS", "/sse" | "/connections") => Route::Preflight,
+        ("OPTIONS", "/broadcast") => Route::PublishPreflight,
         _ => Route::NotFound,
     }
 }
@@ -38,7 +41,8 @@ mod tests {
             ("POST", "/broadcast", Route::Publish),
             ("OPTIONS", "/sse", Route::Preflight),
             ("OPTIONS", "/connections", Route::Preflight),
-            ("OPTIONS", "/broadcast", Route::NotFound),
+            ("OPTIONS", "/broadcast", Route::PublishPreflight),
+            ("OPTIONS", "/broadcast/", Route::NotFound),
             ("OPTIONS", "*", Route::NotFound),
             ("HEAD", "/sse", Route::NotFound),
             ("POST", "/sse", Route::NotFound),

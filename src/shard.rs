@@ -4,51 +4,58 @@
 //! ends in two steps, each when the one who started it says so by closing a channel: with no more clients to come it
 //! finishes the requests in flight, with no more messages to come it ends its streams.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_io::Timer;
 use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender};
 use smol::future;
 
-use crate::access::Access;
-use crate::audience::Sink;
-use crate::census::Census;
-use crate::config::Limits;
+use crate::audience::{Behind, Sink};
 use crate::connection::Connection;
-use crate::context::Context;
-use crate::hub::{Hub, Intake};
+use crate::context::{Context, Shared};
+use crate::hub::Intake;
 use crate::listener::Client;
-use crate::metrics::Metrics;
+use crate::socket::Socket;
 
 /// What a shard is started with.
 #[derive(Debug)]
 pub(crate) struct Job {
-    pub(crate) limits: Limits,
-    pub(crate) access: Access,
+    pub(crate) shared: Shared,
+    /// Which of the shards this is.
+    pub(crate) number: usize,
+    /// When the server was made, from which turns are counted.
+    pub(crate) since: Instant,
     pub(crate) heartbeat: Option<Duration>,
-    pub(crate) hub: Hub,
     /// This shard's side of the hub.
     pub(crate) intake: Intake,
-    pub(crate) metrics: Metrics,
-    /// Who asks for which topics, over all shards.
-    pub(crate) census: Census,
     /// The clients dealt to this shard; closed when there are no more.
     pub(crate) clients: Receiver<Client>,
+    pub(crate) questions: Receiver<Question>,
     /// Closed when the shard has to end as it is.
     pub(crate) abort: Receiver<()>,
     /// Dropped when no request is in flight any more.
     pub(crate) answered: Sender<()>,
 }
 
+/// What others ask of a shard, which alone may touch its streams.
+#[derive(Debug)]
+pub(crate) enum Question {
+    /// The streams that are furthest behind, at most so many, with how long they have been and where they come from.
+    Hindmost(usize, Sender<Vec<(Duration, Behind<String>)>>),
+    /// To end the stream that is known by this number, if it is still behind; whether it was.
+    Dismiss(u64, Sender<bool>),
+}
+
 /// Serves until the shard has ended: the body of its thread.
 pub(crate) fn run(job: Job) {
-    let Job { limits, access, heartbeat, hub, intake, metrics, census, clients, abort, answered } = job;
-    let context = Context::new(limits, access, hub, intake, metrics, census);
+    let Job { shared, number, since, heartbeat, intake, clients, questions, abort, answered } = job;
+    let context = Context::new(shared, number, intake);
     let executor = LocalExecutor::new();
     let serve = async {
         let dispatcher = executor.spawn(context.dispatcher.run());
-        let sweep = executor.spawn(sweep(&context, heartbeat));
+        let sweep = executor.spawn(sweep(&context, since, heartbeat));
+        let answers = executor.spawn(answer(&context, questions));
         while let Ok(client) = clients.recv().await {
             executor.spawn(Connection::new(client, &context)).detach();
         }
@@ -61,6 +68,7 @@ pub(crate) fn run(job: Job) {
         dispatcher.await;
         context.connections.empty().await;
         sweep.cancel().await;
+        answers.cancel().await;
     };
     let aborted = async {
         // Nothing is ever sent: the channel only closes.
@@ -70,11 +78,29 @@ pub(crate) fn run(job: Job) {
 }
 
 /// The shard's one timer: deadlines, the date and heartbeats.
-async fn sweep(context: &Context<impl Sink>, heartbeat: Option<Duration>) {
+async fn sweep(context: &Context<impl Sink>, since: Instant, heartbeat: Option<Duration>) {
     let heartbeat = heartbeat.map(|heartbeat| context.clock.ticks(heartbeat));
     loop {
+        context.tally.turned(since.elapsed());
         Timer::after(context.clock.tick_length()).await;
         context.clock.tick(SystemTime::now());
         context.dispatcher.tick(heartbeat).await;
+    }
+}
+
+/// Answers whoever asks. One that has gone meanwhile does not want to know.
+async fn answer(context: &Context<impl Socket>, questions: Receiver<Question>) {
+    while let Ok(question) = questions.recv().await {
+        match question {
+            Question::Hindmost(most, reply) => {
+                let behind = context.dispatcher.hindmost(most, |io| io.peer());
+                let time = |ticks| context.clock.tick_length() * u32::try_from(ticks).unwrap_or(u32::MAX);
+                let timed = behind.into_iter().map(|behind| (time(behind.ticks), behind));
+                let _ = reply.try_send(timed.collect());
+            }
+            Question::Dismiss(number, reply) => {
+                let _ = reply.try_send(context.dispatcher.dismiss(number));
+            }
+        }
     }
 }

@@ -1,14 +1,14 @@
-//! The signals that end the program: the first in order, the second at once.
+//! The signals that end the program, the first in order, the second at once, and the one that has it read its lists.
 
 use std::io;
 use std::process;
 
 use async_signal::{Signal, Signals};
-use smol::stream::StreamExt;
+use smol::stream::{Stream, StreamExt};
 
 /// A future that ends with the first SIGTERM or SIGINT. From then on a second one ends the process at once.
 ///
-/// SIGHUP is taken and passed over: a terminal that closes does not end the server.
+/// SIGHUP is taken for as long as the program runs: a terminal that closes does not end the server.
 pub(crate) fn stop() -> io::Result<impl Future<Output = ()>> {
     let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])?;
     Ok(async move {
@@ -20,6 +20,11 @@ pub(crate) fn stop() -> io::Result<impl Future<Output = ()>> {
         })
         .detach();
     })
+}
+
+/// A request to read everything anew for each SIGHUP, or for several that come at once.
+pub(crate) fn reloads() -> io::Result<impl Stream<Item = ()>> {
+    Ok(Signals::new([Signal::Hup])?.filter_map(|signal| signal.ok().map(drop)))
 }
 
 async fn next_to_end(signals: &mut Signals) -> Signal {

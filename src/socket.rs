@@ -15,6 +15,7 @@ use std::time::Duration;
 use async_io::Async;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use smol::future::yield_now;
+use socket2::SockRef;
 
 use crate::audience::Sink;
 use crate::clock::Deadline;
@@ -49,6 +50,9 @@ pub(crate) trait Socket: Sink {
     /// failure, and the system keeps nothing for it.
     fn end_orderly(&self, orderly: bool);
 
+    /// Where the peer is, for people: an address and a port, or `unix`.
+    fn peer(&self) -> String;
+
     /// Has the system give up a peer that acknowledges nothing for this long, or leaves that to the caller: the system
     /// takes one whose window is mostly closed, because it reads slowly, for one that is gone.
     fn set_user_timeout(&self, timeout: Option<Duration>);
@@ -80,9 +84,19 @@ impl Socket for Async<OwnedFd> {
 
     fn end_orderly(&self, orderly: bool) {
         let linger = (!orderly).then_some(Duration::ZERO);
-        // Fails only on a socket that has failed already. On a unix socket it changes nothing: there a peer finds the end
-        // of the stream in the middle of an event, which no client takes for one.
+        // Fails only on a socket that has failed already. On a unix socket it changes nothing: there a peer finds the
+        // end of the stream in the middle of an event, which no client takes for one.
         let _ = rustix::net::sockopt::set_socket_linger(self, linger);
+    }
+
+    fn peer(&self) -> String {
+        let address = SockRef::from(self).peer_addr().ok();
+        match address.map(|address| (address.as_socket(), address.is_unix())) {
+            Some((Some(address), _)) => address.to_string(),
+            Some((None, true)) => "unix".to_owned(),
+            // It is gone already.
+            Some((None, false)) | None => "-".to_owned(),
+        }
     }
 
     fn set_user_timeout(&self, timeout: Option<Duration>) {

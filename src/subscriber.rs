@@ -91,6 +91,7 @@ impl<'s, S: Socket> Stream<'s, S> {
                     Poll::Pending => return Poll::Pending,
                 },
                 Progress::Finished => return Poll::Ready(StreamEnd::Stopped),
+                Progress::Dismissed => return Poll::Ready(StreamEnd::Disconnected),
                 Progress::Lagged if self.slow == Slow::Latest => self.skip(),
                 Progress::Lagged => return Poll::Ready(StreamEnd::Lagged),
                 Progress::Failed => return Poll::Ready(StreamEnd::HangUp),
@@ -142,6 +143,9 @@ impl<'s, S: Socket> Stream<'s, S> {
 
     /// Writes what comes first, if there is something, then what the seat has.
     fn advance(&mut self, cx: &task::Context<'_>) -> Progress {
+        if self.stall.is_some() && self.seat.is_dismissed() {
+            return Progress::Dismissed;
+        }
         while let Some(stall) = self.stall.as_mut().filter(|stall| stall.written < stall.first.len()) {
             match self.seat.sink(|io| io.take(&stall.first[stall.written..])) {
                 Ok(count @ 1..) => stall.written += count,
@@ -192,8 +196,9 @@ impl<'s, S: Socket> Stream<'s, S> {
         let advice = frame::retry_advice(retry_delay(turn));
         let last = match end {
             StreamEnd::Stopped => Some(advice.as_bytes()),
-            StreamEnd::Lagged | StreamEnd::Input if !is_skipping => remainder.bytes(),
-            StreamEnd::Lagged | StreamEnd::Input | StreamEnd::HangUp | StreamEnd::Stalled | StreamEnd::Cut => None,
+            StreamEnd::Lagged | StreamEnd::Input | StreamEnd::Disconnected if !is_skipping => remainder.bytes(),
+            StreamEnd::Lagged | StreamEnd::Input | StreamEnd::Disconnected => None,
+            StreamEnd::HangUp | StreamEnd::Stalled | StreamEnd::Cut => None,
         };
         let deadline = context.clock.deadline();
         // Until the last byte is written: a shard that is told to end at once drops this future where it is.

@@ -18,12 +18,14 @@ pub(crate) struct Batch {
     /// The position of the first byte.
     start: u64,
     bytes: Arc<[u8]>,
+    /// How many messages they are.
+    messages: u64,
 }
 
 impl Batch {
     /// The batch before the first: nothing, at position 0.
     pub(crate) fn empty() -> Self {
-        Self { start: 0, bytes: Arc::from([]) }
+        Self { start: 0, bytes: Arc::from([]), messages: 0 }
     }
 
     /// The position of the first byte, which no other batch has.
@@ -34,6 +36,11 @@ impl Batch {
     /// The position after the last byte.
     pub(crate) fn end(&self) -> u64 {
         self.start + self.bytes.len() as u64
+    }
+
+    /// The number of messages in it; a heartbeat is none.
+    pub(crate) fn messages(&self) -> u64 {
+        self.messages
     }
 
     /// What follows `position` in this batch; `None` where the position lies before it.
@@ -96,14 +103,19 @@ impl Window {
         self.batches.front().map_or(self.end, |oldest| oldest.start)
     }
 
+    /// What the batches cost in memory.
+    pub(crate) fn cost(&self) -> usize {
+        self.cost
+    }
+
     /// The position after the newest byte.
     pub(crate) fn end(&self) -> u64 {
         self.end
     }
 
-    /// Appends a batch and lets go of those that nobody within the bound needs.
-    pub(crate) fn push(&mut self, bytes: Arc<[u8]>) -> Arc<Batch> {
-        let batch = Arc::new(Batch { start: self.end, bytes });
+    /// Appends a batch of so many messages and lets go of those that nobody within the bound needs.
+    pub(crate) fn push(&mut self, bytes: Arc<[u8]>, messages: u64) -> Arc<Batch> {
+        let batch = Arc::new(Batch { start: self.end, bytes, messages });
         self.end = batch.end();
         self.add_cost(batch.cost());
         self.batches.push_back(Arc::clone(&batch));
@@ -163,7 +175,7 @@ mod tests {
     fn pushed(bound: usize, batches: &[&str]) -> Window {
         let mut window = window(bound);
         for batch in batches {
-            window.push(Arc::from(batch.as_bytes()));
+            window.push(Arc::from(batch.as_bytes()), 1);
         }
         window
     }
@@ -206,7 +218,7 @@ mod tests {
         let budget = Budget::new(3 * (BATCH_OVERHEAD + 1));
         let mut windows = [0, 1].map(|_| Window::new(1000, Rc::clone(&budget)));
         let [one, other] = &mut windows;
-        let push = |window: &mut Window| drop(window.push(Arc::from(&b"x"[..])));
+        let push = |window: &mut Window| drop(window.push(Arc::from(&b"x"[..]), 1));
         (0..3).for_each(|_| push(one));
         assert_eq!(one.start(), 0);
         push(other);
@@ -233,7 +245,7 @@ mod tests {
             let mut window = window(bound);
             let mut all = Vec::new();
             for batch in &batches {
-                window.push(Arc::from(&batch[..]));
+                window.push(Arc::from(&batch[..]), 1);
                 all.extend_from_slice(batch);
 
                 let end = all.len() as u64;

@@ -56,7 +56,7 @@ impl Wake for Wakes {
 
 fn audience(window_bytes: usize) -> Rc<Audience<Pipe>> {
     let window = Window::new(window_bytes, Budget::new(usize::MAX));
-    Rc::new(Audience::new(window, Rc::new(Remainders::new(window_bytes)), None))
+    Rc::new(Audience::new(window, Rc::new(Remainders::new(window_bytes)), Arc::default(), None))
 }
 
 fn join(audience: &Rc<Audience<Pipe>>, pipe: Pipe) -> Seat<Pipe> {
@@ -64,7 +64,7 @@ fn join(audience: &Rc<Audience<Pipe>>, pipe: Pipe) -> Seat<Pipe> {
 }
 
 fn give(audience: &Audience<Pipe>, text: &str) {
-    audience.give(Arc::from(text.as_bytes()));
+    audience.give(Arc::from(text.as_bytes()), 1);
     smol::block_on(audience.write_round());
 }
 

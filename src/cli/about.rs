@@ -24,7 +24,7 @@ pub(super) const PRINTED: [(Option<&str>, &str, &str); 3] = [
 pub(super) const EXIT_CODES: [(&str, &str); 3] = [
     ("0", "Ended in order, by SIGTERM or SIGINT."),
     ("1", "Could not listen, or failed."),
-    ("2", "Was told what it does not understand."),
+    ("2", "Was told what it does not understand, by flags or by a file of hosts, origins or tokens."),
 ];
 
 pub(super) const EXAMPLE: [&str; 3] =

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use smolcast::{Config, HistoryFile, HistorySync};
 
 use super::UsageError;
-use super::options::Opt;
+use super::options::{Opt, Secret};
+use crate::lists::{Files, Lists};
 
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
@@ -17,6 +18,7 @@ pub(super) struct Draft {
     pub(super) config: Config,
     pub(super) host: IpAddr,
     pub(super) port: u16,
+    pub(super) files: Files,
     pub(super) history_path: Option<PathBuf>,
     pub(super) history_sync: HistorySync,
     /// The options that were given, each with the flag or the variable it came by.
@@ -29,6 +31,7 @@ impl Default for Draft {
             config: Config::default(),
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 1942,
+            files: Files::default(),
             history_path: None,
             history_sync: HistorySync::default(),
             given: Vec::new(),
@@ -46,6 +49,13 @@ impl Draft {
         Ok(())
     }
 
+    /// Fills in a secret. What is wrong with it is told without it.
+    pub(super) fn apply_secret(&mut self, secret: &Secret, text: Option<&str>) -> Result<(), UsageError> {
+        let is_understood = text.is_some_and(|text| (secret.apply)(self, text));
+        let error = || UsageError(format!("{} takes {}", secret.variable, secret.takes));
+        is_understood.then_some(()).ok_or_else(error)
+    }
+
     /// By which flag or variable the option of this name was given, if it was.
     fn source_of(&self, name: &str) -> Option<&str> {
         self.given.iter().find(|given| given.0 == name).map(|given| given.1.as_str())
@@ -57,6 +67,17 @@ impl Draft {
         config.listen = vec![(self.host, self.port).into()];
         config.history_file = self.history_file()?;
         Ok(config)
+    }
+
+    /// Who is let in, by what was typed and by what files say, which are not read here.
+    pub(super) fn lists(&self) -> Result<Lists, UsageError> {
+        let typed = self.config.access.clone();
+        match self.source_of("publish-token-file") {
+            Some(source) if !typed.publish_tokens.is_empty() => {
+                Err(UsageError(format!("{source} and SMOLCAST_PUBLISH_TOKEN both give tokens: give one of the two")))
+            }
+            _ => Ok(Lists { typed, files: self.files.clone() }),
+        }
     }
 
     fn history_file(&self) -> Result<Option<HistoryFile>, UsageError> {

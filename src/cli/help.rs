@@ -1,7 +1,7 @@
 //! `--help`: the table of options as a page of at most 80 columns.
 
 use super::about::{DESCRIPTION, EXAMPLE, EXIT_CODES, PRECEDENCE, PRINTED, SEVERAL, SUMMARY, UNITS};
-use super::options::{Given, Opt, groups};
+use super::options::{Given, Opt, SECRETS, groups};
 
 const COLUMNS: usize = 80;
 /// Where what is said of an option begins, behind its flag.
@@ -20,6 +20,10 @@ pub(super) fn text() -> String {
                 row(&mut out, INDENT, "", &line);
             }
         }
+    }
+    heading(&mut out, "In the environment alone");
+    for secret in &SECRETS {
+        row(&mut out, INDENT, &format!("  {}", secret.variable), secret.help);
     }
     heading(&mut out, "Instead of serving");
     for (short, long, help) in PRINTED {

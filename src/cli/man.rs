@@ -5,7 +5,7 @@
 
 use super::about::{DESCRIPTION, EXAMPLE, EXIT_CODES, PRECEDENCE, PRINTED, SUMMARY, UNITS};
 use super::help::{help_of, wrapped};
-use super::options::{OPTIONS, groups};
+use super::options::{OPTIONS, SECRETS, groups};
 
 /// How long the lines of the source are at most.
 const COLUMNS: usize = 78;
@@ -21,7 +21,12 @@ const SIGNALS: [(&str, &str); 3] = [
          events with the advice to come back in 3 to 9 seconds. What is left after --drain is closed as it is. A \
          second one ends the program at once.",
     ),
-    ("SIGHUP", "Is passed over: a terminal that closes does not end the server."),
+    (
+        "SIGHUP",
+        "Read the files of hosts, origins and tokens anew, where there are any. What they say holds from the next \
+         request on, and no stream notices; where one of them is wrong, everything stays as it was, and a line on \
+         standard error says so. A terminal that closes does not end the server.",
+    ),
     ("SIGPIPE", "Is passed over: an output that nobody reads is no reason to end."),
 ];
 
@@ -80,6 +85,9 @@ fn environment(page: &mut Page) {
     page.text(PRECEDENCE);
     for option in &OPTIONS {
         page.item(&option.variable(), &format!("Is read for {}.", option.flag()));
+    }
+    for secret in &SECRETS {
+        page.item(secret.variable, secret.help);
     }
 }
 

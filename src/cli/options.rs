@@ -1,4 +1,5 @@
-//! The table of options: a row for each, and whatever is done with an option or said of it comes from its row.
+//! The table of options: a row for each, and whatever is done with an option or said of it comes from its row. Beside it
+//! the secrets, which are told to the program and not typed.
 //!
 //! The rows of a group stand together, in the order in which they are told. An option more is a row more here, and
 //! where no function of [`values`](super::values) understands its text, one more there.
@@ -43,6 +44,15 @@ impl Opt {
     }
 }
 
+/// What stands in the environment alone, and in no message: everybody on a machine sees its command lines.
+pub(super) struct Secret {
+    pub(super) variable: &'static str,
+    /// As for options.
+    pub(super) help: &'static str,
+    pub(super) takes: &'static str,
+    pub(super) apply: fn(&mut Draft, &str) -> bool,
+}
+
 /// The rows by their headings.
 pub(super) fn groups() -> impl Iterator<Item = (&'static str, &'static [Opt])> {
     OPTIONS.chunk_by(|one, next| one.group == next.group).map(|rows| (rows[0].group, rows))
@@ -60,7 +70,7 @@ const SIZE: &str = "a number of bytes, such as 65536, 64k or 1m";
 const TIME: &str = "a time, such as 500ms, 15s or 2m";
 const SOME_TIME: &str = "a time above 0, such as 500ms, 15s or 2m";
 
-pub(super) static OPTIONS: [Opt; 18] = [
+pub(super) static OPTIONS: [Opt; 21] = [
     Opt {
         group: LISTENING,
         name: "host",
@@ -93,6 +103,17 @@ pub(super) static OPTIONS: [Opt; 18] = [
     },
     Opt {
         group: ACCESS,
+        name: "allow-host-file",
+        value: "PATH",
+        given: Given::Once,
+        default: "none",
+        help: "A file with more of these hosts, one a line. Blank lines and lines that begin with # are skipped, and \
+               one host has to be there. SIGHUP has it read anew.",
+        takes: "a path",
+        apply: |draft, text| set(&mut draft.files.hosts, values::path(text).map(Some)),
+    },
+    Opt {
+        group: ACCESS,
         name: "allow-origin",
         value: "ORIGIN",
         given: Given::Several,
@@ -101,6 +122,27 @@ pub(super) static OPTIONS: [Opt; 18] = [
                get 403.",
         takes: "origins, such as https://example.com,*.example.com",
         apply: |draft, text| set(&mut draft.config.access.origins, values::list(text)),
+    },
+    Opt {
+        group: ACCESS,
+        name: "allow-origin-file",
+        value: "PATH",
+        given: Given::Once,
+        default: "none",
+        help: "A file with more of these origins, as for hosts.",
+        takes: "a path",
+        apply: |draft, text| set(&mut draft.files.origins, values::path(text).map(Some)),
+    },
+    Opt {
+        group: ACCESS,
+        name: "publish-token-file",
+        value: "PATH",
+        given: Given::Once,
+        default: "none",
+        help: "A file with tokens, one a line, as for hosts. Who publishes has to show one (Authorization: Bearer \
+               TOKEN) or gets 401; pages of the allowed origins may.",
+        takes: "a path",
+        apply: |draft, text| set(&mut draft.files.publish_tokens, values::path(text).map(Some)),
     },
     Opt {
         group: MESSAGES,
@@ -245,3 +287,11 @@ pub(super) static OPTIONS: [Opt; 18] = [
         apply: |draft, text| set(&mut draft.config.limits.drain_timeout, values::time(text)),
     },
 ];
+
+pub(super) static SECRETS: [Secret; 1] = [Secret {
+    variable: "SMOLCAST_PUBLISH_TOKEN",
+    help: "The token that who publishes has to show, or several, with commas or line breaks between them; in place of \
+           --publish-token-file. It has no flag, because everybody on a machine sees its command lines.",
+    takes: "one token or more (letters, digits and -._~+/, with = at the end alone), by commas or line breaks",
+    apply: |draft, text| set(&mut draft.config.access.publish_tokens, values::tokens(text)),
+}];

@@ -13,7 +13,7 @@ use super::*;
 fn serve(typed: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
     let variable = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value));
     match parse_from(typed.iter().map(OsString::from), variable) {
-        Ok(Command::Serve(config)) => Ok(*config),
+        Ok(Command::Serve(config, _)) => Ok(*config),
         Ok(Command::Print(text)) => Err(text),
         Err(error) => Err(error.to_string()),
     }
@@ -39,6 +39,25 @@ fn a_list_is_one_flag_with_commas_or_several() {
     assert_eq!(hosts(&["--allow-host=a.example", "--allow-host=*.b.example"]), both);
     let error = hosts(&["--allow-host", "http://a"]).expect_err("no host");
     assert!(error.starts_with("--allow-host takes hosts, such as example.com,*.example.com, not"), "{error}");
+}
+
+#[test]
+fn tokens_stand_in_a_file_or_in_the_environment_and_in_no_message() {
+    let variable = "SMOLCAST_PUBLISH_TOKEN";
+    let tokens = |typed: &[&str], value: &str| serve(typed, &[(variable, value)]).map(|config| config.access);
+    assert_eq!(tokens(&[], "secret,another==").map(|access| access.publish_tokens.len()), Ok(2));
+    for wrong in ["", ",", "sec ret", "secret,secret!"] {
+        let error = tokens(&[], wrong).expect_err("no tokens");
+        assert!(error.starts_with("SMOLCAST_PUBLISH_TOKEN takes one token or more ("), "{error}");
+        assert!(!error.contains("sec"), "{error}");
+    }
+    let both = tokens(&["--publish-token-file", "f"], "secret").expect_err("which of the two");
+    let expected = "--publish-token-file and SMOLCAST_PUBLISH_TOKEN both give tokens: give one of the two; see smolcast \
+                    --help";
+    assert_eq!(both, expected);
+    let flag = serve(&["--publish-token=secret"], &[]).expect_err("everybody would see it");
+    assert_eq!(flag, "there is no option --publish-token; see smolcast --help");
+    assert!(serve(&["--publish-token-file", "f", "--allow-host-file=f", "--allow-origin-file=f"], &[]).is_ok());
 }
 
 #[test]
@@ -151,6 +170,9 @@ fn what_is_not_utf8_is_refused() {
     assert_eq!(typed.to_string(), "\"\\xFF\" is not UTF-8; see smolcast --help");
     let set = parse_from([].into_iter(), |name| (name == "SMOLCAST_HISTORY_FILE").then(|| odd.clone()));
     let set = set.err().expect("no text").to_string();
+    let secret = parse_from([].into_iter(), |name| (name == "SMOLCAST_PUBLISH_TOKEN").then(|| odd.clone()));
+    let secret = secret.err().expect("no text").to_string();
+    assert!(secret.starts_with("SMOLCAST_PUBLISH_TOKEN takes ") && !secret.contains("xFF"), "{secret}");
     assert_eq!(set, "\"\\xFF\" is no text for SMOLCAST_HISTORY_FILE; see smolcast --help");
 }
 

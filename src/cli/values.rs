@@ -5,13 +5,20 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use smolcast::{HistorySync, Retention};
+use smolcast::{HistorySync, Retention, Token};
 
 /// A year: what is longer is a slip.
 const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 pub(super) fn list<T: FromStr>(text: &str) -> Option<Vec<T>> {
     text.split(',').map(|item| item.trim().parse().ok()).collect()
+}
+
+/// One token or more: nothing at all would let everybody publish.
+pub(super) fn tokens(text: &str) -> Option<Vec<Token>> {
+    let items = text.split([',', '\n']).map(str::trim).filter(|item| !item.is_empty());
+    let tokens: Option<Vec<_>> = items.map(|item| item.parse().ok()).collect();
+    tokens.filter(|tokens| !tokens.is_empty())
 }
 
 pub(super) fn worker_count(text: &str) -> Option<NonZeroUsize> {
@@ -96,6 +103,22 @@ mod tests {
             ("99999999999999999m", None),
         ] {
             assert_eq!(size(text), expected, "for {text:?}");
+        }
+    }
+
+    #[test]
+    fn tokens_stand_between_commas_or_line_breaks() {
+        for (text, expected) in [
+            ("a", Some(1)),
+            ("a,b==\n c \r\n", Some(3)),
+            ("\na,,", Some(1)),
+            ("", None),
+            (" , \n", None),
+            ("a b", None),
+            ("a,=", None),
+            ("# a\nb", None),
+        ] {
+            assert_eq!(tokens(text).map(|tokens| tokens.len()), expected, "for {text:?}");
         }
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct OptionalFields<'b> {
     pub(crate) event_id: Once<'b>,
     /// `Last-Event-ID` (WHATWG HTML, 9.2.4).
     pub(crate) last_event_id: Once<'b>,
+    /// `Authorization` (RFC 9110, 11.6.2).
+    authorization: Once<'b>,
     /// Whether `Accept` names `application/json`.
     pub(crate) accepts_json: bool,
 }
@@ -50,11 +52,22 @@ impl<'b> OptionalFields<'b> {
                 8 if is(field, "Event-Id") => found.event_id.add(field.value),
                 10 if is(field, "Event-Type") => found.event_type.add(field.value),
                 13 if is(field, "Last-Event-ID") => found.last_event_id.add(field.value),
+                13 if is(field, "Authorization") => found.authorization.add(field.value),
                 19 if is(field, "X-EventSource-Event") => found.event_type.add(field.value),
                 _ => {}
             }
         }
         found
+    }
+
+    /// The token that is shown, where there is one `Authorization` field and it is of the scheme `Bearer`, in any case
+    /// (RFC 6750, 2.1; RFC 9110, 11.1 and 11.4).
+    pub(crate) fn bearer(&self) -> Option<&'b [u8]> {
+        const SCHEME: &[u8] = b"Bearer";
+        let Once::Value(credentials) = self.authorization else { return None };
+        let (scheme, rest) = credentials.split_at_checked(SCHEME.len())?;
+        let spaces = rest.iter().take_while(|octet| **octet == b' ').count();
+        (scheme.eq_ignore_ascii_case(SCHEME) && spaces > 0).then(|| &rest[spaces..])
     }
 }
 
@@ -92,6 +105,26 @@ mod tests {
     fn a_second_one_is_told() {
         assert_eq!(find(&[("Event-Type", "a"), ("X-EventSource-Event", "a")]).event_type, Once::Repeated);
         assert_eq!(find(&[("Event-Id", "a"), ("Event-Id", "a"), ("Event-Id", "a")]).event_id, Once::Repeated);
+    }
+
+    #[test]
+    fn a_token_is_shown_once_and_by_its_scheme() {
+        for (credentials, token) in [
+            ("Bearer abc", Some("abc")),
+            (" bEARER \x20 abc== \t", Some("abc==")),
+            ("Bearer abc def", Some("abc def")),
+            ("Bearer", None),
+            ("Bearer ", None),
+            ("Bearer\tabc", None),
+            ("Bearerabc", None),
+            ("Basic abc", None),
+            ("abc", None),
+            ("", None),
+        ] {
+            assert_eq!(find(&[("authorization", credentials)]).bearer(), token.map(str::as_bytes), "{credentials:?}");
+        }
+        assert_eq!(find(&[("Authorization", "Bearer a"), ("Authorization", "Bearer a")]).bearer(), None);
+        assert_eq!(find(&[("Proxy-Authorization", "Bearer a"), ("X-Authorization", "Bearer a")]).bearer(), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Nearly every refusal ends the connection: after a malformed request nobody can say where the next one begins.
 
 use crate::frame::InvalidField;
+use crate::tally::{Answer, Publish};
 use crate::topic::TopicError;
 
 /// Why a request was not carried out.
@@ -27,6 +28,8 @@ pub(crate) enum Refusal {
     Topic(TopicError),
     Slow,
     ForeignOrigin,
+    /// No token is shown, or none that lets publish.
+    Token,
     HeadTimeout,
     BodyTimeout,
     LengthRequired,
@@ -54,6 +57,22 @@ impl Refusal {
         self.answer().1
     }
 
+    /// The class of that status.
+    pub(crate) fn answer_class(self) -> Answer {
+        if self.status().starts_with('5') { Answer::ServerError } else { Answer::ClientError }
+    }
+
+    /// What becomes of a request to publish that is refused so.
+    pub(crate) fn outcome(self) -> Publish {
+        match self {
+            Self::Token => Publish::Unauthorized,
+            Self::ForeignOrigin | Self::Misdirected => Publish::Forbidden,
+            Self::BodyTooLarge => Publish::TooLarge,
+            _ if self.answer_class() == Answer::ServerError => Publish::Unavailable,
+            _ => Publish::Invalid,
+        }
+    }
+
     fn answer(self) -> (&'static str, &'static str) {
         const BAD_REQUEST: &str = "400 Bad Request";
         const TIMEOUT: &str = "408 Request Timeout";
@@ -79,6 +98,10 @@ impl Refusal {
             Self::Topic(error) => (BAD_REQUEST, error.advice()),
             Self::Slow => (BAD_REQUEST, "slow is disconnect, which is the default, or latest.\n"),
             Self::ForeignOrigin => ("403 Forbidden", "Pages of this origin may not publish; see --allow-origin.\n"),
+            Self::Token => (
+                "401 Unauthorized",
+                "To publish, send Authorization: Bearer with a token that this server knows, once.\n",
+            ),
             Self::HeadTimeout => (TIMEOUT, "The request head took too long.\n"),
             Self::BodyTimeout => (TIMEOUT, "The request body took too long.\n"),
             Self::LengthRequired => ("411 Length Required", "Send Content-Length, or a chunked body.\n"),

@@ -14,11 +14,17 @@ pub(crate) type Date = [u8; DATE_LENGTH];
 /// The interim answer to `Expect: 100-continue` (RFC 9110, 15.2.1).
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
+/// What a page of a listed origin may do with a token, and for how long its browser may remember (Fetch, "CORS
+/// protocol"): all fields that a publisher may add, for two hours, beyond which the usual browsers would not go.
+const PUBLISH_PERMISSION: &[u8] = b"Access-Control-Allow-Methods: POST\r\n\
+    Access-Control-Allow-Headers: Authorization, Content-Type, Event-Type, Event-Id, X-EventSource-Event\r\n\
+    Access-Control-Max-Age: 7200\r\n";
+
 /// What every answer has: when it was made and which pages may read it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Common<'o> {
     pub(crate) date: Date,
-    pub(crate) readers: Readers<'o>,
+    pub(crate) readers: Readers<&'o str>,
 }
 
 /// Appends the head of a stream.
@@ -62,6 +68,14 @@ pub(crate) fn preflight(out: &mut Vec<u8>, common: &Common<'_>) {
     finish(out, Persistence::Close);
 }
 
+/// Appends the answer to `OPTIONS` of where a page may publish with a token.
+pub(crate) fn publish_preflight(out: &mut Vec<u8>, common: &Common<'_>) {
+    start(out, "204 No Content", &common.date);
+    allow_origin(out, common.readers);
+    out.extend_from_slice(PUBLISH_PERMISSION);
+    finish(out, Persistence::Close);
+}
+
 /// Appends `404`; the answer to `HEAD` is the same without the body (RFC 9110, 9.3.2).
 pub(crate) fn not_found(out: &mut Vec<u8>, common: &Common<'_>, persistence: Persistence, is_head: bool) {
     let body = "Not found; there are GET /sse, GET /connections and POST /broadcast.\n";
@@ -77,9 +91,12 @@ pub(crate) fn not_found(out: &mut Vec<u8>, common: &Common<'_>, persistence: Per
 pub(crate) fn refused(out: &mut Vec<u8>, common: &Common<'_>, refusal: Refusal, persistence: Persistence) {
     start(out, refusal.status(), &common.date);
     text(out, common.readers, refusal.advice().len());
-    if matches!(refusal, Refusal::Overloaded | Refusal::Stopping) {
-        out.extend_from_slice(b"Retry-After: 5\r\n");
-    }
+    out.extend_from_slice(match refusal {
+        Refusal::Overloaded | Refusal::Stopping => b"Retry-After: 5\r\n",
+        // The challenge that a `401` has to have (RFC 9110, 15.5.2).
+        Refusal::Token => b"WWW-Authenticate: Bearer\r\n",
+        _ => b"",
+    });
     finish(out, persistence);
     out.extend_from_slice(refusal.advice().as_bytes());
 }
@@ -90,14 +107,14 @@ fn start(out: &mut Vec<u8>, status: &str, date: &Date) {
     }
 }
 
-fn text(out: &mut Vec<u8>, readers: Readers<'_>, length: usize) {
+fn text(out: &mut Vec<u8>, readers: Readers<&str>, length: usize) {
     out.extend_from_slice(b"Content-Type: text/plain\r\n");
     allow_origin(out, readers);
     content_length(out, length);
 }
 
 /// The CORS field. Where it depends on the request, caches are told so (RFC 9110, 12.5.5).
-fn allow_origin(out: &mut Vec<u8>, readers: Readers<'_>) {
+fn allow_origin(out: &mut Vec<u8>, readers: Readers<&str>) {
     match readers {
         Readers::Anyone => out.extend_from_slice(b"Access-Control-Allow-Origin: *\r\n"),
         Readers::Origin(origin) => {
@@ -170,6 +187,30 @@ mod tests {
             to(Readers::Nobody),
             "HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nVary: Origin\r\n\
              Connection: close\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_page_is_told_what_it_may_publish_with() {
+        let common = Common { readers: Readers::Origin("https://a.example"), ..*COMMON };
+        assert_eq!(
+            written(|out| publish_preflight(out, &common)),
+            "HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+             Access-Control-Allow-Origin: https://a.example\r\nVary: Origin\r\n\
+             Access-Control-Allow-Methods: POST\r\n\
+             Access-Control-Allow-Headers: Authorization, Content-Type, Event-Type, Event-Id, X-EventSource-Event\r\n\
+             Access-Control-Max-Age: 7200\r\nConnection: close\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn who_shows_no_token_is_challenged() {
+        assert_eq!(
+            written(|out| refused(out, COMMON, Refusal::Token, Persistence::Close)),
+            "HTTP/1.1 401 Unauthorized\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/plain\r\n\
+             Access-Control-Allow-Origin: *\r\nContent-Length: 82\r\nWWW-Authenticate: Bearer\r\n\
+             Connection: close\r\n\r\n\
+             To publish, send Authorization: Bearer with a token that this server knows, once.\n"
         );
     }
 

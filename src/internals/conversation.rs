@@ -17,10 +17,11 @@ use crate::audience::Sink;
 use crate::census::Census;
 use crate::config::Limits;
 use crate::connection::Connection;
-use crate::context::Context;
+use crate::context::{Context, Shared};
 use crate::hub::Hub;
 use crate::listener::{Client, Place};
 use crate::metrics::Metrics;
+use crate::settings::Settings;
 use crate::socket::Socket;
 
 /// What a conversation came to.
@@ -48,10 +49,13 @@ pub fn converse<'b>(
 ) -> Conversation {
     // On a clock that stands still a rest would never end.
     let limits = &Limits { longest_rest: Duration::ZERO, window_time: Duration::ZERO, ..limits.clone() };
-    let metrics = Metrics::default();
+    let metrics = Metrics::of_shards(1);
     let (hub, mut intakes) = Hub::new(limits, None, 2, metrics.clone()).expect("no thread is started");
     let (mut witness, intake) = (intakes.remove(0), intakes.remove(0));
-    let context = Context::new(limits.clone(), access.clone(), hub, intake, metrics.clone(), Census::new());
+    let settings = Settings::new(access.clone());
+    let (limits, metrics_too) = (limits.clone(), metrics.clone());
+    let shared = Shared { limits, settings, hub, metrics: metrics_too, census: Census::new() };
+    let context = Context::new(shared, 0, intake);
     let wire = Wire(Rc::new(Ends { most_written: most_written.max(1), ..Ends::default() }));
     let client = Client { io: wire.clone(), turned_away: None, place: Place::new(&metrics) };
     let mut conversation = Conversation::default();
@@ -61,7 +65,7 @@ pub fn converse<'b>(
         let connection = executor.spawn(Connection::new(client, &context));
         let mut turn = || {
             while executor.try_tick() {
-                while let Some(message) = witness.take_waiting() {
+                while let Some((message, _)) = witness.take_waiting() {
                     conversation.published.extend_from_slice(message.frame.as_bytes());
                 }
             }
@@ -152,6 +156,10 @@ impl Socket for Wire {
 
     fn end_orderly(&self, _: bool) {}
 
+    fn peer(&self) -> String {
+        "memory".to_owned()
+    }
+
     fn set_user_timeout(&self, _: Option<Duration>) {}
 }
 
@@ -237,7 +245,8 @@ mod tests {
     fn a_panic_ends_its_own_connection_alone() {
         let (limits, metrics) = (Limits::default(), Metrics::default());
         let (hub, mut intakes) = Hub::new(&limits, None, 1, metrics.clone()).expect("no thread is started");
-        let context = Context::new(limits, Access::default(), hub, intakes.remove(0), metrics.clone(), Census::new());
+        let settings = Settings::new(Access::default());
+        let context = Context::new(limits, settings, hub, intakes.remove(0), metrics.clone(), Census::new());
         let executor = LocalExecutor::new();
         executor.spawn(context.dispatcher.run()).detach();
         let ends = || Wire(Rc::new(Ends { most_written: usize::MAX, ..Ends::default() }));

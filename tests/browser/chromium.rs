@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::measure::{report, skipped};
+use crate::PATIENCE;
+use crate::measure::{report, skipped, time_until};
 use crate::support::wait_until;
 
 /// Names a browser that is not in the path.
@@ -74,7 +75,13 @@ impl Chromium {
     /// Opens one page.
     #[track_caller]
     pub(crate) fn open(self, url: &str) -> Browser {
-        Browser::start(self.0, url)
+        Browser::start(self.0, &[], url)
+    }
+
+    /// Opens an empty page in a browser that can be driven, by whoever knows its `endpoint`.
+    #[track_caller]
+    pub(crate) fn open_to_drive(self) -> Browser {
+        Browser::start(self.0, &["--remote-debugging-port=0"], "about:blank")
     }
 }
 
@@ -94,11 +101,11 @@ pub(crate) struct Browser {
 
 impl Browser {
     #[track_caller]
-    fn start(name: &str, url: &str) -> Self {
+    fn start(name: &str, more: &[&str], url: &str) -> Self {
         let folder = new_folder();
         let log = File::create(log_in(&folder)).expect("the folder is new");
         let mut command = Command::new("sh");
-        command.args(["-c", KEEPER, "sh", name]).args(FLAGS);
+        command.args(["-c", KEEPER, "sh", name]).args(FLAGS).args(more);
         command.arg(format!("--user-data-dir={}", folder.join("profile").display())).arg(url);
         // All that it may write to outside of its profile.
         command.env("HOME", &folder).env("TMPDIR", &folder);
@@ -106,6 +113,21 @@ impl Browser {
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).process_group(0);
         let keeper = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         Self { keeper, folder }
+    }
+
+    /// Where one that was opened for it is driven, by the Chrome DevTools protocol: on loopback, at a name that cannot
+    /// be guessed.
+    #[track_caller]
+    pub(crate) fn endpoint(&self) -> String {
+        let file = self.folder.join("profile").join("DevToolsActivePort");
+        let read = || fs::read_to_string(&file).unwrap_or_default();
+        // Its second line comes last, and not necessarily at once.
+        time_until("the browser can be driven", PATIENCE, || {
+            read().split_once('\n').is_some_and(|(_, name)| !name.is_empty())
+        });
+        let text = read();
+        let (port, name) = text.split_once('\n').expect("it was there just now");
+        format!("ws://127.0.0.1:{port}{}", name.trim_end())
     }
 
     /// The last lines that it said, for a failure.

@@ -1,28 +1,10 @@
 //! Messages from a page to itself, by way of a server of another origin.
 
+use crate::bodies::BODIES;
 use crate::chromium::Chromium;
 use crate::page::{OPEN, Page};
 use crate::site::Site;
 use crate::support::{Program, Served};
-
-/// What is published, and what the page's stream must hand to it.
-#[rustfmt::skip]
-const MESSAGES: [(&str, &str); 12] = [
-    ("hello", "hello"),
-    ("", ""),
-    ("two\nlines", "two\nlines"),
-    // Each line break counts once, whichever it is, and LF is what arrives.
-    ("a\r\nb\rc\nd", "a\nb\nc\nd"),
-    ("\r\n", "\n"),
-    ("\n\nin the middle\n\nof nothing\n\n", "\n\nin the middle\n\nof nothing\n\n"),
-    ("  spaces stay  \n\ttabs too\t", "  spaces stay  \n\ttabs too\t"),
-    // What looks like fields is data.
-    ("data: x\nevent: y\nid: 1\nretry: 1\n\n: z", "data: x\nevent: y\nid: 1\nretry: 1\n\n: z"),
-    ("grüße, 你好, שלום, 🦀", "grüße, 你好, שלום, 🦀"),
-    ("\u{feff}a mark at the beginning", "\u{feff}a mark at the beginning"),
-    ("one \0 byte", "one \0 byte"),
-    ("\u{2028}no line break for a stream\u{85}", "\u{2028}no line break for a stream\u{85}"),
-];
 
 #[test]
 #[ignore = "it needs a browser"]
@@ -31,7 +13,7 @@ fn a_page_of_another_origin_receives_what_it_publishes_intact() {
     let program = Program::start(&[]);
     let _others = [program.stream(), program.stream()];
     let long = "a line of many\n".repeat(20_000);
-    let messages: Vec<_> = MESSAGES.into_iter().chain([(long.as_str(), long.as_str())]).collect();
+    let messages: Vec<_> = BODIES.into_iter().chain([(long.as_str(), long.as_str())]).collect();
     // The debug form of strings is a literal of theirs as well.
     let bodies: Vec<_> = messages.iter().map(|(published, _)| published).collect();
     let script = format!(

@@ -15,21 +15,31 @@
 //!
 //! - `chromium`: the browser, found and run, and gone with its test
 //! - `site`: the web server of a test's page; `page`: the page in the browser, which tells the test what it sees
-//! - `delivery`: messages from page to page; `full`: no room; `restart`: the server goes and comes back
-//! - `resume`: what a page missed meanwhile, from a history
-//! - `origin`: pages that are let in, and others; `node`: the EventSource of npm, which needs Node and no browser
+//! - `delivery`: messages from page to page, with the `bodies` of every client; `full`: no room
+//! - `restart`: the server goes and comes back
+//! - `resume`: what a page missed meanwhile, from a history; also behind the `relay` of every client, with what is
+//!   `missed` there
+//! - `origin`: pages that are let in, and others; `token`: those that publish with one
+//! - `hand`: a page that a script clicks and types in; `admin`: what it does on the live page
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
+mod admin;
+#[path = "../clients/bodies.rs"]
+mod bodies;
 mod chromium;
 mod delivery;
 mod full;
+mod hand;
 #[expect(dead_code, reason = "shared with the tests of faults, which use the rest of it")]
 #[path = "../faults/measure.rs"]
 mod measure;
-mod node;
+#[path = "../clients/missed.rs"]
+mod missed;
 mod origin;
 mod page;
+#[path = "../clients/relay.rs"]
+mod relay;
 mod restart;
 mod resume;
 mod site;
@@ -38,6 +48,7 @@ mod sse;
 #[expect(dead_code, unused_imports, reason = "shared with the tests of the contract, which use the rest of it")]
 #[path = "../it/support/mod.rs"]
 mod support;
+mod token;
 
 use std::time::Duration;
 

@@ -1,11 +1,14 @@
 //! The server holds a history: a page whose stream comes back gets what it missed, or is told that it cannot.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::chromium::Chromium;
 use crate::measure::report;
+use crate::missed::{self, LENGTHS, Published, publish};
 use crate::page::{CONNECTING, Page};
+use crate::relay::Relay;
 use crate::site::Site;
 use crate::support::{Program, Served};
 
@@ -20,9 +23,6 @@ const TARGETS: [(&str, bool); 6] = [
     ("?topic=b", false),
 ];
 const ROUNDS: usize = 10;
-
-/// A message that the page has to get, by its id and its text.
-type Expected = (String, String);
 
 /// A folder of the test's own, gone with it.
 struct Folder(PathBuf);
@@ -55,35 +55,25 @@ fn start(port: u16, history: &[(&str, &str)]) -> Program {
 
 /// A page with one stream, on topic `a`, that is open.
 #[track_caller]
-fn open_stream(chromium: Chromium, program: &Program) -> Page {
+fn open_stream(chromium: Chromium, addr: SocketAddr) -> Page {
     let script = format!(
-        r#"watch("http://{}", 0, "?topic=a").addEventListener("message", (event) => tell("id", event.lastEventId));"#,
-        program.addr
+        r#"watch("http://{addr}", 0, "?topic=a").addEventListener("message", (event) => tell("id", event.lastEventId));"#
     );
     let mut page = Page::open(chromium, Site::bind(), &script);
     page.expect("open");
     page
 }
 
-/// Publishes one message and gives back its id.
-#[track_caller]
-fn publish(program: &Program, query: &str, text: &str) -> String {
-    let head = format!("POST /broadcast{query} HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\n");
-    let answer = program.request(format!("{head}Content-Length: {}\r\n\r\n{text}", text.len())).expect_status(202);
-    let body = String::from_utf8(answer.body).expect("JSON is text");
-    body.split('"').nth(3).unwrap_or_else(|| panic!("no id in {body}")).to_owned()
-}
-
 /// Publishes to all targets in turn, and gives back what the page has to get of it.
 #[track_caller]
-fn publish_to_all(program: &Program, when: &str) -> Vec<Expected> {
+fn publish_to_all(program: &Program, when: &str) -> Vec<Published> {
     let mut expected = Vec::new();
     for round in 0..ROUNDS {
         for (query, is_for_page) in TARGETS {
             let text = format!("{when}, round {round}, to {query:?}");
-            let id = publish(program, query, &text);
+            let published = publish(program, query, &text);
             if is_for_page {
-                expected.push((id, text));
+                expected.push(published);
             }
         }
     }
@@ -92,7 +82,7 @@ fn publish_to_all(program: &Program, when: &str) -> Vec<Expected> {
 
 /// Holds that these are the next messages that the page tells of.
 #[track_caller]
-fn expect_messages(page: &mut Page, expected: &[Expected]) {
+fn expect_messages(page: &mut Page, expected: &[Published]) {
     for (id, text) in expected {
         assert_eq!(page.expect("message").data, *text, "with the id {id}");
         assert_eq!(page.expect("id").data, *id, "of {text:?}");
@@ -114,8 +104,8 @@ fn after_crashes_a_page_has_every_message_of_its_topic_once_and_in_order() {
     let history = [("SMOLCAST_HISTORY", "1000"), ("SMOLCAST_HISTORY_FILE", file.as_str())];
     let mut program = start(0, &history);
     let port = program.addr.port();
-    let mut page = open_stream(chromium, &program);
-    let mut messages = vec![(publish(&program, "", "the first"), "the first".to_owned())];
+    let mut page = open_stream(chromium, program.addr);
+    let mut messages = vec![publish(&program, "", "the first")];
     expect_messages(&mut page, &messages);
     // How often the stream ends, the attempts included that find nobody.
     for ends in [1, 2] {
@@ -133,8 +123,7 @@ fn after_crashes_a_page_has_every_message_of_its_topic_once_and_in_order() {
         expect_messages(&mut page, &missed);
         messages.extend(missed);
     }
-    let last = (publish(&program, "", "the last"), "the last".to_owned());
-    expect_messages(&mut page, &[last]);
+    expect_messages(&mut page, &[publish(&program, "", "the last")]);
     for what in ["message", "id", "gap", "open", "error"] {
         assert_eq!(page.others(what), 0, "{what:?} more than expected");
     }
@@ -148,9 +137,9 @@ fn a_page_that_missed_more_than_is_held_is_told_of_a_gap() {
     let history = [("SMOLCAST_HISTORY", "2")];
     let program = start(0, &history);
     let port = program.addr.port();
-    let mut page = open_stream(chromium, &program);
+    let mut page = open_stream(chromium, program.addr);
     let seen = publish(&program, "?topic=a", "seen");
-    expect_messages(&mut page, &[(seen.clone(), "seen".to_owned())]);
+    expect_messages(&mut page, std::slice::from_ref(&seen));
     assert_eq!(program.kill().code, None, "it was killed");
     expect_error(&mut page);
     let program = start(port, &history);
@@ -161,13 +150,29 @@ fn a_page_that_missed_more_than_is_held_is_told_of_a_gap() {
     let held = publish(&program, "?topic=a", "held");
     assert_eq!(program.count(), 0, "the page came back before there was anything to miss");
     page.expect("open");
-    expect_messages(&mut page, &[(held.clone(), "held".to_owned())]);
+    expect_messages(&mut page, std::slice::from_ref(&held));
     assert_eq!(page.others("gap"), 1, "it comes before what is held");
-    let expected = format!(r#"{{"requested":"{seen}","resumed_from":"{held}","oldest":"{oldest}"}}"#);
+    let expected = format!(r#"{{"requested":"{}","resumed_from":"{}","oldest":"{}"}}"#, seen.0, held.0, oldest.0);
     assert_eq!(page.expect("gap").data, expected);
-    let live = publish(&program, "", "live");
-    expect_messages(&mut page, &[(live, "live".to_owned())]);
+    expect_messages(&mut page, &[publish(&program, "", "live")]);
     for what in ["message", "id", "gap", "open", "error"] {
         assert_eq!(page.others(what), 0, "{what:?} more than expected");
     }
+}
+
+#[test]
+#[ignore = "it needs a browser"]
+fn a_page_whose_connections_break_anywhere_has_every_message_once_and_in_order() {
+    let Some(chromium) = Chromium::find("broken connections") else { return };
+    let program = start(0, &[("SMOLCAST_HISTORY", "1000")]);
+    let relay = Relay::start(program.addr, &LENGTHS);
+    let mut page = open_stream(chromium, relay.addr);
+    let expected = missed::publish_all(&program);
+    expect_messages(&mut page, &expected);
+    assert_eq!(relay.broken(), LENGTHS.len(), "connections that broke");
+    expect_messages(&mut page, &[publish(&program, "", "live")]);
+    for what in ["message", "id", "gap"] {
+        assert_eq!(page.others(what), 0, "{what:?} more than expected");
+    }
+    report("broken connections", format_args!("{} messages over {} of them, each once", expected.len(), LENGTHS.len()));
 }

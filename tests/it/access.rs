@@ -11,6 +11,7 @@ fn guarded() -> TestServer {
     let access = Access {
         hosts: ["smol.example", "*.cast.example"].map(read).into(),
         origins: vec![PAGE.parse().expect("an origin"), "*.pages.example".parse().expect("an origin")],
+        ..Access::default()
     };
     TestServer::start(Config { access, ..config(Limits::default()) })
 }

@@ -10,13 +10,13 @@
 //! - `contract`: the five tasks; `event`: what a browser makes of a message
 //! - `fields`: what a publisher adds to its message; `topics`: whom that is for
 //! - `resume`: streams that come back; `restart`: to another server
-//! - `access`: the lists of hosts and origins
+//! - `access`: the lists of hosts and origins; `token`: what a publisher shows
 //! - `head`, `host`, `body`, `chunked`, `expect`: requests, good and bad
 //! - `connection`, `deadline`, `limit`: what becomes of a connection; `endings`: why streams ended
 //! - `load`, `churn`: many clients at once, and slow ones
 //! - `doors`: several addresses, unix sockets among them
 //! - `lifecycle`: the server as a library, its start and its end
-//! - `binary`, `flags`: the program
+//! - `binary`, `flags`: the program; `reload`: what it reads anew
 
 mod access;
 #[cfg(feature = "cli")]
@@ -39,9 +39,12 @@ mod host;
 mod lifecycle;
 mod limit;
 mod load;
+#[cfg(all(target_os = "linux", feature = "cli"))]
+mod reload;
 #[cfg(feature = "cli")]
 mod restart;
 mod resume;
 mod sse;
 mod support;
+mod token;
 mod topics;

@@ -63,14 +63,17 @@ fn the_server_is_told_who_asks_and_for_which_host_and_a_client_cannot_lie() {
                 let answer = request(&proxy, version, target, &["--request", "POST"]);
                 assert_eq!(answer.status, 404, "{}: {target}: {answer:?}", kind.name());
             }
-            let lies = ["X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: 192.0.2.2, 192.0.2.3", "Last-Event-ID: 5-7"];
-            let words: Vec<_> = lies.iter().flat_map(|line| ["--header", line]).collect();
+            let lies = ["X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: 192.0.2.2, 192.0.2.3"];
+            let truths = ["Last-Event-ID: 5-7", "Authorization: Bearer t", "Origin: https://a.example"];
+            let words: Vec<_> = lies.iter().chain(&truths).flat_map(|line| ["--header", line]).collect();
             let words = [&words[..], &["--interface", "127.0.0.3"]].concat();
             request(&proxy, version, "/sse?topic=a&topic=b%2Fc", &words);
             let passed = backend.passed();
             assert_eq!(passed.request_line, "GET /sse?topic=a&topic=b%2Fc HTTP/1.1", "{}", kind.name());
             assert_eq!(passed.values("x-forwarded-for"), ["127.0.0.3"], "{}: {passed:?}", kind.name());
-            assert_eq!(passed.values("last-event-id"), ["5-7"], "{}: {passed:?}", kind.name());
+            for (name, value) in truths.map(|line| line.split_once(": ").expect("a field")) {
+                assert_eq!(passed.values(&name.to_ascii_lowercase()), [value], "{}: {passed:?}", kind.name());
+            }
             let host = passed.values("host").concat();
             assert_eq!(host.split(':').next(), Some(NAME), "{}: {passed:?}", kind.name());
         }

@@ -1,14 +1,16 @@
-//! Whose requests are carried out, for a server with lists of hosts and of origins.
+//! Whose requests are carried out, for a server with lists of hosts, of origins and of tokens.
 
 use smolcast::Access;
 
 use super::authority;
+use super::framing::{Field, values};
 
-/// The lists: names, and `*.` before a name for all that are below it.
+/// The lists: names, and `*.` before a name for all that are below it; and tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Lists {
     hosts: &'static [&'static str],
     origins: &'static [&'static str],
+    tokens: &'static [&'static str],
 }
 
 /// Who may read an answer.
@@ -25,11 +27,13 @@ pub enum Readers {
 }
 
 /// What there is to choose from.
-pub const LISTS: [Lists; 4] = [
-    Lists { hosts: &[], origins: &[] },
-    Lists { hosts: &["h", "a.b:81", "[::1]"], origins: &[] },
-    Lists { hosts: &[], origins: &["http://h", "https://a.b:81", "null"] },
-    Lists { hosts: &["*.b"], origins: &["*.b"] },
+pub const LISTS: [Lists; 6] = [
+    Lists { hosts: &[], origins: &[], tokens: &[] },
+    Lists { hosts: &["h", "a.b:81", "[::1]"], origins: &[], tokens: &[] },
+    Lists { hosts: &[], origins: &["http://h", "https://a.b:81", "null"], tokens: &[] },
+    Lists { hosts: &["*.b"], origins: &["*.b"], tokens: &[] },
+    Lists { hosts: &[], origins: &[], tokens: &["t", "a-B.2~+/_=="] },
+    Lists { hosts: &["h"], origins: &["http://h", "*.b"], tokens: &["t"] },
 ];
 
 impl Lists {
@@ -38,6 +42,7 @@ impl Lists {
         Access {
             hosts: self.hosts.iter().map(|host| host.parse().expect("a pattern of hosts")).collect(),
             origins: self.origins.iter().map(|origin| origin.parse().expect("a pattern of origins")).collect(),
+            publish_tokens: self.tokens.iter().map(|token| token.parse().expect("a token")).collect(),
         }
     }
 
@@ -72,6 +77,24 @@ impl Lists {
     /// Whether a page of this origin may publish. Who says no origin is no page.
     pub fn may_publish(&self, origin: Option<&[u8]>) -> bool {
         origin.is_none() || self.readers(origin) != Readers::Nobody
+    }
+
+    /// Whether these fields show a token that is listed, if there is a list: one field, `Bearer` in any case, spaces,
+    /// and the token with nothing behind it (RFC 6750, 2.1; RFC 9110, 11.4).
+    pub fn are_shown_a_token(&self, fields: &[Field]) -> bool {
+        let credentials = values(fields, "authorization");
+        let shown = match credentials[..] {
+            [one] => String::from_utf8_lossy(one).into_owned(),
+            _ => String::new(),
+        };
+        let (scheme, token) = shown.split_once(' ').unwrap_or_default();
+        let is_shown = scheme.to_lowercase() == "bearer" && self.tokens.contains(&token.trim_start_matches(' '));
+        self.tokens.is_empty() || is_shown
+    }
+
+    /// Whether a page of this origin is told what it may publish with.
+    pub fn tell_of_tokens(&self, origin: Option<&[u8]>) -> bool {
+        !self.tokens.is_empty() && matches!(self.readers(origin), Readers::Origin(_))
     }
 }
 
@@ -128,6 +151,38 @@ mod tests {
             assert_eq!(lists.admit(Some(host.as_bytes())), expected, "{host}");
         }
         assert!(!LISTS[1].admit(None));
+    }
+
+    #[test]
+    fn tokens() {
+        let shows = |lists: Lists, fields: &[(&str, &str)]| {
+            let fields: Vec<Field> = fields.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            lists.are_shown_a_token(&fields)
+        };
+        assert!(shows(LISTS[0], &[]) && shows(LISTS[0], &[("authorization", "x")]));
+        for (value, expected) in [
+            ("Bearer t", true),
+            ("bEARER   t", true),
+            ("Bearer a-B.2~+/_==", true),
+            ("Bearer T", false),
+            ("Bearer tt", false),
+            ("Bearer t t", false),
+            ("Bearer a-B.2~+/_=", false),
+            ("Bearer\tt", false),
+            ("Bearert", false),
+            ("Bearer", false),
+            ("Basic t", false),
+            ("t", false),
+            ("", false),
+        ] {
+            assert_eq!(shows(LISTS[4], &[("authorization", value)]), expected, "{value:?}");
+        }
+        assert!(!shows(LISTS[4], &[]));
+        assert!(!shows(LISTS[4], &[("authorization", "Bearer t"), ("authorization", "Bearer t")]));
+        assert!(shows(LISTS[4], &[("authorization", "Bearer t"), ("x", "Bearer t")]));
+        assert!(LISTS[5].tell_of_tokens(Some(b"http://h")) && !LISTS[5].tell_of_tokens(Some(b"http://i")));
+        assert!(!LISTS[5].tell_of_tokens(None) && !LISTS[4].tell_of_tokens(Some(b"http://h")));
+        assert!(!LISTS[2].tell_of_tokens(Some(b"http://h")));
     }
 
     #[test]

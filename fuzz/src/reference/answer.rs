@@ -42,6 +42,8 @@ pub enum Kind {
     Count,
     /// The answer to `OPTIONS`.
     Preflight,
+    /// The answer to `OPTIONS` that says what a page may publish with.
+    PublishPreflight,
     /// `202 Accepted`.
     Accepted(Form),
     /// Whatever went wrong: one line says so.
@@ -74,7 +76,7 @@ pub fn take(sent: &mut &[u8], expected: &Expected) -> Result<(), String> {
             field => fields.push(field.to_owned()),
         }
     }
-    let body_length = check_fields(fields, expected)?;
+    let body_length = check_fields(fields, expected, status)?;
     take_body(sent, if expected.is_head { 0 } else { body_length }, expected.kind)
 }
 
@@ -86,7 +88,7 @@ fn take_line<'s>(sent: &mut &'s [u8]) -> Result<&'s str, String> {
 }
 
 /// Holds the fields to those that there have to be, in any order; returns the length that they give the body.
-fn check_fields(mut fields: Vec<String>, expected: &Expected) -> Result<usize, String> {
+fn check_fields(mut fields: Vec<String>, expected: &Expected, status: &str) -> Result<usize, String> {
     let mut take = |name: &str| {
         let at = fields.iter().position(|field| field.strip_prefix(name).is_some_and(|rest| rest.starts_with(": ")))?;
         Some(fields.swap_remove(at)[name.len() + 2..].to_owned())
@@ -101,7 +103,9 @@ fn check_fields(mut fields: Vec<String>, expected: &Expected) -> Result<usize, S
         Kind::Accepted(Form::Any) => Kind::Accepted(if fields.is_empty() { Form::Bare } else { Form::Json }),
         kind => kind,
     };
-    if fields != needed_fields(kind) {
+    // Who has to show something is told what (RFC 9110, 15.5.2).
+    let challenge = (status == "401").then_some("WWW-Authenticate: Bearer");
+    if !needed_fields(kind).iter().copied().chain(challenge).eq(&fields) {
         return Err(format!("fields {fields:?}"));
     }
     let is_interim = kind == Kind::Continue;
@@ -128,7 +132,7 @@ fn check_fields(mut fields: Vec<String>, expected: &Expected) -> Result<usize, S
         return Err(format!("readers {origin:?}"));
     }
     match (kind, length) {
-        (Kind::Continue | Kind::Preflight | Kind::Stream, None) => Ok(0),
+        (Kind::Continue | Kind::Preflight | Kind::PublishPreflight | Kind::Stream, None) => Ok(0),
         (Kind::Accepted(Form::Bare), Some(Ok(0))) => Ok(0),
         (Kind::Count | Kind::Problem | Kind::Accepted(Form::Json), Some(Ok(length @ 1..))) => Ok(length),
         (_, length) => Err(format!("length {length:?}")),
@@ -140,6 +144,11 @@ fn needed_fields(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Continue | Kind::Preflight | Kind::Accepted(Form::Bare | Form::Any) => &[],
         Kind::Accepted(Form::Json) => &["Content-Type: application/json"],
+        Kind::PublishPreflight => &[
+            "Access-Control-Allow-Headers: Authorization, Content-Type, Event-Type, Event-Id, X-EventSource-Event",
+            "Access-Control-Allow-Methods: POST",
+            "Access-Control-Max-Age: 7200",
+        ],
         Kind::Stream => &["Cache-Control: no-cache", "Content-Type: text/event-stream", "X-Accel-Buffering: no"],
         Kind::Count => &["Cache-Control: no-cache", "Content-Type: text/plain"],
         Kind::Problem => &["Content-Type: text/plain"],
@@ -205,6 +214,18 @@ mod tests {
         assert_eq!(read(&head, &Expected { is_head: true, ..problem.clone() }), Ok(()));
         let listed = Expected { readers: Readers::Origin(b"o".to_vec()), ..problem };
         assert_eq!(read(&format!("{}No\n", head.replace("*\r\n", "o\r\nVary: Origin\r\n")), &listed), Ok(()));
+    }
+
+    #[test]
+    fn a_401_has_its_challenge_and_nothing_else_has() {
+        let answer = |status: u16, challenge: &str| {
+            let fields = format!("{DATE}{ANYONE}Content-Type: text/plain\r\nContent-Length: 3\r\n{challenge}");
+            let answer = format!("HTTP/1.1 {status} \r\n{fields}Connection: close\r\n\r\nNo\n");
+            read(&answer, &expected(status, Kind::Problem, Connection::Close)).is_ok()
+        };
+        let challenge = "WWW-Authenticate: Bearer\r\n";
+        assert!(answer(401, challenge) && answer(403, ""));
+        assert!(!answer(401, "") && !answer(403, challenge) && !answer(401, "WWW-Authenticate: Basic\r\n"));
     }
 
     #[test]

@@ -83,7 +83,10 @@ impl Reader<'_> {
         let readers = self.lists.readers(head.origin.as_deref());
         let event = publishing::event(&head);
         let mut refusals = self.refusals(&head);
-        refusals.add_if(!is_well_asked(&head, event.as_ref()), 400);
+        // Who may not publish is told that, whatever else is wrong.
+        if !refusals.statuses.contains(&401) {
+            refusals.add_if(!is_well_asked(&head, event.as_ref()), 400);
+        }
         if !refusals.is_empty() {
             return Some(self.refuse(refusals, readers));
         }
@@ -101,6 +104,10 @@ impl Reader<'_> {
                 self.answer(204, Kind::Preflight, Connection::Close, readers);
                 Some(End::Closed)
             }
+            ("OPTIONS", "/broadcast") if self.lists.tell_of_tokens(head.origin.as_deref()) => {
+                self.answer(204, Kind::PublishPreflight, Connection::Close, readers);
+                Some(End::Closed)
+            }
             _ => self.not_found(&head, readers),
         }
     }
@@ -111,7 +118,9 @@ impl Reader<'_> {
         let mut refusals = Refusals { at_once: true, ..Refusals::default() };
         refusals.add_if(!self.lists.admit(head.authority.as_deref()), 421);
         refusals.add_if(is_publish && !self.lists.may_publish(head.origin.as_deref()), 403);
-        if is_publish {
+        if is_publish && !self.lists.are_shown_a_token(&head.fields) {
+            refusals.add([401]);
+        } else if is_publish {
             refusals.add_if(head.body == Body::None, 411);
             refusals.add_if(matches!(head.body, Body::Length(length) if length > self.limits.body_bytes as u64), 413);
         }
@@ -316,6 +325,25 @@ mod tests {
         comes_to("GET / HTTP/1.1\r\n\r\nGET", &[400], &[], End::Closed);
         comes_to("\r\n", &[], &[], End::Incomplete);
         comes_to("(", &[], &[], End::Doubtful(BTreeSet::from([400])));
+    }
+
+    #[test]
+    fn tokens_come_before_everything_but_host_and_origin() {
+        let limits = Limits { body_bytes: 64, ..Limits::default() };
+        for (head, expected) in [
+            ("POST /broadcast?retry=x HTTP/1.1\r\nHost: h", &[401][..]),
+            ("POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 65", &[401]),
+            ("POST /broadcast HTTP/1.1\r\nHost: i\r\nOrigin: http://i", &[401, 403, 421]),
+            ("POST /broadcast HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer t", &[411]),
+            ("GET /connections HTTP/1.1\r\nHost: h", &[200]),
+            ("OPTIONS /broadcast HTTP/1.1\r\nHost: h\r\nOrigin: http://a.b", &[204]),
+            ("OPTIONS /broadcast HTTP/1.1\r\nHost: h\r\nOrigin: http://a.c", &[404]),
+            ("OPTIONS /broadcast HTTP/1.1\r\nHost: h", &[404]),
+        ] {
+            let outcome = outcome(format!("{head}\r\n\r\n").as_bytes(), &limits, &LISTS[5]);
+            let statuses: Vec<_> = outcome.answers.iter().flat_map(|answer| answer.statuses.clone()).collect();
+            assert_eq!(statuses, expected, "{head}");
+        }
     }
 
     #[test]

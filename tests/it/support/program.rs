@@ -1,10 +1,11 @@
 //! The program, as a process of its own.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
@@ -21,6 +22,8 @@ pub(crate) struct Program {
     stdout: Receiver<Vec<u8>>,
     /// All of its standard error, once it has ended.
     stderr: Receiver<Vec<u8>>,
+    /// And what has come of it until now.
+    complaints: Arc<Mutex<Vec<u8>>>,
 }
 
 /// How a process ended and what it said.
@@ -118,15 +121,17 @@ impl Program {
         Self::spawn(Process::command(&[]).envs(variables.iter().copied()))
     }
 
+    /// Starts what a test has put together itself.
     #[track_caller]
-    fn spawn(command: &mut Command) -> Self {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut process = Process::spawn(piped(command));
-        let stderr = read_in_background(process.0.stderr.take());
+        let complaints = Arc::default();
+        let stderr = copy_in_background(process.0.stderr.take(), Arc::clone(&complaints));
         let (start_line, reader) = read_line(process.0.stdout.take());
         let line = start_line.strip_suffix('\n').unwrap_or_else(|| panic!("no start line: {start_line:?}"));
         let addr = address(line);
         let stdout = read_in_background(Some(reader));
-        Self { addr, start_line: line.to_owned(), process, stdout, stderr }
+        Self { addr, start_line: line.to_owned(), process, stdout, stderr, complaints }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -153,6 +158,12 @@ impl Program {
 
     pub(crate) fn is_running(&mut self) -> bool {
         self.process.0.try_wait().expect("it is a child of this process").is_none()
+    }
+
+    /// What it has said on its standard error until now.
+    pub(crate) fn complaints(&self) -> String {
+        let bytes = self.complaints.lock().expect("who reads has not panicked");
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Waits for it to end by itself.
@@ -228,12 +239,24 @@ fn read_line(pipe: Option<ChildStdout>) -> (String, BufReader<ChildStdout>) {
 
 /// Reads a pipe up to its end, so that the process is never held up by it.
 fn read_in_background(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+    copy_in_background(pipe, Arc::default())
+}
+
+/// The same, for who looks at what has come before the end.
+fn copy_in_background(pipe: Option<impl Read + Send + 'static>, copy: Arc<Mutex<Vec<u8>>>) -> Receiver<Vec<u8>> {
     let mut pipe = pipe.expect("it is piped");
     let (sender, all) = channel();
     thread::spawn(move || {
-        let mut bytes = Vec::new();
-        // What has come until an error is what it has said.
-        let _ = pipe.read_to_end(&mut bytes);
+        let mut buffer = [0; 4096];
+        loop {
+            match pipe.read(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // What has come until an error is what it has said.
+                Ok(0) | Err(_) => break,
+                Ok(count) => copy.lock().expect("who looks has not panicked").extend_from_slice(&buffer[..count]),
+            }
+        }
+        let bytes = copy.lock().expect("who looks has not panicked").clone();
         let _ = sender.send(bytes);
     });
     all

@@ -1,0 +1,32 @@
+//! Lists that are read anew while the server runs.
+//!
+//! It has the new ones in force with the next request, and touches no connection. Where a file cannot be read, or holds
+//! what is no entry, everything stays as it was, and one line says so: a slip of the pen must neither end a server nor
+//! open it.
+
+use smol::stream::{Stream, StreamExt};
+use smolcast::Settings;
+
+use crate::lists::Lists;
+
+/// Reads the lists anew whenever that is asked for; never ends.
+pub(crate) async fn whenever_asked(requests: impl Stream<Item = ()>, lists: Lists, settings: Settings) {
+    let mut requests = std::pin::pin!(requests);
+    while requests.next().await.is_some() {
+        reload(&lists, &settings).await;
+    }
+    // Requests have no end; one that they had would not be the server's.
+    std::future::pending::<()>().await;
+}
+
+async fn reload(lists: &Lists, settings: &Settings) {
+    if !lists.have_files() {
+        return;
+    }
+    let lists = lists.clone();
+    // On a thread that may wait: a file may be on a disk that is slow, or be a pipe that nobody writes to.
+    match smol::unblock(move || lists.read()).await {
+        Ok(access) => settings.replace(access),
+        Err(error) => log::warn!("{error}; who is let in stays as it was"),
+    }
+}

@@ -1,0 +1,181 @@
+//! The worker threads of a running server: started, dealt clients to, and ended.
+//!
+//! However a server ends, every thread is gone when this is.
+
+use std::io;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use async_io::Timer;
+use smol::channel::{self, Receiver, Sender, WeakSender};
+use smol::future::{FutureExt, yield_now};
+
+use crate::context::Shared;
+use crate::hub::{Hub, Intake};
+use crate::listener::{Client, Listener};
+use crate::shard::{self, Job, Question};
+
+/// Accepted clients that a shard has not begun with.
+const DEALT_AHEAD: usize = 1024;
+
+/// Questions that a shard has not begun with.
+const QUESTIONS_AHEAD: usize = 16;
+
+/// The worker threads of a running server.
+#[derive(Debug)]
+pub(crate) struct Shards {
+    clients: Vec<Sender<Client>>,
+    windows: Vec<Window>,
+    /// Whose turn it is.
+    next: usize,
+    hub: Hub,
+    /// Closed when no shard has a request in flight any more.
+    answered: Receiver<()>,
+    /// Gets a word from each shard that ends.
+    ended: Receiver<()>,
+    /// Dropped to have the shards end as they are.
+    abort: Option<Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Shards {
+    /// Starts a thread for each intake.
+    pub(crate) fn start(
+        shared: &Shared,
+        heartbeat: Option<Duration>,
+        intakes: Vec<Intake>,
+        since: Instant,
+    ) -> io::Result<Self> {
+        let (answered_by, answered) = channel::bounded(1);
+        let (ended_by, ended) = channel::bounded(intakes.len());
+        let (abort, aborted) = channel::bounded(1);
+        let (clients, windows, threads) = (Vec::new(), Vec::new(), Vec::new());
+        let hub = shared.hub.clone();
+        let mut shards = Self { clients, windows, next: 0, hub, answered, ended, abort: Some(abort), threads };
+        for (number, intake) in intakes.into_iter().enumerate() {
+            // Its first turn, however long ago the server was made.
+            shared.metrics.shards()[number].turned(since.elapsed());
+            let (dealt, clients) = channel::bounded(DEALT_AHEAD);
+            let (asked, questions) = channel::bounded(QUESTIONS_AHEAD);
+            let job = Job {
+                shared: shared.clone(),
+                number,
+                since,
+                heartbeat,
+                intake,
+                clients,
+                questions,
+                abort: aborted.clone(),
+                answered: answered_by.clone(),
+            };
+            let end = Ended(ended_by.clone());
+            let thread = thread::Builder::new().name(format!("smolcast-{number}")).spawn(move || {
+                let _end = end;
+                shard::run(job);
+            })?;
+            shards.windows.push(Window { clients: dealt.downgrade(), questions: asked });
+            shards.clients.push(dealt);
+            shards.threads.push(thread);
+        }
+        Ok(shards)
+    }
+
+    /// The ways into the shards for whoever watches over them.
+    pub(crate) fn windows(&self) -> Vec<Window> {
+        self.windows.clone()
+    }
+
+    /// Deals connections to the shards in turn; returns only when a shard ends, which it should not.
+    pub(crate) async fn deal(&mut self, listener: &mut Listener) -> io::Result<()> {
+        let ended = self.ended.clone();
+        let deal = async {
+            loop {
+                let client = listener.accept().await;
+                let turn = self.next % self.clients.len();
+                self.next += 1;
+                if turn == 0 {
+                    // However many clients wait, the end of the server is not kept waiting.
+                    yield_now().await;
+                }
+                // Fails only for a shard that has ended, of which the other future tells.
+                let _ = self.clients[turn].send(client).await;
+            }
+        };
+        let watch = async {
+            let _ = ended.recv().await;
+        };
+        deal.or(watch).await;
+        Err(io::Error::other("a worker thread ended unexpectedly, which is a bug; its panic is on stderr"))
+    }
+
+    /// Has the shards end in order; returns whether all have within `time`.
+    pub(crate) async fn drain(&mut self, time: Duration) -> bool {
+        let start = Instant::now();
+        self.clients.clear();
+        // Closed by the last shard that has answered its requests; nothing is ever sent. A request that does not come
+        // to its end leaves half of the time, in which the streams can come to theirs.
+        let _ = within(time / 2, self.answered.recv()).await;
+        self.hub.close();
+        let all = async {
+            for _ in &self.threads {
+                let _ = self.ended.recv().await;
+            }
+        };
+        within(time.saturating_sub(start.elapsed()), all).await.is_some()
+    }
+}
+
+impl Drop for Shards {
+    fn drop(&mut self) {
+        self.clients.clear();
+        self.abort = None;
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so on stderr.
+            let _ = thread.join();
+        }
+        // The thread that writes the history is gone too, and its file free, whoever still has a publisher.
+        self.hub.close();
+    }
+}
+
+/// Tells that a shard's thread is ending, whatever ends it.
+struct Ended(Sender<()>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // There is room for a word from each shard, and nobody to tell where the server is gone.
+        let _ = self.0.try_send(());
+    }
+}
+
+/// A way into one shard: to ask it something, or to have it serve a client that no listener has accepted.
+#[derive(Clone, Debug)]
+pub(crate) struct Window {
+    /// Gone once the server is ending, which is what tells the shard so.
+    clients: WeakSender<Client>,
+    questions: Sender<Question>,
+}
+
+impl Window {
+    /// Has the shard serve a client; returns whether it takes one.
+    pub(crate) fn deal(&self, client: Client) -> bool {
+        self.clients.upgrade().is_some_and(|clients| clients.try_send(client).is_ok())
+    }
+
+    /// Puts a question to the shard, and waits for its answer for so long.
+    pub(crate) async fn ask<T>(&self, question: impl FnOnce(Sender<T>) -> Question, patience: Duration) -> Option<T> {
+        let (reply, answer) = channel::bounded(1);
+        self.questions.try_send(question(reply)).ok()?;
+        within(patience, answer.recv()).await?.ok()
+    }
+}
+
+/// What the future gives, if it does so in time.
+pub(crate) async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let some = async { Some(future.await) };
+    let none = async {
+        Timer::after(time).await;
+        None
+    };
+    some.or(none).await
+}

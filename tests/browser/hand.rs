@@ -1,0 +1,110 @@
+//! A hand on a page: a script in Node that clicks and types in the browser as a person does.
+//!
+//! The clicks and keys are the browser's own, by way of `playwright-core` of npm, which brings no browser along. The
+//! script and its test take turns: each says a line and waits for one of the other's.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+
+use crate::PATIENCE;
+use crate::chromium::{Browser, Chromium};
+use crate::measure::skipped;
+
+const PACKAGE: &str = "playwright-core@1";
+
+/// A script that runs and its browser. Dropping it ends both.
+pub(crate) struct Hand {
+    // In this order: the script goes before the browser that it drives, and the folder last.
+    script: Script,
+    browser: Browser,
+    _folder: Folder,
+}
+
+impl Hand {
+    /// Runs the script with these arguments, behind the place where the browser is driven; `None`, with a word about
+    /// it, where there is no Node or the package cannot be had.
+    #[track_caller]
+    pub(crate) fn start(test: &str, chromium: Chromium, script: &str, arguments: &[&str]) -> Option<Self> {
+        let Some(folder) = Folder::with_package() else {
+            skipped(test, format_args!("there is no Node with npm, or {PACKAGE} cannot be installed"));
+            return None;
+        };
+        let browser = chromium.open_to_drive();
+        let file = folder.0.join("script.mjs");
+        fs::write(&file, script).expect("the folder is new");
+        let script = Script::start(Command::new("node").arg(file).arg(browser.endpoint()).args(arguments));
+        Some(Self { script, browser, _folder: folder })
+    }
+
+    /// Holds that the next line is this one.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, line: &str) {
+        match self.script.said.recv_timeout(PATIENCE) {
+            Ok(said) => assert_eq!(said, line, "what the script says next"),
+            Err(RecvTimeoutError::Timeout) => panic!("{line:?} is not said within {PATIENCE:?}: {}", self.last_words()),
+            Err(RecvTimeoutError::Disconnected) => panic!("the script ended before {line:?}: {}", self.last_words()),
+        }
+    }
+
+    /// Says a line to the script.
+    #[track_caller]
+    pub(crate) fn tell(&mut self, line: &str) {
+        writeln!(self.script.input, "{line}").unwrap_or_else(|error| panic!("{error}: {}", self.last_words()));
+    }
+
+    fn last_words(&self) -> String {
+        format!("the browser says:\n{}", self.browser.last_words())
+    }
+}
+
+struct Script {
+    process: Child,
+    input: ChildStdin,
+    said: Receiver<String>,
+}
+
+impl Script {
+    /// What goes wrong in it is on the test's own standard error.
+    #[track_caller]
+    fn start(command: &mut Command) -> Self {
+        let mut process =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Node is there, as npm needs it");
+        let input = process.stdin.take().expect("it is piped");
+        let output = BufReader::new(process.stdout.take().expect("it is piped"));
+        let (sender, said): (Sender<String>, _) = channel();
+        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { process, input, said }
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A folder with the package, and gone with its test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn with_package() -> Option<Self> {
+        let folder = Self(std::env::temp_dir().join(format!("smolcast-hand-{}", std::process::id())));
+        fs::create_dir_all(&folder.0).expect("a folder can be made");
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-audit", "--no-fund", "--silent", PACKAGE, "--prefix"]).arg(&folder.0);
+        npm.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        npm.status().is_ok_and(|status| status.success()).then_some(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

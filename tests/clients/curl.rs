@@ -1,0 +1,192 @@
+//! curl, which publishes, shows a stream byte by byte, and tells what an answer's head says to pages of other origins.
+//!
+//! It knows nothing of events and does not come back: the tests read its output as a browser would, and start it again
+//! with the id of the last whole event.
+
+use std::io::{BufReader, Read, Write};
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::mpsc::Sender;
+use std::thread;
+
+use rustix::process::Signal;
+
+use crate::cases::{self, BREAKS, url_of};
+use crate::ear::{Ear, Heard};
+use crate::measure::{report, skipped};
+use crate::packages::run;
+use crate::sse::Parser;
+use crate::support::{Program, Response, Served, parse_responses};
+
+/// Whether there is a curl, and a word about it.
+fn is_here(test: &str) -> bool {
+    let version = run(Command::new("curl").arg("--version"));
+    version.map(|version| report(test, version)).map_err(|why| skipped(test, why)).is_ok()
+}
+
+/// Without the settings of whoever runs the tests, and without a proxy.
+fn curl() -> Command {
+    let mut curl = Command::new("curl");
+    curl.args(["--disable", "--silent", "--noproxy", "*", "--max-time", "60"]);
+    curl
+}
+
+/// Opens a stream, behind the event of this id where there is one.
+fn listen_from(url: &str, last: &str) -> Ear {
+    let mut curl = curl();
+    curl.args(["--no-buffer", url]);
+    if !last.is_empty() {
+        curl.arg("--header").arg(format!("Last-Event-ID: {last}"));
+    }
+    Ear::start(&mut curl, read_stream)
+}
+
+fn listen(url: &str) -> Ear {
+    listen_from(url, "")
+}
+
+/// Reads a stream from its `:ok` on.
+fn read_stream(mut output: BufReader<ChildStdout>, heard: &Sender<Heard>) {
+    let (mut opening, mut buffer, mut parser) = ([0; 5], [0; 4096], Parser::default());
+    // Where it ends before that, or nobody listens any more, there is nothing to be heard.
+    if output.read_exact(&mut opening).is_err() || heard.send(Heard::Open).is_err() {
+        return;
+    }
+    assert_eq!(&opening, b":ok\n\n");
+    while let Ok(count @ 1..) = output.read(&mut buffer) {
+        if parser
+            .feed(&buffer[..count])
+            .into_iter()
+            .try_for_each(|message| heard.send(Heard::Message(message)))
+            .is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// Publishes what it is given on its standard input, by its own idea of how to.
+#[track_caller]
+fn publish(program: &Program, body: &str, how: &[&str]) {
+    let mut curl = curl();
+    curl.args(["--output", "/dev/null", "--write-out", "%{http_code}"]).args(how);
+    curl.arg(format!("http://{}/broadcast", program.addr)).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = curl.spawn().expect("curl runs");
+    let written = process.stdin.take().expect("it is piped").write_all(body.as_bytes());
+    let output = process.wait_with_output().expect("it is a child of this process");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "202", "by {how:?}, of {body:?}");
+    written.expect("it reads what it publishes");
+}
+
+#[test]
+#[ignore = "it needs curl"]
+fn a_broadcast_arrives() {
+    if !is_here("broadcast by curl") {
+        return;
+    }
+    // As the README says it.
+    cases::a_broadcast_arrives(listen, |program, body| publish(program, "", &["-d", body]));
+}
+
+#[test]
+#[ignore = "it needs curl"]
+fn every_body_arrives_intact() {
+    if !is_here("bodies by curl") {
+        return;
+    }
+    let ways: [&[&str]; 3] = [
+        &["--data-binary", "@-"],
+        // Chunked, as what has no length.
+        &["--request", "POST", "--upload-file", "-"],
+        // It waits for a word of the server before it sends the body.
+        &["--data-binary", "@-", "--header", "Expect: 100-continue"],
+    ];
+    for how in ways {
+        cases::every_body_arrives_intact(listen, |program, body| publish(program, body, how));
+    }
+}
+
+#[test]
+#[ignore = "it needs curl"]
+fn what_was_missed_on_broken_connections_arrives_once_and_in_order() {
+    if !is_here("resume by curl") {
+        return;
+    }
+    cases::what_was_missed_arrives(|url| {
+        let (url, mut last, mut streams) = (url.to_owned(), String::new(), 1);
+        let mut ear = listen(&url);
+        move || loop {
+            match ear.next() {
+                Some(Heard::Open) => {}
+                Some(Heard::Message(message)) => {
+                    last.clone_from(&message.last_event_id);
+                    return message;
+                }
+                None => {
+                    assert!(streams <= BREAKS, "the stream behind all that break ended as well");
+                    streams += 1;
+                    ear = listen_from(&url, &last);
+                }
+            }
+        }
+    });
+}
+
+/// What curl shows of an answer to a page of this origin.
+#[track_caller]
+fn answer(url: &str, origin: &str, method: &str, rest: &[&str]) -> Response {
+    let mut curl = curl();
+    curl.args(["--include", "--header", &format!("Origin: {origin}"), "--request", method]).args(rest).arg(url);
+    let output = curl.stdin(Stdio::null()).output().expect("curl runs");
+    assert!(output.status.success(), "{curl:?}: {output:?}");
+    parse_responses(&output.stdout, &[method]).pop().expect("an answer")
+}
+
+/// What it shows of a stream, which the end of the server ends.
+#[track_caller]
+fn answer_of_stream(program: Program, origin: &str) -> Response {
+    let (url, origin) = (url_of(program.addr), origin.to_owned());
+    let curl = thread::spawn(move || answer(&url, &origin, "GET", &[]));
+    program.wait_for_count(1);
+    program.signal(Signal::TERM);
+    assert_eq!(program.finish().code, Some(0));
+    curl.join().expect("curl ends with its stream")
+}
+
+const LISTED: &str = "https://app.example";
+const OTHER: &str = "https://other.example";
+
+/// An origin, and what the answers to its pages say of who may read them.
+type Row = (&'static [&'static str], &'static str, Option<&'static str>);
+
+#[rustfmt::skip]
+const READERS: [Row; 3] = [
+    (&[], OTHER, Some("*")),
+    (&["--allow-origin", LISTED], LISTED, Some(LISTED)),
+    (&["--allow-origin", LISTED], OTHER, None),
+];
+
+#[test]
+#[ignore = "it needs curl"]
+fn every_answer_says_which_pages_may_read_it() {
+    if !is_here("origins by curl") {
+        return;
+    }
+    for (flags, origin, allowed) in READERS {
+        let program = Program::start(flags);
+        let url = |path: &str| format!("http://{}{path}", program.addr);
+        let mut answers = vec![
+            answer(&url("/connections"), origin, "GET", &[]).expect_status(200),
+            answer(&url("/connections"), origin, "OPTIONS", &[]).expect_status(204),
+            answer(&url("/sse"), origin, "OPTIONS", &[]).expect_status(204),
+            answer(&url("/broadcast"), origin, "POST", &["--data", "x"]).expect_status(if allowed.is_some() {
+                202
+            } else {
+                403
+            }),
+        ];
+        answers.push(answer_of_stream(program, origin).expect_status(200));
+        for answer in answers {
+            assert_eq!(answer.field("access-control-allow-origin"), allowed, "for {origin} with {flags:?}: {answer:?}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! What clients that others wrote make of the server.
+//!
+//! All of it is ignored by a plain `cargo test`, since it needs programs and packages that not every machine has:
+//!
+//! ```sh
+//! cargo test --test clients -- --include-ignored --test-threads 1 --nocapture
+//! ```
+//!
+//! What cannot be had is `SKIPPED`, and said so. Every wait has a deadline.
+//!
+//! # Layout
+//!
+//! - `cases`: what every client has to hear; `bodies`: messages of every shape; `missed`: what was published meanwhile
+//! - `relay`: the way to the server, which breaks
+//! - `ear`: a client as a process; `packages`: what is installed for it
+//! - `node`: the EventSource of npm; `python`: httpx-sse; `curl`
+//!
+//! What Chromium makes of the same is with the tests of a browser, which has pages and origins.
+
+#![cfg(all(target_os = "linux", feature = "cli"))]
+
+mod bodies;
+mod cases;
+mod curl;
+mod ear;
+#[expect(dead_code, reason = "shared with the tests of faults, which use the rest of it")]
+#[path = "../faults/measure.rs"]
+mod measure;
+mod missed;
+mod node;
+mod packages;
+mod python;
+mod relay;
+#[path = "../it/sse.rs"]
+mod sse;
+#[expect(dead_code, unused_imports, reason = "shared with the tests of the contract, which use the rest of it")]
+#[path = "../it/support/mod.rs"]
+mod support;

@@ -1,0 +1,99 @@
+//! The `eventsource` package of npm, which brings browsers' EventSource to Node.
+//!
+//! It comes back by itself, with the id of its last event. It is no page and has no origin, so that nothing here is
+//! about who may read an answer.
+
+use std::process::Command;
+
+use rustix::process::Signal;
+
+use crate::cases::{self, url_of};
+use crate::ear::{Ear, read_lines};
+use crate::measure::{report, skipped};
+use crate::packages::{installed, run};
+use crate::support::{Folder, Program, Served};
+
+const PACKAGE: &str = "eventsource@4";
+
+/// Says what it hears.
+const SCRIPT: &str = r#"
+import { EventSource } from "eventsource";
+const hex = (text) => Buffer.from(text).toString("hex");
+const stream = new EventSource(process.argv.at(-1));
+stream.addEventListener("open", () => console.log("open"));
+for (const type of ["message", "gap"]) {
+  stream.addEventListener(type, (event) => console.log(type, hex(event.lastEventId), hex(event.data)));
+}
+"#;
+
+/// How to listen with it; `None`, with a word about it, where there is no Node or the package cannot be had.
+fn find(test: &str) -> Option<impl Fn(&str) -> Ear> {
+    let found = run(Command::new("node").arg("--version")).and_then(|version| {
+        let folder = installed(PACKAGE, |folder| {
+            let mut npm = Command::new("npm");
+            npm.args(["install", "--no-audit", "--no-fund", "--loglevel=error", PACKAGE, "--prefix"]).arg(folder);
+            npm
+        })?;
+        Ok((version, folder))
+    });
+    let (version, folder) = found.map_err(|why| skipped(test, why)).ok()?;
+    report(test, format_args!("{PACKAGE} on Node {version}"));
+    Some(move |url: &str| {
+        // What a script imports is looked for where it runs.
+        let mut node = Command::new("node");
+        node.current_dir(&folder).args(["--input-type=module", "--eval", SCRIPT, "--", url]);
+        Ear::start(&mut node, read_lines)
+    })
+}
+
+#[test]
+#[ignore = "it needs Node and npm"]
+fn a_broadcast_arrives() {
+    let Some(listen) = find("broadcast to Node") else { return };
+    cases::a_broadcast_arrives(listen, |program, body| program.publish(body));
+}
+
+#[test]
+#[ignore = "it needs Node and npm"]
+fn every_body_arrives_intact() {
+    let Some(listen) = find("bodies to Node") else { return };
+    cases::every_body_arrives_intact(listen, |program, body| program.publish(body));
+}
+
+#[test]
+#[ignore = "it needs Node and npm"]
+fn what_was_missed_on_broken_connections_arrives_once_and_in_order() {
+    let Some(listen) = find("resume by Node") else { return };
+    cases::what_was_missed_arrives(|url| {
+        let ear = listen(url);
+        move || ear.message_of_any_stream()
+    });
+}
+
+#[test]
+#[ignore = "slow: it waits for a client to come back; it needs Node and npm"]
+fn an_event_source_of_node_comes_back_over_a_restart_and_misses_nothing() {
+    let Some(listen) = find("a restart for Node") else { return };
+    let folder = Folder::new();
+    let file = folder.path("history").to_str().expect("UTF-8").to_owned();
+    let start = |port: u16| {
+        let port = port.to_string();
+        Program::start_without_flags(&[("SMOLCAST_PORT", &port), ("SMOLCAST_HISTORY_FILE", &file)])
+    };
+    let program = start(0);
+    let addr = program.addr;
+    let ear = listen(&url_of(addr));
+    ear.expect_open();
+    program.publish("one");
+    assert_eq!(ear.message().data, "one");
+    program.signal(Signal::TERM);
+    assert_eq!(program.finish().code, Some(0));
+    let program = start(addr.port());
+    program.publish("while it was away");
+    program.publish("two\nlines");
+    ear.expect_open();
+    program.publish("live");
+    for expected in ["while it was away", "two\nlines", "live"] {
+        assert_eq!(ear.message().data, expected);
+    }
+}

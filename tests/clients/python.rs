@@ -1,0 +1,84 @@
+//! The `httpx-sse` package of Python.
+//!
+//! It reads streams, and leaves coming back to the program: the script does that as a program would, with the id and
+//! the delay of the last event. It is no page and has no origin, so that nothing here is about who may read an answer.
+//!
+//! Once an event of a stream had an id, 0.4 hands out one without data for the blank line behind a comment, such as the
+//! server sends to a silent stream. These tests end before a stream has been silent for so long.
+
+use std::process::Command;
+
+use crate::cases;
+use crate::ear::{Ear, read_lines};
+use crate::measure::{report, skipped};
+use crate::packages::{installed, run};
+use crate::support::Served;
+
+/// With `httpx`, on which it stands and which it does not bring.
+const PACKAGES: [&str; 2] = ["httpx-sse==0.4.*", "httpx==0.28.*"];
+const NAME: &str = "httpx-sse-0.4-on-httpx-0.28";
+
+/// Says what it hears, and comes back when its stream ends.
+const SCRIPT: &str = r#"
+import sys, time
+import httpx
+from httpx_sse import connect_sse
+
+last, delay = "", 3.0
+with httpx.Client(timeout=httpx.Timeout(10, read=None), trust_env=False) as client:
+    while True:
+        headers = {"Last-Event-ID": last} if last else {}
+        try:
+            with connect_sse(client, "GET", sys.argv[1], headers=headers) as stream:
+                print("open", flush=True)
+                for event in stream.iter_sse():
+                    last = event.id
+                    if event.retry is not None:
+                        delay = event.retry / 1000
+                    print(event.event, event.id.encode().hex(), event.data.encode().hex(), flush=True)
+        except httpx.TransportError:
+            pass
+        time.sleep(delay)
+"#;
+
+/// How to listen with it; `None`, with a word about it, where there is no Python or the package cannot be had.
+fn find(test: &str) -> Option<impl Fn(&str) -> Ear> {
+    let found = run(Command::new("python3").arg("--version")).and_then(|version| {
+        let folder = installed(NAME, |folder| {
+            let mut pip = Command::new("python3");
+            pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]);
+            pip.arg("--target").arg(folder).args(PACKAGES);
+            pip
+        })?;
+        Ok((version, folder))
+    });
+    let (version, folder) = found.map_err(|why| skipped(test, why)).ok()?;
+    report(test, format_args!("{NAME} on {version}"));
+    Some(move |url: &str| {
+        Ear::start(Command::new("python3").env("PYTHONPATH", &folder).args(["-c", SCRIPT, url]), read_lines)
+    })
+}
+
+#[test]
+#[ignore = "it needs Python and pip"]
+fn a_broadcast_arrives() {
+    let Some(listen) = find("broadcast to Python") else { return };
+    cases::a_broadcast_arrives(listen, |program, body| program.publish(body));
+}
+
+#[test]
+#[ignore = "it needs Python and pip"]
+fn every_body_arrives_intact() {
+    let Some(listen) = find("bodies to Python") else { return };
+    cases::every_body_arrives_intact(listen, |program, body| program.publish(body));
+}
+
+#[test]
+#[ignore = "it needs Python and pip"]
+fn what_was_missed_on_broken_connections_arrives_once_and_in_order() {
+    let Some(listen) = find("resume by Python") else { return };
+    cases::what_was_missed_arrives(|url| {
+        let ear = listen(url);
+        move || ear.message_of_any_stream()
+    });
+}
