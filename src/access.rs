@@ -60,6 +60,15 @@ impl Readers<String> {
 }
 
 impl Access {
+    /// A host that is let in.
+    pub(crate) fn some_host(&self) -> String {
+        match self.hosts.first().map(|pattern| &pattern.0) {
+            None => "localhost".to_owned(),
+            Some(Pattern::Exact(host)) => host.clone(),
+            Some(Pattern::Below(suffix)) => format!("any{suffix}"),
+        }
+    }
+
     /// Whether a request to this host is for this server.
     pub(crate) fn admits(&self, authority: Option<&[u8]>) -> bool {
         let matches = |authority: &str| self.hosts.iter().any(|pattern| pattern.matches(authority));
@@ -134,6 +143,27 @@ impl Pattern {
                 end.and_then(|end| host.get(end..)).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
             }
         }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(text) => f.write_str(text),
+            Self::Below(suffix) => write!(f, "*{suffix}"),
+        }
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for OriginPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

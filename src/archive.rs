@@ -4,7 +4,7 @@
 //! of all messages. Streams read under the same lock, a portion at a time; no stream that is not coming back takes it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::config::Retention;
 use crate::frame::Frame;
@@ -116,6 +116,15 @@ impl Archive {
                 return out;
             }
         }
+    }
+
+    /// What is held now: so many events and bytes, the oldest of them so old.
+    pub(crate) fn held(&self) -> (usize, usize, Option<Duration>) {
+        let mut history = self.lock();
+        let now = self.now();
+        history.expire(now);
+        let age = history.oldest_at().map(|at| Duration::from_millis(now.saturating_sub(at)));
+        (history.events(), history.cost(), age)
     }
 
     fn now(&self) -> u64 {

@@ -95,7 +95,7 @@ impl Asked {
 
 impl Publishing {
     /// Reads what the head of a publish asks for.
-    fn read(head: &RequestHead<'_>) -> Result<Self, Refusal> {
+    pub(crate) fn read(head: &RequestHead<'_>) -> Result<Self, Refusal> {
         let (query, optional) = (head.query, &head.optional);
         let fields = Fields {
             kind: single(query, "event", optional.event_type)?,

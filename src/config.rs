@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::access::Access;
 use crate::address::Address;
+use crate::network::TrustedProxy;
 
 /// What the server listens on and how it runs.
 ///
@@ -20,6 +21,9 @@ pub struct Config {
     /// The addresses to listen on, at least one. 127.0.0.1:1942 by default, loopback because whoever reaches
     /// `POST /broadcast` may publish.
     pub listen: Vec<Address>,
+    /// Where the server is looked after: metrics, health and a live page. None by default. Whoever reaches it may see
+    /// all of that, publish, and disconnect streams.
+    pub admin: Option<Address>,
     /// The number of worker threads. `None`, the default, starts one for each core that this process may use.
     pub workers: Option<NonZeroUsize>,
     /// How long a stream may be silent before it gets a comment that keeps proxies from closing it; 15 s by default,
@@ -32,6 +36,10 @@ pub struct Config {
     /// Whose requests are carried out; all by default. The one thing here that can be changed later
     /// ([`Server::settings`](crate::Server::settings)).
     pub access: Access,
+    /// Proxies whose word is taken, in `Forwarded` (RFC 7239) or `X-Forwarded-For`, for whom they speak:
+    /// [`Limits::connections_per_ip`] holds for their clients, and not for them. None by default, and anybody else's
+    /// fields are never looked at.
+    pub trusted_proxies: Vec<TrustedProxy>,
     /// What bounds each client, and all of them together.
     pub limits: Limits,
 }
@@ -40,11 +48,13 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: vec![(Ipv4Addr::LOCALHOST, 1942).into()],
+            admin: None,
             workers: None,
             heartbeat: Some(Duration::from_secs(15)),
             history: None,
             history_file: None,
             access: Access::default(),
+            trusted_proxies: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -96,7 +106,7 @@ pub struct Limits {
     /// less a reserve for the server's own.
     pub connections: Option<NonZeroUsize>,
     /// Connections open at one time from one IPv4 address, or from one IPv6 /64. `None`, the default, is for a server
-    /// behind a proxy, where all come from one.
+    /// behind a proxy, where all come from one; one of [`Config::trusted_proxies`] has them counted for its clients.
     pub connections_per_ip: Option<NonZeroUsize>,
 
     /// A request head, from its first byte to the empty line that ends it. 16 KiB.
@@ -139,6 +149,8 @@ pub struct Limits {
     pub publish_queue: usize,
     /// Their bytes: a publisher waits while there are so many, so there is one message more at most. 16 MiB.
     pub publish_queue_bytes: usize,
+    /// Connections of the admin address open at one time, live pages included; more are closed at once. 32.
+    pub admin_connections: usize,
     /// Answers that wait to leave in one write. 16 KiB, which is about a hundred.
     pub answer_bytes: usize,
 
@@ -180,6 +192,7 @@ impl Default for Limits {
             longest_rest: Duration::from_millis(25),
             publish_queue: 1024,
             publish_queue_bytes: 16 * 1024 * KIB,
+            admin_connections: 32,
             answer_bytes: 16 * KIB,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),

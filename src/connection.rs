@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{self, Poll, ready};
 
 use crate::context::Context;
-use crate::exchange;
+use crate::exchange::{self, Left};
 use crate::group::Member;
 use crate::listener::{Client, Place};
 use crate::socket::Socket;
@@ -21,13 +21,13 @@ type Boxed<'s, T> = Pin<Box<dyn Future<Output = T> + 's>>;
 pub(crate) struct Connection<'s, S: Socket> {
     context: &'s Context<S>,
     phase: Phase<'s, S>,
-    _place: Place,
+    place: Place,
     _member: Member<'s>,
 }
 
 enum Phase<'s, S: Socket> {
     /// Requests are read and answered.
-    Exchange(Boxed<'s, Option<Stream<'s, S>>>),
+    Exchange(Boxed<'s, Option<Left<'s, S>>>),
     /// One of them has opened a stream.
     Stream(Stream<'s, S>),
     /// The stream is ending.
@@ -38,16 +38,19 @@ enum Phase<'s, S: Socket> {
 impl<'s, S: Socket + 's> Connection<'s, S> {
     /// The connection of a client that was just accepted.
     pub(crate) fn new(client: Client<S>, context: &'s Context<S>) -> Self {
-        let Client { io, turned_away, place } = client;
-        let phase = Phase::Exchange(Box::pin(exchange::serve(io, turned_away, context)));
-        Self { context, phase, _place: place, _member: context.connections.enter() }
+        let Client { io, turned_away, place, proxy } = client;
+        let phase = Phase::Exchange(Box::pin(exchange::serve(io, turned_away, proxy, context)));
+        Self { context, phase, place, _member: context.connections.enter() }
     }
 
     fn poll_phases(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
         loop {
             self.phase = match &mut self.phase {
                 Phase::Exchange(exchange) => match ready!(exchange.as_mut().poll(cx)) {
-                    Some(stream) => Phase::Stream(stream),
+                    Some(Left { stream, client }) => {
+                        self.place.pass_on(client);
+                        Phase::Stream(stream)
+                    }
                     None => Phase::Over,
                 },
                 Phase::Stream(stream) => {

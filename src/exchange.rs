@@ -21,7 +21,9 @@ use crate::http::{Persistence, Refusal};
 use crate::hub::Hub;
 use crate::input::Input;
 use crate::json;
+use crate::listener::Proxy;
 use crate::metrics::Counted;
+use crate::network;
 use crate::recorder::Unpublished;
 use crate::router::{Route, route};
 use crate::socket::{Interrupted, Socket, close_in_stages, read, write_all};
@@ -32,19 +34,32 @@ use crate::topic::Interest;
 /// What the buffer of answers may keep while a client is idle: room for those to a few requests.
 const KEPT_ANSWER_BYTES: usize = 1024;
 
+/// What requests come to when one of them opens a stream.
+pub(crate) struct Left<'s, S: Socket> {
+    pub(crate) stream: Stream<'s, S>,
+    /// The client whose stream it is, where a proxy has asked for it.
+    pub(crate) client: Option<Box<network::Counted>>,
+}
+
 /// Serves a client's requests; returns the stream that one of them opened, or nothing once the client is gone. A
 /// client that there is no room for comes with a number, and is told to come back.
-pub(crate) async fn serve<S: Socket>(io: S, turned_away: Option<u64>, context: &Context<S>) -> Option<Stream<'_, S>> {
+pub(crate) async fn serve<S: Socket>(
+    io: S,
+    turned_away: Option<u64>,
+    proxy: Option<Box<Proxy>>,
+    context: &Context<S>,
+) -> Option<Left<'_, S>> {
     let _in_flight = context.requests.enter();
-    let mut exchange = Exchange::new(&io, context);
+    let mut exchange = Exchange::new(&io, proxy, context);
     let served = match turned_away {
         None => exchange.answer_requests().await,
-        Some(turn) => exchange.turn_away(turn).await,
+        Some(turn) => exchange.next_request().await.and_then(|request| exchange.turn_away(&request, turn)),
     };
     match served {
         Ok(Next::Stream(opened)) => {
+            let client = exchange.proxy.take().and_then(|proxy| proxy.into_client());
             drop(exchange);
-            return Some(opened.stream(io, context));
+            return Some(Left { stream: opened.stream(io, context), client });
         }
         Ok(Next::Close) => exchange.close().await,
         Err(End::Refused(refusal)) => {
@@ -102,6 +117,8 @@ struct Request {
     persistence: Persistence,
     expects_continue: bool,
     is_head: bool,
+    /// Whether the client that a proxy speaks for may have another one.
+    has_room: bool,
 }
 
 struct Exchange<'s, S> {
@@ -112,6 +129,8 @@ struct Exchange<'s, S> {
     input: Input,
     /// Answers that have not left yet.
     output: Vec<u8>,
+    /// Set where the requests are those of a trusted proxy's clients.
+    proxy: Option<Box<Proxy>>,
     /// Whether no request was answered yet.
     is_first: bool,
     /// Whether the request at hand is one to publish.
@@ -121,17 +140,21 @@ struct Exchange<'s, S> {
 }
 
 impl<'s, S: Socket> Exchange<'s, S> {
-    fn new(io: &'s S, context: &'s Context<S>) -> Self {
+    fn new(io: &'s S, proxy: Option<Box<Proxy>>, context: &'s Context<S>) -> Self {
         let deadline = context.clock.deadline();
         deadline.set_idle(context.limits.head_timeout);
         let (input, output) = (Input::default(), Vec::new());
-        Self { io, context, deadline, input, output, is_first: true, is_publish: false, readers: None }
+        Self { io, context, deadline, input, output, proxy, is_first: true, is_publish: false, readers: None }
     }
 
     /// Answers requests until one of them is the last.
     async fn answer_requests(&mut self) -> Result<Next<S>, End> {
         loop {
             let request = self.next_request().await?;
+            if !request.has_room {
+                let turn = self.context.metrics.connection_over_ip_limit();
+                return self.turn_away(&request, turn);
+            }
             let persistence = match &request.asked {
                 Asked::Stream(streaming) => return self.open_stream(streaming).await.map(Next::Stream),
                 Asked::Publish(publishing) => self.publish(&request, publishing).await?,
@@ -166,10 +189,9 @@ impl<'s, S: Socket> Exchange<'s, S> {
         }
     }
 
-    /// Answers the one request of a client that there is no room for, so that a browser comes back by itself: it does
+    /// Answers the last request of a client that there is no room for, so that a browser comes back by itself: it does
     /// after a stream that ends, and never after an error.
-    async fn turn_away(&mut self, turn: u64) -> Result<Next<S>, End> {
-        let request = self.next_request().await?;
+    fn turn_away(&mut self, request: &Request, turn: u64) -> Result<Next<S>, End> {
         self.context.metrics.connection_refused();
         if !matches!(request.asked, Asked::Stream(_)) {
             return Err(Refusal::Overloaded.into());
@@ -246,7 +268,9 @@ impl<'s, S: Socket> Exchange<'s, S> {
                 Err(Interrupted::Gone) => return Err(End::Gone),
             }
         };
-        let head = RequestHead::parse(&self.input.bytes()[..length])?;
+        let bytes = &self.input.bytes()[..length];
+        let head = RequestHead::parse(bytes)?;
+        let has_room = self.proxy.as_mut().is_none_or(|proxy| proxy.admit(bytes));
         self.is_publish = route(head.method, head.path) == Route::Publish;
         let has_history = self.context.hub.archive().is_some();
         let (readers, asked) = self.context.settings.read(|access| judge(access, &head, has_history));
@@ -257,6 +281,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
             persistence: head.persistence,
             expects_continue: head.expects_continue,
             is_head: head.method == "HEAD",
+            has_room,
         };
         self.input.consume(length);
         Ok(request)
@@ -385,11 +410,19 @@ impl<'s, S: Socket> Exchange<'s, S> {
     }
 
     fn prepare_for_next(&mut self) {
+        self.release_client();
         self.is_first = false;
         if self.input.is_empty() {
             self.deadline.set_idle(self.context.limits.idle_timeout);
         } else {
             self.deadline.set(self.context.limits.head_timeout);
+        }
+    }
+
+    /// A client has its answer, and need not wait for its proxy to take it or to close.
+    fn release_client(&mut self) {
+        if let Some(proxy) = &mut self.proxy {
+            proxy.release_client();
         }
     }
 
@@ -408,6 +441,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
 
     /// Sends what is left to send and closes so that it arrives.
     async fn close(&mut self) {
+        self.release_client();
         if self.flush().await.is_ok() {
             close_in_stages(self.io, &self.deadline, self.context).await;
         }

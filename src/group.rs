@@ -23,6 +23,11 @@ impl Group {
         Member(self)
     }
 
+    /// How many are in it.
+    pub(crate) fn len(&self) -> usize {
+        self.members.get()
+    }
+
     /// Waits until the group is empty, which it may be already.
     pub(crate) async fn empty(&self) {
         poll_fn(|cx| {

@@ -75,6 +75,21 @@ impl History {
         Self { retention, boot, events, gone: 0, restored: 0, last_gone: None, cost: 0, known_ids }
     }
 
+    /// How many events are held.
+    pub(crate) fn events(&self) -> usize {
+        self.events.len()
+    }
+
+    /// What they cost in memory.
+    pub(crate) fn cost(&self) -> usize {
+        self.cost
+    }
+
+    /// When the oldest of them was published.
+    pub(crate) fn oldest_at(&self) -> Option<u64> {
+        self.events.front().map(|oldest| oldest.at)
+    }
+
     /// How many events have come and gone.
     pub(crate) fn gone(&self) -> u64 {
         self.gone

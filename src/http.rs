@@ -1,11 +1,12 @@
 //! HTTP/1.1 from bytes and to bytes (RFC 9110, RFC 9112), in its strict reading.
 //!
 //! Everything here is a pure function of bytes: [`head`] reads a request's head, [`optional`] what a client may add to
-//! it, [`framing`] decides where its body ends, [`chunked`] decodes a chunked one, [`response`] writes answers. "Not
-//! enough bytes yet" is a value. What a client does wrong is a [`Refusal`], which knows its own answer and holds
-//! nothing of what the client sent.
+//! it, [`forwarded`] whom proxies say it is from, [`framing`] decides where its body ends, [`chunked`] decodes a
+//! chunked one, [`response`] writes answers. "Not enough bytes yet" is a value. What a client does wrong is a
+//! [`Refusal`], which knows its own answer and holds nothing of what the client sent.
 
 pub(crate) mod chunked;
+pub(crate) mod forwarded;
 pub(crate) mod framing;
 pub(crate) mod head;
 pub(crate) mod optional;

@@ -1,6 +1,50 @@
-//! Text as a JSON string (RFC 8259, section 7).
+//! Values as JSON (RFC 8259): strings of any text, and objects and arrays of what is JSON already.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
+
+/// An object, member by member.
+#[derive(Debug, Default)]
+pub(crate) struct Object(String);
+
+impl Object {
+    /// Adds a member whose value shows itself as JSON: a number, a truth value, another object.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Display) -> Self {
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
+        // Writing to a string does not fail.
+        let _ = write!(self.0, "\"{name}\":{value}");
+        self
+    }
+
+    /// Adds a member whose value is text.
+    pub(crate) fn with_text(self, name: &'static str, text: &str) -> Self {
+        self.with(name, string(text))
+    }
+
+    /// Adds a member whose value is JSON, or null.
+    pub(crate) fn with_optional(self, name: &'static str, value: Option<impl Display>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self.with(name, "null"),
+        }
+    }
+
+    /// The whole.
+    pub(crate) fn end(mut self) -> String {
+        self.0.push_str(if self.0.is_empty() { "{}" } else { "}" });
+        self.0
+    }
+}
+
+/// An array of what shows itself as JSON.
+pub(crate) fn array(items: impl IntoIterator<Item = impl Display>) -> String {
+    let mut out = String::from("[");
+    for (number, item) in items.into_iter().enumerate() {
+        let comma = if number == 0 { "" } else { "," };
+        let _ = write!(out, "{comma}{item}");
+    }
+    out.push(']');
+    out
+}
 
 /// The text in quotes, with what may not stand in a string escaped. It holds no line break.
 pub(crate) fn string(text: &str) -> String {
@@ -23,6 +67,18 @@ pub(crate) fn string(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn objects_and_arrays_hold_what_they_are_given() {
+        let inner = Object::default().with("a", 1).with("b", true).with_text("c", "\"").end();
+        assert_eq!(inner, r#"{"a":1,"b":true,"c":"\""}"#);
+        let outer = Object::default().with("list", array([0.5, 2.0])).with_optional("none", None::<u8>);
+        assert_eq!(
+            outer.with_optional("some", Some(inner)).end(),
+            r#"{"list":[0.5,2],"none":null,"some":{"a":1,"b":true,"c":"\""}}"#
+        );
+        assert_eq!((Object::default().end(), array([""; 0])), ("{}".to_owned(), "[]".to_owned()));
+    }
 
     #[test]
     fn a_string_ends_where_it_should() {

@@ -29,13 +29,14 @@
 //! | 0 | `address` | where a server can be reached |
 //! | 0 | `frame` | the event-stream format: events to bytes |
 //! | 0 | `histogram` | how often which values came up |
-//! | 0 | `network` | connections by where they come from |
+//! | 0 | `network` | connections by where they come from, and whose word on that is taken |
 //! | 0 | `journal` | the file of events that outlives the server |
 //! | 0 | `group` | a number of tasks, and the wait until none is left |
 //! | 0 | `quota` | a number of bytes that may be under way |
 //! | 0 | `input` | the unread bytes of one connection |
 //! | 0 | `scratch` | the buffer that all reads of a shard land in |
-//! | 0 | `json` | text as a JSON string |
+//! | 0 | `json` | values as JSON |
+//! | 0 | `process` | what the system knows of this process |
 //! | 0 | `query` | the parameters of a request |
 //! | 0 | `topic` | which messages are for whom |
 //! | 1 | `census` | how many streams ask for which topics |
@@ -67,10 +68,12 @@
 //! | 14 | `internals` | what benches and fuzz targets reach of the rest |
 //! | 14 | `shard` | one worker thread |
 //! | 15 | `shards` | all worker threads |
-//! | 16 | `server` | the whole, and its public face |
+//! | 16 | `admin` | metrics, health and a live page, at an address of their own |
+//! | 17 | `server` | the whole, and its public face |
 
 mod access;
 mod address;
+mod admin;
 mod archive;
 mod ask;
 mod audience;
@@ -99,6 +102,7 @@ mod latest;
 mod listener;
 mod metrics;
 mod network;
+mod process;
 mod query;
 mod quota;
 mod recorder;
@@ -122,6 +126,7 @@ pub use frame::{Event, InvalidField};
 pub use health::{Health, NotReady};
 pub use listener::Inherited;
 pub use metrics::{Metrics, StreamEnd};
+pub use network::{InvalidProxy, TrustedProxy};
 pub use server::{BindError, PublishError, Publisher, Server, Sockets};
 pub use settings::Settings;
 

@@ -5,11 +5,13 @@
 //! while and the clients wait in the backlog.
 
 mod door;
+mod proxy;
 
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::{Duration, Instant};
 
@@ -18,10 +20,11 @@ use rustix::io::Errno;
 
 pub(crate) use self::door::Door;
 pub use self::door::Inherited;
+pub(crate) use self::proxy::Proxy;
 use crate::address::Address;
 use crate::config::Limits;
 use crate::metrics::{self, Metrics};
-use crate::network::{self, Networks};
+use crate::network::{self, Networks, TrustedProxy};
 
 /// Connections over the limit that are told to come back; those over this as well are closed at once.
 const TURNED_AWAY_AT_ONCE: usize = 32;
@@ -46,6 +49,7 @@ pub(crate) struct Listener {
     limits: Limits,
     metrics: Metrics,
     networks: Networks,
+    trusted_proxies: Arc<[TrustedProxy]>,
     /// Connections turned away so far, by which those are told to come back at different times.
     turned_away: u64,
     /// How long the last pause was, while the system lacks what an accept needs.
@@ -61,6 +65,8 @@ pub(crate) struct Client<S = Async<OwnedFd>> {
     /// Set where there is no room, and the client is told to come back: a number that tells such clients apart.
     pub(crate) turned_away: Option<u64>,
     pub(crate) place: Place,
+    /// Set where it is a trusted proxy, and connections are limited by where they come from.
+    pub(crate) proxy: Option<Box<Proxy>>,
 }
 
 /// What there is room for, from all to nothing.
@@ -90,21 +96,42 @@ impl Room {
 pub(crate) struct Place {
     _counted: metrics::Counted,
     /// In a box, since most servers have none and every stream holds a place.
-    _in_network: Option<Box<network::Counted>>,
+    in_network: Option<Box<network::Counted>>,
 }
 
 impl Place {
     /// A place among all connections.
     pub(crate) fn new(metrics: &Metrics) -> Self {
-        Self { _counted: metrics.connection(), _in_network: None }
+        Self { _counted: metrics.connection(), in_network: None }
+    }
+
+    /// Counts for a client that came by way of a proxy from now on, if there is one.
+    pub(crate) fn pass_on(&mut self, client: Option<Box<network::Counted>>) {
+        self.in_network = client.or(self.in_network.take());
     }
 }
 
 impl Listener {
     /// Has these doors open. From here on clients can connect; they wait in the backlog until they are accepted.
-    pub(crate) fn new(doors: Vec<Door>, connections: usize, limits: Limits, metrics: Metrics) -> Self {
-        let networks = Networks::default();
-        Self { doors, next: 0, connections, limits, metrics, networks, turned_away: 0, pause: None, warned: None }
+    pub(crate) fn new(
+        doors: Vec<Door>,
+        connections: usize,
+        limits: Limits,
+        trusted_proxies: &[TrustedProxy],
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            doors,
+            next: 0,
+            connections,
+            limits,
+            metrics,
+            networks: Networks::default(),
+            trusted_proxies: trusted_proxies.into(),
+            turned_away: 0,
+            pause: None,
+            warned: None,
+        }
     }
 
     /// Where clients connect to.
@@ -150,26 +177,29 @@ impl Listener {
     fn admit(&mut self, io: Async<OwnedFd>, peer: Option<IpAddr>) -> Option<Client> {
         let open = self.metrics.connections();
         let mut room = Room::among(open, self.connections);
-        let mut in_network = None;
-        if let (Some(limit), Some(peer)) = (self.limits.connections_per_ip, peer) {
-            let (open, counted) = self.networks.enter(peer);
-            let own = Room::among(open, limit.get());
-            if own > Room::Free {
-                self.metrics.connection_over_ip_limit();
+        let (mut proxy, mut in_network) = (None, None);
+        if let Some(limit) = self.limits.connections_per_ip {
+            proxy = Proxy::of(peer, limit.get(), &self.networks, &self.trusted_proxies).map(Box::new);
+            if let Some(peer) = peer.filter(|_| proxy.is_none()) {
+                let (open, counted) = self.networks.enter(peer);
+                let own = Room::among(open, limit.get());
+                if own > Room::Free {
+                    self.metrics.connection_over_ip_limit();
+                }
+                room = room.max(own);
+                in_network = Some(Box::new(counted));
             }
-            room = room.max(own);
-            in_network = Some(Box::new(counted));
         }
         if room == Room::None {
             self.metrics.connection_dropped();
             return None;
         }
-        let place = Place { _in_network: in_network, ..Place::new(&self.metrics) };
+        let place = Place { in_network, ..Place::new(&self.metrics) };
         let turned_away = (room == Room::ToBeTold).then(|| {
             self.turned_away += 1;
             self.turned_away
         });
-        Some(Client { io, turned_away, place })
+        Some(Client { io, turned_away, place, proxy })
     }
 
     /// Pauses for longer each time, and says so now and then.

@@ -56,8 +56,13 @@ fn start_line(server: &Server) -> String {
     let exposed = is_open && server.addresses().any(Address::is_exposed);
     let warning = if exposed { "; anyone who reaches this address may publish to /broadcast" } else { "" };
     let addresses: Vec<_> = server.addresses().map(Address::to_string).collect();
+    let admin = server.admin_address().map_or_else(String::new, |address| {
+        let warning =
+            if address.is_exposed() { ", where anyone who reaches it may publish and disconnect" } else { "" };
+        format!("; admin on {address}{warning}")
+    });
     format!(
-        "Listening on {} with {workers} worker{}, up to {} connections{warning}\n",
+        "Listening on {} with {workers} worker{}, up to {} connections{warning}{admin}\n",
         addresses.join(", "),
         if workers == 1 { "" } else { "s" },
         server.connection_limit(),

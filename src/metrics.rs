@@ -32,6 +32,19 @@ pub enum StreamEnd {
 
 const STREAM_ENDS: usize = 7;
 
+impl StreamEnd {
+    /// All of them, with the names by which metrics tell them apart.
+    pub(crate) const ALL: [(Self, &'static str); STREAM_ENDS] = [
+        (Self::HangUp, "hang_up"),
+        (Self::Lagged, "lagged"),
+        (Self::Stalled, "stalled"),
+        (Self::Input, "input"),
+        (Self::Disconnected, "disconnected"),
+        (Self::Stopped, "stopped"),
+        (Self::Cut, "cut"),
+    ];
+}
+
 /// The server's counters, shared by all of its threads. Each counts from the server's start.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(Arc<Counters>);
@@ -139,8 +152,8 @@ impl Metrics {
         self.0.connections_refused.load(Relaxed)
     }
 
-    /// Connections that were told to come back, or closed at once, for what their own address or network had open
-    /// ([`Limits::connections_per_ip`](crate::Limits::connections_per_ip)).
+    /// Connections, and requests by way of a trusted proxy, that were told to come back or closed at once for what
+    /// their own address or network had open ([`Limits::connections_per_ip`](crate::Limits::connections_per_ip)).
     pub fn connections_over_ip_limit(&self) -> u64 {
         self.0.connections_over_ip_limit.load(Relaxed)
     }
@@ -211,8 +224,9 @@ impl Metrics {
         self.0.connections_refused.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn connection_over_ip_limit(&self) {
-        self.0.connections_over_ip_limit.fetch_add(1, Relaxed);
+    /// Returns how many have been before.
+    pub(crate) fn connection_over_ip_limit(&self) -> u64 {
+        self.0.connections_over_ip_limit.fetch_add(1, Relaxed)
     }
 
     pub(crate) fn connection_dropped(&self) {

@@ -1,10 +1,15 @@
 //! How many connections each client network has: an IPv4 address, or the /64 that an IPv6 customer is given.
 //!
-//! It is touched when a connection comes and when it goes, by any thread, and by nothing else.
+//! It is touched when a connection comes and when it goes, by any thread, and by nothing else; behind a trusted proxy,
+//! when a request does.
+
+mod proxy;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use self::proxy::{InvalidProxy, TrustedProxy};
 
 /// The networks that have connections now.
 #[derive(Clone, Debug, Default)]

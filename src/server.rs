@@ -9,12 +9,15 @@ mod error;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::SystemTime;
 
 use smol::future::FutureExt;
 
 pub use self::error::{BindError, PublishError};
 use crate::address::Address;
+use crate::admin::{Admin, Watched};
 use crate::archive::Archive;
 use crate::census::Census;
 use crate::config::{Config, HistoryFile, Retention};
@@ -28,7 +31,7 @@ use crate::listener::{Door, Inherited, Listener, RESERVED_DESCRIPTORS};
 use crate::metrics::{Metrics, StreamEnd};
 use crate::recorder::Unpublished;
 use crate::settings::Settings;
-use crate::shards::Shards;
+use crate::shards::{Shards, Window};
 use crate::topic::Topics;
 
 /// A server that is bound to its address: clients can connect, and are served once [`Server::run`] is called.
@@ -42,6 +45,11 @@ pub struct Server {
     settings: Settings,
     metrics: Metrics,
     health: Health,
+    /// Serves already, and says that the server is starting.
+    admin: Option<Admin>,
+    admin_address: Option<Address>,
+    /// Filled when the server runs.
+    windows: Arc<OnceLock<Vec<Window>>>,
 }
 
 impl Server {
@@ -68,12 +76,27 @@ impl Server {
         let health = Health::new(metrics.clone(), config.limits.turn_timeout);
         let connections = connection_limit(&config).ok_or(BindError::Descriptors)?;
         let doors = open_doors(&config, sockets.public)?;
-        let listener = Listener::new(doors, connections, config.limits.clone(), metrics.clone());
+        let admin_door = open_admin_door(&config, sockets.admin)?;
+        let (limits, trusted) = (config.limits.clone(), &config.trusted_proxies);
+        let listener = Listener::new(doors, connections, limits, trusted, metrics.clone());
         let kept = open_history(&config)?;
         let hub = Hub::new(&config.limits, kept, workers.get(), metrics.clone());
         let (hub, intakes) = hub.map_err(BindError::Thread)?;
         let settings = Settings::new(config.access.clone());
-        Ok(Self { config, listener, hub, intakes, settings, metrics, health })
+        let admin_address = admin_door.as_ref().map(|door| door.address().clone());
+        let windows = Arc::new(OnceLock::new());
+        let watched = Watched {
+            config: Config { listen: listener.addresses().cloned().collect(), ..config.clone() },
+            settings: settings.clone(),
+            hub: hub.clone(),
+            metrics: metrics.clone(),
+            health: health.clone(),
+            connection_limit: connections,
+            started: SystemTime::now(),
+            windows: Arc::clone(&windows),
+        };
+        let admin = admin_door.map(|door| Admin::start(door, watched)).transpose().map_err(BindError::Thread)?;
+        Ok(Self { config, listener, hub, intakes, settings, metrics, health, admin, admin_address, windows })
     }
 
     /// Where clients connect to, with the port that the system picked where port 0 was asked for.
@@ -84,6 +107,11 @@ impl Server {
     /// The first of those that is a TCP address. `None` where the server listens on unix sockets alone.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.addresses().find_map(Address::tcp)
+    }
+
+    /// The admin address, if there is one.
+    pub fn admin_address(&self) -> Option<&Address> {
+        self.admin_address.as_ref()
     }
 
     /// The number of worker threads that [`Server::run`] starts.
@@ -132,10 +160,14 @@ impl Server {
     ///
     /// [`Limits::drain_timeout`]: crate::Limits::drain_timeout
     pub async fn run(self, until: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { config, mut listener, hub, intakes, settings, metrics, health } = self;
+        let Self { config, mut listener, hub, intakes, settings, metrics, health, admin, windows, .. } = self;
+        // To the very end: it tells how that goes.
+        let _admin = admin;
         let shared =
             Shared { limits: config.limits.clone(), settings, hub, metrics: metrics.clone(), census: Census::new() };
         let mut shards = Shards::start(&shared, config.heartbeat, intakes, health.since())?;
+        // Nobody else fills them.
+        let _ = windows.set(shards.windows());
         let _ends = health.serve();
         let until = async {
             until.await;
@@ -157,6 +189,18 @@ impl Server {
 pub struct Sockets {
     /// In the place of [`Config::listen`], unless there are none.
     pub public: Vec<Inherited>,
+    /// In the place of [`Config::admin`], if there is one.
+    pub admin: Option<Inherited>,
+}
+
+/// The door of the admin address, where there is one.
+fn open_admin_door(config: &Config, inherited: Option<Inherited>) -> Result<Option<Door>, BindError> {
+    let limits = &config.limits;
+    if let Some(socket) = inherited {
+        return Door::over(socket, limits).map(Some).map_err(BindError::Inherited);
+    }
+    let Some(address) = &config.admin else { return Ok(None) };
+    Door::bind(address, false, limits).map(Some).map_err(|error| BindError::Listen(address.clone(), error))
 }
 
 /// The doors of the public side.
@@ -203,7 +247,10 @@ fn restore(archive: &Archive, record: Record) {
 fn connection_limit(config: &Config) -> Option<usize> {
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let descriptors = descriptors.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let available = descriptors.checked_sub(RESERVED_DESCRIPTORS).filter(|available| *available > 0)?;
+    // One for each of its connections, and two for one that publishes to see it arrive.
+    let admin = if config.admin.is_some() { 3 * config.limits.admin_connections } else { 0 };
+    let reserved = RESERVED_DESCRIPTORS.saturating_add(admin);
+    let available = descriptors.checked_sub(reserved).filter(|available| *available > 0)?;
     Some(config.limits.connections.map_or(available, |asked| asked.get().min(available)))
 }
 

@@ -73,6 +73,11 @@ impl Interest {
         filters.map(Self).ok_or(TopicError::TooManyOfAStream)
     }
 
+    /// The filters, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter()
+    }
+
     /// Whether it is in broadcasts alone.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()

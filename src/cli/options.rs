@@ -1,5 +1,5 @@
-//! The table of options: a row for each, and whatever is done with an option or said of it comes from its row. Beside it
-//! the secrets, which are told to the program and not typed.
+//! The table of options: a row for each, and whatever is done with an option or said of it comes from its row. Beside
+//! it the secrets, which are told to the program and not typed.
 //!
 //! The rows of a group stand together, in the order in which they are told. An option more is a row more here, and
 //! where no function of [`values`](super::values) understands its text, one more there.
@@ -70,7 +70,7 @@ const SIZE: &str = "a number of bytes, such as 65536, 64k or 1m";
 const TIME: &str = "a time, such as 500ms, 15s or 2m";
 const SOME_TIME: &str = "a time above 0, such as 500ms, 15s or 2m";
 
-pub(super) static OPTIONS: [Opt; 21] = [
+pub(super) static OPTIONS: [Opt; 22] = [
     Opt {
         group: LISTENING,
         name: "host",
@@ -90,6 +90,17 @@ pub(super) static OPTIONS: [Opt; 21] = [
         help: "The TCP port to listen on, 0 for any free one.",
         takes: "a number from 0 to 65535",
         apply: |draft, text| set(&mut draft.port, text.parse().ok()),
+    },
+    Opt {
+        group: LISTENING,
+        name: "admin",
+        value: "ADDR",
+        given: Given::Once,
+        default: "none",
+        help: "The admin address, IP:PORT or unix:PATH: /metrics, /healthz, /readyz, and a live page at /. Whoever \
+               reaches it may publish and disconnect streams.",
+        takes: "an address, such as 127.0.0.1:9942 or unix:/run/smolcast/admin.sock",
+        apply: |draft, text| set(&mut draft.config.admin, text.parse().ok().map(Some)),
     },
     Opt {
         group: ACCESS,
@@ -225,6 +236,18 @@ pub(super) static OPTIONS: [Opt; 21] = [
         help: "The most connections from one IPv4 address, or from one IPv6 /64.",
         takes: COUNT,
         apply: |draft, text| set(&mut draft.config.limits.connections_per_ip, text.parse().ok().map(Some)),
+    },
+    Opt {
+        group: CONNECTIONS,
+        name: "trusted-proxy",
+        value: "CIDR",
+        given: Given::Several,
+        default: "none",
+        help: "The networks of proxies whose Forwarded or X-Forwarded-For is believed, such as 10.0.0.0/8 or ::1, or \
+               unix for all that connect to a unix socket: --max-connections-per-ip holds for each of their clients, \
+               and not for them.",
+        takes: "networks, such as 10.0.0.0/8,fd00::/8, or unix",
+        apply: |draft, text| set(&mut draft.config.trusted_proxies, values::list(text)),
     },
     Opt {
         group: CONNECTIONS,

@@ -32,6 +32,16 @@ fn each_flag_sets_its_number() {
 }
 
 #[test]
+fn proxies_are_networks_addresses_or_the_word_for_unix_sockets() {
+    let proxies = |typed: &[&str]| serve(typed, &[]).map(|config| config.trusted_proxies);
+    let all = proxies(&["--trusted-proxy", "10.0.0.0/8, ::1", "--trusted-proxy=unix"]);
+    let expected = ["10.0.0.0/8", "::1/128", "unix"].map(|text| text.parse().expect("peers"));
+    assert_eq!(all.as_deref(), Ok(&expected[..]));
+    let error = proxies(&["--trusted-proxy", "10.0.0.0/8,proxy.example"]).expect_err("no name is looked up");
+    assert!(error.starts_with("--trusted-proxy takes networks, such as "), "{error}");
+}
+
+#[test]
 fn a_list_is_one_flag_with_commas_or_several() {
     let hosts = |typed: &[&str]| serve(typed, &[]).map(|config| config.access.hosts);
     let both = hosts(&["--allow-host", "a.example, *.b.example"]);
@@ -52,9 +62,8 @@ fn tokens_stand_in_a_file_or_in_the_environment_and_in_no_message() {
         assert!(!error.contains("sec"), "{error}");
     }
     let both = tokens(&["--publish-token-file", "f"], "secret").expect_err("which of the two");
-    let expected = "--publish-token-file and SMOLCAST_PUBLISH_TOKEN both give tokens: give one of the two; see smolcast \
-                    --help";
-    assert_eq!(both, expected);
+    let expected = "--publish-token-file and SMOLCAST_PUBLISH_TOKEN both give tokens: give one of the two";
+    assert_eq!(both, format!("{expected}; see smolcast --help"));
     let flag = serve(&["--publish-token=secret"], &[]).expect_err("everybody would see it");
     assert_eq!(flag, "there is no option --publish-token; see smolcast --help");
     assert!(serve(&["--publish-token-file", "f", "--allow-host-file=f", "--allow-origin-file=f"], &[]).is_ok());

@@ -57,7 +57,7 @@ pub fn converse<'b>(
     let shared = Shared { limits, settings, hub, metrics: metrics_too, census: Census::new() };
     let context = Context::new(shared, 0, intake);
     let wire = Wire(Rc::new(Ends { most_written: most_written.max(1), ..Ends::default() }));
-    let client = Client { io: wire.clone(), turned_away: None, place: Place::new(&metrics) };
+    let client = Client { io: wire.clone(), turned_away: None, place: Place::new(&metrics), proxy: None };
     let mut conversation = Conversation::default();
     {
         let executor = LocalExecutor::new();
@@ -219,6 +219,10 @@ mod tests {
     }
 
     impl Socket for Faulty {
+        fn peer(&self) -> String {
+            self.0.peer()
+        }
+
         fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
             assert!(!self.1.get(), "an injected fault");
             self.0.read(buffer)
@@ -243,17 +247,18 @@ mod tests {
 
     #[test]
     fn a_panic_ends_its_own_connection_alone() {
-        let (limits, metrics) = (Limits::default(), Metrics::default());
+        let (limits, metrics) = (Limits::default(), Metrics::of_shards(1));
         let (hub, mut intakes) = Hub::new(&limits, None, 1, metrics.clone()).expect("no thread is started");
         let settings = Settings::new(Access::default());
-        let context = Context::new(limits, settings, hub, intakes.remove(0), metrics.clone(), Census::new());
+        let shared = Shared { limits, settings, hub, metrics: metrics.clone(), census: Census::new() };
+        let context = Context::new(shared, 0, intakes.remove(0));
         let executor = LocalExecutor::new();
         executor.spawn(context.dispatcher.run()).detach();
         let ends = || Wire(Rc::new(Ends { most_written: usize::MAX, ..Ends::default() }));
         let streams = [ends(), ends()].map(|wire| {
             let is_broken = Rc::new(Cell::new(false));
             let io = Faulty(wire.clone(), Rc::clone(&is_broken));
-            let client = Client { io, turned_away: None, place: Place::new(&metrics) };
+            let client = Client { io, turned_away: None, place: Place::new(&metrics), proxy: None };
             wire.0.input.borrow_mut().extend(b"GET /sse HTTP/1.1\r\nHost: h\r\n\r\n");
             (wire, is_broken, executor.spawn(Connection::new(client, &context)))
         });

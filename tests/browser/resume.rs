@@ -57,7 +57,8 @@ fn start(port: u16, history: &[(&str, &str)]) -> Program {
 #[track_caller]
 fn open_stream(chromium: Chromium, addr: SocketAddr) -> Page {
     let script = format!(
-        r#"watch("http://{addr}", 0, "?topic=a").addEventListener("message", (event) => tell("id", event.lastEventId));"#
+        r#"const stream = watch("http://{addr}", 0, "?topic=a");
+stream.addEventListener("message", (event) => tell("id", event.lastEventId));"#
     );
     let mut page = Page::open(chromium, Site::bind(), &script);
     page.expect("open");

@@ -98,7 +98,7 @@ fn sockets_that_listen_already_take_the_place_of_addresses() {
     let mut early = Client::connect(expected);
     early.send(get("/sse"));
     let taken = Address::Unix { path: folder.path("never"), mode: 0o600 };
-    let sockets = Sockets { public: vec![tcp.into(), unix.into()] };
+    let sockets = Sockets { public: vec![tcp.into(), unix.into()], ..Sockets::default() };
     let server = Server::bind_with(on(vec![taken]), sockets).expect("both listen");
     let addresses: Vec<_> = server.addresses().map(Address::to_string).collect();
     let unix_path = folder.path("s").display().to_string();

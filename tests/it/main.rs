@@ -14,6 +14,7 @@
 //! - `head`, `host`, `body`, `chunked`, `expect`: requests, good and bad
 //! - `connection`, `deadline`, `limit`: what becomes of a connection; `endings`: why streams ended
 //! - `load`, `churn`: many clients at once, and slow ones
+//! - `forwarded`: whom requests count for that come by way of proxies
 //! - `doors`: several addresses, unix sockets among them
 //! - `lifecycle`: the server as a library, its start and its end
 //! - `binary`, `flags`: the program; `reload`: what it reads anew
@@ -34,6 +35,7 @@ mod expect;
 mod fields;
 #[cfg(feature = "cli")]
 mod flags;
+mod forwarded;
 mod head;
 mod host;
 mod lifecycle;

@@ -1,0 +1,139 @@
+//! The configuration as it is in force, for people: each number in the unit in which one would type it.
+//!
+//! It names options as the program's flags do, which have the same names as what they set. It never holds a secret: of
+//! tokens it tells how many there are.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use crate::access::Access;
+use crate::config::{Config, HistorySync};
+use crate::json::{self, Object};
+
+/// All options with their values, as a JSON array of rows.
+pub(super) fn rows(config: &Config, access: &Access) -> String {
+    let rows = listening(config).into_iter().chain(who_is_let_in(access)).chain(messages(config));
+    json::array(rows.chain(limits(config)).map(|row| {
+        let [group, name, value, help] = [row.0, row.1, row.2.as_str(), row.3];
+        Object::default()
+            .with_text("group", group)
+            .with_text("name", name)
+            .with_text("value", value)
+            .with_text("help", help)
+            .end()
+    }))
+}
+
+/// A group, a name, a value, and what it is for.
+type Row = (&'static str, &'static str, String, &'static str);
+
+fn listening(config: &Config) -> Vec<Row> {
+    let group = "Listening";
+    let addresses: Vec<_> = config.listen.iter().map(ToString::to_string).collect();
+    let workers = optional(config.workers.map(NonZeroUsize::get), "one a core");
+    let admin = optional(config.admin.as_ref(), "handed over");
+    vec![
+        (group, "--listen", addresses.join(", "), "the addresses to listen on"),
+        (group, "--admin", admin, "this address"),
+        (group, "--workers", workers, "worker threads"),
+    ]
+}
+
+fn who_is_let_in(access: &Access) -> Vec<Row> {
+    let group = "Access";
+    let list = |items: Vec<String>| if items.is_empty() { "any".to_owned() } else { items.join(", ") };
+    let tokens = match access.publish_tokens.len() {
+        0 => "none: whoever reaches it may publish".to_owned(),
+        1 => "1 token".to_owned(),
+        count => format!("{count} tokens"),
+    };
+    let hosts = list(access.hosts.iter().map(ToString::to_string).collect());
+    let origins = list(access.origins.iter().map(ToString::to_string).collect());
+    vec![
+        (group, "--publish-token-file", tokens, "what a publisher has to show"),
+        (group, "--allow-host", hosts, "the hosts that requests may be for"),
+        (group, "--allow-origin", origins, "the origins whose pages may publish and read"),
+    ]
+}
+
+fn messages(config: &Config) -> Vec<Row> {
+    let group = "Messages and history";
+    let history = config.history.map(|kept| format!("{},{},{}", kept.events, size(kept.bytes), time(kept.age)));
+    let file = config.history_file.as_ref();
+    let path = file.map(|file| file.path.display().to_string());
+    let sync = file.map(|file| match file.sync {
+        HistorySync::Always => "always",
+        HistorySync::Interval => "interval",
+    });
+    let history = history.or(file.map(|_| "1000,64 MiB,24 h".to_owned()));
+    vec![
+        (group, "--max-body", size(config.limits.body_bytes), "the longest message"),
+        (group, "--history", optional(history, "none"), "the events held for streams that come back"),
+        (group, "--history-file", optional(path, "none"), "the file in which they outlive the server"),
+        (group, "--history-sync", optional(sync, "-"), "when an event is on the disk"),
+    ]
+}
+
+fn limits(config: &Config) -> Vec<Row> {
+    let (streams, connections, limits) = ("Streams", "Connections", &config.limits);
+    let heartbeat = optional(config.heartbeat.map(time), "none");
+    let count = |limit: Option<NonZeroUsize>, without: &str| optional(limit.map(NonZeroUsize::get), without);
+    let open_files = count(limits.connections, "what the limit of open files allows");
+    vec![
+        (streams, "--heartbeat", heartbeat, "the silence after which a stream gets a comment"),
+        (streams, "--max-lag", size(limits.window_bytes), "how far a stream may fall behind before it is closed"),
+        (streams, "--write-timeout", time(limits.write_timeout), "how long a write may make no progress"),
+        (connections, "--max-connections", open_files, "the most connections at one time"),
+        (connections, "--max-connections-per-ip", count(limits.connections_per_ip, "no limit"), "from one address"),
+        (connections, "--head-timeout", time(limits.head_timeout), "the time for a request's head"),
+        (connections, "--body-timeout", time(limits.body_timeout), "the time for a request's body"),
+        (connections, "--idle-timeout", time(limits.idle_timeout), "between two requests of a connection"),
+        ("Process", "--drain", time(limits.drain_timeout), "how long ending in order may take"),
+    ]
+}
+
+fn optional(value: Option<impl ToString>, without: &str) -> String {
+    value.map_or_else(|| without.to_owned(), |value| value.to_string())
+}
+
+/// A number of bytes in the largest unit that it is a whole number of.
+fn size(bytes: usize) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let whole = units.into_iter().find(|(unit, _)| bytes >= *unit && bytes % unit == 0);
+    whole.map_or_else(|| format!("{bytes} B"), |(unit, name)| format!("{} {name}", bytes / unit))
+}
+
+/// The same for a time.
+fn time(time: Duration) -> String {
+    let millis = time.as_millis();
+    let units = [(3_600_000, "h"), (60_000, "min"), (1000, "s")];
+    let whole = units.into_iter().find(|(unit, _)| millis >= *unit && millis % unit == 0);
+    whole.map_or_else(|| format!("{millis} ms"), |(unit, name)| format!("{} {name}", millis / unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_told_in_their_units() {
+        for (bytes, expected) in [(0, "0 B"), (1000, "1000 B"), (1024, "1 KiB"), (3 << 20, "3 MiB"), (5 << 30, "5 GiB")]
+        {
+            assert_eq!(size(bytes), expected);
+        }
+        for (millis, expected) in
+            [(0, "0 ms"), (1500, "1500 ms"), (15_000, "15 s"), (120_000, "2 min"), (86_400_000, "24 h")]
+        {
+            assert_eq!(time(Duration::from_millis(millis)), expected);
+        }
+    }
+
+    #[test]
+    fn no_token_is_shown() {
+        let tokens = vec!["secret1".parse().expect("a token"), "secret2".parse().expect("a token")];
+        let access = Access { publish_tokens: tokens, ..Access::default() };
+        let rows = rows(&Config::default(), &access);
+        assert!(rows.contains(r#""name":"--publish-token-file","value":"2 tokens""#), "{rows}");
+        assert!(!rows.contains("secret"), "{rows}");
+    }
+}

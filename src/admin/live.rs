@@ -1,0 +1,150 @@
+//! What the live page is told: once how the server is set up, then each second how it is.
+//!
+//! Totals and not rates: who reads takes differences, and loses nothing when it misses a second.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::configuration;
+use super::{STREAMS_SHOWN, Watched};
+use crate::audience::Behind;
+use crate::histogram::Distribution;
+use crate::json::{self, Object};
+use crate::metrics::StreamEnd;
+use crate::shard::Question;
+
+/// How long a worker may take to answer; one that takes longer is left out.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// One page's own view: what is new since it last looked.
+pub(super) struct Live<'w> {
+    watched: &'w Watched,
+    latency: Distribution,
+}
+
+impl<'w> Live<'w> {
+    pub(super) fn new(watched: &'w Watched) -> Self {
+        Self { watched, latency: watched.latency() }
+    }
+
+    /// How the server is set up.
+    pub(super) fn hello(&self) -> String {
+        let watched = self.watched;
+        let data = Object::default()
+            .with_text("version", env!("CARGO_PKG_VERSION"))
+            .with("started", unix_millis(watched.started))
+            .with("pid", std::process::id())
+            .with("workers", watched.metrics.shards().len())
+            .with(
+                "addresses",
+                json::array(watched.config.listen.iter().map(|address| json::string(&address.to_string()))),
+            )
+            .with("connection_limit", watched.connection_limit)
+            .with("configuration", self.configuration())
+            .end();
+        event("hello", &data)
+    }
+
+    /// The configuration alone, which can change.
+    pub(super) fn changed_configuration(&self) -> String {
+        event("configuration", &self.configuration())
+    }
+
+    fn configuration(&self) -> String {
+        configuration::rows(&self.watched.config, &self.watched.settings.access())
+    }
+
+    /// How the server is now.
+    pub(super) async fn sample(&mut self) -> String {
+        let watched = self.watched;
+        let metrics = &watched.metrics;
+        let data = Object::default()
+            .with("at", unix_millis(SystemTime::now()))
+            .with("streams", metrics.streams())
+            .with("connections", metrics.connections())
+            .with("messages", metrics.messages())
+            .with("deliveries", metrics.deliveries())
+            .with("bytes", metrics.delivered_bytes())
+            .with_optional("latency", self.new_latency())
+            .with("ready", watched.health.ready().is_ok())
+            .with("workers", workers(watched))
+            .with("ended", counts(StreamEnd::ALL.map(|(end, name)| (name, metrics.streams_ended(end)))))
+            .with("publishes", counts(watched.publishes()))
+            .with("refused", counts(watched.refused()))
+            .with_optional("history", history(watched))
+            .with("slowest", json::array(slowest(watched).await))
+            .end();
+        event("sample", &data)
+    }
+
+    /// The quantiles of the messages that were written since the last time; nothing where there were none.
+    fn new_latency(&mut self) -> Option<String> {
+        let latency = self.watched.latency();
+        let new = latency.since(&self.latency);
+        self.latency = latency;
+        let seconds = |part| new.quantile(part).map(|micros| micros as f64 / 1e6);
+        Some(Object::default().with("p50", seconds(0.5)?).with("p99", seconds(0.99)?).end())
+    }
+}
+
+fn event(name: &str, data: &str) -> String {
+    format!("event: {name}\ndata: {data}\n\n")
+}
+
+fn counts(counts: impl IntoIterator<Item = (&'static str, u64)>) -> String {
+    counts.into_iter().fold(Object::default(), |object, (name, count)| object.with(name, count)).end()
+}
+
+fn workers(watched: &Watched) -> String {
+    let workers = watched.metrics.shards().iter().zip(watched.health.turns());
+    json::array(workers.map(|(shard, turned)| {
+        Object::default()
+            .with("streams", shard.streams.get())
+            .with("deliveries", shard.deliveries.get())
+            .with("bytes", shard.bytes.get())
+            .with("window_bytes", shard.window_bytes.get())
+            .with("slow", shard.behind.get())
+            .with("turned", turned.as_secs_f64())
+            .end()
+    }))
+}
+
+fn history(watched: &Watched) -> Option<String> {
+    let (events, bytes, oldest) = watched.hub.archive()?.held();
+    let oldest = oldest.unwrap_or_default().as_secs_f64();
+    Some(Object::default().with("events", events).with("bytes", bytes).with("oldest", oldest).end())
+}
+
+/// The streams that are furthest behind, those first.
+async fn slowest(watched: &Watched) -> Vec<String> {
+    let mut all: Vec<(usize, Duration, Behind<String>)> = Vec::new();
+    for (worker, window) in watched.windows().iter().enumerate() {
+        let hindmost = window.ask(|reply| Question::Hindmost(STREAMS_SHOWN, reply), PATIENCE).await;
+        all.extend(hindmost.into_iter().flatten().map(|(time, behind)| (worker, time, behind)));
+    }
+    all.sort_by_key(|(_, _, behind)| std::cmp::Reverse(behind.bytes));
+    all.truncate(STREAMS_SHOWN);
+    let shown = all.into_iter().map(|(worker, time, behind)| {
+        Object::default()
+            .with_text("id", &format!("{worker}-{}", behind.number))
+            .with_text("peer", &behind.seen)
+            .with("worker", worker)
+            .with("behind", behind.bytes)
+            .with("seconds", time.as_secs_f64())
+            .with("topics", json::array(behind.interest.iter().map(json::string)))
+            .end()
+    });
+    shown.collect()
+}
+
+/// Has the stream with this id end; `None` where there is none that is behind.
+pub(super) async fn disconnect(watched: &Watched, id: &str) -> Option<()> {
+    let (worker, number) = id.split_once('-')?;
+    let (worker, number): (usize, u64) = (worker.parse().ok()?, number.parse().ok()?);
+    let question = |reply| Question::Dismiss(number, reply);
+    let found = watched.windows().get(worker)?.ask(question, PATIENCE).await?;
+    found.then_some(())
+}
+
+fn unix_millis(time: SystemTime) -> u128 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis())
+}

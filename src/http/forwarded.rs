@@ -1,0 +1,307 @@
+//! Whom a request is from that came by way of proxies, as their fields tell it: `Forwarded` (RFC 7239) or
+//! `X-Forwarded-For`.
+//!
+//! Each proxy adds whom it got the request from behind what it was sent, so only the end of such a list is worth
+//! something: it is read from there, and only for as long as the one who added an entry is trusted. What a client has
+//! written itself stands before all of that and is not reached, whatever it is: an open quote in it hides nothing.
+//!
+//! Only for a peer that is a trusted proxy is any of this looked at. Nothing is refused: proxies write odd things, and
+//! what is not understood is no address.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::trim_whitespace;
+
+/// Whom a request is from that `proxy` has passed on: the nearest address that is no trusted proxy, or else the
+/// farthest that is known. `None` where the two fields do not agree: a proxy that writes one of them passes the other
+/// on as it came, and nobody can tell which one is the client's own.
+///
+/// `head` is one that was parsed, so its lines are its fields.
+pub(crate) fn client(head: &[u8], proxy: IpAddr, is_trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    let by_forwarded = values(head, b"Forwarded").flat_map(|value| members(value, b',')).map(node_of_element);
+    let by_x_forwarded_for =
+        values(head, b"X-Forwarded-For").flat_map(|value| value.rsplit(|octet| *octet == b',').map(trim_whitespace));
+    let forwarded = nearest(by_forwarded.map(|node| address(&node?)), proxy, &is_trusted);
+    let x_forwarded_for = nearest(by_x_forwarded_for.filter(is_some_text).map(address), proxy, &is_trusted);
+    match (forwarded, x_forwarded_for) {
+        (Some(one), Some(other)) => (one == other).then_some(one),
+        (one, other) => Some(one.or(other).unwrap_or(proxy)),
+    }
+}
+
+/// Walks from entry to entry, the last one first; `None` where there is none.
+fn nearest(
+    entries: impl Iterator<Item = Option<IpAddr>>,
+    proxy: IpAddr,
+    is_trusted: impl Fn(IpAddr) -> bool,
+) -> Option<IpAddr> {
+    let mut known = None;
+    for entry in entries {
+        // Who wrote this one is trusted, and does not say. What stands before it is nobody's word.
+        let Some(address) = entry else { return known.or(Some(proxy)) };
+        known = Some(address);
+        if !is_trusted(address) {
+            break;
+        }
+    }
+    known
+}
+
+/// The values of all fields of this name, the last one first.
+fn values<'b>(head: &'b [u8], name: &'static [u8]) -> impl Iterator<Item = &'b [u8]> {
+    head.rsplit(|octet| *octet == b'\n').filter_map(move |line| {
+        let (found, value) = line.split_at_checked(name.len())?;
+        let value = value.strip_prefix(b":").filter(|_| found.eq_ignore_ascii_case(name))?;
+        Some(trim_whitespace(value.strip_suffix(b"\r").unwrap_or(value)))
+    })
+}
+
+/// What stands between the delimiters that are not in quotes, the last first and the empty ones left out.
+///
+/// Read backwards, a quoted string begins and ends at the same quotes wherever all of them are closed; where one is
+/// not, what stands behind it is found all the same.
+fn members(list: &[u8], delimiter: u8) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(list);
+    let all = std::iter::from_fn(move || {
+        let list = rest.take()?;
+        let mut is_quoted = false;
+        for (at, octet) in list.iter().enumerate().rev() {
+            if *octet == b'"' && !is_escaped(&list[..at]) {
+                is_quoted = !is_quoted;
+            } else if *octet == delimiter && !is_quoted {
+                rest = Some(&list[..at]);
+                return Some(trim_whitespace(&list[at + 1..]));
+            }
+        }
+        Some(trim_whitespace(list))
+    });
+    all.filter(is_some_text)
+}
+
+/// Whether what follows these octets has a backslash of its own.
+fn is_escaped(before: &[u8]) -> bool {
+    before.iter().rev().take_while(|octet| **octet == b'\\').count() % 2 == 1
+}
+
+fn is_some_text(octets: &&[u8]) -> bool {
+    !octets.is_empty()
+}
+
+/// The value of `for=` in an element (RFC 7239, 4), which has one.
+fn node_of_element(element: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let mut nodes = members(element, b';').filter_map(|pair| {
+        let (name, value) = pair.split_at_checked(b"for=".len())?;
+        name.eq_ignore_ascii_case(b"for=").then_some(value)
+    });
+    let node = nodes.next()?;
+    nodes.next().is_none().then(|| unquoted(node))
+}
+
+/// A token as it is, and what a quoted string means (RFC 9110, 5.6.4).
+fn unquoted(value: &[u8]) -> Cow<'_, [u8]> {
+    let [b'"', text @ .., b'"'] = value else { return value.into() };
+    if !text.contains(&b'\\') {
+        return text.into();
+    }
+    let mut octets = text.iter();
+    let plain = std::iter::from_fn(|| match octets.next()? {
+        b'\\' => octets.next(),
+        octet => Some(octet),
+    });
+    plain.copied().collect()
+}
+
+/// The address of a node (RFC 7239, 6), with a port or without one. `unknown`, and the names that proxies make up, are
+/// none; an IPv6 address without brackets is one, since `X-Forwarded-For` has them so.
+fn address(node: impl AsRef<[u8]>) -> Option<IpAddr> {
+    let node = std::str::from_utf8(node.as_ref()).ok()?;
+    let bare = node.parse().ok();
+    bare.or_else(|| with_port(node)).map(|address| address.to_canonical())
+}
+
+fn with_port(node: &str) -> Option<IpAddr> {
+    if let Some((address, port)) = node.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let is_good = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        return address.parse::<Ipv6Addr>().ok().filter(|_| is_good).map(IpAddr::V6);
+    }
+    let (address, port) = node.split_once(':')?;
+    address.parse::<Ipv4Addr>().ok().filter(|_| is_port(port)).map(IpAddr::V4)
+}
+
+/// A number, or a name in its place.
+fn is_port(port: &str) -> bool {
+    !port.is_empty() && port.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"._-".contains(&octet))
+}
+
+#[cfg(test)]
+mod tests {
+    use httparse::{EMPTY_HEADER, Request};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PROXY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+
+    fn is_trusted(address: IpAddr) -> bool {
+        matches!(address, IpAddr::V4(address) if address.octets()[0] == 10)
+    }
+
+    /// The client that a request with these fields is from; as text, and empty where they do not agree.
+    fn client_by(fields: &str) -> String {
+        let head = format!("GET /sse HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+        client(head.as_bytes(), PROXY, is_trusted).map_or_else(String::new, |address| address.to_string())
+    }
+
+    #[test]
+    fn a_node_is_an_address_or_none() {
+        for (node, expected) in [
+            ("192.0.2.43", Some("192.0.2.43")),
+            ("192.0.2.43:4711", Some("192.0.2.43")),
+            ("192.0.2.43:_gazonk", Some("192.0.2.43")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("[2001:db8::1]:4711", Some("2001:db8::1")),
+            ("::ffff:192.0.2.43", Some("192.0.2.43")),
+            ("[::ffff:192.0.2.43]:1", Some("192.0.2.43")),
+            ("", None),
+            ("unknown", None),
+            ("_hidden", None),
+            ("unix:", None),
+            ("localhost", None),
+            ("192.0.2.43:", None),
+            ("192.0.2.43:1:2", None),
+            ("192.0.2", None),
+            ("192.0.2.043", None),
+            ("192.0.2.256", None),
+            ("[192.0.2.43]", None),
+            ("[2001:db8::1", None),
+            ("[2001:db8::1]4711", None),
+            ("[2001:db8::1]:", None),
+            ("fe80::1%eth0", None),
+            ("\u{e9}", None),
+        ] {
+            assert_eq!(address(node), expected.map(|text| text.parse().expect("an address")), "for {node:?}");
+        }
+    }
+
+    #[test]
+    fn forwarded_is_read_as_rfc_7239_has_it() {
+        for (value, expected) in [
+            ("for=192.0.2.43", "192.0.2.43"),
+            ("For=\"[2001:db8:cafe::17]:4711\"", "2001:db8:cafe::17"),
+            ("for=192.0.2.60;proto=http;by=203.0.113.43", "192.0.2.60"),
+            ("proto=https; FOR=192.0.2.60 ;host=\"a,for=1.1.1.1;b\"", "192.0.2.60"),
+            ("host=\"\\\",for=1.1.1.1,\\\\\";for=192.0.2.60", "192.0.2.60"),
+            ("for=192.0.2.43, for=198.51.100.17", "198.51.100.17"),
+            ("for=\"192.0\\.2.43\\:80\"", "192.0.2.43"),
+            ("for=192.0.2.43,, ,", "192.0.2.43"),
+            ("for=[2001:db8::1]:80", "2001:db8::1"),
+            // Nothing is said, or nothing that can be understood.
+            ("", "10.0.0.1"),
+            (",", "10.0.0.1"),
+            ("for=unknown", "10.0.0.1"),
+            ("for=\"_gazonk\"", "10.0.0.1"),
+            ("for=", "10.0.0.1"),
+            ("for=\"", "10.0.0.1"),
+            ("for = 192.0.2.43", "10.0.0.1"),
+            ("proto=https", "10.0.0.1"),
+            ("before=192.0.2.43", "10.0.0.1"),
+            ("192.0.2.43", "10.0.0.1"),
+            ("for=192.0.2.43;for=192.0.2.44", "10.0.0.1"),
+            // What the client wrote.
+            ("for=\", for=192.0.2.43", "192.0.2.43"),
+            ("for=\"1.1.1.1\\, for=192.0.2.43", "192.0.2.43"),
+            ("for=\"1.1.1.1;a=\", for=\"192.0.2.43\"", "192.0.2.43"),
+            ("\\, for=192.0.2.43", "192.0.2.43"),
+        ] {
+            assert_eq!(client_by(&format!("fORWARDED:{value}\r\n")), expected, "for {value:?}");
+        }
+    }
+
+    #[test]
+    fn x_forwarded_for_is_read_in_all_its_forms() {
+        for (value, expected) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1,[::1]:80,2001:db8::1,1.2.3.4:5678", "1.2.3.4"),
+            ("192.0.2.1, [::1]:80, 2001:db8::1", "2001:db8::1"),
+            ("192.0.2.1\t, [::1]:80", "::1"),
+            ("192.0.2.1,", "192.0.2.1"),
+            ("\", 192.0.2.1", "192.0.2.1"),
+            ("", "10.0.0.1"),
+            ("unknown", "10.0.0.1"),
+            ("192.0.2.1, unknown", "10.0.0.1"),
+            ("192.0.2.1 192.0.2.2", "10.0.0.1"),
+            ("for=192.0.2.1", "10.0.0.1"),
+        ] {
+            assert_eq!(client_by(&format!("x-forwarded-FOR: {value}\r\n")), expected, "for {value:?}");
+        }
+    }
+
+    #[test]
+    fn the_client_is_the_nearest_that_is_no_trusted_proxy() {
+        for (value, expected) in [
+            ("1.1.1.1, 192.0.2.1", "192.0.2.1"),
+            ("1.1.1.1, 192.0.2.1, 10.0.0.3, ::ffff:10.0.0.2", "192.0.2.1"),
+            ("1.1.1.1, 10.0.0.9, 192.0.2.1, 10.0.0.2", "192.0.2.1"),
+            ("10.0.0.3, 10.0.0.2", "10.0.0.3"),
+            ("1.1.1.1, unknown, 10.0.0.2", "10.0.0.2"),
+            ("1.1.1.1, unknown", "10.0.0.1"),
+        ] {
+            assert_eq!(client_by(&format!("X-Forwarded-For: {value}\r\n")), expected, "for {value:?}");
+            let elements: Vec<_> = value.split(", ").map(|node| format!("for=\"{node}\"")).collect();
+            assert_eq!(client_by(&format!("Forwarded: {}\r\n", elements.join(","))), expected, "for {value:?}");
+            let fields: String = value.split(", ").map(|node| format!("X-Forwarded-For: {node}\r\nA: b\r\n")).collect();
+            assert_eq!(client_by(&fields), expected, "for {value:?} in as many fields");
+        }
+    }
+
+    #[test]
+    fn two_fields_have_to_agree() {
+        let both = |forwarded: &str, other: &str| {
+            client_by(&format!("Forwarded: {forwarded}\r\nX-Forwarded-For: {other}\r\nX-Forwarded-Fo: 1.1.1.1\r\n"))
+        };
+        assert_eq!(both("for=192.0.2.1", "192.0.2.1"), "192.0.2.1");
+        assert_eq!(both("for=\"192.0.2.1:80\"", "1.1.1.1, ::ffff:192.0.2.1, 10.0.0.2"), "192.0.2.1");
+        assert_eq!(both("", "192.0.2.1"), "192.0.2.1");
+        assert_eq!(both("for=192.0.2.1", ""), "192.0.2.1");
+        assert_eq!(both("for=192.0.2.1", "192.0.2.2"), "");
+        assert_eq!(both("for=unknown", "192.0.2.2"), "");
+        assert_eq!(client_by("X-Real-IP: 192.0.2.1\r\n"), "10.0.0.1", "there is no other field");
+    }
+
+    proptest! {
+        #[test]
+        fn no_octets_make_it_panic_or_reach_beyond_what_a_trusted_proxy_added(
+            forged in prop::collection::vec(prop::sample::select(&b"\",;\\= for1.:[]_\t\xff"[..]), 0..40),
+            address in (11_u8..=255, any::<[u8; 3]>()).prop_map(|(first, [b, c, d])| Ipv4Addr::new(first, b, c, d)),
+        ) {
+            for (name, added) in [("Forwarded", format!("for={address}")), ("X-Forwarded-For", address.to_string())] {
+                let start = format!("GET / HTTP/1.1\r\nHost: h\r\n{name}: ");
+                let own = [start.as_bytes(), &forged, b"\r\n\r\n"].concat();
+                client(&own, PROXY, is_trusted);
+                let in_its_field = [start.as_bytes(), &forged, b", ", added.as_bytes(), b"\r\n\r\n"].concat();
+                prop_assert_eq!(client(&in_its_field, PROXY, is_trusted), Some(IpAddr::V4(address)));
+                let behind = [start.as_bytes(), &forged, format!("\r\n{name}: {added}\r\n\r\n").as_bytes()].concat();
+                prop_assert_eq!(client(&behind, PROXY, is_trusted), Some(IpAddr::V4(address)));
+            }
+        }
+
+        #[test]
+        fn any_octets_are_read_without_a_panic(head in prop::collection::vec(any::<u8>(), 0..200)) {
+            client(&head, PROXY, is_trusted);
+        }
+
+        /// The lines of a head are the fields that the parser finds.
+        #[test]
+        fn the_fields_are_those_of_the_parser(fields in "((Forwarded|forwarded|Forwarde|A):[ \tab:;]{0,4}\r\n){0,4}") {
+            let head = format!("GET / HTTP/1.1\r\n{fields}\r\n");
+            let mut found = [EMPTY_HEADER; 8];
+            let mut request = Request::new(&mut found);
+            prop_assert!(request.parse(head.as_bytes()).is_ok_and(|status| status.is_complete()));
+            let theirs = request.headers.iter().rev().filter(|field| field.name.eq_ignore_ascii_case("Forwarded"));
+            let theirs: Vec<_> = theirs.map(|field| trim_whitespace(field.value)).collect();
+            prop_assert_eq!(values(head.as_bytes(), b"Forwarded").collect::<Vec<_>>(), theirs);
+        }
+    }
+}

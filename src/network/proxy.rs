@@ -1,0 +1,102 @@
+//! Which peers are proxies whose word is taken for whom they speak.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::{IpNet, Ipv4Net};
+
+/// Peers that are proxies of one's own: those of a network (`10.0.0.0/8`, `::1/128`, or one address), or all that
+/// connect to a unix socket (`unix`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrustedProxy(Peers);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Peers {
+    /// Never one of IPv4 addresses mapped to IPv6: those are in IPv4.
+    Net(IpNet),
+    Unix,
+}
+
+impl TrustedProxy {
+    /// Whether this peer is one of them; one without an address has connected to a unix socket.
+    pub(crate) fn is(&self, peer: Option<IpAddr>) -> bool {
+        match (self.0, peer) {
+            (Peers::Net(net), Some(address)) => net.contains(&address.to_canonical()),
+            (Peers::Unix, None) => true,
+            (Peers::Net(_), None) | (Peers::Unix, Some(_)) => false,
+        }
+    }
+}
+
+impl FromStr for TrustedProxy {
+    type Err = InvalidProxy;
+
+    fn from_str(text: &str) -> Result<Self, InvalidProxy> {
+        if text == "unix" {
+            return Ok(Self(Peers::Unix));
+        }
+        let net = text.parse::<IpNet>().or_else(|_| text.parse().map(|address: IpAddr| address.into()));
+        net.map(|net| Self(Peers::Net(canonical(net)))).map_err(|_| InvalidProxy)
+    }
+}
+
+/// The network in IPv4, if it is one of mapped addresses.
+fn canonical(net: IpNet) -> IpNet {
+    let IpNet::V6(v6) = net else { return net };
+    let mapped = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96));
+    mapped.and_then(|(address, prefix)| Ipv4Net::new(address, prefix).ok()).map_or(net, IpNet::V4)
+}
+
+/// A text that names no peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidProxy;
+
+impl fmt::Display for InvalidProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a trusted proxy is a network such as 10.0.0.0/8 or fd00::/8, an address, or unix")
+    }
+}
+
+impl std::error::Error for InvalidProxy {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_has_its_addresses_however_they_are_written() {
+        for (proxy, peer, expected) in [
+            ("10.0.0.0/8", "10.255.0.1", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+            ("10.0.0.0/8", "::ffff:10.0.0.1", true),
+            ("10.1.2.3/8", "10.255.0.1", true),
+            ("10.0.0.1", "10.0.0.1", true),
+            ("10.0.0.1", "10.0.0.2", false),
+            ("0.0.0.0/0", "192.0.2.1", true),
+            ("0.0.0.0/0", "2001:db8::1", false),
+            ("::1/128", "::1", true),
+            ("::1", "::2", false),
+            ("::1", "127.0.0.1", false),
+            ("fd00::/8", "fdff::1", true),
+            ("::ffff:10.0.0.0/104", "10.255.0.1", true),
+            ("::ffff:10.0.0.0/104", "::ffff:11.0.0.1", false),
+            ("::ffff:10.0.0.1", "10.0.0.1", true),
+            ("::/0", "2001:db8::1", true),
+            ("::/0", "::ffff:10.0.0.1", false),
+            ("unix", "127.0.0.1", false),
+        ] {
+            let trusted: TrustedProxy = proxy.parse().expect(proxy);
+            let peer = peer.parse().expect("an address");
+            assert_eq!(trusted.is(Some(peer)), expected, "{peer} of {proxy}");
+            assert_eq!(trusted.is(None), proxy == "unix", "a unix socket's peer of {proxy}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_peers_is_refused() {
+        for text in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "10.0.0.0/", "/8", "localhost", "UNIX", "unix:/s", "*"] {
+            assert_eq!(text.parse::<TrustedProxy>(), Err(InvalidProxy), "{text:?}");
+        }
+    }
+}
