@@ -21,12 +21,17 @@ pub enum Address {
     Unix {
         /// Where it is made. One that nobody listens on any more is replaced, and it is removed at the end.
         path: PathBuf,
-        /// Its permissions, as for chmod(1): who may write to it may connect. `0o660` when it is read from text.
+        /// Its permissions, as for chmod(1): who may write to it may connect. `0o660` unless it is said.
         mode: u32,
     },
 }
 
 impl Address {
+    /// A unix socket at this path, with the default permissions.
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Self::Unix { path: path.into(), mode: DEFAULT_MODE }
+    }
+
     /// Whether clients of other machines may reach it.
     pub fn is_exposed(&self) -> bool {
         match self {
@@ -56,7 +61,7 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {
         match text.strip_prefix("unix:") {
             Some("") => Err(InvalidAddress),
-            Some(path) => Ok(Self::Unix { path: path.into(), mode: DEFAULT_MODE }),
+            Some(path) => Ok(Self::unix(path)),
             None => text.parse().map(Self::Tcp).map_err(|_| InvalidAddress),
         }
     }

@@ -3,11 +3,13 @@
 //! This is the one place that prints errors and picks the exit code: 2 for what was typed wrong, 1 for what went
 //! wrong, 0 after an orderly end.
 
+mod announce;
 mod cli;
 mod lists;
 mod logger;
 mod reload;
 mod signals;
+mod systemd;
 mod voice;
 
 use std::error::Error;
@@ -15,10 +17,11 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use smol::future::FutureExt;
-use smolcast::{Address, Config, Server};
+use smolcast::{Config, Server};
 
 use crate::cli::Command;
 use crate::lists::Lists;
+use crate::systemd::Manager;
 use crate::voice::Voice;
 
 fn main() -> ExitCode {
@@ -40,33 +43,25 @@ fn main() -> ExitCode {
 }
 
 fn serve(config: Config, lists: Lists) -> Result<(), Box<dyn Error>> {
+    // Before there is another thread.
+    let sockets = systemd::sockets()?;
     raise_descriptor_limit();
-    let server = Server::bind(config)?;
+    let server = Server::bind_with(config, sockets)?;
     // Before the start line: whoever has read it may send a signal.
-    let stop = signals::stop()?.or(reload::whenever_asked(signals::reloads()?, lists, server.settings()));
+    let manager = Manager::from_env(announce::status(&server));
+    let stop = signals::stop()?.or(reload::whenever_asked(signals::reloads()?, lists, server.settings(), &manager));
+    let health = server.health();
     let voice = Voice::over(io::stdout());
-    voice.say(start_line(&server));
-    smol::block_on(server.run(stop))?;
+    voice.say(announce::start_line(&server));
+    // Begins once there are workers, which then serve.
+    let until = async {
+        manager.ready();
+        stop.await;
+        manager.stopping();
+    };
+    smol::block_on(server.run(until).or(manager.keep_posted(|| health.ready())))?;
+    manager.finish();
     Ok(())
-}
-
-fn start_line(server: &Server) -> String {
-    let workers = server.workers();
-    let is_open = server.settings().access().publish_tokens.is_empty();
-    let exposed = is_open && server.addresses().any(Address::is_exposed);
-    let warning = if exposed { "; anyone who reaches this address may publish to /broadcast" } else { "" };
-    let addresses: Vec<_> = server.addresses().map(Address::to_string).collect();
-    let admin = server.admin_address().map_or_else(String::new, |address| {
-        let warning =
-            if address.is_exposed() { ", where anyone who reaches it may publish and disconnect" } else { "" };
-        format!("; admin on {address}{warning}")
-    });
-    format!(
-        "Listening on {} with {workers} worker{}, up to {} connections{warning}{admin}\n",
-        addresses.join(", "),
-        if workers == 1 { "" } else { "s" },
-        server.connection_limit(),
-    )
 }
 
 /// Lets the process have as many descriptors as it may: each connection is one.

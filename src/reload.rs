@@ -8,12 +8,20 @@ use smol::stream::{Stream, StreamExt};
 use smolcast::Settings;
 
 use crate::lists::Lists;
+use crate::systemd::Manager;
 
 /// Reads the lists anew whenever that is asked for; never ends.
-pub(crate) async fn whenever_asked(requests: impl Stream<Item = ()>, lists: Lists, settings: Settings) {
+pub(crate) async fn whenever_asked(
+    requests: impl Stream<Item = ()>,
+    lists: Lists,
+    settings: Settings,
+    manager: &Manager,
+) {
     let mut requests = std::pin::pin!(requests);
     while requests.next().await.is_some() {
+        manager.reloading();
         reload(&lists, &settings).await;
+        manager.ready();
     }
     // Requests have no end; one that they had would not be the server's.
     std::future::pending::<()>().await;

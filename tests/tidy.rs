@@ -13,7 +13,7 @@ const MOST_COLUMNS: usize = 120;
 const MANIFESTS: [&str; 3] = ["Cargo.toml", "benches/vs_tokio/Cargo.toml", "benches/micro/Cargo.toml"];
 
 /// Crates that belong to one module, or to these, and what only these do.
-const RESERVED: [(&str, &[&str]); 7] = [
+const RESERVED: [(&str, &[&str]); 9] = [
     ("arc_swap::", &["audience", "settings"]),
     ("async_broadcast::", &["hub"]),
     ("httparse::", &["http"]),
@@ -21,6 +21,8 @@ const RESERVED: [(&str, &[&str]); 7] = [
     ("TcpListener", &["listener"]),
     ("httpdate::", &["clock"]),
     ("lexopt::", &["cli"]),
+    ("listenfd::", &["systemd"]),
+    ("sd_notify::", &["systemd"]),
 ];
 
 /// What a module of the levels 0 to 3 does not do: wait for a socket, read a clock.

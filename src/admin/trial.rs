@@ -95,7 +95,7 @@ impl<'s> Stream<'s> {
         let (near, far) = UnixStream::pair().map_err(NotArrived::Failed)?;
         let [near, far] = [near, far].map(|end| Async::new(OwnedFd::from(end)));
         let (near, far) = (near.map_err(NotArrived::Failed)?, far.map_err(NotArrived::Failed)?);
-        let client = Client { io: far, turned_away: None, place: Place::new(&watched.metrics) };
+        let client = Client { io: far, turned_away: None, proxy: None, place: Place::new(&watched.metrics) };
         if !window.deal(client) {
             return Err(NotArrived::Ending);
         }

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-use smolcast::{Config, HistoryFile, HistorySync};
+use smolcast::{Address, Config, HistoryFile, HistorySync};
 
 use super::UsageError;
 use super::options::{Opt, Secret};
@@ -18,6 +18,9 @@ pub(super) struct Draft {
     pub(super) config: Config,
     pub(super) host: IpAddr,
     pub(super) port: u16,
+    pub(super) listen: Vec<Address>,
+    pub(super) unix: Option<PathBuf>,
+    pub(super) unix_mode: Option<u32>,
     pub(super) files: Files,
     pub(super) history_path: Option<PathBuf>,
     pub(super) history_sync: HistorySync,
@@ -31,6 +34,9 @@ impl Default for Draft {
             config: Config::default(),
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 1942,
+            listen: Vec::new(),
+            unix: None,
+            unix_mode: None,
             files: Files::default(),
             history_path: None,
             history_sync: HistorySync::default(),
@@ -64,9 +70,35 @@ impl Draft {
     /// What all of it comes to, if it goes together.
     pub(super) fn config(&self) -> Result<Config, UsageError> {
         let mut config = self.config.clone();
-        config.listen = vec![(self.host, self.port).into()];
+        config.listen = self.addresses()?;
         config.history_file = self.history_file()?;
         Ok(config)
+    }
+
+    /// The addresses to listen on, in the order in which they are told.
+    fn addresses(&self) -> Result<Vec<Address>, UsageError> {
+        let host_or_port = self.source_of("host").or(self.source_of("port"));
+        let mut addresses = match (self.source_of("listen"), host_or_port) {
+            (Some(listen), Some(other)) => {
+                return Err(UsageError(format!("{listen} takes the place of {other}: give one of the two")));
+            }
+            (Some(_), None) => self.listen.clone(),
+            (None, None) if self.unix.is_some() => Vec::new(),
+            (None, _) => vec![(self.host, self.port).into()],
+        };
+        addresses.extend(self.unix.iter().map(Address::unix));
+        if let (Some(chosen), Some(source)) = (self.unix_mode, self.source_of("unix-mode")) {
+            let modes = addresses.iter_mut().filter_map(|address| match address {
+                Address::Unix { mode, .. } => Some(mode),
+                Address::Tcp(_) => None,
+            });
+            if modes.map(|mode| *mode = chosen).count() == 0 {
+                return Err(UsageError(format!(
+                    "{source} is for unix sockets: name one with --unix or --listen unix:"
+                )));
+            }
+        }
+        Ok(addresses)
     }
 
     /// Who is let in, by what was typed and by what files say, which are not read here.

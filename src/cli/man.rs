@@ -12,7 +12,7 @@ const COLUMNS: usize = 78;
 
 const BROWSERS: &str = "A browser's EventSource reconnects by itself. With --history it gets what it missed \
      meanwhile, or is told of a gap.";
-const START: &str = "The first line on standard output tells the address, the workers and the connection limit. What \
+const START: &str = "The first line on standard output tells the addresses, the workers and the connection limit. What \
      goes wrong later is a line on standard error.";
 const SIGNALS: [(&str, &str); 3] = [
     (
@@ -28,6 +28,21 @@ const SIGNALS: [(&str, &str); 3] = [
          standard error says so. A terminal that closes does not end the server.",
     ),
     ("SIGPIPE", "Is passed over: an output that nobody reads is no reason to end."),
+];
+
+const MANAGER: [(&str, &str); 3] = [
+    (
+        "LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES",
+        "Tell of sockets that a service manager hands over. They take the place of the addresses to listen on.",
+    ),
+    (
+        "NOTIFY_SOCKET",
+        "Names the socket of a service manager that is told when the server serves, reads its files anew, and ends.",
+    ),
+    (
+        "WATCHDOG_USEC, WATCHDOG_PID",
+        "Tell how long it waits for a sign of life; it gets one in half of that time while the server is well.",
+    ),
 ];
 
 pub(super) fn page() -> String {
@@ -57,7 +72,7 @@ pub(super) fn page() -> String {
     }
     page.line(".EE\n.RE");
     page.section("See also");
-    page.line(".BR curl (1),\n.BR signal (7)");
+    page.line(".BR curl (1),\n.BR systemd.service (5),\n.BR systemd.socket (5),\n.BR signal (7)");
     page.0
 }
 
@@ -89,6 +104,7 @@ fn environment(page: &mut Page) {
     for secret in &SECRETS {
         page.item(secret.variable, secret.help);
     }
+    page.items(&MANAGER);
 }
 
 /// A page in the making, a line of its source after the other.

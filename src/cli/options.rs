@@ -70,7 +70,7 @@ const SIZE: &str = "a number of bytes, such as 65536, 64k or 1m";
 const TIME: &str = "a time, such as 500ms, 15s or 2m";
 const SOME_TIME: &str = "a time above 0, such as 500ms, 15s or 2m";
 
-pub(super) static OPTIONS: [Opt; 22] = [
+pub(super) static OPTIONS: [Opt; 26] = [
     Opt {
         group: LISTENING,
         name: "host",
@@ -90,6 +90,38 @@ pub(super) static OPTIONS: [Opt; 22] = [
         help: "The TCP port to listen on, 0 for any free one.",
         takes: "a number from 0 to 65535",
         apply: |draft, text| set(&mut draft.port, text.parse().ok()),
+    },
+    Opt {
+        group: LISTENING,
+        name: "listen",
+        value: "ADDR",
+        given: Given::Several,
+        default: "host and port",
+        help: "The addresses to listen on, such as 127.0.0.1:1942, [::1]:1942 or unix:/run/smolcast.sock, in the place \
+               of --host and --port.",
+        takes: "addresses, such as 127.0.0.1:1942,[::1]:1942 or unix:/run/smolcast.sock",
+        apply: |draft, text| set(&mut draft.listen, values::list(text)),
+    },
+    Opt {
+        group: LISTENING,
+        name: "unix",
+        value: "PATH",
+        given: Given::Once,
+        default: "none",
+        help: "The unix socket to listen on: instead of a TCP port, or beside it where --host, --port or --listen is \
+               given. One that is left over is replaced, and it is removed at the end.",
+        takes: "a path",
+        apply: |draft, text| set(&mut draft.unix, values::path(text).map(Some)),
+    },
+    Opt {
+        group: LISTENING,
+        name: "unix-mode",
+        value: "OCTAL",
+        given: Given::Once,
+        default: "660",
+        help: "The permissions of unix sockets, as for chmod(1): who may write may connect.",
+        takes: "permissions in octal from 1 to 777, such as 660",
+        apply: |draft, text| set(&mut draft.unix_mode, values::permissions(text).map(Some)),
     },
     Opt {
         group: LISTENING,

@@ -1,13 +1,14 @@
 //! Command lines and environments, and what they come to.
 
 use std::fs;
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use smolcast::{HistoryFile, HistorySync, Retention};
+use smolcast::{Address, HistoryFile, HistorySync, Retention};
 
 use super::about::PRINTED;
+use super::options::Opt;
 use super::*;
 
 fn serve(typed: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
@@ -39,6 +40,52 @@ fn proxies_are_networks_addresses_or_the_word_for_unix_sockets() {
     assert_eq!(all.as_deref(), Ok(&expected[..]));
     let error = proxies(&["--trusted-proxy", "10.0.0.0/8,proxy.example"]).expect_err("no name is looked up");
     assert!(error.starts_with("--trusted-proxy takes networks, such as "), "{error}");
+}
+
+#[test]
+fn addresses_are_host_and_port_or_a_list_or_a_unix_socket_or_beside_one() {
+    let listen = |typed: &str| serve(&typed.split_whitespace().collect::<Vec<_>>(), &[]).map(|config| config.listen);
+    let (v4, v6) = (([127, 0, 0, 1], 1942).into(), (Ipv6Addr::LOCALHOST, 80).into());
+    let unix = |mode| Address::Unix { path: "/s".into(), mode };
+    for (typed, expected) in [
+        ("", vec![v4]),
+        ("--listen [::1]:80", vec![v6]),
+        ("--listen 127.0.0.1:1942,[::1]:80", vec![v4, v6]),
+        ("--listen [::1]:80 --listen 127.0.0.1:1942", vec![v6, v4]),
+    ] {
+        let expected: Vec<Address> = expected.into_iter().map(|address: SocketAddr| address.into()).collect();
+        assert_eq!(listen(typed).as_ref(), Ok(&expected), "{typed}");
+        // A unix socket takes the place of what nobody asked for, and stands behind the rest.
+        let beside = if typed.is_empty() { vec![unix(0o660)] } else { [expected, vec![unix(0o660)]].concat() };
+        assert_eq!(listen(&format!("--unix /s {typed}")), Ok(beside), "{typed}");
+    }
+    assert_eq!(listen("--unix /s --port 1942"), Ok(vec![v4.into(), unix(0o660)]));
+    assert_eq!(listen("--unix /s --host 127.0.0.1"), Ok(vec![v4.into(), unix(0o660)]));
+    assert_eq!(listen("--listen unix:/s --unix-mode 600"), Ok(vec![unix(0o600)]));
+    assert_eq!(listen("--listen unix:/s --unix /s --unix-mode 0777"), Ok(vec![unix(0o777); 2]));
+    for typed in ["--listen localhost:80", "--listen unix:", "--listen [::1]:80,", "--unix=", "--unix-mode 0 --unix /s"]
+    {
+        assert!(listen(typed).is_err(), "{typed}");
+    }
+}
+
+#[test]
+fn addresses_that_do_not_go_together_are_named_as_they_came() {
+    for (typed, variables, expected) in [
+        (
+            &["--listen", "[::1]:80", "--port", "1"] as &[&str],
+            &[] as &[_],
+            "--listen takes the place of --port: give one",
+        ),
+        (&["--listen", "unix:s", "--host", "::1"], &[], "--listen takes the place of --host: give one"),
+        (&["--listen", "[::1]:80"], &[("SMOLCAST_PORT", "1")], "--listen takes the place of SMOLCAST_PORT: give one"),
+        (&["--host", "::1"], &[("SMOLCAST_LISTEN", "unix:s")], "SMOLCAST_LISTEN takes the place of --host: give one"),
+        (&["--unix-mode", "600"], &[], "--unix-mode is for unix sockets: name one with"),
+        (&["--listen", "[::1]:80"], &[("SMOLCAST_UNIX_MODE", "600")], "SMOLCAST_UNIX_MODE is for unix sockets: name"),
+    ] {
+        let error = serve(typed, variables).expect_err("they do not go together");
+        assert!(error.starts_with(expected), "{error}");
+    }
 }
 
 #[test]
@@ -188,11 +235,15 @@ fn what_is_not_utf8_is_refused() {
 /// Those that are values; the others are words for what no value says.
 #[test]
 fn the_defaults_that_are_told_are_the_defaults() {
-    let values = OPTIONS.iter().filter(|option| option.default.starts_with(|letter: char| letter.is_ascii_digit()));
+    let is_value = |option: &&Opt| option.default.starts_with(|letter: char| letter.is_ascii_digit());
+    // Permissions are for a socket that there is not by default.
+    let values = OPTIONS.iter().filter(is_value).filter(|option| option.name != "unix-mode");
     let typed: Vec<_> = values.map(|option| format!("{}={}", option.flag(), option.default)).collect();
     assert!(typed.len() >= 10, "{typed:?}");
     let typed: Vec<_> = typed.iter().map(String::as_str).collect();
     assert_eq!(serve(&typed, &[]), Ok(Config::default()));
+    let unix = |typed: &[&str]| serve(typed, &[]).map(|config| config.listen);
+    assert_eq!(unix(&["--unix", "s", "--unix-mode", "660"]), unix(&["--unix", "s"]));
     let file = |typed: &[&str]| serve(typed, &[]).map(|config| config.history_file);
     assert_eq!(file(&["--history-file", "f", "--history-sync", "interval"]), file(&["--history-file", "f"]));
 }

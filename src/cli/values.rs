@@ -29,6 +29,13 @@ pub(super) fn path(text: &str) -> Option<PathBuf> {
     (!text.is_empty()).then(|| PathBuf::from(text))
 }
 
+/// Permissions of a file, in octal; those that let nobody do anything are a slip.
+pub(super) fn permissions(text: &str) -> Option<u32> {
+    let is_octal = text.bytes().all(|octet| matches!(octet, b'0'..=b'7'));
+    let mode = is_octal.then(|| u32::from_str_radix(text, 8).ok())??;
+    (1..=0o777).contains(&mode).then_some(mode)
+}
+
 /// A number of bytes, in units of 1024 with `k` and of 1024 x 1024 with `m`; no more than can be calculated with.
 pub(super) fn size(text: &str) -> Option<usize> {
     let (digits, unit) = match text.strip_suffix(['k', 'K']) {
@@ -85,6 +92,26 @@ pub(super) fn time_or_never(text: &str) -> Option<Option<Duration>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn permissions_are_octal() {
+        for (text, expected) in [
+            ("660", Some(0o660)),
+            ("0660", Some(0o660)),
+            ("1", Some(1)),
+            ("777", Some(0o777)),
+            ("", None),
+            ("0", None),
+            ("1000", None),
+            ("680", None),
+            ("+660", None),
+            ("0o660", None),
+            ("rw-", None),
+            ("77777777777777777777", None),
+        ] {
+            assert_eq!(permissions(text), expected, "for {text:?}");
+        }
+    }
 
     #[test]
     fn sizes_have_suffixes() {

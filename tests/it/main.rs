@@ -17,9 +17,12 @@
 //! - `forwarded`: whom requests count for that come by way of proxies
 //! - `doors`: several addresses, unix sockets among them
 //! - `lifecycle`: the server as a library, its start and its end
-//! - `binary`, `flags`: the program; `reload`: what it reads anew
+//! - `binary`, `flags`: the program; `addresses`: where it listens; `reload`: what it reads anew
+//! - `systemd`: the program under a service manager
 
 mod access;
+#[cfg(feature = "cli")]
+mod addresses;
 #[cfg(feature = "cli")]
 mod binary;
 mod body;
@@ -48,5 +51,7 @@ mod restart;
 mod resume;
 mod sse;
 mod support;
+#[cfg(feature = "cli")]
+mod systemd;
 mod token;
 mod topics;

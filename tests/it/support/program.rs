@@ -12,8 +12,12 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, pr
 
 use super::{DEADLINE, Served, wait_until};
 
+/// How the variables begin that the program goes by: its own, and a service manager's.
+const SETTINGS: [&str; 4] = ["SMOLCAST_", "LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_"];
+
 /// A process that serves. Dropping it kills it.
 pub(crate) struct Program {
+    /// The first of its TCP addresses; where it has none, one that nobody can connect to.
     pub(crate) addr: SocketAddr,
     /// What it printed first, without the line's end.
     pub(crate) start_line: String,
@@ -44,7 +48,8 @@ impl Process {
         let words = [launcher, &[env!("CARGO_BIN_EXE_smolcast")]].concat();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).stdin(Stdio::null());
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SMOLCAST_")) {
+        let is_setting = |name: &str| SETTINGS.iter().any(|setting| name.starts_with(setting));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_setting(&name.to_string_lossy())) {
             command.env_remove(name);
         }
         command
@@ -121,15 +126,33 @@ impl Program {
         Self::spawn(Process::command(&[]).envs(variables.iter().copied()))
     }
 
+    /// Starts it with these flags and no others.
+    #[track_caller]
+    pub(crate) fn start_on(flags: &[&str]) -> Self {
+        Self::spawn(Process::command(&[]).args(flags))
+    }
+
+    /// The addresses that its first line names, in that order.
+    pub(crate) fn addresses(&self) -> Vec<&str> {
+        let addresses = self.start_line.strip_prefix("Listening on ").and_then(|rest| rest.split_once(" with "));
+        addresses.map(|(addresses, _)| addresses.split(", ").collect()).unwrap_or_default()
+    }
+
     /// Starts what a test has put together itself.
     #[track_caller]
     pub(crate) fn spawn(command: &mut Command) -> Self {
-        let mut process = Process::spawn(piped(command));
+        Self::spawn_as_it_is(piped(command))
+    }
+
+    /// The same, with a standard error that may be somebody else's.
+    #[track_caller]
+    pub(crate) fn spawn_as_it_is(command: &mut Command) -> Self {
+        let mut process = Process::spawn(command);
         let complaints = Arc::default();
         let stderr = copy_in_background(process.0.stderr.take(), Arc::clone(&complaints));
         let (start_line, reader) = read_line(process.0.stdout.take());
         let line = start_line.strip_suffix('\n').unwrap_or_else(|| panic!("no start line: {start_line:?}"));
-        let addr = address(line);
+        let addr = address(line).unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
         let stdout = read_in_background(Some(reader));
         Self { addr, start_line: line.to_owned(), process, stdout, stderr, complaints }
     }
@@ -198,8 +221,13 @@ impl Finished {
     /// The same, started by another program that becomes it.
     #[track_caller]
     pub(crate) fn of(launcher: &[&str], flags: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = Process::command(launcher);
-        let mut process = Process::spawn(piped(command.args(flags).envs(variables.iter().copied())));
+        Self::of_command(Process::command(launcher).args(flags).envs(variables.iter().copied()))
+    }
+
+    /// The same, of a command that becomes the program.
+    #[track_caller]
+    pub(crate) fn of_command(command: &mut Command) -> Self {
+        let mut process = Process::spawn(piped(command));
         let stdout = read_in_background(process.0.stdout.take());
         let stderr = read_in_background(process.0.stderr.take());
         let status = process.wait();
@@ -211,16 +239,18 @@ fn piped(command: &mut Command) -> &mut Command {
     command.stdout(Stdio::piped()).stderr(Stdio::piped())
 }
 
-/// The address that a start line names, for clients of this machine.
+/// The first TCP address that a start line names, for clients of this machine.
 #[track_caller]
-fn address(line: &str) -> SocketAddr {
-    let rest = line.strip_prefix("Listening on http://").and_then(|rest| rest.split_once('/'));
-    let (address, _) = rest.unwrap_or_else(|| panic!("no start line: {line:?}"));
-    let mut addr: SocketAddr = address.parse().unwrap_or_else(|_| panic!("no address: {line:?}"));
+fn address(line: &str) -> Option<SocketAddr> {
+    let rest = line.strip_prefix("Listening on ").and_then(|rest| rest.split_once(" with "));
+    let (addresses, _) = rest.unwrap_or_else(|| panic!("no start line: {line:?}"));
+    let mut urls = addresses.split(", ").filter_map(|address| address.strip_prefix("http://"));
+    let address = urls.next()?.strip_suffix('/').and_then(|address| address.parse().ok());
+    let mut addr: SocketAddr = address.unwrap_or_else(|| panic!("no address: {line:?}"));
     if addr.ip().is_unspecified() {
         addr.set_ip(Ipv4Addr::LOCALHOST.into());
     }
-    addr
+    Some(addr)
 }
 
 /// Reads one line; what follows it can be read on.
@@ -237,19 +267,18 @@ fn read_line(pipe: Option<ChildStdout>) -> (String, BufReader<ChildStdout>) {
     line.recv_timeout(DEADLINE).expect("the start line comes within the deadline")
 }
 
-/// Reads a pipe up to its end, so that the process is never held up by it.
+/// Reads a pipe up to its end, so that the process is never held up by it. Where there is none, nothing was said.
 fn read_in_background(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
     copy_in_background(pipe, Arc::default())
 }
 
 /// The same, for who looks at what has come before the end.
-fn copy_in_background(pipe: Option<impl Read + Send + 'static>, copy: Arc<Mutex<Vec<u8>>>) -> Receiver<Vec<u8>> {
-    let mut pipe = pipe.expect("it is piped");
+fn copy_in_background(mut pipe: Option<impl Read + Send + 'static>, copy: Arc<Mutex<Vec<u8>>>) -> Receiver<Vec<u8>> {
     let (sender, all) = channel();
     thread::spawn(move || {
         let mut buffer = [0; 4096];
         loop {
-            match pipe.read(&mut buffer) {
+            match pipe.as_mut().map_or(Ok(0), |pipe| pipe.read(&mut buffer)) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // What has come until an error is what it has said.
                 Ok(0) | Err(_) => break,

@@ -1,0 +1,34 @@
+//! What the program says of the server that it starts.
+
+use smolcast::{Address, Server};
+
+/// The first line on standard output: who reads it finds the server there.
+pub(crate) fn start_line(server: &Server) -> String {
+    let workers = server.workers();
+    let is_open = server.settings().access().publish_tokens.is_empty();
+    let exposed = joined(server.addresses().filter(|address| is_open && address.is_exposed()));
+    let warning = match exposed.as_str() {
+        "" => String::new(),
+        exposed => format!("; anyone who reaches {exposed} may publish to /broadcast"),
+    };
+    let admin = server.admin_address().map_or_else(String::new, |address| {
+        let exposed = address.is_exposed();
+        let warning = if exposed { ", where anyone who reaches it may publish and disconnect streams" } else { "" };
+        format!("; admin on {address}{warning}")
+    });
+    format!(
+        "Listening on {} with {workers} worker{}, up to {} connections{warning}{admin}\n",
+        joined(server.addresses()),
+        if workers == 1 { "" } else { "s" },
+        server.connection_limit(),
+    )
+}
+
+/// The same for a service manager, shorter.
+pub(crate) fn status(server: &Server) -> String {
+    format!("Serving on {}", joined(server.addresses()))
+}
+
+fn joined<'a>(addresses: impl Iterator<Item = &'a Address>) -> String {
+    addresses.map(Address::to_string).collect::<Vec<_>>().join(", ")
+}
