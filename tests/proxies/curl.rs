@@ -120,6 +120,12 @@ impl Stream {
         Self::resume(proxy, version, "").expect("the stream opens")
     }
 
+    /// Opens one from one of this machine's own addresses.
+    #[track_caller]
+    pub(crate) fn open_from(proxy: &Proxy, version: Version, source: &str) -> Self {
+        Self::start(version, curl(proxy, version, "/sse").args(["--interface", source])).expect("the stream opens")
+    }
+
     /// Comes back behind this event, where it is one; `None` where there is nobody, or nobody behind the proxy, and a
     /// browser would try again.
     ///
@@ -133,7 +139,12 @@ impl Stream {
         if !last_event_id.is_empty() {
             command.arg("--header").arg(format!("Last-Event-ID: {last_event_id}"));
         }
-        let curl = Spoken::start(&mut command);
+        Self::start(version, &mut command)
+    }
+
+    #[track_caller]
+    fn start(version: Version, command: &mut Command) -> Option<Self> {
+        let curl = Spoken::start(command);
         let deadline = Instant::now() + PATIENCE;
         let mut bytes = Vec::new();
         // A proxy that comes between may add a comment or a retry; this one is the server's.

@@ -63,7 +63,7 @@ fn the_server_is_told_who_asks_and_for_which_host_and_a_client_cannot_lie() {
                 let answer = request(&proxy, version, target, &["--request", "POST"]);
                 assert_eq!(answer.status, 404, "{}: {target}: {answer:?}", kind.name());
             }
-            let lies = ["X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: 192.0.2.2, 192.0.2.3"];
+            let lies = ["X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: 192.0.2.2, ::3", "Forwarded: for=192.0.2.4"];
             let truths = ["Last-Event-ID: 5-7", "Authorization: Bearer t", "Origin: https://a.example"];
             let words: Vec<_> = lies.iter().chain(&truths).flat_map(|line| ["--header", line]).collect();
             let words = [&words[..], &["--interface", "127.0.0.3"]].concat();
@@ -71,6 +71,7 @@ fn the_server_is_told_who_asks_and_for_which_host_and_a_client_cannot_lie() {
             let passed = backend.passed();
             assert_eq!(passed.request_line, "GET /sse?topic=a&topic=b%2Fc HTTP/1.1", "{}", kind.name());
             assert_eq!(passed.values("x-forwarded-for"), ["127.0.0.3"], "{}: {passed:?}", kind.name());
+            assert!(passed.values("forwarded").is_empty(), "{}: {passed:?}", kind.name());
             for (name, value) in truths.map(|line| line.split_once(": ").expect("a field")) {
                 assert_eq!(passed.values(&name.to_ascii_lowercase()), [value], "{}: {passed:?}", kind.name());
             }
@@ -99,5 +100,26 @@ fn publishers_that_come_one_by_one_share_connections_to_the_server() {
         report("kept connections", format_args!("{}: {MESSAGES} publishers by {used}", kind.name()));
         // One for each worker or thread of the proxy.
         assert!(used <= MESSAGES / 2, "{}: {used} connections for {MESSAGES} messages", kind.name());
+    });
+}
+
+#[test]
+#[ignore = "it needs nginx, Caddy and HAProxy"]
+fn a_limit_for_each_address_is_for_each_client_of_the_proxy() {
+    for_each("limit", |kind| {
+        let flags = ["--max-connections-per-ip", "2", "--trusted-proxy", "127.0.0.1"];
+        let program = Program::start(&flags);
+        let proxy = Proxy::start(kind, program.addr, &[]);
+        let open = |source: &str| Stream::open_from(&proxy, Version::Http2, source);
+        let mut streams = vec![open("127.0.0.2"), open("127.0.0.2"), open("127.0.0.3")];
+        // A third of the first client's is told to come back, whatever it says of itself.
+        let words = ["--interface", "127.0.0.2", "--header", "X-Forwarded-For: 127.0.0.9"];
+        let told = request(&proxy, Version::Http2, "/sse", &words);
+        assert!(told.status == 200 && told.body.starts_with("retry: "), "{}: {told:?}", kind.name());
+        streams.push(open("127.0.0.3"));
+        assert_eq!(publish(&proxy, Version::Http1, "to all four"), 202, "{}", kind.name());
+        for stream in &mut streams {
+            stream.expect("to all four");
+        }
     });
 }
