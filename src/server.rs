@@ -74,7 +74,7 @@ impl Server {
         let workers = config.workers.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
         let metrics = Metrics::of_shards(workers.get());
         let health = Health::new(metrics.clone(), config.limits.turn_timeout);
-        let has_admin = config.admin.is_some() || sockets.admin.is_some();
+        let has_admin = sockets.admin.is_some() || config.admin.is_some();
         let connections = connection_limit(&config, has_admin).ok_or(BindError::Descriptors)?;
         let doors = open_doors(&config, sockets.public)?;
         let admin_door = open_admin_door(&config, sockets.admin)?;

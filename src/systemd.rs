@@ -21,7 +21,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::voice::Voice;
 
-/// The name of the socket, in the unit that makes it, for those who run the server.
+/// The name that a unit gives to the socket of the admin address (`FileDescriptorName=`).
 const ADMIN: &str = "admin";
 
 /// The sockets that were handed over; none where nobody did.
@@ -36,10 +36,12 @@ pub(crate) fn sockets() -> Result<Sockets, UnusableSocket> {
     for number in 0..handed.len() {
         let name = names.next().unwrap_or_default();
         let unusable = |reason| UnusableSocket { number, name: name.to_owned(), reason };
-        if name == ADMIN {
-            return Err(unusable("there is no admin address"));
+        let socket = take(&mut handed, number).ok_or_else(|| unusable(NOT_LISTENING))?;
+        if name != ADMIN {
+            sockets.public.push(socket);
+        } else if sockets.admin.replace(socket).is_some() {
+            return Err(unusable("there is one admin address, and it is the second of that name"));
         }
-        sockets.public.push(take(&mut handed, number).ok_or_else(|| unusable(NOT_LISTENING))?);
     }
     Ok(sockets)
 }

@@ -33,7 +33,8 @@ const SIGNALS: [(&str, &str); 3] = [
 const MANAGER: [(&str, &str); 3] = [
     (
         "LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES",
-        "Tell of sockets that a service manager hands over. They take the place of the addresses to listen on.",
+        "Tell of sockets that a service manager hands over. They take the place of the addresses to listen on; one \
+         that is named admin takes that of the admin address.",
     ),
     (
         "NOTIFY_SOCKET",

@@ -119,7 +119,7 @@ pub(super) static OPTIONS: [Opt; 26] = [
         value: "OCTAL",
         given: Given::Once,
         default: "660",
-        help: "The permissions of unix sockets, as for chmod(1): who may write may connect.",
+        help: "The permissions of the sockets of --unix and --listen, as for chmod(1): who may write may connect.",
         takes: "permissions in octal from 1 to 777, such as 660",
         apply: |draft, text| set(&mut draft.unix_mode, values::permissions(text).map(Some)),
     },

@@ -83,6 +83,36 @@ fn several_sockets_are_taken_in_their_order() {
 }
 
 #[test]
+fn a_socket_that_is_named_admin_is_the_admin_address() {
+    let (socket, addr) = tcp();
+    // The flags' public address stays, and their admin address does not.
+    let flags = ["--port", "0", "--admin", "127.0.0.1:0"];
+    let program = Program::spawn(with_socket(socket).args(flags).env("LISTEN_FDNAMES", "admin"));
+    assert_ne!(program.addr, addr);
+    assert!(program.start_line.ends_with(&format!("; admin on http://{addr}/")), "{}", program.start_line);
+    Client::connect(addr).request(get("/healthz")).expect_status(200);
+    program.request(get("/healthz")).expect_status(404);
+    program.publish("x");
+    // What it needs for itself is not given to clients, whichever way it came.
+    let limit = |program: &Program| program.start_line.split_once("up to ").map(|(_, rest)| rest[..8].to_owned());
+    let (socket, _) = tcp();
+    let handed = Program::spawn(with_socket(socket).args(["--port", "0"]).env("LISTEN_FDNAMES", "admin"));
+    assert_eq!(limit(&handed), limit(&program));
+    assert_ne!(limit(&handed), limit(&Program::start(&[])));
+}
+
+#[test]
+fn a_second_socket_that_is_named_admin_is_refused() {
+    let (socket, _) = tcp();
+    let hands_one_over_twice = HANDS_OVER[2].replace("LISTEN_FDS=1", "LISTEN_FDS=2").replace("3<&0", "3<&0 4<&0");
+    let mut command = Process::command(&["sh", "-c", &hands_one_over_twice, "sh"]);
+    let refused =
+        Finished::of_command(command.stdin(Stdio::from(OwnedFd::from(socket))).env("LISTEN_FDNAMES", "admin:admin"));
+    assert_eq!((refused.code, refused.stderr.lines().count()), (Some(1), 1), "{refused:?}");
+    assert!(refused.stderr.contains("number 2 (admin)"), "{refused:?}");
+}
+
+#[test]
 fn what_is_handed_to_another_process_is_left_alone() {
     let own = std::process::id().to_string();
     let program = Program::start_with(&[], &[("LISTEN_FDS", "1"), ("LISTEN_PID", &own), ("LISTEN_FDNAMES", "admin")]);
@@ -91,7 +121,7 @@ fn what_is_handed_to_another_process_is_left_alone() {
 
 #[test]
 fn what_is_handed_over_and_does_not_listen_is_refused_in_one_line_with_code_1() {
-    let (listener, addr) = tcp();
+    let (_listener, addr) = tcp();
     let connected = TcpStream::connect(addr).expect("it listens");
     let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let file = std::fs::File::open("/dev/null").expect("every system has it");
@@ -99,7 +129,6 @@ fn what_is_handed_over_and_does_not_listen_is_refused_in_one_line_with_code_1() 
         ("web", "Accept=no", connected.into()),
         ("web", "ListenStream=", udp.into()),
         ("web", "ListenStream=", OwnedFd::from(file)),
-        ("admin", "no admin address", listener.into()),
     ];
     for (name, reason, socket) in unusable {
         let refused = Finished::of_command(with_socket(socket).args(["--port", "0"]).env("LISTEN_FDNAMES", name));

@@ -90,9 +90,11 @@ fn a_socket_that_is_named_admin_is_the_operators() {
     assert_eq!(program.addr, addresses[0], "in {:?}", program.start_line);
     client.request(get("/healthz")).expect_status(404);
     let mut stream = program.stream();
-    let operator = |target| Client::connect(addresses[1]).request(get(target));
-    operator("/healthz").expect_status(200);
-    operator("/sse").expect_status(404);
+    Client::connect(addresses[1]).request(get("/healthz")).expect_status(200);
+    let mut operator = Client::connect(addresses[1]);
+    operator.send("GET /sse HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let answer = operator.rest();
+    assert!(answer.starts_with(b"HTTP/1.1 404 "), "{}", String::from_utf8_lossy(&answer));
     program.publish("hello");
     stream.expect_data("hello");
 }

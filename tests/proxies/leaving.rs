@@ -1,0 +1,23 @@
+//! Browsers that go.
+
+use crate::curl::{Stream, Version};
+use crate::proxy::{Proxy, for_each};
+use crate::support::{Program, Served};
+
+#[test]
+#[ignore = "it needs nginx, Caddy and HAProxy"]
+fn a_browser_that_goes_is_out_of_the_count_at_once() {
+    for_each("leaving", |kind| {
+        // Without heartbeats, so that nothing is written that could fail.
+        let program = Program::start(&["--heartbeat", "0"]);
+        let proxy = Proxy::start(kind, program.addr, &[]);
+        let streams = Version::BOTH.map(|version| [(); 3].map(|()| Stream::open(&proxy, version)));
+        program.wait_for_count(6);
+        let mut left = 6;
+        for stream in streams.into_iter().flatten() {
+            drop(stream);
+            left -= 1;
+            program.wait_for_count(left);
+        }
+    });
+}

@@ -1,0 +1,31 @@
+//! Many tabs of one browser, which share a connection by HTTP/2.
+
+use crate::node::{CLOSES, Tabs};
+use crate::proxy::{Proxy, for_each};
+use crate::support::{Program, Served};
+
+/// More than three times what a browser opens to one host by HTTP/1.1.
+const TABS: usize = 20;
+
+#[test]
+#[ignore = "it needs nginx, Caddy, HAProxy and Node"]
+fn twenty_tabs_share_one_connection_and_each_gets_every_event() {
+    for_each("tabs", |kind| {
+        // Without heartbeats, so that nothing is written that could fail, or be said between.
+        let program = Program::start(&["--heartbeat", "0"]);
+        let proxy = Proxy::start(kind, program.addr, &[]);
+        let mut tabs = Tabs::open(&proxy, TABS);
+        tabs.expect("connected by h2");
+        let opened = (0..TABS).flat_map(|tab| ["status 200", ":ok"].map(|line| format!("{tab} {line}")));
+        tabs.expect_in_any_order(opened.collect());
+        assert_eq!(program.count(), TABS);
+        program.publish("to all");
+        tabs.expect_of_each("data: to all", |_| true);
+        // One tab is closed: its stream goes, and the connection stays with the others'.
+        program.wait_for_count(TABS - 1);
+        program.publish("to the others");
+        tabs.expect_of_each("data: to the others", |tab| tab != CLOSES);
+        drop(tabs);
+        program.wait_for_count(0);
+    });
+}

@@ -1,0 +1,37 @@
+//! The server behind a socket that is a file.
+
+use smolcast::Address;
+
+use crate::curl::{Stream, Version, publish, request};
+use crate::proxy::{Proxy, for_each};
+use crate::support::{Folder, Program, Served};
+
+/// A proxy has a user of its own, and this test has no group in common with it.
+const FLAGS: [&str; 6] = ["--unix-mode", "666", "--max-connections-per-ip", "2", "--trusted-proxy", "unix"];
+
+/// Another address of this machine, so that what the test itself asks is not counted with it.
+const CLIENT: &str = "127.0.0.2";
+
+#[test]
+#[ignore = "it needs nginx, Caddy and HAProxy"]
+fn all_goes_by_a_unix_socket_as_well_and_the_limit_is_for_each_client() {
+    for_each("unix", |kind| {
+        let folder = Folder::new();
+        let path = folder.path("socket");
+        let program = Program::start(&[&["--unix", path.to_str().expect("the path is UTF-8")], &FLAGS[..]].concat());
+        let proxy = Proxy::start(kind, Address::Unix { path, mode: 0o666 }, &[]);
+        let mut streams = Version::BOTH.map(|version| Stream::open_from(&proxy, version, CLIENT));
+        assert_eq!(program.count(), 2, "{}", kind.name());
+        let told = request(&proxy, Version::Http2, "/sse", &["--interface", CLIENT]);
+        assert!(told.status == 200 && told.body.starts_with("retry: "), "{}: {told:?}", kind.name());
+        for version in Version::BOTH {
+            let message = format!("by {version}");
+            assert_eq!(publish(&proxy, version, &message), 202, "{}", kind.name());
+            for stream in &mut streams {
+                stream.expect(&message);
+            }
+        }
+        drop(streams);
+        program.wait_for_count(0);
+    });
+}
