@@ -19,8 +19,8 @@ pub(crate) struct Tally {
     falls: Count,
     /// Messages in each batch.
     pub(crate) batch_sizes: Histogram,
-    /// From when a message came to be published, waits for room included, to its last write on the last of all shards, in
-    /// microseconds: counted by that one.
+    /// From when a message came to be published, waits for room included, to its last write on the last of all shards,
+    /// in microseconds: counted by that one.
     pub(crate) latency: Histogram,
     /// Answers by the class of their status.
     pub(crate) answers: [Count; ANSWERS],

@@ -2,8 +2,8 @@
 
 use smolcast::{Access, Config, Limits};
 
-use super::{admin, ask, start};
-use crate::support::{Served, config, showing};
+use super::{admin, ask, connect, start};
+use crate::support::{Served, config, showing, wait_until};
 
 /// What has to be refused to whom, and what is for everybody.
 const GUARDED: [(&str, &str); 5] =
@@ -63,14 +63,57 @@ fn a_page_of_another_origin_changes_nothing() {
     }
 }
 
+/// Not every request that a page makes has an origin, and a stream that it opens holds a place.
+#[test]
+fn a_page_of_another_site_opens_no_live_stream() {
+    let server = start(config(Limits::default()));
+    for fields in ["Origin: https://evil.example\r\n", "Sec-Fetch-Site: cross-site\r\n", "sec-fetch-site:same-site\r\n"]
+    {
+        for (method, target) in [("GET", "/live"), ("POST", "/publish"), ("POST", "/disconnect?stream=0-0")] {
+            let bytes = request(method, target, &format!("Host: localhost:9942\r\n{fields}"));
+            let _row = showing("of another", bytes.as_bytes());
+            ask(admin(&server), &bytes).expect_status(403);
+        }
+    }
+    // A person may follow a link to the page.
+    let bytes = request("GET", "/", "Host: localhost\r\nSec-Fetch-Site: cross-site\r\n");
+    ask(admin(&server), &bytes).expect_status(200);
+    assert_eq!(server.metrics.messages(), 0);
+}
+
+#[test]
+fn live_pages_leave_room_for_who_asks_briefly() {
+    let server = start(config(Limits { admin_connections: 8, ..Limits::default() }));
+    let live = request("GET", "/live", "Host: localhost\r\n");
+    let mut pages: Vec<_> = (0..6).map(|_| connect(admin(&server))).collect();
+    for page in &mut pages {
+        page.send(&live);
+        page.read_until(b"event: hello");
+    }
+    ask(admin(&server), &live).expect_status(503);
+    ask(admin(&server), request("GET", "/healthz", "Host: localhost\r\n")).expect_status(200);
+    pages.pop();
+    wait_until("there is room again", || {
+        let mut page = connect(admin(&server));
+        // Where those before it are still closing, it is closed at once.
+        page.try_send(live.as_bytes()).is_ok()
+            && page.try_read_until(b"\r\n").is_some_and(|line| line.starts_with(b"HTTP/1.1 200"))
+    });
+}
+
 #[test]
 fn a_host_that_the_operator_lists_is_meant_and_so_is_an_address() {
-    let hosts = vec!["ops.example".parse().expect("a host")];
+    let hosts = ["ops.example", "*.tenants.example"].map(|host| host.parse().expect("a host")).into();
     let access = Access { hosts, ..Access::default() };
     let server = start(Config { access, ..config(Limits::default()) });
-    for (host, status) in
-        [("ops.example", 200), ("ops.example:9942", 200), ("10.1.2.3", 200), ("[::1]:9942", 200), ("a.example", 421)]
-    {
+    for (host, status) in [
+        ("a.tenants.example", 421),
+        ("ops.example", 200),
+        ("ops.example:9942", 200),
+        ("10.1.2.3", 200),
+        ("[::1]:9942", 200),
+        ("a.example", 421),
+    ] {
         let bytes = request("GET", "/", &format!("Host: {host}\r\n"));
         let _row = showing(host, bytes.as_bytes());
         ask(admin(&server), &bytes).expect_status(status);

@@ -8,16 +8,16 @@ use crate::support::{EventStream, Served, TestServer, assert_bytes, config, show
 
 /// What it is told when the message has arrived.
 #[track_caller]
-fn arrived(server: &TestServer, target: &str, message: &str) -> String {
+fn arrived(server: &TestServer, target: &str, message: &str, streams: u64) -> String {
     let response = ask(admin(server), request("POST", target, message.as_bytes())).expect_status(200);
     response.expect_field("content-type", "application/json");
     let told: Value = serde_json::from_slice(&response.body).unwrap_or_else(|error| panic!("{error}: {response:?}"));
-    assert_eq!(super::live::names(&told), ["event", "seconds", "streams"]);
+    assert_eq!(super::live::names(&told), ["bytes", "event", "seconds", "streams"]);
     assert!(told["seconds"].as_f64().is_some_and(|time| time > 0.0 && time < 5.0), "{told}");
-    // Its own stream may be gone already when it is counted.
-    let others = server.publisher.streams() as u64;
-    assert!(told["streams"].as_u64().is_some_and(|streams| streams >= others.saturating_sub(1)), "{told}");
-    told["event"].as_str().unwrap_or_else(|| panic!("no text: {told}")).to_owned()
+    assert_eq!(told["streams"].as_u64(), Some(streams), "its own is none of them: {told}");
+    let event = told["event"].as_str().unwrap_or_else(|| panic!("no text: {told}"));
+    assert!(told["bytes"].as_u64().is_some_and(|bytes| bytes >= event.len() as u64), "{told}");
+    event.to_owned()
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn it_reaches_every_stream_and_comes_back_as_they_get_it() {
         ("/publish?event=%22", "x", "event: \"\ndata: x\n\n"),
     ] {
         let _row = showing(target, message.as_bytes());
-        let told = arrived(&server, target, message);
+        let told = arrived(&server, target, message, 2);
         if !event.is_empty() {
             assert_bytes("what it is told", event.as_bytes(), told.as_bytes());
         }
@@ -41,6 +41,24 @@ fn it_reaches_every_stream_and_comes_back_as_they_get_it() {
     }
     assert_eq!(server.metrics.messages(), 5);
     wait_until("so is its connection", || server.metrics.connections() == 2);
+}
+
+/// The event of a long message was looked for once for each read, which kept the thread busy for seconds.
+#[test]
+fn a_long_message_is_tried_as_well_and_shown_in_part() {
+    let server = start(config(Limits::default()));
+    let mut stream = server.stream();
+    let message = "\n".repeat(1024 * 1024);
+    let told = arrived(&server, "/publish", &message, 1);
+    assert_bytes("its beginning", "data: \n".repeat(1 << 14).as_bytes()[..1 << 14].as_ref(), told.as_bytes());
+    stream.expect(format!("{}\n", "data: \n".repeat(message.len() + 1)).as_bytes());
+}
+
+#[test]
+fn long_topics_are_tried_as_well() {
+    let server = start(config(Limits::default()));
+    let topics: Vec<_> = (0..16).map(|number| format!("topic={}{number:x}", "a/".repeat(20))).collect();
+    arrived(&server, &format!("/publish?{}", topics.join("&")), "x", 0);
 }
 
 #[test]
@@ -52,7 +70,7 @@ fn with_a_topic_it_reaches_those_that_ask_for_it() {
         EventStream::open_with(server.connect(), head.as_bytes()).0
     };
     let (mut asks, mut asks_for_other) = (open("a/%23"), open("b"));
-    let told = arrived(&server, "/publish?topic=a/1&topic=%C3%A9", "x");
+    let told = arrived(&server, "/publish?topic=a/1&topic=%C3%A9", "x", 1);
     assert_bytes("what it is told", b"data: x\n\n", told.as_bytes());
     asks.expect_data("x");
     server.publish("sentinel");
@@ -65,11 +83,11 @@ fn with_a_history_it_has_an_id_and_can_be_come_back_to() {
     let history = Some(Retention::default());
     let server = start(Config { history, ..config(Limits::default()) });
     let mut stream = server.stream();
-    let told = arrived(&server, "/publish", "one");
+    let told = arrived(&server, "/publish", "one", 1);
     let id = told.strip_prefix("id: ").and_then(|rest| rest.strip_suffix("\ndata: one\n\n"));
     let id = id.unwrap_or_else(|| panic!("no id: {told:?}"));
     stream.expect(told.as_bytes());
-    let next = arrived(&server, "/publish?id=own", "two");
+    let next = arrived(&server, "/publish?id=own", "two", 1);
     assert_bytes("with an id of its own", b"id: own\ndata: two\n\n", next.as_bytes());
     let head = format!("GET /sse HTTP/1.1\r\nHost: h\r\nLast-Event-ID: {id}\r\n\r\n");
     EventStream::open_with(server.connect(), head.as_bytes()).0.expect(next.as_bytes());
@@ -85,7 +103,7 @@ fn it_needs_no_token_and_knows_a_host_that_is_let_in() {
             origins: vec!["https://app.example".parse().expect("an origin")],
         };
         let server = start(Config { access, ..config(Limits::default()) });
-        let told = arrived(&server, "/publish", hosts[0]);
+        let told = arrived(&server, "/publish", hosts[0], 0);
         assert_bytes("what it is told", format!("data: {}\n\n", hosts[0]).as_bytes(), told.as_bytes());
         server.request("POST /broadcast HTTP/1.1\r\nHost: b.example\r\nContent-Length: 1\r\n\r\nx");
         assert_eq!(server.metrics.messages(), 1, "the public side still asks for it");
