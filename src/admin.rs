@@ -37,6 +37,7 @@ use crate::histogram::{Count, Distribution};
 use crate::http::Refusal;
 use crate::http::framing::Framing;
 use crate::http::head::{RequestHead, Scanner};
+use crate::http::response;
 use crate::hub::Hub;
 use crate::input::Input;
 use crate::json::{self, Object};
@@ -93,13 +94,13 @@ impl Watched {
         named.map(|(publish, name)| (name, self.sum(|shard| &shard.publishes[publish as usize]))).collect()
     }
 
-    /// Connections refused, by reason.
+    /// Connections refused, by reason. One over its address's limit is one of the others as well.
     fn refused(&self) -> [(&'static str, u64); 3] {
         let metrics = &self.metrics;
         [
             ("connections", metrics.connections_refused()),
-            ("address", metrics.connections_over_ip_limit()),
             ("dropped", metrics.connections_dropped()),
+            ("address", metrics.connections_over_ip_limit()),
         ]
     }
 }
@@ -207,7 +208,10 @@ impl<'w> Desk<'w> {
                     Ok(head) if head.method == "GET" && head.path == "/live" && self.lets_in(&head).is_ok() => {
                         return self.stream(&io, &deadline).await;
                     }
-                    Ok(head) => self.answer(&head, &io, &deadline, &mut input).await?,
+                    Ok(head) => {
+                        let answer = self.answer(&head, &io, &deadline, &mut input).await?;
+                        if head.method == "HEAD" { answer::without_content(answer) } else { answer }
+                    }
                     Err(refusal) => self.refusal(refusal),
                 }
             }
@@ -262,12 +266,11 @@ impl<'w> Desk<'w> {
         deadline: &Deadline<'_>,
         input: &mut Input,
     ) -> Result<Vec<u8>, Gone> {
-        let is_head = head.method == "HEAD";
-        let ok = |content| Ok(answer::with_content("200 OK", &self.clock.date(), content, is_head));
+        let ok = |content| Ok(answer::with_content("200 OK", &self.clock.date(), content));
         match (head.method, head.path) {
             ("GET" | "HEAD", "/healthz") => return ok(Content::line("ok\n")),
-            ("GET" | "HEAD", "/readyz") => return Ok(self.readiness(is_head)),
-            ("GET" | "HEAD", "/metrics") => return Ok(self.metrics(is_head)),
+            ("GET" | "HEAD", "/readyz") => return Ok(self.readiness()),
+            ("GET" | "HEAD", "/metrics") => return Ok(self.metrics()),
             _ => {}
         }
         if let Err(refusal) = self.lets_in(head) {
@@ -287,19 +290,19 @@ impl<'w> Desk<'w> {
         }
     }
 
-    fn readiness(&self, is_head: bool) -> Vec<u8> {
+    fn readiness(&self) -> Vec<u8> {
         let (status, text) = match self.watched.health.ready() {
             Ok(()) => ("200 OK", "ready\n".to_owned()),
             Err(reason) => ("503 Service Unavailable", format!("not ready: {reason}\n")),
         };
-        answer::with_content(status, &self.clock.date(), Content::line(&text), is_head)
+        self.line(status, &text)
     }
 
-    fn metrics(&self, is_head: bool) -> Vec<u8> {
+    fn metrics(&self) -> Vec<u8> {
         match exposition::text(self.watched) {
             Ok(text) => {
                 let content = Content { media_type: exposition::MEDIA_TYPE, text: &text };
-                answer::with_content("200 OK", &self.clock.date(), content, is_head)
+                answer::with_content("200 OK", &self.clock.date(), content)
             }
             Err(error) => self.line("500 Internal Server Error", &format!("The metrics cannot be told: {error}\n")),
         }
@@ -317,13 +320,19 @@ impl<'w> Desk<'w> {
         let length = match head.framing {
             Framing::Length(length) if length <= limits.body_bytes as u64 => length as usize,
             Framing::Length(_) => return Ok(self.refusal(Refusal::BodyTooLarge)),
-            Framing::None | Framing::Chunked => return Ok(self.refusal(Refusal::LengthRequired)),
+            // A page's browser knows how long its message is.
+            Framing::None | Framing::Chunked => {
+                return Ok(self.line(Refusal::LengthRequired.status(), "Send Content-Length.\n"));
+            }
         };
         let publishing = match Publishing::read(head) {
             Ok(publishing) => publishing,
             Err(refusal) => return Ok(self.refusal(refusal)),
         };
         deadline.set(limits.body_timeout);
+        if head.expects_continue {
+            write_all(io, &self.clock.deadline(), limits, response::CONTINUE).await?;
+        }
         while input.len() < length {
             self.read_more(io, deadline, input).await?;
         }
@@ -337,7 +346,9 @@ impl<'w> Desk<'w> {
         let windows = self.watched.windows();
         let turn = self.next.get();
         self.next.set(turn + 1);
-        let Some(window) = windows.get(turn % windows.len().max(1)) else { return self.refusal(Refusal::Stopping) };
+        let Some(window) = windows.get(turn % windows.len().max(1)) else {
+            return self.line(Refusal::Stopping.status(), "The server is starting; try again later.\n");
+        };
         match trial::publish(self.watched, window, &self.clock, &self.scratch, publishing, message).await {
             Ok(arrived) => {
                 let text = Object::default()
@@ -345,7 +356,7 @@ impl<'w> Desk<'w> {
                     .with("event", json::string(&String::from_utf8_lossy(&arrived.event)))
                     .with("streams", self.watched.metrics.streams())
                     .end();
-                answer::with_content("200 OK", &self.clock.date(), Content::json(&text), false)
+                answer::with_content("200 OK", &self.clock.date(), Content::json(&text))
             }
             Err(NotArrived::Refused(refusal)) => self.refusal(refusal),
             Err(NotArrived::Ending) => self.refusal(Refusal::Stopping),
@@ -407,6 +418,6 @@ impl<'w> Desk<'w> {
     }
 
     fn line(&self, status: &str, text: &str) -> Vec<u8> {
-        answer::with_content(status, &self.clock.date(), Content::line(text), false)
+        answer::with_content(status, &self.clock.date(), Content::line(text))
     }
 }

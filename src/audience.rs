@@ -65,6 +65,8 @@ pub(crate) struct Audience<S> {
     joining: Cell<usize>,
     /// Notified when the last of them no longer is.
     nobody_behind: Event,
+    /// The position up to which rounds have written to all who keep up.
+    written: Cell<u64>,
     /// Whether the last batch was given.
     closed: Cell<bool>,
     /// Ticks of the shard's clock since the audience began, and since the last batch.
@@ -161,6 +163,7 @@ impl<S: Sink> Audience<S> {
             behind: Cell::new(0),
             joining: Cell::new(0),
             nobody_behind: Event::new(),
+            written: Cell::new(0),
             closed: Cell::new(false),
             ticks: Cell::new(0),
             silence: Cell::new(0),
@@ -185,7 +188,7 @@ impl<S: Sink> Audience<S> {
     /// Gives every member these bytes, which are the whole frames of so many messages. They leave with the next round.
     pub(crate) fn give(&self, bytes: Arc<[u8]>, messages: u64) {
         self.release();
-        let batch = self.window.borrow_mut().push(bytes, messages);
+        let batch = self.window.borrow_mut().push(bytes, messages, self.written.get());
         self.newest.store(batch);
         self.silence.set(0);
         self.wake_lagged();
@@ -197,18 +200,19 @@ impl<S: Sink> Audience<S> {
         // Where those are who join, or who have yet to find out why they are behind, is not known here.
         if self.joining.get() == 0 && self.behind.get() == blocked.len() {
             let needed = blocked.first().map_or(u64::MAX, |(position, _)| *position);
-            self.window.borrow_mut().release(needed);
+            self.window.borrow_mut().release(needed.min(self.written.get()));
         }
     }
 
     /// Writes what was given to every member that keeps up.
     pub(crate) async fn write_round(&self) {
-        let mut row = 0;
+        let (mut row, end) = (0, self.window.borrow().end());
         loop {
             row = self.write_rows(row);
             yield_now().await;
             if row >= self.rows.get() {
-                return;
+                // A round that began later may have come to its end first.
+                return self.written.set(self.written.get().max(end));
             }
         }
     }
@@ -269,8 +273,10 @@ impl<S: Sink> Audience<S> {
         }
     }
 
-    /// A tick has passed; returns how many have since the last batch.
+    /// A tick has passed; returns how many have since the last batch. What nobody needs any more goes now, however long
+    /// it takes until there is a message again.
     pub(crate) fn tick(&self) -> u64 {
+        self.release();
         self.ticks.set(self.ticks.get() + 1);
         self.silence.set(self.silence.get() + 1);
         self.silence.get()

@@ -384,4 +384,22 @@ mod tests {
         (0..9).for_each(|_| tick(None));
         assert!(writes.take_all().is_empty(), "heartbeats can be off");
     }
+
+    /// Streams that a heartbeat's round had yet to reach were cut when a message came amid it.
+    #[test]
+    fn a_message_amid_the_round_of_a_heartbeat_cuts_nobody() {
+        // The message alone is longer than the window.
+        let (hub, dispatcher) = start(10, 1000);
+        let streams: Vec<_> = (0..200).map(|_| join(&dispatcher)).collect();
+        smol::block_on(async {
+            let mut tick = pin!(dispatcher.tick(Some(1)));
+            assert!(future::poll_once(&mut tick).await.is_none(), "a round takes more than one turn");
+            publish(&hub, "a long one");
+            hub.close();
+            future::zip(tick, dispatcher.run()).await;
+        });
+        for (number, (writes, _)) in streams.iter().enumerate() {
+            assert_eq!(writes.take_all().concat(), ":\n\ndata: a long one\n\n", "stream {number}");
+        }
+    }
 }

@@ -22,7 +22,7 @@ use crate::hub::Hub;
 use crate::input::Input;
 use crate::json;
 use crate::listener::Proxy;
-use crate::metrics::Counted;
+use crate::metrics::{Counted, StreamEnd};
 use crate::network;
 use crate::recorder::Unpublished;
 use crate::router::{Route, route};
@@ -67,7 +67,7 @@ pub(crate) async fn serve<S: Socket>(
             exchange.close().await;
         }
         Err(End::Idle) => context.metrics.connection_idled(),
-        Err(End::Gone) => {}
+        Err(End::Stalled | End::Gone) => {}
     }
     None
 }
@@ -100,7 +100,9 @@ enum End {
     Refused(Refusal),
     /// No request began in time, or the server is stopping.
     Idle,
-    /// The peer is gone, or takes no answer.
+    /// The peer takes no answer.
+    Stalled,
+    /// The peer is gone.
     Gone,
 }
 
@@ -204,22 +206,38 @@ impl<'s, S: Socket> Exchange<'s, S> {
 
     /// Finds the stream's place and counts it, with nothing between the two, then tells the client that it is open.
     async fn open_stream(&mut self, streaming: &Streaming) -> Result<Opened<S>, End> {
-        let Context { dispatcher, hub, metrics, .. } = self.context;
+        let Context { dispatcher, hub, metrics, clock, .. } = self.context;
         if streaming.slow == Slow::Latest {
             dispatcher.keep_latest();
         }
         let place = dispatcher.place_behind(hub.accepted(), &streaming.interest).await;
         let counted = metrics.stream();
+        match self.send_opening(streaming, place).await {
+            Ok(place) => Ok(Opened { counted, place, slow: streaming.slow, unread: self.input.len() }),
+            Err(end) => {
+                drop(counted);
+                metrics.stream_ended(match end {
+                    End::Stalled => StreamEnd::Stalled,
+                    _ if clock.is_stopping() => StreamEnd::Cut,
+                    _ => StreamEnd::HangUp,
+                });
+                Err(end)
+            }
+        }
+    }
+
+    /// Sends a stream's head, and what its client has missed where it comes back; returns a place right behind that.
+    async fn send_opening(&mut self, streaming: &Streaming, place: Place<S>) -> Result<Place<S>, End> {
         self.answered(Answer::Successful);
         response::stream_head(&mut self.output, &common(self.context, &self.readers));
         self.output.extend_from_slice(OPENING);
-        let place = match (&streaming.resume, hub.archive()) {
+        let place = match (&streaming.resume, self.context.hub.archive()) {
             // The first place counts until there is the other.
             (Some(id), Some(archive)) => self.replay(archive, id, &streaming.interest).await?,
             _ => place,
         };
         self.flush().await?;
-        Ok(Opened { counted, place, slow: streaming.slow, unread: self.input.len() })
+        Ok(place)
     }
 
     /// Sends a client that comes back what it has missed; returns a place right behind that.
@@ -373,7 +391,8 @@ impl<'s, S: Socket> Exchange<'s, S> {
 
     /// Reads more of what the client sends, after it was sent what it may be waiting for.
     async fn fill(&mut self) -> Result<usize, Interrupted> {
-        self.flush_output().await?;
+        // Whoever takes no answer is as good as gone.
+        self.flush_output().await.map_err(|_| Interrupted::Gone)?;
         // A client that always has more to say must not keep its shard from the others.
         yield_now().await;
         let input = &mut self.input;
@@ -381,7 +400,10 @@ impl<'s, S: Socket> Exchange<'s, S> {
     }
 
     async fn flush(&mut self) -> Result<(), End> {
-        self.flush_output().await.map_err(|_| End::Gone)
+        self.flush_output().await.map_err(|interrupted| match interrupted {
+            Interrupted::Expired => End::Stalled,
+            Interrupted::Gone => End::Gone,
+        })
     }
 
     /// Writes the answers that wait, on a deadline of its own: the client's time to send goes on meanwhile.
@@ -396,8 +418,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         if written == Err(Interrupted::Expired) {
             self.context.metrics.answer_stalled();
         }
-        // Whoever takes no answer is as good as gone.
-        written.map_err(|_| Interrupted::Gone)
+        written
     }
 
     /// The first byte of a head is there: the rest has its time from now, or from accept for the first head.

@@ -98,7 +98,8 @@ mod tests {
     #[test]
     fn a_batch_is_kept_once_for_all_and_as_long_as_one_needs_it() {
         let mut window = Window::new(1, Budget::new(usize::MAX));
-        let [first, second] = ["abc\n\ndef\n\n", "ghi\n\n"].map(|text| window.push(Arc::from(text.as_bytes()), 1));
+        let [first, second] =
+            ["abc\n\ndef\n\n", "ghi\n\n"].map(|text| window.push(Arc::from(text.as_bytes()), 1, u64::MAX));
         let remainders = Rc::new(Remainders::new(first.cost()));
         let one = remainders.keep(Arc::clone(&first), 1);
         let other = remainders.keep(Arc::clone(&first), 6);
@@ -117,7 +118,7 @@ mod tests {
     #[test]
     fn one_batch_is_kept_however_long_it_is() {
         let mut window = Window::new(1, Budget::new(usize::MAX));
-        let batch = window.push(Arc::from(&b"abc\n\n"[..]), 1);
+        let batch = window.push(Arc::from(&b"abc\n\n"[..]), 1, u64::MAX);
         assert_eq!(Rc::new(Remainders::new(0)).keep(batch, 1).bytes(), Some(&b"bc\n\n"[..]));
     }
 }

@@ -87,7 +87,12 @@ impl Server {
         let admin_address = admin_door.as_ref().map(|door| door.address().clone());
         let windows = Arc::new(OnceLock::new());
         let watched = Watched {
-            config: Config { listen: listener.addresses().cloned().collect(), ..config.clone() },
+            // With the ports that the system picked, and the sockets that were handed over.
+            config: Config {
+                listen: listener.addresses().cloned().collect(),
+                admin: admin_address.clone(),
+                ..config.clone()
+            },
             settings: settings.clone(),
             hub: hub.clone(),
             metrics: metrics.clone(),

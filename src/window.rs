@@ -113,13 +113,15 @@ impl Window {
         self.end
     }
 
-    /// Appends a batch of so many messages and lets go of those that nobody within the bound needs.
-    pub(crate) fn push(&mut self, bytes: Arc<[u8]>, messages: u64) -> Arc<Batch> {
+    /// Appends a batch of so many messages and lets go of those that nobody within the bound needs, but of none that
+    /// has yet to be `written` to those who keep up.
+    pub(crate) fn push(&mut self, bytes: Arc<[u8]>, messages: u64, written: u64) -> Arc<Batch> {
         let batch = Arc::new(Batch { start: self.end, bytes, messages });
         self.end = batch.end();
         self.add_cost(batch.cost());
         self.batches.push_back(Arc::clone(&batch));
-        while let Some(oldest) = self.batches.front().map(|oldest| oldest.cost()) {
+        while let Some(oldest) = self.batches.front().filter(|oldest| oldest.end() <= written) {
+            let oldest = oldest.cost();
             let is_over_budget = self.budget.cost.get() > self.budget.bound && self.batches.len() > 1;
             if self.cost - oldest < self.bound && !is_over_budget {
                 break;
@@ -175,7 +177,7 @@ mod tests {
     fn pushed(bound: usize, batches: &[&str]) -> Window {
         let mut window = window(bound);
         for batch in batches {
-            window.push(Arc::from(batch.as_bytes()), 1);
+            window.push(Arc::from(batch.as_bytes()), 1, u64::MAX);
         }
         window
     }
@@ -218,7 +220,7 @@ mod tests {
         let budget = Budget::new(3 * (BATCH_OVERHEAD + 1));
         let mut windows = [0, 1].map(|_| Window::new(1000, Rc::clone(&budget)));
         let [one, other] = &mut windows;
-        let push = |window: &mut Window| drop(window.push(Arc::from(&b"x"[..]), 1));
+        let push = |window: &mut Window| drop(window.push(Arc::from(&b"x"[..]), 1, u64::MAX));
         (0..3).for_each(|_| push(one));
         assert_eq!(one.start(), 0);
         push(other);
@@ -245,7 +247,7 @@ mod tests {
             let mut window = window(bound);
             let mut all = Vec::new();
             for batch in &batches {
-                window.push(Arc::from(&batch[..]), 1);
+                window.push(Arc::from(&batch[..]), 1, u64::MAX);
                 all.extend_from_slice(batch);
 
                 let end = all.len() as u64;

@@ -8,6 +8,9 @@ const POLICY: &str = "Content-Security-Policy: default-src 'none'; script-src 's
                       connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n";
 
+/// The end of a head's last line, and the empty line.
+const HEAD_END: &[u8] = b"\r\n\r\n";
+
 /// A body and what it is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Content<'t> {
@@ -26,15 +29,20 @@ impl<'t> Content<'t> {
     }
 }
 
-/// An answer with a body, which the answer to `HEAD` leaves out (RFC 9110, 9.3.2).
-pub(super) fn with_content(status: &str, date: &Date, content: Content<'_>, is_head: bool) -> Vec<u8> {
+/// An answer with a body.
+pub(super) fn with_content(status: &str, date: &Date, content: Content<'_>) -> Vec<u8> {
     let Content { media_type, text } = content;
     let fields = format!("Content-Type: {media_type}\r\nContent-Length: {}\r\nConnection: close\r\n", text.len());
     let mut out = head(status, date, &fields);
-    if !is_head {
-        out.extend_from_slice(text.as_bytes());
-    }
+    out.extend_from_slice(text.as_bytes());
     out
+}
+
+/// The same answer to `HEAD`, which has no body (RFC 9110, 9.3.2).
+pub(super) fn without_content(mut answer: Vec<u8>) -> Vec<u8> {
+    let end = memchr::memmem::find(&answer, HEAD_END).map_or(0, |start| start + HEAD_END.len());
+    answer.truncate(end);
+    answer
 }
 
 /// An answer without one (RFC 9110, 15.3.5).
@@ -62,11 +70,12 @@ mod tests {
     fn answers_to_the_byte() {
         let text = |bytes| String::from_utf8(bytes).expect("answers are text").replace(POLICY, "[policy]\r\n");
         assert_eq!(
-            text(with_content("200 OK", DATE, Content::line("ok\n"), false)),
+            text(with_content("200 OK", DATE, Content::line("ok\n"))),
             "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nCache-Control: no-cache\r\n\
              Content-Type: text/plain; charset=utf-8\r\nContent-Length: 3\r\nConnection: close\r\n[policy]\r\n\r\nok\n"
         );
-        assert!(text(with_content("200 OK", DATE, Content::line("ok\n"), true)).ends_with("[policy]\r\n\r\n"));
+        let head = without_content(with_content("200 OK", DATE, Content::line("ok\n")));
+        assert!(text(head).ends_with("Connection: close\r\n[policy]\r\n\r\n"));
         assert_eq!(
             text(no_content(DATE)),
             "HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nCache-Control: no-cache\r\n\

@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::access::Access;
+use crate::address::Address;
 use crate::config::{Config, HistorySync};
 use crate::json::{self, Object};
 
@@ -29,26 +30,25 @@ type Row = (&'static str, &'static str, String, &'static str);
 
 fn listening(config: &Config) -> Vec<Row> {
     let group = "Listening";
-    let addresses: Vec<_> = config.listen.iter().map(ToString::to_string).collect();
-    let workers = optional(config.workers.map(NonZeroUsize::get), "one a core");
-    let admin = optional(config.admin.as_ref(), "handed over");
+    let modes = config.listen.iter().filter_map(|address| match address {
+        Address::Unix { mode, .. } => Some(format!("{mode:o}")),
+        Address::Tcp(_) => None,
+    });
     vec![
-        (group, "--listen", addresses.join(", "), "the addresses to listen on"),
-        (group, "--admin", admin, "this address"),
-        (group, "--workers", workers, "worker threads"),
+        (group, "--listen", list(&config.listen, "none"), "the addresses to listen on"),
+        (group, "--unix-mode", list(modes, "no unix socket"), "who may connect to unix sockets"),
+        (group, "--admin", optional(config.admin.as_ref(), "none"), "this address"),
     ]
 }
 
 fn who_is_let_in(access: &Access) -> Vec<Row> {
     let group = "Access";
-    let list = |items: Vec<String>| if items.is_empty() { "any".to_owned() } else { items.join(", ") };
     let tokens = match access.publish_tokens.len() {
         0 => "none: whoever reaches it may publish".to_owned(),
         1 => "1 token".to_owned(),
         count => format!("{count} tokens"),
     };
-    let hosts = list(access.hosts.iter().map(ToString::to_string).collect());
-    let origins = list(access.origins.iter().map(ToString::to_string).collect());
+    let (hosts, origins) = (list(&access.hosts, "any"), list(&access.origins, "any"));
     vec![
         (group, "--publish-token-file", tokens, "what a publisher has to show"),
         (group, "--allow-host", hosts, "the hosts that requests may be for"),
@@ -58,14 +58,14 @@ fn who_is_let_in(access: &Access) -> Vec<Row> {
 
 fn messages(config: &Config) -> Vec<Row> {
     let group = "Messages and history";
-    let history = config.history.map(|kept| format!("{},{},{}", kept.events, size(kept.bytes), time(kept.age)));
+    let history = config.history.map(|kept| format!("{}, {}, {}", kept.events, size(kept.bytes), time(kept.age)));
     let file = config.history_file.as_ref();
     let path = file.map(|file| file.path.display().to_string());
     let sync = file.map(|file| match file.sync {
         HistorySync::Always => "always",
         HistorySync::Interval => "interval",
     });
-    let history = history.or(file.map(|_| "1000,64 MiB,24 h".to_owned()));
+    let history = history.or(file.map(|_| "1000, 64 MiB, 24 h".to_owned()));
     vec![
         (group, "--max-body", size(config.limits.body_bytes), "the longest message"),
         (group, "--history", optional(history, "none"), "the events held for streams that come back"),
@@ -79,21 +79,29 @@ fn limits(config: &Config) -> Vec<Row> {
     let heartbeat = optional(config.heartbeat.map(time), "none");
     let count = |limit: Option<NonZeroUsize>, without: &str| optional(limit.map(NonZeroUsize::get), without);
     let open_files = count(limits.connections, "what the limit of open files allows");
+    let (workers, proxies) = (count(config.workers, "one a core"), list(&config.trusted_proxies, "none"));
     vec![
         (streams, "--heartbeat", heartbeat, "the silence after which a stream gets a comment"),
         (streams, "--max-lag", size(limits.window_bytes), "how far a stream may fall behind before it is closed"),
         (streams, "--write-timeout", time(limits.write_timeout), "how long a write may make no progress"),
         (connections, "--max-connections", open_files, "the most connections at one time"),
         (connections, "--max-connections-per-ip", count(limits.connections_per_ip, "no limit"), "from one address"),
+        (connections, "--trusted-proxy", proxies, "whose word is taken for whom a connection counts"),
         (connections, "--head-timeout", time(limits.head_timeout), "the time for a request's head"),
         (connections, "--body-timeout", time(limits.body_timeout), "the time for a request's body"),
         (connections, "--idle-timeout", time(limits.idle_timeout), "between two requests of a connection"),
+        ("Process", "--workers", workers, "worker threads"),
         ("Process", "--drain", time(limits.drain_timeout), "how long ending in order may take"),
     ]
 }
 
 fn optional(value: Option<impl ToString>, without: &str) -> String {
     value.map_or_else(|| without.to_owned(), |value| value.to_string())
+}
+
+fn list(items: impl IntoIterator<Item = impl ToString>, without: &str) -> String {
+    let items: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();
+    if items.is_empty() { without.to_owned() } else { items.join(", ") }
 }
 
 /// A number of bytes in the largest unit that it is a whole number of.

@@ -209,3 +209,26 @@ fn a_round_reaches_every_row() {
     give(&audience, &long);
     assert!(pipes.iter().all(|pipe| pipe.text().len() == 3 + long.len()), "a turn may end after one row");
 }
+
+#[test]
+fn a_tick_lets_go_of_what_nobody_needs_any_more() {
+    let audience = audience(100);
+    let (quick, slow) = (Pipe::with_room(100), Pipe::default());
+    let mut seats = [quick, slow.clone()].map(|pipe| join(&audience, pipe));
+    seats.iter_mut().for_each(|seat| assert_eq!(seat.catch_up(Waker::noop()), Progress::CaughtUp));
+    give(&audience, "one\n\n");
+    assert_eq!(seats[1].catch_up(Waker::noop()), Progress::Blocked);
+    audience.tick();
+    assert!(audience.sums().window_bytes > 0, "one needs it");
+    slow.room.set(100);
+    assert_eq!(seats[1].catch_up(Waker::noop()), Progress::CaughtUp);
+    audience.tick();
+    assert_eq!(audience.sums().window_bytes, 0);
+    // A round has yet to come.
+    audience.give(Arc::from(&b"two\n\n"[..]), 1);
+    audience.tick();
+    assert!(audience.sums().window_bytes > 0, "all need it");
+    smol::block_on(audience.write_round());
+    audience.tick();
+    assert_eq!((audience.sums().window_bytes, slow.text().as_str()), (0, "one\n\ntwo\n\n"));
+}

@@ -29,6 +29,15 @@ impl TrustedProxy {
     }
 }
 
+impl fmt::Display for TrustedProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Peers::Net(net) => net.fmt(f),
+            Peers::Unix => f.write_str("unix"),
+        }
+    }
+}
+
 impl FromStr for TrustedProxy {
     type Err = InvalidProxy;
 
@@ -90,6 +99,7 @@ mod tests {
             let peer = peer.parse().expect("an address");
             assert_eq!(trusted.is(Some(peer)), expected, "{peer} of {proxy}");
             assert_eq!(trusted.is(None), proxy == "unix", "a unix socket's peer of {proxy}");
+            assert_eq!(trusted.to_string().parse(), Ok(trusted), "{proxy} is shown as {trusted}");
         }
     }
 

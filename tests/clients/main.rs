@@ -14,6 +14,7 @@
 //! - `relay`: the way to the server, which breaks
 //! - `ear`: a client as a process; `packages`: what is installed for it
 //! - `node`: the EventSource of npm; `python`: httpx-sse; `curl`
+//! - `prometheus`: who reads the metrics
 //!
 //! What Chromium makes of the same is with the tests of a browser, which has pages and origins.
 
@@ -29,6 +30,7 @@ mod measure;
 mod missed;
 mod node;
 mod packages;
+mod prometheus;
 mod python;
 mod relay;
 #[path = "../it/sse.rs"]

@@ -130,3 +130,17 @@ fn a_unix_socket_that_cannot_be_made_is_an_error_that_says_what_to_do() {
     let error = Server::bind(on(Vec::new())).expect_err("there is nothing to listen on");
     assert_eq!(error.to_string(), "the configuration's listen has to name an address");
 }
+
+/// There was no room for its connections, which then took that of the public side's.
+#[test]
+fn an_admin_socket_that_is_handed_over_has_room_for_its_connections_as_any_has() {
+    TestServer::raise_descriptor_limit();
+    let limit = |config, sockets| Server::bind_with(config, sockets).expect("free ports").connection_limit();
+    let on_loopback = || Config::on(([127, 0, 0, 1], 0));
+    let bound = Config { admin: Some(([127, 0, 0, 1], 0).into()), ..on_loopback() };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let handed_over = Sockets { admin: Some(listener.into()), ..Sockets::default() };
+    let limits =
+        [limit(on_loopback(), Sockets::default()), limit(bound, Sockets::default()), limit(on_loopback(), handed_over)];
+    assert!(limits[0] > limits[1] && limits[1] == limits[2], "without, bound, and handed over: {limits:?}");
+}

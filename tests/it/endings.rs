@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use smolcast::{Limits, StreamEnd};
+use smolcast::{Config, Limits, Retention, StreamEnd};
 
-use crate::support::{EventStream, Served, TestServer, assert_bytes, wait_until};
+use crate::support::{Client, EventStream, Served, TestServer, assert_bytes, config, wait_until};
 
 const ENDS: [StreamEnd; 6] =
     [StreamEnd::HangUp, StreamEnd::Lagged, StreamEnd::Stalled, StreamEnd::Input, StreamEnd::Stopped, StreamEnd::Cut];
@@ -126,4 +126,45 @@ fn whoever_reads_slowly_and_is_within_the_window_has_not_stalled() {
     slow.expect(&event);
     assert_eq!(server.metrics.streams_ended(StreamEnd::Stalled), 0);
     assert_eq!(server.count(), 1);
+}
+
+/// A server that holds more than any system keeps for a client that does not read.
+fn with_long_history(limits: Limits) -> TestServer {
+    let server = TestServer::start(Config { history: Some(Retention::default()), ..config(limits) });
+    for _ in 0..16 {
+        server.publish(large());
+    }
+    server
+}
+
+/// A client that has come back for all of it, and reads no more than it has to.
+fn comes_back(server: &TestServer) -> EventStream {
+    let client = server.connect().tight();
+    let request = b"GET /sse HTTP/1.1\r\nHost: h\r\nLast-Event-ID: nobody's\r\n\r\n";
+    let (stream, _) = EventStream::open_with(client, request);
+    assert_eq!(server.publisher.streams(), 1, "it counts from its opening on");
+    stream
+}
+
+/// These streams were counted as open, and under no reason when they ended.
+#[test]
+fn whoever_is_still_being_sent_what_it_missed_ends_for_its_reason_as_well() {
+    let server = with_long_history(Limits::default());
+    comes_back(&server).reset();
+    expect_ends(&server, StreamEnd::HangUp, 1);
+    assert_eq!(server.publisher.streams(), 0);
+
+    let server = with_long_history(Limits { write_timeout: Duration::from_millis(500), ..Limits::default() });
+    let stalled = comes_back(&server);
+    expect_ends(&server, StreamEnd::Stalled, 1);
+    assert_eq!(server.publisher.streams(), 0);
+    drop(stalled);
+
+    let mut server = with_long_history(Limits::default());
+    let mut interrupted = comes_back(&server);
+    server.stop();
+    wait_until("no new connection is taken", || Client::try_connect(server.addr).is_err());
+    interrupted.rest_and_end();
+    server.join();
+    expect_ends(&server, StreamEnd::Cut, 1);
 }

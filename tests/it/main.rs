@@ -16,6 +16,7 @@
 //! - `load`, `churn`: many clients at once, and slow ones
 //! - `forwarded`: whom requests count for that come by way of proxies
 //! - `doors`: several addresses, unix sockets among them
+//! - `admin`: the admin address
 //! - `lifecycle`: the server as a library, its start and its end
 //! - `binary`, `flags`: the program; `addresses`: where it listens; `reload`: what it reads anew
 //! - `systemd`: the program under a service manager
@@ -24,6 +25,7 @@
 mod access;
 #[cfg(feature = "cli")]
 mod addresses;
+mod admin;
 #[cfg(feature = "cli")]
 mod binary;
 mod body;

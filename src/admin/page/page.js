@@ -5,8 +5,9 @@
 // nothing.
 "use strict";
 
-/** What the charts show, in seconds. */
+/** What the charts show, in seconds: the most, and the least, from which it grows with what is known. */
 const WINDOW = 600;
+const SHORTEST_WINDOW = 60;
 /** What "the last minute" means, in milliseconds, as are the others. */
 const MINUTE = 60_000;
 /** A sample comes each second; between two that are further apart nothing is known. */
@@ -285,11 +286,18 @@ const ENDED = {
   stopped: ["Stopped", "with the server, complete"],
   cut: ["Cut", "with the server, incomplete"],
 };
-const PUBLISHES = { accepted: ["Accepted", ""], unauthorized: ["Unauthorized", "no token, or a wrong one"] };
+const PUBLISHES = {
+  accepted: ["Accepted", ""],
+  unauthorized: ["Unauthorized", "no token, or a wrong one"],
+  forbidden: ["Forbidden", "from another page, or for another host"],
+  too_large: ["Too large", "longer than a message may be"],
+  invalid: ["Invalid", "malformed, or not sent in time"],
+  unavailable: ["Unavailable", "ending, or the disk failed"],
+};
 const REFUSED = {
-  connections: ["Full", "over the connection limit"],
-  address: ["Address", "over its address's limit"],
+  connections: ["Turned away", "told to come back"],
   dropped: ["Dropped", "closed without a word"],
+  address: ["Address", "either, over its address's limit"],
 };
 
 /** Rows of totals by name, with how much of each is of the last minute. */
@@ -362,7 +370,7 @@ function add({ id, peer, worker, topics }) {
   element.setAttribute("role", "row");
   for (const [name, cell] of Object.entries(cells)) cell.setAttribute("role", name === "peer" ? "rowheader" : "cell");
   if (topics.length) cells.topics.append(...topics.map((topic) => make("code", "", topic)));
-  else cells.topics.append(make("span", "note", "none"));
+  else cells.topics.append(make("span", "note", "no topic"));
   button.type = "button";
   button.setAttribute("aria-label", `Disconnect ${peer}`);
   button.addEventListener("click", () => disconnect(row));
@@ -536,6 +544,12 @@ let inks = {};
 /** A colour of the style sheet, which the canvas has to be told. */
 const ink = (name) => (inks[name] ??= getComputedStyle(document.documentElement).getPropertyValue(name).trim());
 
+/** From the oldest that is known to now. */
+function shown() {
+  const end = now() / 1000;
+  return [Math.max(end - WINDOW, Math.min(kept.at[0] ?? end, end - SHORTEST_WINDOW)), end];
+}
+
 /** From zero to a little above the highest. */
 const linear = (floor) => (_chart, _low, high) => [0, Math.max(floor, (high ?? 0) * 1.12)];
 
@@ -590,12 +604,12 @@ function makeChart({ title, lines, write, floor, log }) {
     legend: { show: false },
     cursor: { sync: { key: "time" }, drag: { x: false, y: false }, y: false, points: { size: 6 } },
     scales: {
-      x: { time: true, range: () => [now() / 1000 - WINDOW, now() / 1000] },
+      x: { time: true, range: shown },
       y: log ? { distr: 3, range: decades } : { range: linear(floor) },
     },
     axes: [
-      { ...axis, grid: { show: false }, size: 24, gap: 6, space: 56, incrs: [60, 120, 300],
-        values: (_chart, splits) => splits.map((at) => clock(at * 1000, false)) },
+      { ...axis, grid: { show: false }, size: 24, gap: 6, space: 64, incrs: [10, 30, 60, 120, 300],
+        values: (_chart, splits, _axis, _space, step) => splits.map((at) => clock(at * 1000, step < 60)) },
       { ...axis, grid, size: 50, gap: 6, space: 28, ...(log && { splits: powers, filter: (_chart, splits) => splits }),
         values: (_chart, splits) => splits.map((value) => joined(log ? time(value) : short(value))) },
     ],

@@ -7,6 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::set_socket_recv_buffer_size;
+
 use super::{DEADLINE, Response, assert_bytes, escaped};
 
 /// How a connection ended, as its client sees it.
@@ -56,6 +58,12 @@ impl Client {
         bind(&own, &SocketAddr::from((source, 0))).expect("an address of this machine");
         connect(&own, &addr).unwrap_or_else(|error| panic!("no connection to {addr}: {error}"));
         Self::over(TcpStream::from(own)).expect("options can be set")
+    }
+
+    /// The same with little room for what it has not read; with less than this the loopback would crawl.
+    pub(crate) fn tight(self) -> Self {
+        set_socket_recv_buffer_size(&self.stream, 64 * 1024).expect("SO_RCVBUF can be set");
+        self
     }
 
     /// The socket itself, for its options.

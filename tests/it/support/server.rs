@@ -19,6 +19,7 @@ pub(crate) struct TestServer {
     /// The first of its TCP addresses, and all of them.
     pub(crate) addr: SocketAddr,
     pub(crate) addresses: Vec<Address>,
+    pub(crate) admin: Option<Address>,
     pub(crate) publisher: Publisher,
     pub(crate) metrics: Metrics,
     pub(crate) settings: Settings,
@@ -46,6 +47,7 @@ impl TestServer {
     pub(crate) fn run(server: Server) -> Self {
         let addresses: Vec<_> = server.addresses().cloned().collect();
         let addr = server.local_addr().expect("tests have a TCP address, whatever else they have");
+        let admin = server.admin_address().cloned();
         let (publisher, metrics, settings) = (server.publisher(), server.metrics(), server.settings());
         let (stop, stopped) = smol::channel::bounded::<()>(1);
         let until = async move {
@@ -53,7 +55,7 @@ impl TestServer {
             let _ = stopped.recv().await;
         };
         let thread = thread::spawn(move || smol::block_on(server.run(until)));
-        Self { addr, addresses, publisher, metrics, settings, stop: Some(stop), thread: Some(thread) }
+        Self { addr, addresses, admin, publisher, metrics, settings, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Every test holds both ends of its connections, and the tests run at once in one process.

@@ -1,7 +1,5 @@
 //! An open event stream: its raw bytes, or its events as a browser would see them.
 
-use rustix::net::sockopt::set_socket_recv_buffer_size;
-
 use super::{Client, End, Response, assert_bytes, escaped};
 use crate::sse;
 
@@ -18,11 +16,10 @@ impl EventStream {
         Self::open_with(client, b"GET /sse HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n").0
     }
 
-    /// A stream with little room for what it has not read; with less than this the loopback would crawl.
+    /// A stream with little room for what it has not read.
     #[track_caller]
     pub(crate) fn open_tight(client: Client) -> Self {
-        set_socket_recv_buffer_size(client.socket(), 64 * 1024).expect("SO_RCVBUF can be set");
-        Self::open(client)
+        Self::open(client.tight())
     }
 
     /// Asks for a stream with a request of the test's; the head of the answer comes along.
