@@ -120,6 +120,50 @@ fn every_metric_that_is_named_anywhere_is_told() {
     assert!(cfg!(not(target_os = "linux")) || named > 60, "{named} names were found");
 }
 
+/// Rules that page people at night, and the table that says what to do then.
+#[test]
+fn every_alert_is_in_the_table_and_no_other() {
+    let (rules, text) = (read(RULES), read(METRICS));
+    let there: BTreeSet<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let told = text.lines().filter(|line| line.starts_with("| Smolcast"));
+    let told: BTreeSet<_> = told.flat_map(|row| row.split('|').nth(1).unwrap_or_default().trim().split(", ")).collect();
+    assert!(there.len() > 5, "{there:?}");
+    assert_eq!(told, there, "the alerts of {METRICS}, and those of {RULES}");
+}
+
+/// Within the repository: a file that is there, and in a page a heading that is.
+#[test]
+fn every_link_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = ["", "docs", "fuzz"].map(|folder| fs::read_dir(root.join(folder)).expect("a folder"));
+    let files = files.into_iter().flatten().map(|entry| entry.expect("an entry").path());
+    let pages: Vec<_> = files.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect();
+    let mut links = 0;
+    for page in &pages {
+        let text = fs::read_to_string(page).expect("pages are UTF-8");
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") {
+                continue;
+            }
+            links += 1;
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { page.clone() } else { page.with_file_name(path) };
+            assert!(target.exists(), "{} links to {link}, which is not there", page.display());
+            let text = if heading.is_empty() { String::new() } else { fs::read_to_string(&target).expect("a page") };
+            let is_there = text.lines().filter(|line| line.starts_with('#')).any(|line| slug(line) == heading);
+            assert!(heading.is_empty() || is_there, "{} links to {link}: no such heading", page.display());
+        }
+    }
+    assert!(pages.len() > 10 && links > 60, "{links} links in {} pages", pages.len());
+}
+
+/// A heading as links name it.
+fn slug(heading: &str) -> String {
+    let heading = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = heading.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
+    kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
+}
+
 /// Each row of the table of limits names a field of `Limits`, and its default.
 #[test]
 fn the_table_of_limits_has_each_with_its_default() {
