@@ -69,6 +69,11 @@ impl Access {
         }
     }
 
+    /// Whether this host, with any port, is listed by its own name.
+    pub(crate) fn names(&self, authority: &str) -> bool {
+        self.hosts.iter().any(|pattern| matches!(pattern.0, Pattern::Exact(_)) && pattern.matches(authority))
+    }
+
     /// Whether a request to this host is for this server.
     pub(crate) fn admits(&self, authority: Option<&[u8]>) -> bool {
         let matches = |authority: &str| self.hosts.iter().any(|pattern| pattern.matches(authority));
@@ -207,7 +212,7 @@ impl FromStr for OriginPattern {
 }
 
 /// A host without its port.
-fn host_of(authority: &str) -> &str {
+pub(crate) fn host_of(authority: &str) -> &str {
     match authority.rsplit_once(':') {
         Some((host, _)) if !authority.ends_with(']') => host,
         _ => authority,

@@ -4,7 +4,7 @@
 //! table in the order of joining, in which a member that keeps up costs one `send` and touches nothing of its own but
 //! a row of that table. A member that does not keep up leaves the rounds: its task moves it along through the window
 //! of older batches until it has caught up, or until the window lets go of the next byte it needs, and it has lagged.
-//! An audience never waits for a member. This is the only module that uses arc-swap.
+//! An audience never waits for a member.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,10 +25,30 @@ use crate::tally::Tally;
 use crate::topic::Interest;
 use crate::window::{Batch, Window};
 
-/// How many rows a round looks at before the other tasks of the shard get a turn, and after how many bytes: about half
-/// a millisecond of sends.
+/// How many rows rounds look at before the other tasks of the shard get a turn, and after how many bytes: about half a
+/// millisecond of sends.
 const ROWS_IN_A_TURN: usize = 64;
 const BYTES_IN_A_TURN: u64 = 256 * 1024;
+
+/// What may still be written before the other tasks get theirs: by one round, or by many short ones.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    rows: usize,
+    bytes: u64,
+}
+
+impl Turn {
+    /// A whole one.
+    pub(crate) fn new() -> Self {
+        Self { rows: ROWS_IN_A_TURN, bytes: BYTES_IN_A_TURN }
+    }
+
+    /// Lets the other tasks have theirs, and begins anew.
+    pub(crate) async fn pass(&mut self) {
+        yield_now().await;
+        *self = Self::new();
+    }
+}
 
 /// What an audience writes to.
 pub(crate) trait Sink {
@@ -205,25 +225,25 @@ impl<S: Sink> Audience<S> {
     }
 
     /// Writes what was given to every member that keeps up.
-    pub(crate) async fn write_round(&self) {
+    pub(crate) async fn write_round(&self, turn: &mut Turn) {
         let (mut row, end) = (0, self.window.borrow().end());
         loop {
-            row = self.write_rows(row);
-            yield_now().await;
+            row = self.write_rows(row, turn);
             if row >= self.rows.get() {
                 // A round that began later may have come to its end first.
                 return self.written.set(self.written.get().max(end));
             }
+            turn.pass().await;
         }
     }
 
-    /// The hot path: one `send` a member. Returns the first row that has yet to be looked at.
-    fn write_rows(&self, from: usize) -> usize {
+    /// The hot path: one `send` a member, until the turn is over. Returns the first row that has yet to be looked at.
+    fn write_rows(&self, from: usize, turn: &mut Turn) -> usize {
         let newest = self.newest.load();
         let window = self.window.borrow();
         let mut members = self.members.borrow_mut();
-        let (mut written, mut delivered, mut next) = (0, 0, from + ROWS_IN_A_TURN);
-        for row in from..self.rows.get().min(next) {
+        let (mut written, mut delivered, mut next) = (0, 0, self.rows.get().min(from + turn.rows));
+        for row in from..next {
             let Some(member) = members.get_mut(row).filter(|member| member.pace == Pace::Follows) else { continue };
             let position = member.position;
             if member.advance(&newest, &window, &mut delivered) != Progress::CaughtUp {
@@ -232,11 +252,13 @@ impl<S: Sink> Audience<S> {
                 member.waker.wake_by_ref();
             }
             written += member.position - position;
-            if written >= BYTES_IN_A_TURN {
+            if written >= turn.bytes {
                 next = row + 1;
                 break;
             }
         }
+        turn.rows -= next - from;
+        turn.bytes = turn.bytes.saturating_sub(written);
         self.tally.written(delivered, written);
         next
     }
@@ -273,12 +295,15 @@ impl<S: Sink> Audience<S> {
         }
     }
 
-    /// A tick has passed; returns how many have since the last batch. What nobody needs any more goes now, however long
-    /// it takes until there is a message again.
-    pub(crate) fn tick(&self) -> u64 {
+    /// A tick has passed. What nobody needs any more goes now, however long it takes until there is a message again.
+    pub(crate) fn tick(&self) {
         self.release();
         self.ticks.set(self.ticks.get() + 1);
         self.silence.set(self.silence.get() + 1);
+    }
+
+    /// How many ticks have passed since the last batch.
+    pub(crate) fn silence(&self) -> u64 {
         self.silence.get()
     }
 
@@ -337,8 +362,6 @@ pub(crate) enum Progress {
     Finished,
     /// Wait until its sink takes more.
     Blocked,
-    /// End: it was told to go.
-    Dismissed,
     /// End: what it needs next is lost.
     Lagged,
     /// End: its sink failed.
@@ -350,7 +373,7 @@ impl Progress {
         match self {
             Self::CaughtUp => Pace::Follows,
             Self::Blocked => Pace::Behind,
-            Self::Finished | Self::Dismissed | Self::Lagged | Self::Failed => Pace::Leaves,
+            Self::Finished | Self::Lagged | Self::Failed => Pace::Leaves,
         }
     }
 }
@@ -453,7 +476,7 @@ impl<S: Sink> Seat<S> {
                 let new = || Slow { number: tally.fell_behind(), since, dismissed: false };
                 audience.slow.borrow_mut().entry(self.key).or_insert_with(new);
             }
-            Progress::Finished | Progress::Dismissed | Progress::Lagged | Progress::Failed => {}
+            Progress::Finished | Progress::Lagged | Progress::Failed => {}
         }
         progress
     }

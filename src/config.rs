@@ -147,7 +147,8 @@ pub struct Limits {
     pub longest_rest: Duration,
     /// Messages accepted and not yet taken by every shard. A publisher waits while there are so many. 1024.
     pub publish_queue: usize,
-    /// Their bytes: a publisher waits while there are so many, so there is one message more at most. 16 MiB.
+    /// The bytes of messages that not every shard has written to its streams yet: a publisher waits while there are so
+    /// many, so there is one message more at most. 16 MiB.
     pub publish_queue_bytes: usize,
     /// Connections of the admin address open at one time, live pages included; more are closed at once. 32.
     pub admin_connections: usize,

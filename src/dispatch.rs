@@ -23,7 +23,7 @@ use async_io::Timer;
 use event_listener::Event;
 use smol::future;
 
-use crate::audience::{Audience, Behind, Place, Sink, Sums};
+use crate::audience::{Audience, Behind, Place, Sink, Sums, Turn};
 use crate::census::Census;
 use crate::config::Limits;
 use crate::frame::Frame;
@@ -74,13 +74,14 @@ impl<S: Sink> Dispatcher<S> {
     /// Dispatches until the hub is closed and everything it accepted is given; then the streams may end.
     pub(crate) async fn run(&self) {
         // When what was given since somebody fell behind has had its time.
-        let mut due = Instant::now();
+        let (mut due, mut turn) = (Instant::now(), Turn::new());
         while let Some(length) = poll_fn(|cx| self.poll_batch(cx)).await {
             let start = Instant::now();
             let audiences = self.given_to.take();
             for audience in &audiences {
-                audience.write_round().await;
+                audience.write_round(&mut turn).await;
             }
+            turn.pass().await;
             let end = Instant::now();
             self.count_written(end);
             let took = end - start;
@@ -172,23 +173,30 @@ impl<S: Sink> Dispatcher<S> {
         self.intake.borrow().taken()
     }
 
-    /// A tick has passed: after `heartbeat` of them in silence, every stream gets a comment.
-    pub(crate) async fn tick(&self, heartbeat: Option<u64>) {
-        let (mut silent, mut all) = (Vec::new(), Sums::default());
+    /// A tick has passed.
+    pub(crate) fn tick(&self) {
+        let mut all = Sums::default();
         self.hall.borrow_mut().forget_the_empty();
         for audience in self.hall.borrow().audiences() {
-            let silence = audience.tick();
+            audience.tick();
             all = all + audience.sums();
-            if heartbeat.is_some_and(|heartbeat| silence >= heartbeat) {
-                audience.give(Frame::heartbeat().into_bytes(), 0);
-                silent.push(audience);
-            }
         }
         self.tally.streams.set(all.members as u64);
         self.tally.behind.set(all.behind as u64);
         self.tally.window_bytes.set(all.window_bytes as u64);
+    }
+
+    /// Sends a comment to every stream that has got nothing for so many ticks.
+    pub(crate) async fn beat(&self, heartbeat: u64) {
+        let is_silent = |audience: &Rc<Audience<S>>| audience.silence() >= heartbeat;
+        let silent: Vec<_> = self.hall.borrow().audiences().filter(is_silent).collect();
+        let mut turn = Turn::new();
         for audience in silent {
-            audience.write_round().await;
+            // Some may have got a message while others got theirs.
+            if is_silent(&audience) {
+                audience.give(Frame::heartbeat().into_bytes(), 0);
+                audience.write_round(&mut turn).await;
+            }
         }
     }
 
@@ -367,7 +375,10 @@ mod tests {
     fn a_heartbeat_comes_after_silence_alone() {
         let (hub, dispatcher) = start(1000, 1000);
         let (writes, _seat) = join(&dispatcher);
-        let tick = |heartbeat| smol::block_on(dispatcher.tick(heartbeat));
+        let tick = |heartbeat: Option<u64>| {
+            dispatcher.tick();
+            heartbeat.into_iter().for_each(|heartbeat| smol::block_on(dispatcher.beat(heartbeat)));
+        };
         tick(Some(2));
         assert!(writes.take_all().is_empty(), "one tick of silence");
         tick(Some(2));
@@ -392,11 +403,12 @@ mod tests {
         let (hub, dispatcher) = start(10, 1000);
         let streams: Vec<_> = (0..200).map(|_| join(&dispatcher)).collect();
         smol::block_on(async {
-            let mut tick = pin!(dispatcher.tick(Some(1)));
-            assert!(future::poll_once(&mut tick).await.is_none(), "a round takes more than one turn");
+            dispatcher.tick();
+            let mut beat = pin!(dispatcher.beat(1));
+            assert!(future::poll_once(&mut beat).await.is_none(), "a round takes more than one turn");
             publish(&hub, "a long one");
             hub.close();
-            future::zip(tick, dispatcher.run()).await;
+            future::zip(beat, dispatcher.run()).await;
         });
         for (number, (writes, _)) in streams.iter().enumerate() {
             assert_eq!(writes.take_all().concat(), ":\n\ndata: a long one\n\n", "stream {number}");

@@ -24,7 +24,6 @@ use crate::json;
 use crate::listener::Proxy;
 use crate::metrics::{Counted, StreamEnd};
 use crate::network;
-use crate::recorder::Unpublished;
 use crate::router::{Route, route};
 use crate::socket::{Interrupted, Socket, close_in_stages, read, write_all};
 use crate::subscriber::{OPENING, Stream, retry_delay};
@@ -289,9 +288,10 @@ impl<'s, S: Socket> Exchange<'s, S> {
         let bytes = &self.input.bytes()[..length];
         let head = RequestHead::parse(bytes)?;
         let has_room = self.proxy.as_mut().is_none_or(|proxy| proxy.admit(bytes));
-        self.is_publish = route(head.method, head.path) == Route::Publish;
+        let route = route(head.method, head.path);
+        self.is_publish = route == Route::Publish;
         let has_history = self.context.hub.archive().is_some();
-        let (readers, asked) = self.context.settings.read(|access| judge(access, &head, has_history));
+        let (readers, asked) = self.context.settings.read(|access| judge(access, route, &head, has_history));
         self.readers = Some(readers);
         let request = Request {
             asked: asked?,
@@ -464,7 +464,9 @@ impl<'s, S: Socket> Exchange<'s, S> {
     async fn close(&mut self) {
         self.release_client();
         if self.flush().await.is_ok() {
-            close_in_stages(self.io, &self.deadline, self.context).await;
+            let Context { limits, scratch, metrics, .. } = self.context;
+            let closed = close_in_stages(self.io, &self.deadline, limits, scratch).await;
+            closed.unwrap_or_else(|_| metrics.linger_cut());
         }
     }
 }
@@ -480,8 +482,13 @@ fn common<'o, S>(context: &Context<S>, readers: &'o Option<Readers<String>>) -> 
 
 /// Which pages may read the answer to a request, and what it asks for, if its sender may have that. Whether it is
 /// well asked is looked at last: who may not publish learns no more than that.
-fn judge(access: &Access, head: &RequestHead<'_>, has_history: bool) -> (Readers<String>, Result<Asked, Refusal>) {
-    let asked = match route(head.method, head.path) {
+fn judge(
+    access: &Access,
+    route: Route,
+    head: &RequestHead<'_>,
+    has_history: bool,
+) -> (Readers<String>, Result<Asked, Refusal>) {
+    let asked = match route {
         _ if !access.admits(head.authority) => Err(Refusal::Misdirected),
         Route::Publish if !access.may_publish(head.origin) => Err(Refusal::ForeignOrigin),
         Route::Publish if !access.knows(head.optional.bearer()) => Err(Refusal::Token),
@@ -500,9 +507,5 @@ fn receipt(id: Option<&str>, subscribers: usize) -> String {
 /// Publishes a body, which has to be text; returns the id that it got.
 async fn publish(hub: &Hub, body: &[u8], publishing: &Publishing) -> Result<Option<String>, Refusal> {
     let message = std::str::from_utf8(body).map_err(|_| Refusal::NotUtf8)?;
-    hub.publish(&publishing.fields, message, &publishing.topics).await.map_err(|unpublished| match unpublished {
-        Unpublished::Closed => Refusal::Stopping,
-        Unpublished::NoSpace => Refusal::NoSpace,
-        Unpublished::NotWritten => Refusal::NotWritten,
-    })
+    hub.publish(&publishing.fields, message, &publishing.topics).await.map_err(Refusal::from)
 }

@@ -152,7 +152,7 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
-    use crate::audience::{Progress, Seat};
+    use crate::audience::{Progress, Seat, Turn};
     use crate::frame::Frame;
     use crate::topic::Topics;
 
@@ -187,7 +187,7 @@ mod tests {
             .collect();
         let mut given_to = Vec::new();
         hall.give(&messages, &mut given_to);
-        given_to.iter().for_each(|audience| smol::block_on(audience.write_round()));
+        given_to.iter().for_each(|audience| smol::block_on(audience.write_round(&mut Turn::new())));
         given_to.len()
     }
 

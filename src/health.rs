@@ -91,7 +91,7 @@ impl Health {
     }
 
     /// The first worker that has not turned its loop for too long. One that has ended does not turn either.
-    pub fn stuck_worker(&self) -> Option<usize> {
+    fn stuck_worker(&self) -> Option<usize> {
         self.turns().position(|since| since > self.0.turn_timeout)
     }
 

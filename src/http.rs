@@ -48,3 +48,13 @@ fn trim_whitespace(mut value: &[u8]) -> &[u8] {
 fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|octet| *octet == b',').map(trim_whitespace)
 }
+
+/// The values of all fields of this name in a head, the last one first. The head is one that was parsed, so its lines
+/// are its fields.
+pub(crate) fn values<'b>(head: &'b [u8], name: &'static [u8]) -> impl Iterator<Item = &'b [u8]> {
+    head.rsplit(|octet| *octet == b'\n').filter_map(move |line| {
+        let (found, value) = line.split_at_checked(name.len())?;
+        let value = value.strip_prefix(b":").filter(|_| found.eq_ignore_ascii_case(name))?;
+        Some(trim_whitespace(value.strip_suffix(b"\r").unwrap_or(value)))
+    })
+}

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use async_io::{Async, Timer};
 use rustix::io::Errno;
+use smol::future::yield_now;
 
 pub(crate) use self::door::Door;
 pub use self::door::Inherited;
@@ -153,6 +154,8 @@ impl Listener {
                     if let Some(client) = self.admit(io, peer) {
                         return client;
                     }
+                    // However many are closed at once, whoever shares this thread gets his turn.
+                    yield_now().await;
                 }
                 Err(error) if ails_one_connection(&error) => {}
                 Err(error) => self.wait_for_room(&error).await,

@@ -7,9 +7,11 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use rustix::fs::OFlags;
 use smolcast::Access;
 
 /// The longest file, in bytes.
@@ -92,7 +94,12 @@ where
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, ListErrorKind> {
     let mut octets = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut octets));
+    // A pipe that nobody writes to would be waited for, and whoever asks for the lists once more with it.
+    let open = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path);
+    let read = open.and_then(|file| match file.metadata()?.is_file() {
+        true => file.take(MOST_BYTES + 1).read_to_end(&mut octets),
+        false => Err(io::Error::other("it is no regular file")),
+    });
     match read {
         Err(error) => Err(ListErrorKind::Unreadable(error)),
         Ok(length) if length as u64 > MOST_BYTES => Err(ListErrorKind::TooLong),
@@ -161,8 +168,18 @@ mod tests {
         };
         assert!(lists("f").have_files() && !Lists::default().have_files());
         assert_eq!(Lists::default().read().expect("there is nothing to read"), Access::default());
+        let path = std::env::temp_dir().join(format!("smolcast-list-{}", std::process::id()));
+        let path = path.to_str().expect("it is text");
+        for (length, expected) in [
+            (MOST_BYTES, format!("there is no token in {path}; write one on a line of its own")),
+            (MOST_BYTES + 1, format!("{path} is longer than 1 MiB, which no list has to be")),
+        ] {
+            std::fs::write(path, vec![b'\n'; length as usize]).expect("a file can be written");
+            assert_eq!(lists(path).read().expect_err("it is of no use").to_string(), expected);
+        }
+        std::fs::remove_file(path).expect("it is there");
         let endless = lists("/dev/zero").read().expect_err("a device without an end");
-        assert_eq!(endless.to_string(), "/dev/zero is longer than 1 MiB, which no list has to be");
+        assert_eq!(endless.to_string(), "cannot read /dev/zero: it is no regular file");
         let missing = lists("/nowhere/at/all").read().expect_err("no such file").to_string();
         assert!(missing.starts_with("cannot read /nowhere/at/all: "), "{missing}");
     }

@@ -83,7 +83,7 @@ impl Metrics {
     }
 
     /// Messages that were written to a stream, each message counted for each of its streams. One that a stream takes in
-    /// parts counts when the batch that it came in is written to its end.
+    /// parts counts when the batch that it came in is written to its end; one from the history does not.
     pub fn deliveries(&self) -> u64 {
         self.shards().iter().map(|shard| shard.deliveries.get()).sum()
     }

@@ -15,6 +15,7 @@ use smol::channel::{self, Sender};
 use crate::archive::Archive;
 use crate::config::HistorySync;
 use crate::frame::{Fields, Frame};
+use crate::http::Refusal;
 use crate::journal::{Journal, Record};
 use crate::topic::Topics;
 
@@ -44,6 +45,16 @@ pub(crate) enum Unpublished {
     NoSpace,
     /// It could not be written.
     NotWritten,
+}
+
+impl From<Unpublished> for Refusal {
+    fn from(unpublished: Unpublished) -> Self {
+        match unpublished {
+            Unpublished::Closed => Self::Stopping,
+            Unpublished::NoSpace => Self::NoSpace,
+            Unpublished::NotWritten => Self::NotWritten,
+        }
+    }
 }
 
 /// Hands a frame to the channel, for whom it is, with what the message has claimed.

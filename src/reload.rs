@@ -4,11 +4,18 @@
 //! what is no entry, everything stays as it was, and one line says so: a slip of the pen must neither end a server nor
 //! open it.
 
+use std::time::Duration;
+
+use smol::Timer;
+use smol::future::FutureExt;
 use smol::stream::{Stream, StreamExt};
 use smolcast::Settings;
 
 use crate::lists::Lists;
 use crate::systemd::Manager;
+
+/// How long reading may take, so that a disk that hangs keeps no later request from being heard.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Reads the lists anew whenever that is asked for; never ends.
 pub(crate) async fn whenever_asked(
@@ -32,8 +39,13 @@ async fn reload(lists: &Lists, settings: &Settings) {
         return;
     }
     let lists = lists.clone();
-    // On a thread that may wait: a file may be on a disk that is slow, or be a pipe that nobody writes to.
-    match smol::unblock(move || lists.read()).await {
+    // On a thread that may wait: a file may be on a disk that is slow.
+    let read = async { smol::unblock(move || lists.read()).await.map_err(|error| error.to_string()) };
+    let late = async {
+        Timer::after(PATIENCE).await;
+        Err(format!("the lists could not be read within {PATIENCE:?}"))
+    };
+    match read.or(late).await {
         Ok(access) => settings.replace(access),
         Err(error) => log::warn!("{error}; who is let in stays as it was"),
     }

@@ -37,17 +37,15 @@ use crate::topic::Topics;
 /// A server that is bound to its address: clients can connect, and are served once [`Server::run`] is called.
 #[derive(Debug)]
 pub struct Server {
+    /// With the addresses that it really has.
     config: Config,
     listener: Listener,
-    hub: Hub,
+    shared: Shared,
     /// One for each worker.
     intakes: Vec<Intake>,
-    settings: Settings,
-    metrics: Metrics,
     health: Health,
     /// Serves already, and says that the server is starting.
     admin: Option<Admin>,
-    admin_address: Option<Address>,
     /// Filled when the server runs.
     windows: Arc<OnceLock<Vec<Window>>>,
 }
@@ -83,26 +81,23 @@ impl Server {
         let kept = open_history(&config)?;
         let hub = Hub::new(&config.limits, kept, workers.get(), metrics.clone());
         let (hub, intakes) = hub.map_err(BindError::Thread)?;
-        let settings = Settings::new(config.access.clone());
+        let (limits, settings) = (config.limits.clone(), Settings::new(config.access.clone()));
+        let shared = Shared { limits, settings, hub, metrics, census: Census::new() };
         let admin_address = admin_door.as_ref().map(|door| door.address().clone());
+        // With the ports that the system picked, and the sockets that were handed over.
+        let listen = listener.addresses().cloned().collect();
+        let config = Config { listen, admin: admin_address, ..config };
         let windows = Arc::new(OnceLock::new());
         let watched = Watched {
-            // With the ports that the system picked, and the sockets that were handed over.
-            config: Config {
-                listen: listener.addresses().cloned().collect(),
-                admin: admin_address.clone(),
-                ..config.clone()
-            },
-            settings: settings.clone(),
-            hub: hub.clone(),
-            metrics: metrics.clone(),
+            config: config.clone(),
+            shared: shared.clone(),
             health: health.clone(),
             connection_limit: connections,
             started: SystemTime::now(),
             windows: Arc::clone(&windows),
         };
         let admin = admin_door.map(|door| Admin::start(door, watched)).transpose().map_err(BindError::Thread)?;
-        Ok(Self { config, listener, hub, intakes, settings, metrics, health, admin, admin_address, windows })
+        Ok(Self { config, listener, shared, intakes, health, admin, windows })
     }
 
     /// Where clients connect to, with the port that the system picked where port 0 was asked for.
@@ -117,7 +112,7 @@ impl Server {
 
     /// The admin address, if there is one.
     pub fn admin_address(&self) -> Option<&Address> {
-        self.admin_address.as_ref()
+        self.config.admin.as_ref()
     }
 
     /// The number of worker threads that [`Server::run`] starts.
@@ -132,22 +127,22 @@ impl Server {
 
     /// A handle that publishes to this server's streams. It outlives [`Server::run`], and fails from then on.
     pub fn publisher(&self) -> Publisher {
-        Publisher { hub: self.hub.clone(), metrics: self.metrics.clone() }
+        Publisher { hub: self.shared.hub.clone(), metrics: self.shared.metrics.clone() }
     }
 
     /// The number of open streams.
     pub fn streams(&self) -> usize {
-        self.metrics.streams()
+        self.shared.metrics.streams()
     }
 
     /// A handle on what can be changed while the server runs.
     pub fn settings(&self) -> Settings {
-        self.settings.clone()
+        self.shared.settings.clone()
     }
 
     /// The server's counters.
     pub fn metrics(&self) -> Metrics {
-        self.metrics.clone()
+        self.shared.metrics.clone()
     }
 
     /// Tells whether the server serves.
@@ -166,11 +161,9 @@ impl Server {
     ///
     /// [`Limits::drain_timeout`]: crate::Limits::drain_timeout
     pub async fn run(self, until: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { config, mut listener, hub, intakes, settings, metrics, health, admin, windows, .. } = self;
+        let Self { config, mut listener, shared, intakes, health, admin, windows } = self;
         // To the very end: it tells how that goes.
         let _admin = admin;
-        let shared =
-            Shared { limits: config.limits.clone(), settings, hub, metrics: metrics.clone(), census: Census::new() };
         let mut shards = Shards::start(&shared, config.heartbeat, intakes, health.since())?;
         // Nobody else fills them.
         let _ = windows.set(shards.windows());
@@ -183,6 +176,7 @@ impl Server {
         health.enter(Phase::Ending);
         drop(listener);
         if !shards.drain(config.limits.drain_timeout).await {
+            let metrics = &shared.metrics;
             metrics.streams_ended_at_once(StreamEnd::Cut, metrics.streams());
             log::warn!("what did not end within {:?} is closed as it is", config.limits.drain_timeout);
         }
@@ -254,7 +248,7 @@ fn connection_limit(config: &Config, has_admin: bool) -> Option<usize> {
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let descriptors = descriptors.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     // One for each of its connections, and two for one that publishes to see it arrive.
-    let admin = if has_admin { 3 * config.limits.admin_connections } else { 0 };
+    let admin = if has_admin { config.limits.admin_connections.saturating_mul(3) } else { 0 };
     let reserved = RESERVED_DESCRIPTORS.saturating_add(admin);
     let available = descriptors.checked_sub(reserved).filter(|available| *available > 0)?;
     Some(config.limits.connections.map_or(available, |asked| asked.get().min(available)))

@@ -53,38 +53,48 @@ pub(crate) fn run(job: Job) {
     let context = Context::new(shared, number, intake);
     let executor = LocalExecutor::new();
     let serve = async {
-        let dispatcher = executor.spawn(context.dispatcher.run());
-        let sweep = executor.spawn(sweep(&context, since, heartbeat));
-        let answers = executor.spawn(answer(&context, questions));
-        while let Ok(client) = clients.recv().await {
-            executor.spawn(Connection::new(client, &context)).detach();
-        }
-        context.clock.stop();
-        let tell = async {
+        let begin = async {
+            while let Ok(client) = clients.recv().await {
+                executor.spawn(Connection::new(client, &context)).detach();
+            }
+            context.clock.stop();
             context.requests.empty().await;
             drop(answered);
         };
-        executor.spawn(tell).detach();
-        dispatcher.await;
+        future::zip(begin, executor.spawn(context.dispatcher.run())).await;
         context.connections.empty().await;
-        sweep.cancel().await;
-        answers.cancel().await;
     };
+    // None of these ends. A panic in one is the shard's: whoever waits for a task panics with it.
+    let beside = future::or(
+        executor.spawn(sweep(&context, since)),
+        future::or(executor.spawn(beat(&context, heartbeat)), executor.spawn(answer(&context, questions))),
+    );
     let aborted = async {
         // Nothing is ever sent: the channel only closes.
         let _ = abort.recv().await;
     };
-    async_io::block_on(executor.run(future::or(serve, aborted)));
+    async_io::block_on(executor.run(future::or(serve, future::or(beside, aborted))));
 }
 
-/// The shard's one timer: deadlines, the date and heartbeats.
-async fn sweep(context: &Context<impl Sink>, since: Instant, heartbeat: Option<Duration>) {
-    let heartbeat = heartbeat.map(|heartbeat| context.clock.ticks(heartbeat));
+/// The shard's time: deadlines and the date. It waits for nothing but its timer, so that it tells how long the shard's
+/// other tasks keep each other waiting.
+async fn sweep(context: &Context<impl Sink>, since: Instant) {
     loop {
         context.tally.turned(since.elapsed());
         Timer::after(context.clock.tick_length()).await;
         context.clock.tick(SystemTime::now());
-        context.dispatcher.tick(heartbeat).await;
+        context.dispatcher.tick();
+    }
+}
+
+/// Heartbeats, which take as long as writing to all streams does.
+async fn beat(context: &Context<impl Sink>, heartbeat: Option<Duration>) {
+    let Some(heartbeat) = heartbeat.map(|heartbeat| context.clock.ticks(heartbeat)) else {
+        return future::pending().await;
+    };
+    loop {
+        Timer::after(context.clock.tick_length()).await;
+        context.dispatcher.beat(heartbeat).await;
     }
 }
 
@@ -103,4 +113,6 @@ async fn answer(context: &Context<impl Socket>, questions: Receiver<Question>) {
             }
         }
     }
+    // Nobody can ask any more.
+    future::pending().await
 }

@@ -20,7 +20,6 @@ use socket2::SockRef;
 use crate::audience::Sink;
 use crate::clock::Deadline;
 use crate::config::Limits;
-use crate::context::Context;
 use crate::scratch::Scratch;
 
 /// Why a wait for a socket ended without what was waited for.
@@ -156,23 +155,36 @@ pub(crate) async fn write_all(
 /// Closes the way that lets the peer read what it was sent last (RFC 9112, 9.6): says that nothing more comes, and
 /// drops what the peer still sends until it closes too, within limits. Closing with unread bytes would send a reset,
 /// which destroys an answer on its way.
-pub(crate) async fn close_in_stages<S: Socket>(io: &S, deadline: &Deadline<'_>, context: &Context<S>) {
+///
+/// # Errors
+///
+/// When the peer has not closed within those limits.
+pub(crate) async fn close_in_stages(
+    io: &impl Socket,
+    deadline: &Deadline<'_>,
+    limits: &Limits,
+    scratch: &Scratch,
+) -> Result<(), Lingers> {
     if io.finish().is_err() {
-        return;
+        return Ok(());
     }
-    deadline.set(context.limits.linger_timeout);
+    deadline.set(limits.linger_timeout);
     let mut dropped = 0;
-    while dropped < context.limits.linger_bytes {
-        match read(io, deadline, &context.scratch, |_| ()).await {
+    while dropped < limits.linger_bytes {
+        match read(io, deadline, scratch, |_| ()).await {
             Ok(count @ 1..) => dropped += count,
-            Ok(0) | Err(Interrupted::Gone) => return,
+            Ok(0) | Err(Interrupted::Gone) => return Ok(()),
             Err(Interrupted::Expired) => break,
         }
-        // A peer that always has more to say must not keep its shard from the others.
+        // A peer that always has more to say must not keep its thread from the others.
         yield_now().await;
     }
-    context.metrics.linger_cut();
+    Err(Lingers)
 }
+
+/// A peer that does not close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lingers;
 
 /// Tries `step` until it does not block, or the deadline passes.
 fn poll_io(

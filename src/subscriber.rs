@@ -79,6 +79,9 @@ impl<'s, S: Socket> Stream<'s, S> {
         if let Poll::Ready(end) = self.poll_client(cx) {
             return Poll::Ready(end);
         }
+        if self.stall.is_some() && self.seat.is_dismissed() {
+            return Poll::Ready(StreamEnd::Disconnected);
+        }
         loop {
             match self.advance(cx) {
                 Progress::CaughtUp => {
@@ -91,7 +94,6 @@ impl<'s, S: Socket> Stream<'s, S> {
                     Poll::Pending => return Poll::Pending,
                 },
                 Progress::Finished => return Poll::Ready(StreamEnd::Stopped),
-                Progress::Dismissed => return Poll::Ready(StreamEnd::Disconnected),
                 Progress::Lagged if self.slow == Slow::Latest => self.skip(),
                 Progress::Lagged => return Poll::Ready(StreamEnd::Lagged),
                 Progress::Failed => return Poll::Ready(StreamEnd::HangUp),
@@ -143,9 +145,6 @@ impl<'s, S: Socket> Stream<'s, S> {
 
     /// Writes what comes first, if there is something, then what the seat has.
     fn advance(&mut self, cx: &task::Context<'_>) -> Progress {
-        if self.stall.is_some() && self.seat.is_dismissed() {
-            return Progress::Dismissed;
-        }
         while let Some(stall) = self.stall.as_mut().filter(|stall| stall.written < stall.first.len()) {
             match self.seat.sink(|io| io.take(&stall.first[stall.written..])) {
                 Ok(count @ 1..) => stall.written += count,
@@ -208,7 +207,10 @@ impl<'s, S: Socket> Stream<'s, S> {
             _ => return,
         }
         match end {
-            StreamEnd::Input => close_in_stages(&io, &deadline, context).await,
+            StreamEnd::Input => {
+                let closed = close_in_stages(&io, &deadline, &context.limits, &context.scratch).await;
+                closed.unwrap_or_else(|_| context.metrics.linger_cut());
+            }
             _ => {
                 // Closing with unread bytes would send a reset, which destroys what was sent last. Errors mean that the
                 // peer has closed already.

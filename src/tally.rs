@@ -11,14 +11,16 @@ use crate::histogram::{Count, Histogram};
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Tally {
-    /// Messages written to a stream, each to each, and all bytes of streams' bodies but their opening.
+    /// Messages that rounds and streams' own catching up have written, each to each of its streams, and their bytes,
+    /// heartbeats included. What is sent first to who comes back, skips or leaves is not in it.
     pub(crate) deliveries: Count,
     pub(crate) bytes: Count,
     /// Times that a stream fell behind.
     falls: Count,
     /// Messages in each batch.
     pub(crate) batch_sizes: Histogram,
-    /// From a message's acceptance to its last write on the last of all shards, in microseconds: counted by that one.
+    /// From when a message came to be published, waits for room included, to its last write on the last of all shards, in
+    /// microseconds: counted by that one.
     pub(crate) latency: Histogram,
     /// Answers by the class of their status.
     pub(crate) answers: [Count; ANSWERS],

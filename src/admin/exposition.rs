@@ -43,12 +43,12 @@ fn server(watched: &Watched, out: &mut Vec<MetricFamily>) {
     out.push(family("smolcast_build_info", "The version that runs.", MetricType::GAUGE, [version]));
     let ready = f64::from(u8::from(watched.health.ready().is_ok()));
     out.push(one_gauge("smolcast_ready", "Whether the server serves and every worker turns.", ready));
-    let panics = watched.metrics.panics();
+    let panics = watched.shared.metrics.panics();
     out.push(one_counter("smolcast_panics_total", "Connection tasks that panicked, which is a bug.", panics));
 }
 
 fn streams(watched: &Watched, out: &mut Vec<MetricFamily>) {
-    let metrics = &watched.metrics;
+    let metrics = &watched.shared.metrics;
     out.push(one_gauge("smolcast_streams", "Streams open now.", metrics.streams() as f64));
     let ends = StreamEnd::ALL.map(|(end, name)| labelled(counter(metrics.streams_ended(end)), "reason", name));
     out.push(family("smolcast_stream_ends_total", "Streams that ended, by reason.", MetricType::COUNTER, ends));
@@ -68,7 +68,7 @@ fn streams(watched: &Watched, out: &mut Vec<MetricFamily>) {
 }
 
 fn messages(watched: &Watched, out: &mut Vec<MetricFamily>) {
-    let metrics = &watched.metrics;
+    let metrics = &watched.shared.metrics;
     out.push(one_counter("smolcast_messages_total", "Messages accepted.", metrics.messages()));
     let help = "Messages written to a stream, each message counted for each of its streams.";
     out.push(one_counter("smolcast_deliveries_total", help, metrics.deliveries()));
@@ -78,7 +78,7 @@ fn messages(watched: &Watched, out: &mut Vec<MetricFamily>) {
     let help = "Messages that were written together, for each round of a worker.";
     let most_messages = |end: u64| (end - 1) as f64;
     out.push(histogram("smolcast_batch_messages", help, &sizes, sizes.sum as f64, BATCH_POWERS, most_messages));
-    let help = "From a message's acceptance to its last write, on the last of all workers.";
+    let help = "From when a message came to be published to its last write, on the last of all workers.";
     let (times, seconds) = (watched.latency(), |micros: u64| micros as f64 / 1e6);
     let name = "smolcast_publish_to_last_write_seconds";
     out.push(histogram(name, help, &times, seconds(times.sum), TIME_POWERS, seconds));
@@ -92,13 +92,13 @@ fn requests(watched: &Watched, out: &mut Vec<MetricFamily>) {
     let publishes: Vec<_> = publishes.map(|(name, count)| labelled(counter(count), "outcome", name)).collect();
     let help = "Requests to publish, by outcome.";
     out.push(family("smolcast_publishes_total", help, MetricType::COUNTER, publishes));
-    let delayed = watched.metrics.publishes_delayed();
+    let delayed = watched.shared.metrics.publishes_delayed();
     let help = "Publishes that waited because too many bytes were under way.";
     out.push(one_counter("smolcast_publishes_delayed_total", help, delayed));
 }
 
 fn connections(watched: &Watched, out: &mut Vec<MetricFamily>) {
-    let metrics = &watched.metrics;
+    let metrics = &watched.shared.metrics;
     let open = metrics.connections() as f64;
     out.push(one_gauge("smolcast_connections", "Connections open now, streams included.", open));
     let limit = watched.connection_limit as f64;
@@ -121,7 +121,8 @@ fn connections(watched: &Watched, out: &mut Vec<MetricFamily>) {
 }
 
 fn workers(watched: &Watched, out: &mut Vec<MetricFamily>) {
-    let each = |count: fn(&Tally) -> &Count| watched.metrics.shards().iter().map(move |shard| count(shard).get());
+    let each =
+        |count: fn(&Tally) -> &Count| watched.shared.metrics.shards().iter().map(move |shard| count(shard).get());
     let numbered = |metrics: Vec<Metric>| {
         let metrics = metrics.into_iter().enumerate();
         metrics.map(|(number, metric)| labelled(metric, "worker", &number.to_string())).collect::<Vec<_>>()
@@ -138,7 +139,7 @@ fn workers(watched: &Watched, out: &mut Vec<MetricFamily>) {
 }
 
 fn history(watched: &Watched, out: &mut Vec<MetricFamily>) {
-    let Some(archive) = watched.hub.archive() else { return };
+    let Some(archive) = watched.shared.hub.archive() else { return };
     let (events, bytes, age) = archive.held();
     out.push(one_gauge("smolcast_history_events", "Events held for streams that come back.", events as f64));
     out.push(one_gauge("smolcast_history_bytes", "What they take in memory.", bytes as f64));

@@ -5,23 +5,27 @@
 
 use std::net::IpAddr;
 
-use crate::access::Access;
+use crate::access::{Access, host_of};
+use crate::http;
 
-/// Whether a request names a host that can only be meant: an address, `localhost`, or one that the operator listed. A
-/// name that a foreign name server lets point here is none of these.
+/// Whether a request names a host that can only be meant: an address, `localhost`, or one that the operator listed by its
+/// name. A name that a foreign name server lets point here is none of these, and neither is one below a listed name:
+/// those may be anybody's.
 pub(super) fn is_own_host(authority: Option<&[u8]>, access: &Access) -> bool {
     let Some(authority) = authority.and_then(|octets| std::str::from_utf8(octets).ok()) else { return false };
-    let host = match authority.rsplit_once(':') {
-        Some((host, _)) if !authority.ends_with(']') => host,
-        _ => authority,
-    };
+    let host = host_of(authority);
     let is_address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
     let is_localhost = host.eq_ignore_ascii_case("localhost");
-    is_address || is_localhost || (!access.hosts.is_empty() && access.admits(Some(authority.as_bytes())))
+    is_address || is_localhost || access.names(authority)
 }
 
-/// Whether a request comes from no page, or from one of the host that it is sent to.
-pub(super) fn is_own_page(origin: Option<&[u8]>, authority: Option<&[u8]>) -> bool {
+/// Whether a request comes from no page, or from one of the host that it is sent to: by its `Origin`, and by what the
+/// browser says of it (`Sec-Fetch-Site`, Fetch Metadata), since not every request has an origin.
+pub(super) fn is_own_page(head: &[u8], origin: Option<&[u8]>, authority: Option<&[u8]>) -> bool {
+    let is_own = |site: &[u8]| site == b"same-origin" || site == b"none";
+    if !http::values(head, b"Sec-Fetch-Site").all(is_own) {
+        return false;
+    }
     let Some(origin) = origin else { return true };
     let host = [&b"http://"[..], b"https://"].into_iter().find_map(|scheme| origin.strip_prefix(scheme));
     host.is_some_and(|host| authority.is_some_and(|authority| host.eq_ignore_ascii_case(authority)))
@@ -33,7 +37,8 @@ mod tests {
 
     #[test]
     fn a_host_is_one_that_can_only_be_meant() {
-        let listed = Access { hosts: vec!["ops.example".parse().expect("a host")], ..Access::default() };
+        let hosts = ["ops.example", "*.tenants.example"].map(|host| host.parse().expect("a host"));
+        let listed = Access { hosts: hosts.into(), ..Access::default() };
         for (host, alone, with_list) in [
             ("127.0.0.1:9942", true, true),
             ("10.0.0.7", true, true),
@@ -41,6 +46,8 @@ mod tests {
             ("localhost:9942", true, true),
             ("LOCALHOST", true, true),
             ("ops.example", false, true),
+            ("ops.example:9942", false, true),
+            ("a.tenants.example", false, false),
             ("evil.example:9942", false, false),
             ("localhost.evil.example", false, false),
             ("127.0.0.1.evil.example", false, false),
@@ -65,9 +72,13 @@ mod tests {
             ("null", false),
             ("", false),
         ] {
-            assert_eq!(is_own_page(Some(origin.as_bytes()), host), expected, "{origin}");
+            assert_eq!(is_own_page(b"", Some(origin.as_bytes()), host), expected, "{origin}");
         }
-        assert!(is_own_page(None, host) && is_own_page(None, None));
-        assert!(!is_own_page(Some(b"http://localhost:9942"), None));
+        assert!(is_own_page(b"", None, host) && is_own_page(b"", None, None));
+        assert!(!is_own_page(b"", Some(b"http://localhost:9942"), None));
+        for (site, expected) in [("same-origin", true), ("none", true), ("cross-site", false), ("same-site", false)] {
+            let head = format!("GET /live HTTP/1.1\r\nsec-fetch-site: {site}\r\n\r\n");
+            assert_eq!(is_own_page(head.as_bytes(), None, host), expected, "{site}");
+        }
     }
 }

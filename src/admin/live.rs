@@ -4,13 +4,17 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::Watched;
 use super::configuration;
-use super::{STREAMS_SHOWN, Watched};
 use crate::audience::Behind;
 use crate::histogram::Distribution;
 use crate::json::{self, Object};
 use crate::metrics::StreamEnd;
 use crate::shard::Question;
+use crate::shards::Window;
+
+/// The streams that are furthest behind: so many are shown.
+const STREAMS_SHOWN: usize = 20;
 
 /// How long a worker may take to answer; one that takes longer is left out.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -33,7 +37,7 @@ impl<'w> Live<'w> {
             .with_text("version", env!("CARGO_PKG_VERSION"))
             .with("started", unix_millis(watched.started))
             .with("pid", std::process::id())
-            .with("workers", watched.metrics.shards().len())
+            .with("workers", watched.shared.metrics.shards().len())
             .with(
                 "addresses",
                 json::array(watched.config.listen.iter().map(|address| json::string(&address.to_string()))),
@@ -50,13 +54,13 @@ impl<'w> Live<'w> {
     }
 
     fn configuration(&self) -> String {
-        configuration::rows(&self.watched.config, &self.watched.settings.access())
+        configuration::rows(&self.watched.config, &self.watched.shared.settings.access())
     }
 
     /// How the server is now.
     pub(super) async fn sample(&mut self) -> String {
         let watched = self.watched;
-        let metrics = &watched.metrics;
+        let metrics = &watched.shared.metrics;
         let data = Object::default()
             .with("at", unix_millis(SystemTime::now()))
             .with("streams", metrics.streams())
@@ -95,7 +99,7 @@ fn counts(counts: impl IntoIterator<Item = (&'static str, u64)>) -> String {
 }
 
 fn workers(watched: &Watched) -> String {
-    let workers = watched.metrics.shards().iter().zip(watched.health.turns());
+    let workers = watched.shared.metrics.shards().iter().zip(watched.health.turns());
     json::array(workers.map(|(shard, turned)| {
         Object::default()
             .with("streams", shard.streams.get())
@@ -109,7 +113,7 @@ fn workers(watched: &Watched) -> String {
 }
 
 fn history(watched: &Watched) -> Option<String> {
-    let (events, bytes, oldest) = watched.hub.archive()?.held();
+    let (events, bytes, oldest) = watched.shared.hub.archive()?.held();
     let oldest = oldest.unwrap_or_default().as_secs_f64();
     Some(Object::default().with("events", events).with("bytes", bytes).with("oldest", oldest).end())
 }
@@ -125,7 +129,7 @@ async fn slowest(watched: &Watched) -> Vec<String> {
     all.truncate(STREAMS_SHOWN);
     let shown = all.into_iter().map(|(worker, time, behind)| {
         Object::default()
-            .with_text("id", &format!("{worker}-{}", behind.number))
+            .with_text("id", &format!("{}-{worker}-{}", unix_millis(watched.started), behind.number))
             .with_text("peer", &behind.seen)
             .with("worker", worker)
             .with("behind", behind.bytes)
@@ -136,13 +140,32 @@ async fn slowest(watched: &Watched) -> Vec<String> {
     shown.collect()
 }
 
-/// Has the stream with this id end; `None` where there is none that is behind.
-pub(super) async fn disconnect(watched: &Watched, id: &str) -> Option<()> {
-    let (worker, number) = id.split_once('-')?;
-    let (worker, number): (usize, u64) = (worker.parse().ok()?, number.parse().ok()?);
-    let question = |reply| Question::Dismiss(number, reply);
-    let found = watched.windows().get(worker)?.ask(question, PATIENCE).await?;
-    found.then_some(())
+/// What became of a wish to end a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Disconnect {
+    Done,
+    /// There is none with this id that is behind.
+    NotFound,
+    /// Its worker has not answered yet, and may still do it.
+    Unanswered,
+}
+
+/// Has the stream with this id end.
+pub(super) async fn disconnect(watched: &Watched, id: &str) -> Disconnect {
+    let Some((window, number)) = window_and_number(watched, id) else { return Disconnect::NotFound };
+    match window.ask(|reply| Question::Dismiss(number, reply), PATIENCE).await {
+        Some(true) => Disconnect::Done,
+        Some(false) => Disconnect::NotFound,
+        None => Disconnect::Unanswered,
+    }
+}
+
+fn window_and_number<'w>(watched: &'w Watched, id: &str) -> Option<(&'w Window, u64)> {
+    // A page that was open over a restart must not mean one stream and end another.
+    let rest = id.strip_prefix(&format!("{}-", unix_millis(watched.started)))?;
+    let (worker, number) = rest.split_once('-')?;
+    let worker: usize = worker.parse().ok()?;
+    Some((watched.windows().get(worker)?, number.parse().ok()?))
 }
 
 fn unix_millis(time: SystemTime) -> u128 {

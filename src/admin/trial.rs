@@ -9,6 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use async_io::Async;
+use memchr::memmem::Finder;
+use smol::future::yield_now;
 
 use super::Watched;
 use crate::ask::Publishing;
@@ -16,10 +18,9 @@ use crate::clock::Clock;
 use crate::frame::Frame;
 use crate::http::Refusal;
 use crate::listener::{Client, Place};
-use crate::recorder::Unpublished;
 use crate::scratch::Scratch;
 use crate::shards::{Window, within};
-use crate::socket::{read, write_all};
+use crate::socket::{Interrupted, read, write_all};
 use crate::subscriber::OPENING;
 
 /// How long the message may take.
@@ -32,6 +33,8 @@ pub(super) struct Arrived {
     pub(super) time: Duration,
     /// The event, as it came.
     pub(super) event: Vec<u8>,
+    /// How many other streams it was for.
+    pub(super) streams: usize,
 }
 
 /// Why it did not arrive.
@@ -39,8 +42,10 @@ pub(super) struct Arrived {
 pub(super) enum NotArrived {
     /// It was not published.
     Refused(Refusal),
-    /// No worker serves its stream.
-    Ending,
+    /// No worker has opened its stream, so it was not published.
+    NotOpened,
+    /// It was published, and its stream ended before it came.
+    Unseen,
     /// It did not come out of it in time.
     Late,
     /// There is no socket for the stream.
@@ -59,19 +64,33 @@ pub(super) async fn publish(
     let arrives = async {
         let mut stream = Stream::open(watched, window, clock, scratch, publishing).await?;
         let start = Instant::now();
-        let published = watched.hub.publish(&publishing.fields, message, &publishing.topics).await;
-        let id = published.map_err(|unpublished| {
-            NotArrived::Refused(match unpublished {
-                Unpublished::Closed => Refusal::Stopping,
-                Unpublished::NoSpace => Refusal::NoSpace,
-                Unpublished::NotWritten => Refusal::NotWritten,
-            })
-        })?;
+        let published = watched.shared.hub.publish(&publishing.fields, message, &publishing.topics).await;
+        let id = published.map_err(|unpublished| NotArrived::Refused(unpublished.into()))?;
         let event = Frame::with_fields(&publishing.fields, id.as_deref(), message);
-        stream.read_past(event.as_bytes()).await?;
-        Ok(Arrived { time: start.elapsed(), event: event.as_bytes().to_vec() })
+        stream.read_past(event.as_bytes()).await.map_err(|lost| lost.or(NotArrived::Unseen))?;
+        let (time, topics) = (start.elapsed(), &publishing.topics);
+        let all =
+            if topics.is_empty() { watched.shared.metrics.streams() } else { watched.shared.census.count(topics) };
+        // One of them is this one, unless it has ended meanwhile.
+        Ok(Arrived { time, event: event.as_bytes().to_vec(), streams: all.saturating_sub(1) })
     };
     within(PATIENCE, arrives).await.unwrap_or(Err(NotArrived::Late))
+}
+
+/// Why what was awaited did not come out of the stream.
+enum Lost {
+    Ended,
+    Late,
+}
+
+impl Lost {
+    /// What that means, where the stream's end means this.
+    fn or(self, ended: NotArrived) -> NotArrived {
+        match self {
+            Self::Ended => ended,
+            Self::Late => NotArrived::Late,
+        }
+    }
 }
 
 /// The client's end of a stream.
@@ -95,44 +114,49 @@ impl<'s> Stream<'s> {
         let (near, far) = UnixStream::pair().map_err(NotArrived::Failed)?;
         let [near, far] = [near, far].map(|end| Async::new(OwnedFd::from(end)));
         let (near, far) = (near.map_err(NotArrived::Failed)?, far.map_err(NotArrived::Failed)?);
-        let client = Client { io: far, turned_away: None, proxy: None, place: Place::new(&watched.metrics) };
+        let client = Client { io: far, turned_away: None, proxy: None, place: Place::new(&watched.shared.metrics) };
         if !window.deal(client) {
-            return Err(NotArrived::Ending);
+            return Err(NotArrived::NotOpened);
         }
         let topics: Vec<_> = publishing.topics.iter().map(|topic| format!("topic={}", encoded(topic))).collect();
-        let host = watched.settings.read(|access| access.some_host());
+        let host = watched.shared.settings.read(|access| access.some_host());
         let request = format!("GET /sse?{} HTTP/1.1\r\nHost: {host}\r\n\r\n", topics.join("&"));
         let deadline = clock.deadline();
-        let written = write_all(&near, &deadline, &watched.config.limits, request.as_bytes()).await;
-        written.map_err(|_| NotArrived::Ending)?;
+        let written = write_all(&near, &deadline, &watched.shared.limits, request.as_bytes()).await;
+        written.map_err(|_| NotArrived::NotOpened)?;
         drop(deadline);
         let mut stream = Self { io: near, clock, scratch, unseen: Vec::new() };
-        stream.read_past(OPENING).await?;
+        stream.read_past(OPENING).await.map_err(|lost| lost.or(NotArrived::NotOpened))?;
         Ok(stream)
     }
 
     /// Reads until this has come, and past it. Whatever else comes is dropped.
-    async fn read_past(&mut self, awaited: &[u8]) -> Result<(), NotArrived> {
-        let deadline = self.clock.deadline();
+    async fn read_past(&mut self, awaited: &[u8]) -> Result<(), Lost> {
+        // Made once: for a long event it takes as long as a search does.
+        let (deadline, finder) = (self.clock.deadline(), Finder::new(awaited));
         deadline.set(PATIENCE);
         loop {
-            if let Some(start) = memchr::memmem::find(&self.unseen, awaited) {
+            if let Some(start) = finder.find(&self.unseen) {
                 self.unseen.drain(..start + awaited.len());
                 return Ok(());
             }
             // What is awaited may have begun in what was read last.
             self.unseen.drain(..self.unseen.len().saturating_sub(awaited.len()));
+            // A long event, or one amid many, must not keep the thread from answering others.
+            yield_now().await;
             let unseen = &mut self.unseen;
             match read(&self.io, &deadline, self.scratch, |bytes| unseen.extend_from_slice(bytes)).await {
                 Ok(1..) => {}
-                Ok(0) => return Err(NotArrived::Ending),
-                Err(_) => return Err(NotArrived::Late),
+                Ok(0) | Err(Interrupted::Gone) => return Err(Lost::Ended),
+                Err(Interrupted::Expired) => return Err(Lost::Late),
             }
         }
     }
 }
 
-/// A parameter's value, with each of its octets encoded (RFC 3986, 2.1).
+/// A parameter's value: what is not unreserved, and no slash, is encoded (RFC 3986, 2.1 and 3.4).
 fn encoded(text: &str) -> String {
-    text.bytes().map(|octet| format!("%{octet:02x}")).collect()
+    let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~/".contains(&octet);
+    let octets = text.bytes();
+    octets.map(|octet| if is_plain(octet) { char::from(octet).to_string() } else { format!("%{octet:02x}") }).collect()
 }

@@ -65,7 +65,7 @@ fn join(audience: &Rc<Audience<Pipe>>, pipe: Pipe) -> Seat<Pipe> {
 
 fn give(audience: &Audience<Pipe>, text: &str) {
     audience.give(Arc::from(text.as_bytes()), 1);
-    smol::block_on(audience.write_round());
+    smol::block_on(audience.write_round(&mut Turn::new()));
 }
 
 fn rest_of_event(seat: Seat<Pipe>) -> Option<String> {
@@ -228,7 +228,7 @@ fn a_tick_lets_go_of_what_nobody_needs_any_more() {
     audience.give(Arc::from(&b"two\n\n"[..]), 1);
     audience.tick();
     assert!(audience.sums().window_bytes > 0, "all need it");
-    smol::block_on(audience.write_round());
+    smol::block_on(audience.write_round(&mut Turn::new()));
     audience.tick();
     assert_eq!((audience.sums().window_bytes, slow.text().as_str()), (0, "one\n\ntwo\n\n"));
 }

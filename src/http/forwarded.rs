@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::trim_whitespace;
+use super::{trim_whitespace, values};
 
 /// Whom a request is from that `proxy` has passed on: the nearest address that is no trusted proxy, or else the
 /// farthest that is known. `None` where the two fields do not agree: a proxy that writes one of them passes the other
@@ -46,15 +46,6 @@ fn nearest(
         }
     }
     known
-}
-
-/// The values of all fields of this name, the last one first.
-fn values<'b>(head: &'b [u8], name: &'static [u8]) -> impl Iterator<Item = &'b [u8]> {
-    head.rsplit(|octet| *octet == b'\n').filter_map(move |line| {
-        let (found, value) = line.split_at_checked(name.len())?;
-        let value = value.strip_prefix(b":").filter(|_| found.eq_ignore_ascii_case(name))?;
-        Some(trim_whitespace(value.strip_suffix(b"\r").unwrap_or(value)))
-    })
 }
 
 /// What stands between the delimiters that are not in quotes, the last first and the empty ones left out.

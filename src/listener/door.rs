@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::task::{self, Poll};
 
 use async_io::Async;
-use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::address::{Address, DEFAULT_MODE};
 use crate::config::Limits;
@@ -47,10 +49,13 @@ impl From<UnixListener> for Inherited {
 /// A socket that listens, and its address.
 #[derive(Debug)]
 pub(crate) struct Door {
+    /// The file of a unix socket of our own. It goes first: once the socket is closed, another server may take the file
+    /// for one that is left over, and put its own in its place.
+    _file: Option<SocketFile>,
     io: Io,
     address: Address,
-    /// The file of a unix socket of our own.
-    _file: Option<SocketFile>,
+    /// Whether connections may have come before the socket had our options, and so be without them.
+    is_inherited: bool,
 }
 
 #[derive(Debug)]
@@ -63,14 +68,15 @@ impl Door {
     /// Makes the socket and listens. `only_v6` keeps IPv4 out of an IPv6 wildcard.
     pub(crate) fn bind(address: &Address, only_v6: bool, limits: &Limits) -> io::Result<Self> {
         match address {
-            Address::Tcp(address) => Self::over(bind_tcp(*address, only_v6)?.into(), limits),
+            Address::Tcp(address) => {
+                let socket = bind_tcp(*address, only_v6, limits)?;
+                let address = socket.local_addr()?.into();
+                Ok(Self { _file: None, io: Io::Tcp(Async::new(socket)?), address, is_inherited: false })
+            }
             Address::Unix { path, mode } => {
                 let (socket, file) = bind_unix(path, *mode)?;
-                Ok(Self {
-                    io: Io::Unix(Async::new(socket)?),
-                    address: Address::Unix { path: path.clone(), mode: *mode },
-                    _file: Some(file),
-                })
+                let address = Address::Unix { path: path.clone(), mode: *mode };
+                Ok(Self { _file: Some(file), io: Io::Unix(Async::new(socket)?), address, is_inherited: false })
             }
         }
     }
@@ -79,7 +85,6 @@ impl Door {
     pub(crate) fn over(inherited: Inherited, limits: &Limits) -> io::Result<Self> {
         let (io, address) = match inherited.0 {
             Listening::Tcp(socket) => {
-                #[cfg(target_os = "linux")]
                 set_options(&socket, limits)?;
                 let address = socket.local_addr()?.into();
                 (Io::Tcp(Async::new(socket)?), address)
@@ -89,9 +94,7 @@ impl Door {
                 (Io::Unix(Async::new(socket)?), Address::Unix { path, mode: DEFAULT_MODE })
             }
         };
-        #[cfg(not(target_os = "linux"))]
-        let _ = limits;
-        Ok(Self { io, address, _file: None })
+        Ok(Self { _file: None, io, address, is_inherited: true })
     }
 
     /// Where clients connect to.
@@ -122,25 +125,24 @@ impl Door {
         }
     }
 
-    /// Sets the options of a connection that was taken here, where it does not have them of the listening socket.
+    /// Sets the options of a connection that was taken here, where it may not have them of the listening socket: on Linux
+    /// it has those that that had when it came.
     pub(crate) fn prepare(&self, io: &OwnedFd, limits: &Limits) {
-        // They fail only on a socket that has failed already, which its first read will tell.
-        #[cfg(not(target_os = "linux"))]
-        if let Io::Tcp(_) = self.io {
+        if matches!(self.io, Io::Tcp(_)) && (self.is_inherited || cfg!(not(target_os = "linux"))) {
+            // They fail only on a socket that has failed already, which its first read will tell.
             let _ = set_options(io, limits);
         }
-        #[cfg(target_os = "linux")]
-        let _ = (io, limits);
     }
 }
 
-fn bind_tcp(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
+fn bind_tcp(address: SocketAddr, only_v6: bool, limits: &Limits) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // A server that was just ended must not keep the next one waiting for its old connections.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(only_v6)?;
     }
+    set_options(&socket, limits)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -240,6 +242,19 @@ mod tests {
         assert!(rustix::net::sockopt::tcp_nodelay(&socket).expect("an option"));
         assert_eq!(rustix::net::sockopt::tcp_user_timeout(&socket).expect("an option"), 8000);
         assert_eq!(SockRef::from(&socket).tcp_notsent_lowat().expect("an option"), 12_345);
+    }
+
+    /// Who waited in the backlog of a socket that a service manager made once had none of them.
+    #[test]
+    fn a_connection_that_came_before_the_server_has_the_options_too() {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let _early = TcpStream::connect(socket.local_addr().expect("it is bound")).expect("it listens");
+        let limits = Limits { write_timeout: Duration::from_secs(7), ..Limits::default() };
+        let door = Door::over(socket.into(), &limits).expect("it listens");
+        let (socket, _) = smol::block_on(poll_fn(|cx| door.poll_accept(cx))).expect("somebody is there");
+        door.prepare(&socket, &limits);
+        assert!(rustix::net::sockopt::tcp_nodelay(&socket).expect("an option"));
+        assert_eq!(rustix::net::sockopt::tcp_user_timeout(&socket).expect("an option"), 8000);
     }
 
     fn folder(name: &str) -> PathBuf {

@@ -19,7 +19,7 @@ pub enum BindError {
     Descriptors,
     /// The history's file cannot be opened.
     History(PathBuf, io::Error),
-    /// The thread that writes it cannot be started.
+    /// A thread cannot be started: the one that writes it, or that of the admin address.
     Thread(io::Error),
     /// The address cannot be listened on.
     Listen(Address, io::Error),
@@ -34,14 +34,14 @@ impl fmt::Display for BindError {
             Self::Descriptors => {
                 return write!(
                     f,
-                    "this process may open too few files: the server needs {RESERVED_DESCRIPTORS} for itself and one \
+                    "this process may open too few files: the server needs {RESERVED_DESCRIPTORS} or more for itself and one \
                      for each connection; raise the limit (ulimit -n)"
                 );
             }
             Self::History(path, error) => {
                 return write!(f, "cannot use {} as the history's file: {error}", path.display());
             }
-            Self::Thread(error) => return write!(f, "cannot start a thread for the history's file: {error}"),
+            Self::Thread(error) => return write!(f, "cannot start a thread: {error}"),
             Self::Inherited(error) => return write!(f, "cannot use a socket that was handed over: {error}"),
             Self::Listen(address, error) => (address, error),
         };

@@ -1,13 +1,9 @@
 //! The program's files of tokens, hosts and origins: read at its start, and anew on SIGHUP.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 
-use rustix::fs::OFlags;
 use rustix::process::Signal;
 
 use crate::support::{Folder, Program, Response, Served, finished, get, post, showing, wait_until};
@@ -173,31 +169,31 @@ fn hosts_and_origins_of_files_stand_beside_those_that_were_typed() {
     assert_eq!(["typed.example", "filed.example", "new.example"].map(posted), [202, 403, 202]);
 }
 
-/// A pipe in which there is nothing stands for all that is slow.
+/// A pipe that nobody wrote to was once waited for, and with it every later SIGHUP.
 #[test]
-fn a_file_that_cannot_be_read_to_its_end_holds_nothing_up() {
+fn a_pipe_in_the_place_of_a_file_is_refused_and_holds_nothing_up() {
     let folder = Folder::new();
-    let pipe = folder.path("pipe");
+    let (path, pipe) = (folder.path("tokens"), folder.path("pipe"));
+    fs::write(&path, OLD).expect("a file can be written");
+    let next = file(&folder, "next", NEW);
     let made = Command::new("mkfifo").arg(&pipe).status().expect("the system has mkfifo");
     assert!(made.success());
-    let writer = thread::spawn({
-        let pipe = pipe.clone();
-        move || fs::OpenOptions::new().write(true).open(pipe).and_then(|mut pipe| pipe.write_all(OLD.as_bytes()))
-    });
-    let program = Program::start(&[&flag("publish-token-file", &pipe)]);
-    writer.join().expect("the writer has not panicked").expect("the program reads");
+    let refused = finished(&[&flag("publish-token-file", &pipe)], &[]);
+    assert_eq!((refused.code, refused.stderr.lines().count()), (Some(2), 1), "{refused:?}");
+    assert!(refused.stderr.contains("regular file"), "{refused:?}");
+
+    let program = Program::start(&[&flag("publish-token-file", &path)]);
+    fs::rename(&pipe, &path).expect("it can be moved");
     program.signal(Signal::HUP);
-    let mut writer = None;
-    wait_until("it reads the pipe", || {
-        // Without waiting, a pipe can be opened for writing only while somebody reads it.
-        let opened = fs::OpenOptions::new().write(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(&pipe);
-        writer = opened.ok();
-        writer.is_some()
-    });
     for _ in 0..3 {
         publish(&program, OLD, "").expect_status(202);
-        program.request(get("/connections")).expect_status(200);
     }
+    fs::rename(&next, &path).expect("it can be moved");
+    wait_until("the new token is known", || {
+        program.signal(Signal::HUP);
+        publish(&program, NEW, "").status == 202
+    });
+    publish(&program, OLD, "").expect_status(401);
     program.signal(Signal::TERM);
     assert_eq!(program.finish().code, Some(0));
 }
