@@ -77,7 +77,7 @@ pub(super) static OPTIONS: [Opt; 26] = [
         value: "ADDR",
         given: Given::Once,
         default: "127.0.0.1",
-        help: "The IP address to listen on. Whoever reaches it may publish.",
+        help: "The IP address to listen on. Whoever reaches it may publish, unless there are tokens.",
         takes: "an IP address, such as 127.0.0.1 or ::1",
         apply: |draft, text| set(&mut draft.host, text.parse().ok()),
     },
@@ -109,7 +109,7 @@ pub(super) static OPTIONS: [Opt; 26] = [
         given: Given::Once,
         default: "none",
         help: "The unix socket to listen on: instead of a TCP port, or beside it where --host, --port or --listen is \
-               given. One that is left over is replaced, and it is removed at the end.",
+               given. One that a killed server left is replaced, and it is removed at the end.",
         takes: "a path",
         apply: |draft, text| set(&mut draft.unix, values::path(text).map(Some)),
     },
@@ -150,8 +150,8 @@ pub(super) static OPTIONS: [Opt; 26] = [
         value: "PATH",
         given: Given::Once,
         default: "none",
-        help: "A file with more of these hosts, one a line. Blank lines and lines that begin with # are skipped, and \
-               one host has to be there. SIGHUP has it read anew.",
+        help: "A file with more of these hosts, one a line, and at least one. Blank lines and lines that begin with # \
+               are skipped. SIGHUP has it read anew.",
         takes: "a path",
         apply: |draft, text| set(&mut draft.files.hosts, values::path(text).map(Some)),
     },
@@ -182,8 +182,8 @@ pub(super) static OPTIONS: [Opt; 26] = [
         value: "PATH",
         given: Given::Once,
         default: "none",
-        help: "A file with tokens, one a line, as for hosts. Who publishes has to show one (Authorization: Bearer \
-               TOKEN) or gets 401; pages of the allowed origins may.",
+        help: "A file with tokens, one a line, as for hosts. A publisher shows one (Authorization: Bearer TOKEN) or \
+               gets 401. Pages may show one where their origin is listed with --allow-origin.",
         takes: "a path",
         apply: |draft, text| set(&mut draft.files.publish_tokens, values::path(text).map(Some)),
     },
@@ -245,7 +245,7 @@ pub(super) static OPTIONS: [Opt; 26] = [
         value: "SIZE",
         given: Given::Once,
         default: "1m",
-        help: "How far a stream may fall behind before it is closed.",
+        help: "How many bytes a stream may fall behind before it is closed.",
         takes: SIZE,
         apply: |draft, text| set(&mut draft.config.limits.window_bytes, values::some_size(text)),
     },
@@ -287,7 +287,7 @@ pub(super) static OPTIONS: [Opt; 26] = [
         value: "TIME",
         given: Given::Once,
         default: "10s",
-        help: "The time for a request's head.",
+        help: "How long a request's head may take.",
         takes: SOME_TIME,
         apply: |draft, text| set(&mut draft.config.limits.head_timeout, values::some_time(text)),
     },
@@ -297,7 +297,7 @@ pub(super) static OPTIONS: [Opt; 26] = [
         value: "TIME",
         given: Given::Once,
         default: "30s",
-        help: "The time for a request's body.",
+        help: "How long a request's body may take.",
         takes: SOME_TIME,
         apply: |draft, text| set(&mut draft.config.limits.body_timeout, values::some_time(text)),
     },
@@ -345,7 +345,7 @@ pub(super) static OPTIONS: [Opt; 26] = [
 
 pub(super) static SECRETS: [Secret; 1] = [Secret {
     variable: "SMOLCAST_PUBLISH_TOKEN",
-    help: "The token that who publishes has to show, or several, with commas or line breaks between them; in place of \
+    help: "The token that a publisher has to show, or several, with commas or line breaks between them; in place of \
            --publish-token-file. It has no flag, because everybody on a machine sees its command lines.",
     takes: "one token or more (letters, digits and -._~+/, with = at the end alone), by commas or line breaks",
     apply: |draft, text| set(&mut draft.config.access.publish_tokens, values::tokens(text)),

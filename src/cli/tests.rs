@@ -248,13 +248,11 @@ fn the_defaults_that_are_told_are_the_defaults() {
     assert_eq!(file(&["--history-file", "f", "--history-sync", "interval"]), file(&["--history-file", "f"]));
 }
 
-/// The README's options, each with its value and its default.
+/// The page's options, each with its value and its default.
 #[test]
-fn the_readme_has_every_option_and_no_other() {
-    let readme = fs::read_to_string("README.md").expect("it is there");
-    let (_, section) = readme.split_once("\n## Options\n").expect("a section of options");
-    let (section, _) = section.split_once("\n## ").expect("more sections");
-    let rows: Vec<_> = section.lines().filter_map(|line| line.strip_prefix("| `--")).collect();
+fn the_page_of_options_has_every_option_and_no_other() {
+    let page = fs::read_to_string("docs/options.md").expect("it is there");
+    let rows: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("| `--")).collect();
     for option in &OPTIONS {
         let start = format!("{} {}` | ", option.name, option.value);
         let row = rows.iter().find_map(|row| row.strip_prefix(&start)).unwrap_or_else(|| panic!("no row {start:?}"));
@@ -262,7 +260,21 @@ fn the_readme_has_every_option_and_no_other() {
         assert_eq!(default.trim_matches('`'), option.default, "the default of {}", option.name);
     }
     assert_eq!(rows.len(), OPTIONS.len(), "a row an option: {rows:?}");
-    for named in section.split("--").skip(1) {
+    expect_options_in(&page);
+}
+
+#[test]
+fn the_other_pages_name_no_option_that_there_is_not() {
+    for path in ["docs/http.md", "docs/limits.md", "docs/metrics.md"] {
+        expect_options_in(&fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}")));
+    }
+}
+
+/// Whatever looks like a flag is one.
+fn expect_options_in(page: &str) {
+    // Commands of other programs stand in blocks, and have flags of their own.
+    let prose: String = page.split("```").step_by(2).collect();
+    for named in prose.split("--").skip(1) {
         let flag = named.split(|letter: char| !letter.is_ascii_lowercase() && letter != '-').next().unwrap_or_default();
         let is_printed = PRINTED.iter().any(|(_, long, _)| long.strip_prefix("--") == Some(flag));
         // The line below a table's head is dashes as well.

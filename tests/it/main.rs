@@ -20,6 +20,7 @@
 //! - `lifecycle`: the server as a library, its start and its end
 //! - `binary`, `flags`: the program; `addresses`: where it listens; `reload`: what it reads anew
 //! - `systemd`: the program under a service manager
+//! - `docs`: the tables of `docs/`, held against what the server says
 
 mod access;
 #[cfg(feature = "cli")]
@@ -33,6 +34,7 @@ mod churn;
 mod connection;
 mod contract;
 mod deadline;
+mod docs;
 mod doors;
 mod endings;
 mod event;
