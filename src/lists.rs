@@ -95,7 +95,7 @@ where
 fn read_bounded(path: &Path) -> Result<Vec<u8>, ListErrorKind> {
     let mut octets = Vec::new();
     // A pipe that nobody writes to would be waited for, and whoever asks for the lists once more with it.
-    let open = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path);
+    let open = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path);
     let read = open.and_then(|file| match file.metadata()?.is_file() {
         true => file.take(MOST_BYTES + 1).read_to_end(&mut octets),
         false => Err(io::Error::other("it is no regular file")),

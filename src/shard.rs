@@ -114,5 +114,5 @@ async fn answer(context: &Context<impl Socket>, questions: Receiver<Question>) {
         }
     }
     // Nobody can ask any more.
-    future::pending().await;
+    future::pending::<()>().await;
 }

@@ -8,9 +8,9 @@ use std::net::IpAddr;
 use crate::access::{Access, host_of};
 use crate::http;
 
-/// Whether a request names a host that can only be meant: an address, `localhost`, or one that the operator listed by its
-/// name. A name that a foreign name server lets point here is none of these, and neither is one below a listed name:
-/// those may be anybody's.
+/// Whether a request names a host that can only be meant: an address, `localhost`, or one that the operator listed by
+/// its name. A name that a foreign name server lets point here is none of these, and neither is one below a listed
+/// name: those may be anybody's.
 pub(super) fn is_own_host(authority: Option<&[u8]>, access: &Access) -> bool {
     let Some(authority) = authority.and_then(|octets| std::str::from_utf8(octets).ok()) else { return false };
     let host = host_of(authority);

@@ -125,8 +125,8 @@ impl Door {
         }
     }
 
-    /// Sets the options of a connection that was taken here, where it may not have them of the listening socket: on Linux
-    /// it has those that that had when it came.
+    /// Sets the options of a connection that was taken here, where it may not have them of the listening socket: on
+    /// Linux it has those that that had when it came.
     pub(crate) fn prepare(&self, io: &OwnedFd, limits: &Limits) {
         if matches!(self.io, Io::Tcp(_)) && (self.is_inherited || cfg!(not(target_os = "linux"))) {
             // They fail only on a socket that has failed already, which its first read will tell.

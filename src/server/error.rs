@@ -34,8 +34,8 @@ impl fmt::Display for BindError {
             Self::Descriptors => {
                 return write!(
                     f,
-                    "this process may open too few files: the server needs {RESERVED_DESCRIPTORS} or more for itself and one \
-                     for each connection; raise the limit (ulimit -n)"
+                    "this process may open too few files: the server needs {RESERVED_DESCRIPTORS} or more for itself \
+                     and one for each connection; raise the limit (ulimit -n)"
                 );
             }
             Self::History(path, error) => {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::support::{Folder, Program, Response, Served, finished, get, post, showing, wait_until};
+use crate::support::{Folder, Program, Response, Served, finished, post, showing, wait_until};
 
 /// Both easy to find in what is said.
 const OLD: &str = "secret-old-c2VjcmV0==";
