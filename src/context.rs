@@ -57,12 +57,12 @@ pub(crate) struct Context<S> {
 }
 
 impl<S: Sink> Context<S> {
-    /// Surroundings of the shard with this number, that get their messages from `intake`.
-    pub(crate) fn new(shared: Shared, number: usize, intake: Intake) -> Self {
+    /// Surroundings of the shard with this number, that get their messages from `intake`, and begin at this time.
+    pub(crate) fn new(shared: Shared, number: usize, intake: Intake, now: SystemTime) -> Self {
         let Shared { limits, settings, hub, metrics, census } = shared;
         let tally = Arc::clone(&metrics.shards()[number]);
         Self {
-            clock: Clock::new(&limits, SystemTime::now()),
+            clock: Clock::new(&limits, now),
             dispatcher: Dispatcher::new(intake, &limits, Arc::clone(&tally), census.clone()),
             limits,
             settings,

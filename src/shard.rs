@@ -50,7 +50,7 @@ pub(crate) enum Question {
 /// Serves until the shard has ended: the body of its thread.
 pub(crate) fn run(job: Job) {
     let Job { shared, number, since, heartbeat, intake, clients, questions, abort, answered } = job;
-    let context = Context::new(shared, number, intake);
+    let context = Context::new(shared, number, intake, SystemTime::now());
     let executor = LocalExecutor::new();
     let serve = async {
         let begin = async {

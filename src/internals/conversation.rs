@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use smol::LocalExecutor;
 
@@ -55,7 +55,7 @@ pub fn converse<'b>(
     let settings = Settings::new(access.clone());
     let (limits, metrics_too) = (limits.clone(), metrics.clone());
     let shared = Shared { limits, settings, hub, metrics: metrics_too, census: Census::new() };
-    let context = Context::new(shared, 0, intake);
+    let context = Context::new(shared, 0, intake, UNIX_EPOCH);
     let wire = Wire(Rc::new(Ends { most_written: most_written.max(1), ..Ends::default() }));
     let client = Client { io: wire.clone(), turned_away: None, place: Place::new(&metrics), proxy: None };
     let mut conversation = Conversation::default();
@@ -251,7 +251,7 @@ mod tests {
         let (hub, mut intakes) = Hub::new(&limits, None, 1, metrics.clone()).expect("no thread is started");
         let settings = Settings::new(Access::default());
         let shared = Shared { limits, settings, hub, metrics: metrics.clone(), census: Census::new() };
-        let context = Context::new(shared, 0, intakes.remove(0));
+        let context = Context::new(shared, 0, intakes.remove(0), UNIX_EPOCH);
         let executor = LocalExecutor::new();
         executor.spawn(context.dispatcher.run()).detach();
         let ends = || Wire(Rc::new(Ends { most_written: usize::MAX, ..Ends::default() }));
