@@ -15,6 +15,7 @@
 //! - `measure`: what the system tells of a process, waits that are timed, samples and their percentiles
 //! - `crowd`: many raw sockets at one time; `network`: cables that can be cut; `shim`: system calls that fail
 //! - `stalled`, `flood`: subscribers that do not read, publishers that do not stop
+//! - `busy`: a worker with more to do than it can
 //! - `vanish`, `resets`, `slowloris`: peers that go without a word, that go at any moment, that take their time
 //! - `descriptors`: what accepting lacks; `capacity`: more clients than there is room for
 //! - `ending`, `starting`: the way out, and the way not in
@@ -24,6 +25,7 @@
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
+mod busy;
 mod capacity;
 mod crowd;
 mod descriptors;

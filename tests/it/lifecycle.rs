@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use smolcast::{Config, Event, HistoryFile, HistorySync, Limits, Publisher, Server};
+use smolcast::{Config, Event, HistoryFile, HistorySync, Limits, NotReady, Publisher, Server};
 
 use crate::support::{
     Client, DEADLINE, End, EventStream, Served, TestServer, alone, assert_bytes, config, get, parse_responses, post,
@@ -338,4 +338,17 @@ fn fifty_servers_that_come_and_go_leave_no_thread_and_no_descriptor() {
     wait_until(&format!("threads and descriptors are back to {base:?}"), || held() <= base);
     let (threads, descriptors) = held();
     assert!(threads <= base.0 && descriptors <= base.1, "{:?} above {base:?}", (threads, descriptors));
+}
+
+#[test]
+fn a_server_is_ready_while_it_serves() {
+    let server = bind();
+    let health = server.health();
+    assert_eq!(health.ready(), Err(NotReady::Starting));
+    let mut server = TestServer::run(server);
+    wait_until("it is ready", || server.health.ready() == Ok(()));
+    server.join();
+    assert_eq!(health.ready(), Err(NotReady::Ending));
+    let dropped = bind().health();
+    assert_eq!(dropped.ready(), Err(NotReady::Starting), "it has never run");
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::thread::{self, JoinHandle};
 
-use smolcast::{Address, Config, Limits, Metrics, Publisher, Server, Settings};
+use smolcast::{Address, Config, Health, Limits, Metrics, Publisher, Server, Settings};
 
 use super::{Served, wait_until};
 
@@ -23,6 +23,7 @@ pub(crate) struct TestServer {
     pub(crate) publisher: Publisher,
     pub(crate) metrics: Metrics,
     pub(crate) settings: Settings,
+    pub(crate) health: Health,
     /// Dropped, this ends the server.
     stop: Option<smol::channel::Sender<()>>,
     /// Where `Server::run` runs, until it has been joined.
@@ -49,13 +50,14 @@ impl TestServer {
         let addr = server.local_addr().expect("tests have a TCP address, whatever else they have");
         let admin = server.admin_address().cloned();
         let (publisher, metrics, settings) = (server.publisher(), server.metrics(), server.settings());
+        let health = server.health();
         let (stop, stopped) = smol::channel::bounded::<()>(1);
         let until = async move {
             // Only ever ends by the sender's drop.
             let _ = stopped.recv().await;
         };
         let thread = thread::spawn(move || smol::block_on(server.run(until)));
-        Self { addr, addresses, admin, publisher, metrics, settings, stop: Some(stop), thread: Some(thread) }
+        Self { addr, addresses, admin, publisher, metrics, settings, health, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Every test holds both ends of its connections, and the tests run at once in one process.
