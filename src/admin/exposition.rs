@@ -153,7 +153,7 @@ fn process(out: &mut Vec<MetricFamily>) {
     let cpu = metric_of(MetricType::COUNTER, process.cpu_seconds);
     out.push(family("process_cpu_seconds_total", help, MetricType::COUNTER, [cpu]));
     let gauges = [
-        ("process_start_time_seconds", "Start time since 1970 in seconds.", Some(process.started_at)),
+        ("process_start_time_seconds", "Start time since 1970 in seconds.", process.started_at),
         ("process_threads", "Threads.", Some(process.threads as f64)),
         ("process_virtual_memory_bytes", "Virtual memory size in bytes.", Some(process.virtual_bytes as f64)),
         ("process_resident_memory_bytes", "Resident memory size in bytes.", Some(process.resident_bytes as f64)),
