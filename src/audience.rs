@@ -313,19 +313,18 @@ impl<S: Sink> Audience<S> {
         Sums { members: self.members.borrow().len(), behind: self.slow.borrow().len(), window_bytes }
     }
 
-    /// The hindmost members, at most so many, with what `look` sees of their sinks.
-    pub(crate) fn hindmost<T>(&self, most: usize, look: impl Fn(&S) -> T) -> Vec<Behind<T>> {
-        let (slow, members, end) = (self.slow.borrow(), self.members.borrow(), self.window.borrow().end());
-        let blocked = self.blocked.borrow();
-        let found = blocked.iter().filter_map(|(position, key)| Some((position, slow.get(key)?, members.get(*key)?)));
-        let behind = found.map(|(position, slow, member)| Behind {
-            number: slow.number,
-            bytes: end - position,
-            ticks: self.ticks.get() - slow.since,
-            interest: self.interest(),
-            seen: look(&member.sink),
-        });
-        behind.take(most).collect()
+    /// The keys of the hindmost members, at most so many, each behind the bytes that it has yet to be sent.
+    pub(crate) fn hindmost(&self, most: usize) -> Vec<(u64, usize)> {
+        let end = self.window.borrow().end();
+        self.blocked.borrow().iter().take(most).map(|(position, key)| (end - position, *key)).collect()
+    }
+
+    /// What there is to know of one of them, with what `look` sees of its sink.
+    pub(crate) fn look_at<T>(&self, (bytes, key): (u64, usize), look: impl Fn(&S) -> T) -> Option<Behind<T>> {
+        let (slow, members) = (self.slow.borrow(), self.members.borrow());
+        let (slow, member) = (slow.get(&key)?, members.get(key)?);
+        let ticks = self.ticks.get() - slow.since;
+        Some(Behind { number: slow.number, bytes, ticks, interest: self.interest(), seen: look(&member.sink) })
     }
 
     /// Tells the member that is known by this number to go; returns whether it was here.

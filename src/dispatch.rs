@@ -157,10 +157,12 @@ impl<S: Sink> Dispatcher<S> {
     /// The streams that are furthest behind, at most so many and those first, with what `look` sees of their sinks.
     pub(crate) fn hindmost<T>(&self, most: usize, look: impl Fn(&S) -> T) -> Vec<Behind<T>> {
         let hall = self.hall.borrow();
-        let mut all: Vec<_> = hall.audiences().flat_map(|audience| audience.hindmost(most, &look)).collect();
-        all.sort_by_key(|behind| Reverse(behind.bytes));
-        all.truncate(most);
-        all
+        let mut all = Vec::new();
+        for audience in hall.audiences() {
+            all.extend(audience.hindmost(most).into_iter().map(|member| (member, Rc::clone(&audience))));
+        }
+        all.sort_by_key(|((bytes, _), _)| Reverse(*bytes));
+        all.into_iter().take(most).filter_map(|(member, audience)| audience.look_at(member, &look)).collect()
     }
 
     /// Tells the stream that is known by this number to go; returns whether it was still behind.
