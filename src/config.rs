@@ -222,6 +222,11 @@ impl Config {
         Self { listen: vec![address.into()], ..Self::default() }
     }
 
+    /// What is held for streams that come back: what was asked for, or where only a file was, the default.
+    pub(crate) fn retention(&self) -> Option<Retention> {
+        self.history.or(self.history_file.as_ref().map(|_| Retention::default()))
+    }
+
     /// Refuses what could not work, before anything is bound.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         let limits = &self.limits;

@@ -20,7 +20,7 @@ use crate::address::Address;
 use crate::admin::{Admin, Watched};
 use crate::archive::Archive;
 use crate::census::Census;
-use crate::config::{Config, HistoryFile, Retention};
+use crate::config::{Config, HistoryFile};
 use crate::context::Shared;
 use crate::frame::{Event, Frame, InvalidField};
 use crate::health::{Health, Phase};
@@ -222,10 +222,11 @@ fn open_doors(config: &Config, inherited: Vec<Inherited>) -> Result<Vec<Door>, B
 
 /// The history that the configuration asks for, with what its file has of earlier servers.
 fn open_history(config: &Config) -> Result<Option<Kept>, BindError> {
-    let file = config.history_file.as_ref();
-    let Some(retention) = config.history.or(file.map(|_| Retention::default())) else { return Ok(None) };
+    let Some(retention) = config.retention() else { return Ok(None) };
     let archive = Archive::new(retention);
-    let Some(HistoryFile { path, sync }) = file else { return Ok(Some(Kept { archive, journal: None })) };
+    let Some(HistoryFile { path, sync }) = &config.history_file else {
+        return Ok(Some(Kept { archive, journal: None }));
+    };
     let opened = Journal::open(path, |record| restore(&archive, record));
     let (journal, recovered) = opened.map_err(|error| BindError::History(path.clone(), error))?;
     if recovered.cut > 0 {

@@ -58,14 +58,14 @@ fn who_is_let_in(access: &Access) -> Vec<Row> {
 
 fn messages(config: &Config) -> Vec<Row> {
     let group = "Messages and history";
-    let history = config.history.map(|kept| format!("{}, {}, {}", kept.events, size(kept.bytes), time(kept.age)));
+    let history = config.retention();
+    let history = history.map(|kept| format!("{}, {}, {}", kept.events, size(kept.bytes), time(kept.age)));
     let file = config.history_file.as_ref();
     let path = file.map(|file| file.path.display().to_string());
     let sync = file.map(|file| match file.sync {
         HistorySync::Always => "always",
         HistorySync::Interval => "interval",
     });
-    let history = history.or(file.map(|_| "1000, 64 MiB, 24 h".to_owned()));
     vec![
         (group, "--max-body", size(config.limits.body_bytes), "the longest message"),
         (group, "--history", optional(history, "none"), "the events held for streams that come back"),
