@@ -24,7 +24,7 @@ struct State {
 
 /// How far a server has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+enum Phase {
     Starting,
     Serving,
     Ending,
@@ -70,7 +70,7 @@ impl Health {
         Serving(self.clone())
     }
 
-    pub(crate) fn enter(&self, phase: Phase) {
+    fn enter(&self, phase: Phase) {
         self.0.phase.store(phase as u8, Relaxed);
     }
 

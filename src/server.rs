@@ -23,7 +23,7 @@ use crate::census::Census;
 use crate::config::{Config, HistoryFile};
 use crate::context::Shared;
 use crate::frame::{Event, Frame, InvalidField};
-use crate::health::{Health, Phase};
+use crate::health::Health;
 use crate::history::Restored;
 use crate::hub::{Hub, Intake, Kept};
 use crate::journal::{Journal, Record};
@@ -102,7 +102,7 @@ impl Server {
 
     /// Where clients connect to, with the port that the system picked where port 0 was asked for.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
-        self.listener.addresses()
+        self.config.listen.iter()
     }
 
     /// The first of those that is a TCP address. `None` where the server listens on unix sockets alone.
@@ -164,17 +164,16 @@ impl Server {
         let Self { config, mut listener, shared, intakes, health, admin, windows } = self;
         // To the very end: it tells how that goes.
         let _admin = admin;
-        let mut shards = Shards::start(&shared, config.heartbeat, intakes, health.since())?;
+        let (mut shards, ways_in) = Shards::start(&shared, config.heartbeat, intakes, health.since())?;
         // Nobody else fills them.
-        let _ = windows.set(shards.windows());
-        let _ends = health.serve();
+        let _ = windows.set(ways_in);
+        let serving = health.serve();
         let until = async {
             until.await;
             Ok(())
         };
         until.or(shards.deal(&mut listener)).await?;
-        health.enter(Phase::Ending);
-        drop(listener);
+        drop((serving, listener));
         if !shards.drain(config.limits.drain_timeout).await {
             let metrics = &shared.metrics;
             metrics.streams_ended_at_once(StreamEnd::Cut, metrics.streams());

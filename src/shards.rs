@@ -25,7 +25,6 @@ const QUESTIONS_AHEAD: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Shards {
     clients: Vec<Sender<Client>>,
-    windows: Vec<Window>,
     /// Whose turn it is.
     next: usize,
     hub: Hub,
@@ -39,19 +38,19 @@ pub(crate) struct Shards {
 }
 
 impl Shards {
-    /// Starts a thread for each intake.
+    /// Starts a thread for each intake; returns the ways into them for whoever watches over them.
     pub(crate) fn start(
         shared: &Shared,
         heartbeat: Option<Duration>,
         intakes: Vec<Intake>,
         since: Instant,
-    ) -> io::Result<Self> {
+    ) -> io::Result<(Self, Vec<Window>)> {
         let (answered_by, answered) = channel::bounded(1);
         let (ended_by, ended) = channel::bounded(intakes.len());
         let (abort, aborted) = channel::bounded(1);
-        let (clients, windows, threads) = (Vec::new(), Vec::new(), Vec::new());
+        let (clients, threads, mut windows) = (Vec::new(), Vec::new(), Vec::new());
         let hub = shared.hub.clone();
-        let mut shards = Self { clients, windows, next: 0, hub, answered, ended, abort: Some(abort), threads };
+        let mut shards = Self { clients, next: 0, hub, answered, ended, abort: Some(abort), threads };
         for (number, intake) in intakes.into_iter().enumerate() {
             // Its first turn, however long ago the server was made.
             shared.metrics.shards()[number].turned(since.elapsed());
@@ -73,16 +72,11 @@ impl Shards {
                 let _end = end;
                 shard::run(job);
             })?;
-            shards.windows.push(Window { clients: dealt.downgrade(), questions: asked });
+            windows.push(Window { clients: dealt.downgrade(), questions: asked });
             shards.clients.push(dealt);
             shards.threads.push(thread);
         }
-        Ok(shards)
-    }
-
-    /// The ways into the shards for whoever watches over them.
-    pub(crate) fn windows(&self) -> Vec<Window> {
-        self.windows.clone()
+        Ok((shards, windows))
     }
 
     /// Deals connections to the shards in turn; returns only when a shard ends, which it should not.
@@ -149,7 +143,7 @@ impl Drop for Ended {
 }
 
 /// A way into one shard: to ask it something, or to have it serve a client that no listener has accepted.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Window {
     /// Gone once the server is ending, which is what tells the shard so.
     clients: WeakSender<Client>,
