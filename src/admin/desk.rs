@@ -276,6 +276,7 @@ impl<'w> Desk<'w> {
         let _turn = self.trial.lock().await;
         match trial::publish(self.watched, window, &self.clock, &self.scratch, publishing, message).await {
             Ok(Arrived { time, event, streams }) => {
+                let event = event.as_bytes();
                 let shown = String::from_utf8_lossy(&event[..event.len().min(EVENT_BYTES_SHOWN)]);
                 let text = Object::default()
                     .with("seconds", time.as_secs_f64())

@@ -20,7 +20,7 @@ use crate::http::Refusal;
 use crate::listener::{Client, Place};
 use crate::scratch::Scratch;
 use crate::shards::{Window, within};
-use crate::socket::{Interrupted, read, write_all};
+use crate::socket::{read, write_all};
 use crate::subscriber::OPENING;
 
 /// How long the message may take.
@@ -32,7 +32,7 @@ pub(super) struct Arrived {
     /// From before it was published until it was read.
     pub(super) time: Duration,
     /// The event, as it came.
-    pub(super) event: Vec<u8>,
+    pub(super) event: Frame,
     /// How many other streams it was for.
     pub(super) streams: usize,
 }
@@ -67,31 +67,18 @@ pub(super) async fn publish(
         let published = watched.shared.hub.publish(&publishing.fields, message, &publishing.topics).await;
         let id = published.map_err(|unpublished| NotArrived::Refused(unpublished.into()))?;
         let event = Frame::with_fields(&publishing.fields, id.as_deref(), message);
-        stream.read_past(event.as_bytes()).await.map_err(|lost| lost.or(NotArrived::Unseen))?;
+        stream.read_past(event.as_bytes()).await.map_err(|Ended| NotArrived::Unseen)?;
         let (time, topics) = (start.elapsed(), &publishing.topics);
         let all =
             if topics.is_empty() { watched.shared.metrics.streams() } else { watched.shared.census.count(topics) };
         // One of them is this one, unless it has ended meanwhile.
-        Ok(Arrived { time, event: event.as_bytes().to_vec(), streams: all.saturating_sub(1) })
+        Ok(Arrived { time, event, streams: all.saturating_sub(1) })
     };
     within(PATIENCE, arrives).await.unwrap_or(Err(NotArrived::Late))
 }
 
-/// Why what was awaited did not come out of the stream.
-enum Lost {
-    Ended,
-    Late,
-}
-
-impl Lost {
-    /// What that means, where the stream's end means this.
-    fn or(self, ended: NotArrived) -> NotArrived {
-        match self {
-            Self::Ended => ended,
-            Self::Late => NotArrived::Late,
-        }
-    }
-}
+/// The stream has ended before what was awaited.
+struct Ended;
 
 /// The client's end of a stream.
 struct Stream<'s> {
@@ -126,15 +113,15 @@ impl<'s> Stream<'s> {
         written.map_err(|_| NotArrived::NotOpened)?;
         drop(deadline);
         let mut stream = Self { io: near, clock, scratch, unseen: Vec::new() };
-        stream.read_past(OPENING).await.map_err(|lost| lost.or(NotArrived::NotOpened))?;
+        stream.read_past(OPENING).await.map_err(|Ended| NotArrived::NotOpened)?;
         Ok(stream)
     }
 
     /// Reads until this has come, and past it. Whatever else comes is dropped.
-    async fn read_past(&mut self, awaited: &[u8]) -> Result<(), Lost> {
-        // Made once: for a long event it takes as long as a search does.
+    async fn read_past(&mut self, awaited: &[u8]) -> Result<(), Ended> {
+        // Made once: for a long event it takes as long as a search does. The deadline is never set, since all of it has
+        // to be over in time, and not each read.
         let (deadline, finder) = (self.clock.deadline(), Finder::new(awaited));
-        deadline.set(PATIENCE);
         loop {
             if let Some(start) = finder.find(&self.unseen) {
                 self.unseen.drain(..start + awaited.len());
@@ -147,8 +134,7 @@ impl<'s> Stream<'s> {
             let unseen = &mut self.unseen;
             match read(&self.io, &deadline, self.scratch, |bytes| unseen.extend_from_slice(bytes)).await {
                 Ok(1..) => {}
-                Ok(0) | Err(Interrupted::Gone) => return Err(Lost::Ended),
-                Err(Interrupted::Expired) => return Err(Lost::Late),
+                Ok(0) | Err(_) => return Err(Ended),
             }
         }
     }
