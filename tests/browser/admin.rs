@@ -16,15 +16,6 @@ const FLAGS: [&str; 6] = ["--admin", "127.0.0.1:0", "--max-lag", "64m", "--write
 const MESSAGES: usize = 128;
 const MESSAGE_BYTES: usize = 64 * 1024;
 
-/// Where the start line says that the page is.
-#[track_caller]
-fn admin_url(program: &Program) -> &str {
-    let line = &program.start_line;
-    let (_, rest) = line.split_once("; admin on ").unwrap_or_else(|| panic!("no admin address: {line:?}"));
-    let end = rest.find([' ', ';', ',']).unwrap_or(rest.len());
-    &rest[..end]
-}
-
 /// A stream that takes nothing while there is more for it than fits on the way.
 #[track_caller]
 fn stalled(program: &Program) -> EventStream {
@@ -42,7 +33,7 @@ fn the_live_page_shows_what_happens_and_does_what_it_is_told() {
     const TEST: &str = "the live page";
     let Some(chromium) = Chromium::find(TEST) else { return };
     let program = Program::start(&FLAGS);
-    let url = admin_url(&program).to_owned();
+    let url = program.admin().to_string();
     let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
     let pictures = pictures.to_str().expect("the path is UTF-8");
     let Some(mut hand) = Hand::start(TEST, chromium, include_str!("admin.mjs"), &[&url, pictures]) else { return };

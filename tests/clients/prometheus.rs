@@ -27,8 +27,7 @@ fn has(tool: &str, test: &str) -> bool {
 /// A server with a history that has been used in every way, and two streams.
 fn busy() -> (Program, SocketAddr, [EventStream; 2]) {
     let program = Program::start(&["--admin", "127.0.0.1:0", "--history", "100", "--workers", "2"]);
-    let (_, url) = program.start_line.rsplit_once("; admin on http://").expect("it was asked for");
-    let admin = url.trim_end_matches('/').parse().unwrap_or_else(|_| panic!("no address: {url}"));
+    let admin = program.admin().tcp().expect("it was asked for");
     let mut streams = [program.stream(), program.stream()];
     for number in 0..20 {
         program.publish(format!("message {number}"));

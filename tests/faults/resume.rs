@@ -1,7 +1,7 @@
 //! Two hundred clients that come and go, over topics, publishers and restarts: each has the whole of what it asked for.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::ops::Range;
 use std::thread;
@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::crowd::make_room;
 use crate::measure::{report, timed};
 use crate::sse;
-use crate::support::{Client, DEADLINE, EventStream, Program, Served};
+use crate::support::{Client, DEADLINE, EventStream, Program, Served, free_port};
 
 const CLIENTS: usize = 200;
 const PUBLISHERS: usize = 4;
@@ -149,7 +149,7 @@ fn whoever_comes_and_goes_over_restarts_has_every_event_once_and_in_order() {
     let folder = std::env::temp_dir().join(format!("smolcast-resume-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder can be made");
     let file = folder.join("history").to_str().expect("UTF-8").to_owned();
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+    let port = free_port();
     let addr = SocketAddr::from(([127, 0, 0, 1], port));
     let ((lines, order), took) = timed(|| {
         thread::scope(|scope| {

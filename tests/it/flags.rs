@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use crate::support::{Finished, Program, Served, finished, get, post, post_chunked};
+use crate::support::{Finished, Program, Served, finished, free_port, get, post, post_chunked};
 
 const FLAGS: [&str; 7] =
     ["--host", "--port", "--workers", "--max-body", "--max-connections", "--heartbeat", "--version"];
@@ -96,12 +96,6 @@ fn a_bad_variable_is_refused_in_one_line_with_code_2() {
     ] {
         expect_refusal(&finished(&[], &[(name, value)]), 2, &[name]);
     }
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("it is bound").port()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use smolcast::Address;
 
 use crate::measure::{skipped, time_until};
-use crate::support::Folder;
+use crate::support::{Folder, free_port};
 use crate::{PATIENCE, certificate, curl, node};
 
 /// Runs the proxy in the background, says its number, and kills all of the group when its own input ends: when the test
@@ -248,10 +248,4 @@ fn at_home<'c>(command: &'c mut Command, folder: &Folder) -> &'c mut Command {
         command.env(name, folder.as_ref());
     }
     command
-}
-
-/// A port that nobody has now.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("it is bound").port()
 }

@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 
-use smolcast::Address;
-
 use super::live::{Page, names};
 use super::{ask, get, request};
 use crate::support::{Folder, Program, Served, finished, wait_until};
@@ -19,21 +17,10 @@ const SHOWN_ELSEWHERE: [(&str, &str); 5] = [
     ("--allow-origin-file", "--allow-origin"),
 ];
 
-/// Where the start line says that it is, at its very end.
-#[track_caller]
-fn admin_address(program: &Program) -> Address {
-    let line = &program.start_line;
-    let (_, url) = line.rsplit_once("; admin on ").unwrap_or_else(|| panic!("no admin address: {line:?}"));
-    match url.strip_prefix("http://").and_then(|rest| rest.strip_suffix('/')) {
-        Some(address) => Address::Tcp(address.parse().unwrap_or_else(|_| panic!("no address: {line:?}"))),
-        None => url.parse().unwrap_or_else(|_| panic!("no address: {line:?}")),
-    }
-}
-
 /// The line is said before there are workers.
 #[track_caller]
 fn expect_ready(program: &Program) {
-    let admin = admin_address(program);
+    let admin = program.admin();
     wait_until("it is ready", || get(&admin, "/readyz").body == b"ready\n");
 }
 
@@ -69,7 +56,7 @@ fn a_port_that_is_taken_is_told_in_one_line() {
 #[test]
 fn the_page_tells_of_every_option() {
     let program = Program::start(&["--admin", "127.0.0.1:0"]);
-    let (_page, hello) = Page::open(&admin_address(&program));
+    let (_page, hello) = Page::open(&program.admin());
     let rows = hello["configuration"].as_array().expect("an array").iter();
     let rows: Vec<_> = rows.filter_map(|row| row["name"].as_str()).collect();
     let told: BTreeSet<_> = rows.iter().copied().collect();
@@ -97,7 +84,7 @@ fn what_was_asked_for_is_what_the_page_tells() {
         "--history=10",
         "--workers=3",
     ]);
-    let admin = admin_address(&program);
+    let admin = program.admin();
     let (_page, hello) = Page::open(&admin);
     let value = |name: &str| {
         let row = hello["configuration"].as_array().into_iter().flatten().find(|row| row["name"] == name);
@@ -119,7 +106,7 @@ fn what_was_asked_for_is_what_the_page_tells() {
     let folder = Folder::new();
     let path = folder.path("s").display().to_string();
     let program = Program::start_on(&["--unix", &path, "--unix-mode=600", "--admin=127.0.0.1:0"]);
-    let (_page, hello) = Page::open(&admin_address(&program));
+    let (_page, hello) = Page::open(&program.admin());
     let rows = hello["configuration"].to_string();
     assert!(rows.contains(r#""name":"--unix-mode","value":"600""#) && rows.contains(&path), "{rows}");
 }
@@ -128,7 +115,7 @@ fn what_was_asked_for_is_what_the_page_tells() {
 fn nothing_there_has_a_token_in_it() {
     const TOKEN: &str = "c2VjcmV0LXdvcmQ=";
     let program = Program::start_with(&["--admin", "127.0.0.1:0"], &[("SMOLCAST_PUBLISH_TOKEN", TOKEN)]);
-    let admin = admin_address(&program);
+    let admin = program.admin();
     let shows = format!("Authorization: Bearer {TOKEN}\r\n");
     let publish = format!("POST /broadcast HTTP/1.1\r\nHost: h\r\n{shows}Content-Length: 1\r\n\r\nx");
     program.request(publish).expect_status(202);

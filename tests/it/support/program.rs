@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
+use smolcast::Address;
 
 use super::{DEADLINE, Served, wait_until};
 
@@ -155,6 +156,17 @@ impl Program {
         let addr = address(line).unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
         let stdout = read_in_background(Some(reader));
         Self { addr, start_line: line.to_owned(), process, stdout, stderr, complaints }
+    }
+
+    /// Where the start line says that its admin address is, at its very end.
+    #[track_caller]
+    pub(crate) fn admin(&self) -> Address {
+        let line = &self.start_line;
+        let (_, url) = line.rsplit_once("; admin on ").unwrap_or_else(|| panic!("no admin address: {line:?}"));
+        match url.strip_prefix("http://").and_then(|rest| rest.strip_suffix('/')) {
+            Some(address) => Address::Tcp(address.parse().unwrap_or_else(|_| panic!("no address: {line:?}"))),
+            None => url.parse().unwrap_or_else(|_| panic!("no address: {line:?}")),
+        }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
