@@ -58,12 +58,13 @@ mod recovery;
 mod tests;
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use self::appender::Appender;
 use self::compaction::Compaction;
+use self::file::Locked;
 pub(crate) use self::record::Record;
 pub(crate) use self::recovery::Recovered;
 
@@ -226,7 +227,7 @@ impl Journal {
     }
 
     /// Goes on with a copy that has the file's name already, and lacks the first `moved_by` bytes of records.
-    fn go_on_with(&mut self, copy: File, moved_by: u64) {
+    fn go_on_with(&mut self, copy: Locked, moved_by: u64) {
         self.appender = Appender::new(copy, self.appender.end() - moved_by);
         self.start -= moved_by;
         self.patience = 0;

@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use super::file::Locked;
+
 /// A file, as far as it is written to. Tests have one that fails.
 pub(super) trait Storage: Send {
     fn file(&self) -> &File;
@@ -20,7 +22,7 @@ pub(super) trait Storage: Send {
     }
 }
 
-impl Storage for File {
+impl Storage for Locked {
     fn file(&self) -> &File {
         self
     }

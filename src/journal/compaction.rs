@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use super::{HEADER, HEADER_LENGTH, file};
+use super::file::{self, Locked};
+use super::{HEADER, HEADER_LENGTH};
 
 /// How much is copied at once: between two pieces the thread looks whether it should go on.
 const PIECE: usize = 256 * 1024;
@@ -25,7 +26,7 @@ pub(super) fn path_of_copy(path: &Path) -> PathBuf {
 /// A copy under way.
 pub(super) struct Compaction {
     /// Ends with the copy, or with nothing if it was told to stop.
-    thread: JoinHandle<io::Result<Option<File>>>,
+    thread: JoinHandle<io::Result<Option<Locked>>>,
     stop: Arc<AtomicBool>,
     /// Which bytes of the file the thread copies.
     range: Range<u64>,
@@ -59,7 +60,7 @@ impl Compaction {
 
     /// Waits for the thread, adds what the file got meanwhile, up to `end`, and gives the copy the file's name. Where
     /// that fails the file keeps it. Nothing, if it was told to stop before the copy was done.
-    pub(super) fn end(self, file: &File, end: u64, path: &Path) -> io::Result<Option<File>> {
+    pub(super) fn end(self, file: &File, end: u64, path: &Path) -> io::Result<Option<Locked>> {
         let joined = self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that copies panicked")));
         let Some(copy) = joined? else { return Ok(None) };
         let offset = HEADER_LENGTH + (self.range.end - self.range.start);
@@ -71,7 +72,7 @@ impl Compaction {
     }
 }
 
-fn copy_of(source: &File, path: &Path, range: Range<u64>, stop: &AtomicBool) -> io::Result<Option<File>> {
+fn copy_of(source: &File, path: &Path, range: Range<u64>, stop: &AtomicBool) -> io::Result<Option<Locked>> {
     // What an earlier attempt may have left.
     let _ = fs::remove_file(path);
     let copy = file::create(path)?;

@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::Deref;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -15,8 +16,41 @@ use rustix::io::Errno;
 /// What a file is made with: its owner reads and writes it.
 const OWNER_ONLY: u32 = 0o600;
 
+/// A file that is locked for as long as this is there.
+#[derive(Debug)]
+pub(super) struct Locked(File);
+
+impl Locked {
+    fn new(file: File) -> io::Result<Self> {
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+            Errno::WOULDBLOCK => {
+                let line = "another server has the history file open; each server needs one of its own";
+                io::Error::new(io::ErrorKind::ResourceBusy, line)
+            }
+            error => io::Error::from(error),
+        })?;
+        Ok(Self(file))
+    }
+}
+
+impl Deref for Locked {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for Locked {
+    /// The lock is the open file's, and would stay until the last copy of its descriptor is closed: one may be in a
+    /// child process that this one is starting. However this process ends, all of its own are.
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
 /// Opens and locks a file, or makes it. Returns its path without symbolic links too.
-pub(super) fn open(path: &Path) -> io::Result<(File, PathBuf)> {
+pub(super) fn open(path: &Path) -> io::Result<(Locked, PathBuf)> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(OWNER_ONLY);
     loop {
@@ -24,7 +58,7 @@ pub(super) fn open(path: &Path) -> io::Result<(File, PathBuf)> {
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the history file has to be a regular file"));
         }
-        lock(&file)?;
+        let file = Locked::new(file)?;
         // A server that compacts its file replaces it, and the lock may be on what the name led to before.
         if is_named(&file, path)? {
             return Ok((file, fs::canonicalize(path)?));
@@ -33,10 +67,8 @@ pub(super) fn open(path: &Path) -> io::Result<(File, PathBuf)> {
 }
 
 /// Makes a file that was not there, locked.
-pub(super) fn create(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
-    lock(&file)?;
-    Ok(file)
+pub(super) fn create(path: &Path) -> io::Result<Locked> {
+    Locked::new(OpenOptions::new().read(true).write(true).create_new(true).mode(OWNER_ONLY).open(path)?)
 }
 
 /// Opens a file to add to it, or makes it.
@@ -55,17 +87,6 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 pub(super) fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     File::open(folder)?.sync_all()
-}
-
-/// The lock is the open file's: it goes when the last handle of it is closed, by the end of the process at the latest.
-fn lock(file: &File) -> io::Result<()> {
-    rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-        Errno::WOULDBLOCK => {
-            let line = "another server has the history file open; each server needs one of its own";
-            io::Error::new(io::ErrorKind::ResourceBusy, line)
-        }
-        error => io::Error::from(error),
-    })
 }
 
 fn is_named(file: &File, path: &Path) -> io::Result<bool> {
@@ -91,6 +112,17 @@ mod tests {
         assert!(!is_named(&old, &path).expect("no error"), "nothing has the name");
         let (new, _) = open(&path).expect("a new file, which is not the locked one");
         assert!(!is_named(&old, &path).expect("no error") && is_named(&new, &path).expect("no error"));
+    }
+
+    #[test]
+    fn a_copy_of_the_descriptor_in_a_child_does_not_keep_the_lock() {
+        let folder = Folder::new();
+        let (file, path) = open(&folder.file()).expect("a new file");
+        let in_a_child = file.try_clone().expect("a copy");
+        assert_eq!(open(&path).expect_err("it is locked").kind(), io::ErrorKind::ResourceBusy);
+        drop(file);
+        open(&path).expect("nobody has it open any more");
+        drop(in_a_child);
     }
 
     #[test]

@@ -6,13 +6,14 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::task::{self, Poll};
 
 use async_io::Async;
+use rustix::net::Shutdown;
 #[cfg(target_os = "linux")]
 use socket2::SockRef;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -49,12 +50,12 @@ impl From<UnixListener> for Inherited {
 /// A socket that listens, and its address.
 #[derive(Debug)]
 pub(crate) struct Door {
-    /// The file of a unix socket of our own. It goes first: once the socket is closed, another server may take the file
-    /// for one that is left over, and put its own in its place.
-    _file: Option<SocketFile>,
+    /// The file of a unix socket of our own.
+    file: Option<SocketFile>,
     io: Io,
     address: Address,
-    /// Whether connections may have come before the socket had our options, and so be without them.
+    /// Whether others may hold the socket too. Connections may have come before it had our options, and so be without
+    /// them.
     is_inherited: bool,
 }
 
@@ -71,12 +72,12 @@ impl Door {
             Address::Tcp(address) => {
                 let socket = bind_tcp(*address, only_v6, limits)?;
                 let address = socket.local_addr()?.into();
-                Ok(Self { _file: None, io: Io::Tcp(Async::new(socket)?), address, is_inherited: false })
+                Ok(Self { file: None, io: Io::Tcp(Async::new(socket)?), address, is_inherited: false })
             }
             Address::Unix { path, mode } => {
                 let (socket, file) = bind_unix(path, *mode)?;
                 let address = Address::Unix { path: path.clone(), mode: *mode };
-                Ok(Self { _file: Some(file), io: Io::Unix(Async::new(socket)?), address, is_inherited: false })
+                Ok(Self { file: Some(file), io: Io::Unix(Async::new(socket)?), address, is_inherited: false })
             }
         }
     }
@@ -94,7 +95,7 @@ impl Door {
                 (Io::Unix(Async::new(socket)?), Address::Unix { path, mode: DEFAULT_MODE })
             }
         };
-        Ok(Self { _file: None, io, address, is_inherited: true })
+        Ok(Self { file: None, io, address, is_inherited: true })
     }
 
     /// Where clients connect to.
@@ -131,6 +132,29 @@ impl Door {
         if matches!(self.io, Io::Tcp(_)) && (self.is_inherited || cfg!(not(target_os = "linux"))) {
             // They fail only on a socket that has failed already, which its first read will tell.
             let _ = set_options(io, limits);
+        }
+    }
+}
+
+impl Drop for Door {
+    /// Nobody comes in from here on, not even while a child process that is being started has a copy of the descriptor.
+    /// A socket that was handed over is its owner's, who may listen on.
+    fn drop(&mut self) {
+        // First: once nobody listens, another server may take the file for one that is left over, and put its own in
+        // its place.
+        drop(self.file.take());
+        if !self.is_inherited {
+            // Where a system knows no such thing of a listening socket, closing it has to do.
+            let _ = rustix::net::shutdown(self.io.as_fd(), Shutdown::Both);
+        }
+    }
+}
+
+impl AsFd for Io {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
         }
     }
 }
@@ -283,6 +307,40 @@ mod tests {
             assert!(!path.exists());
         }
         fs::remove_dir(folder).expect("it is empty");
+    }
+
+    /// Such as a child process has until it executes its program.
+    fn copy_of(door: &Door) -> OwnedFd {
+        door.io.as_fd().try_clone_to_owned().expect("a descriptor is free")
+    }
+
+    fn refused<T: std::fmt::Debug>(connected: io::Result<T>) {
+        assert_eq!(connected.expect_err("nobody listens").kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn nobody_comes_in_at_the_end_though_a_child_has_a_copy_of_the_socket() {
+        let folder = folder("copy");
+        let path = folder.join("s");
+        let unix = bind(&path, DEFAULT_MODE).expect("nobody is there");
+        let moved = folder.join("moved");
+        fs::rename(&path, &moved).expect("it can be moved");
+        let tcp = Door::bind(&([127, 0, 0, 1], 0).into(), false, &Limits::default()).expect("a free port");
+        let address = tcp.address().tcp().expect("it is one");
+        let _in_a_child = [copy_of(&unix), copy_of(&tcp)];
+        drop((unix, tcp));
+        refused(UnixStream::connect(&moved));
+        refused(TcpStream::connect(address));
+        Door::bind(&address.into(), false, &Limits::default()).expect("the port is free");
+        fs::remove_dir_all(folder).expect("it is ours");
+    }
+
+    #[test]
+    fn a_socket_that_was_handed_over_listens_on_for_its_owner() {
+        let owners = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let handed = owners.try_clone().expect("a descriptor is free");
+        drop(Door::over(handed.into(), &Limits::default()).expect("it listens"));
+        TcpStream::connect(owners.local_addr().expect("it is bound")).expect("it still listens");
     }
 
     #[test]
