@@ -2,7 +2,6 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
@@ -11,30 +10,27 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::measure::{Observed, time_until, timed};
-use crate::support::{Client, DEADLINE, EventStream, Process, get, post, wait_until};
+use crate::support::{Client, DEADLINE, EventStream, FreePort, Process, get, post, wait_until};
 
 /// A program of whose output nothing is known, so that it has to be given its port.
 struct Mute {
-    addr: SocketAddr,
+    port: FreePort,
     process: Process,
 }
 
 impl Mute {
     #[track_caller]
     fn start(launcher: &[&str], flags: &[&str], stdout: Stdio, stderr: Stdio) -> Self {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let addr = free.local_addr().expect("it is bound");
-        drop(free);
-        let port = addr.port().to_string();
+        let port = FreePort::new();
         let mut command = Process::command(launcher);
-        command.args(["--port", &port]).args(flags).stdout(stdout).stderr(stderr);
+        command.args(["--port", &port.number().to_string()]).args(flags).stdout(stdout).stderr(stderr);
         let process = Process::spawn(&mut command);
-        wait_until("it listens", || Client::try_connect(addr).is_ok());
-        Self { addr, process }
+        wait_until("it listens", || Client::try_connect(port.addr()).is_ok());
+        Self { port, process }
     }
 
     fn connect(&self) -> Client {
-        Client::connect(self.addr)
+        Client::connect(self.port.addr())
     }
 
     /// Holds it to do all that it is there for.

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::crowd::make_room;
 use crate::measure::{report, timed};
 use crate::sse;
-use crate::support::{Client, DEADLINE, EventStream, Program, Served, free_port};
+use crate::support::{Client, DEADLINE, EventStream, FreePort, Program, Served};
 
 const CLIENTS: usize = 200;
 const PUBLISHERS: usize = 4;
@@ -149,8 +149,8 @@ fn whoever_comes_and_goes_over_restarts_has_every_event_once_and_in_order() {
     let folder = std::env::temp_dir().join(format!("smolcast-resume-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder can be made");
     let file = folder.join("history").to_str().expect("UTF-8").to_owned();
-    let port = free_port();
-    let addr = SocketAddr::from(([127, 0, 0, 1], port));
+    let port = FreePort::new();
+    let addr = port.addr();
     let ((lines, order), took) = timed(|| {
         thread::scope(|scope| {
             let wanderers: Vec<_> = (0..CLIENTS)
@@ -160,7 +160,7 @@ fn whoever_comes_and_goes_over_restarts_has_every_event_once_and_in_order() {
                     scope.spawn(move || Wanderer { addr, filters, last, lines: Vec::new(), turn }.wander())
                 })
                 .collect();
-            let program = publish_to_servers(port, &file);
+            let program = publish_to_servers(port.number(), &file);
             let request = b"GET /sse?topic=%23&last_event_id=earliest HTTP/1.1\r\nHost: h\r\n\r\n";
             let mut all = EventStream::open_with(program.connect(), request).0;
             let order: Vec<_> = (0..PUBLISHERS * MESSAGES * SERVERS).map(|_| all.message().data).collect();

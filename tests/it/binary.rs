@@ -1,12 +1,12 @@
 //! The program as it runs: what it prints, what stops it, and what does not.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::support::{
-    Client, EventStream, Finished, Process, Program, Served, get, options, post, retry_of, showing, wait_until,
+    Client, EventStream, Finished, FreePort, Process, Program, Served, get, options, post, retry_of, showing,
+    wait_until,
 };
 
 /// Everything a client may do wrong, and some that is right.
@@ -137,19 +137,17 @@ fn sighup_and_sigpipe_end_nothing() {
 
 #[test]
 fn nobody_who_reads_its_output_is_no_reason_to_end() {
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let addr: SocketAddr = free.local_addr().expect("it is bound");
-    drop(free);
-    let mut process = Process::start_unheard(&["--port", &addr.port().to_string()]);
+    let port = FreePort::new();
+    let mut process = Process::start_unheard(&["--port", &port.number().to_string()]);
     let mut client = None;
     wait_until("it serves", || {
-        client = Client::try_connect(addr).ok();
+        client = Client::try_connect(port.addr()).ok();
         client.is_some()
     });
     let mut stream = EventStream::open(client.expect("it is connected"));
     for line in ["one", "two"] {
-        Client::connect(addr).request("BAD\r\n\r\n").expect_status(400);
-        Client::connect(addr).request(post(line)).expect_status(202);
+        Client::connect(port.addr()).request("BAD\r\n\r\n").expect_status(400);
+        Client::connect(port.addr()).request(post(line)).expect_status(202);
         stream.expect_data(line);
     }
     process.signal(Signal::TERM);

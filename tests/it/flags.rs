@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use crate::support::{Finished, Program, Served, finished, free_port, get, post, post_chunked};
+use crate::support::{Finished, FreePort, Program, Served, finished, get, post, post_chunked};
 
 const FLAGS: [&str; 7] =
     ["--host", "--port", "--workers", "--max-body", "--max-connections", "--heartbeat", "--version"];
@@ -125,9 +125,9 @@ fn an_address_that_is_not_this_machines_is_refused_in_one_line_with_code_1() {
 
 #[test]
 fn a_port_is_taken_from_its_variable() {
-    let port = free_port();
-    let program = Program::start_without_flags(&[("SMOLCAST_PORT", &port.to_string())]);
-    let expected = format!("Listening on http://127.0.0.1:{port}/");
+    let port = FreePort::new();
+    let program = Program::start_without_flags(&[("SMOLCAST_PORT", &port.number().to_string())]);
+    let expected = format!("Listening on http://{}/", port.addr());
     assert!(program.start_line.starts_with(&expected), "expected {expected:?}: {:?}", program.start_line);
     program.publish("x");
 }

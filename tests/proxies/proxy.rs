@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use smolcast::Address;
 
 use crate::measure::{skipped, time_until};
-use crate::support::{Folder, free_port};
+use crate::support::{Folder, FreePort};
 use crate::{PATIENCE, certificate, curl, node};
 
 /// Runs the proxy in the background, says its number, and kills all of the group when its own input ends: when the test
@@ -157,7 +157,7 @@ pub(crate) struct Proxy {
     kind: Kind,
     program: String,
     file: String,
-    port: u16,
+    port: FreePort,
     /// The shell that keeps it, which leads the group of its processes and waits for its input to end.
     keeper: Child,
     /// The process that takes signals.
@@ -171,10 +171,10 @@ impl Proxy {
     pub(crate) fn start(kind: Kind, upstream: impl Into<Address>, changes: &[(&str, &str)]) -> Self {
         let folder = Folder::new();
         certificate::make(&folder);
-        let port = free_port();
+        let port = FreePort::new();
         let mut text = kind.shipped();
         let root = folder.as_ref().to_str().expect("the path is UTF-8");
-        let places = kind.places(root, port, &upstream.into());
+        let places = kind.places(root, port.number(), &upstream.into());
         let places = places.iter().map(|(from, to)| (*from, to.as_str()));
         for (from, to) in places.chain(changes.iter().copied()) {
             assert!(text.contains(from), "the file for {} has no {from:?}", kind.name());
@@ -192,14 +192,13 @@ impl Proxy {
         BufReader::new(output).read_line(&mut line).expect("the keeper says the number of its child");
         let master = line.trim().parse().ok().and_then(Pid::from_raw).expect("it is a number");
         let proxy = Self { kind, program, file, port, keeper, master, folder };
-        time_until(&format!("{} listens", kind.name()), PATIENCE, || {
-            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
-        });
+        let addr = proxy.port.addr();
+        time_until(&format!("{} listens", kind.name()), PATIENCE, || TcpStream::connect(addr).is_ok());
         proxy
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// The file with the certificate to trust.

@@ -5,6 +5,7 @@ mod bytes;
 mod client;
 mod date;
 mod folder;
+mod free_port;
 #[cfg(feature = "cli")]
 mod program;
 mod request;
@@ -18,6 +19,7 @@ pub(crate) use alone::alone;
 pub(crate) use bytes::{assert_bytes, escaped};
 pub(crate) use client::{Client, End};
 pub(crate) use folder::Folder;
+pub(crate) use free_port::FreePort;
 #[cfg(feature = "cli")]
 pub(crate) use program::{Finished, Process, Program, finished};
 pub(crate) use request::{get, options, post, post_chunked};
@@ -27,7 +29,6 @@ pub(crate) use server::{TestServer, config};
 pub(crate) use stream::{EventStream, retry_of};
 pub(crate) use witness::{Witness, showing};
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 /// How long a test waits for anything that must happen.
@@ -45,12 +46,6 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "not within {DEADLINE:?}: {what}");
         std::thread::park_timeout(Duration::from_millis(2));
     }
-}
-
-/// A port of loopback that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("it is bound").port()
 }
 
 /// Runs a future to its end.
