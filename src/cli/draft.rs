@@ -72,6 +72,11 @@ impl Draft {
         let mut config = self.config.clone();
         config.listen = self.addresses()?;
         config.history_file = self.history_file()?;
+        if let (Some(source), None) = (self.source_of("trusted-proxy"), config.limits.connections_per_ip) {
+            return Err(UsageError(format!(
+                "{source} says for whom a limit holds: set it with --max-connections-per-ip"
+            )));
+        }
         Ok(config)
     }
 

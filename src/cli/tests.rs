@@ -35,11 +35,13 @@ fn each_flag_sets_its_number() {
 #[test]
 fn proxies_are_networks_addresses_or_the_word_for_unix_sockets() {
     let proxies = |typed: &[&str]| serve(typed, &[]).map(|config| config.trusted_proxies);
-    let all = proxies(&["--trusted-proxy", "10.0.0.0/8, ::1", "--trusted-proxy=unix"]);
+    let all = proxies(&["--trusted-proxy", "10.0.0.0/8, ::1", "--trusted-proxy=unix", "--max-connections-per-ip=1"]);
     let expected = ["10.0.0.0/8", "::1/128", "unix"].map(|text| text.parse().expect("peers"));
     assert_eq!(all.as_deref(), Ok(&expected[..]));
     let error = proxies(&["--trusted-proxy", "10.0.0.0/8,proxy.example"]).expect_err("no name is looked up");
     assert!(error.starts_with("--trusted-proxy takes networks, such as "), "{error}");
+    let error = proxies(&["--trusted-proxy", "::1"]).expect_err("there is no limit to hold for them");
+    assert!(error.starts_with("--trusted-proxy says for whom a limit holds: set it with"), "{error}");
 }
 
 #[test]

@@ -215,7 +215,8 @@ fn expects_continue(fields: &[Header<'_>], http_1_0: bool) -> Result<bool, Refus
     if http_1_0 {
         return Ok(false);
     }
-    let mut expectations = field_values(fields, "expect").flat_map(list_members).peekable();
+    let members = field_values(fields, "expect").flat_map(list_members);
+    let mut expectations = members.filter(|expectation| !expectation.is_empty()).peekable();
     let expected = expectations.peek().is_some();
     if expectations.all(|expectation| expectation.eq_ignore_ascii_case(b"100-continue")) {
         Ok(expected)
@@ -378,6 +379,8 @@ mod tests {
             ("1.1", "Expect: 100-Continue\r\n", Ok(true)),
             ("1.1", "Expect: 200-ok\r\n", Err(Refusal::Expectation)),
             ("1.1", "Expect: 100-continue, x\r\n", Err(Refusal::Expectation)),
+            ("1.1", "Expect: ,100-continue ,\r\n", Ok(true)),
+            ("1.1", "Expect:\r\n", Ok(false)),
             ("1.0", "Expect: 100-continue\r\n", Ok(false)),
             ("1.0", "Expect: x\r\n", Ok(false)),
         ] {

@@ -75,12 +75,22 @@ fn is(field: &Header<'_>, name: &str) -> bool {
     field.name.eq_ignore_ascii_case(name)
 }
 
-/// Whether a list of media ranges has this type by its name: a client that takes anything has not asked for it.
+/// Whether a list of media ranges has this type by its name: a client that takes anything has not asked for it, and one
+/// that gives it no weight does not take it (RFC 9110, 12.5.1 and 12.4.2).
 fn names_json(value: &[u8]) -> bool {
     list_members(value).any(|range| {
-        let media_type = range.split(|octet| *octet == b';').next().unwrap_or_default();
-        trim_whitespace(media_type).eq_ignore_ascii_case(b"application/json")
+        let mut parts = range.split(|octet| *octet == b';').map(trim_whitespace);
+        let media_type = parts.next().unwrap_or_default();
+        media_type.eq_ignore_ascii_case(b"application/json") && !parts.any(is_no_weight)
     })
+}
+
+/// Whether a parameter of a media range is the weight 0.
+fn is_no_weight(parameter: &[u8]) -> bool {
+    match parameter {
+        [b'q' | b'Q', b'=', b'0', decimals @ ..] => decimals.iter().all(|octet| matches!(octet, b'.' | b'0')),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -134,6 +144,9 @@ mod tests {
             ("text/plain, Application/JSON;q=0.9", true),
             ("*/*", false),
             ("application/jsonp", false),
+            ("application/json;q=0", false),
+            ("application/json; charset=utf-8 ; Q=0.000, text/plain", false),
+            ("application/json;q=0.001", true),
             ("", false),
         ] {
             assert_eq!(find(&[("Accept", accept)]).accepts_json, expected, "for {accept:?}");
