@@ -20,7 +20,7 @@ use crate::http::Refusal;
 use crate::listener::{Client, Place};
 use crate::scratch::Scratch;
 use crate::shards::{Window, within};
-use crate::socket::{read, write_all};
+use crate::socket::{Socket, read, write_all};
 use crate::subscriber::OPENING;
 
 /// How long the message may take.
@@ -72,9 +72,12 @@ pub(super) async fn publish(
         let all =
             if topics.is_empty() { watched.shared.metrics.streams() } else { watched.shared.census.count(topics) };
         // One of them is this one, unless it has ended meanwhile.
-        Ok(Arrived { time, event, streams: all.saturating_sub(1) })
+        Ok((Arrived { time, event, streams: all.saturating_sub(1) }, stream))
     };
-    within(PATIENCE, arrives).await.unwrap_or(Err(NotArrived::Late))
+    let (arrived, stream) = within(PATIENCE, arrives).await.unwrap_or(Err(NotArrived::Late))?;
+    // However long that takes, the message has arrived.
+    within(PATIENCE, stream.hang_up()).await;
+    Ok(arrived)
 }
 
 /// The stream has ended before what was awaited.
@@ -115,6 +118,14 @@ impl<'s> Stream<'s> {
         let mut stream = Self { io: near, clock, scratch, unseen: Vec::new() };
         stream.read_past(OPENING).await.map_err(|Ended| NotArrived::NotOpened)?;
         Ok(stream)
+    }
+
+    /// Ends the stream when its worker has, which then counts it no longer: the next message is told of without it.
+    async fn hang_up(self) {
+        let deadline = self.clock.deadline();
+        // Where that fails the stream has ended already.
+        let _ = self.io.finish();
+        while let Ok(1..) = read(&self.io, &deadline, self.scratch, |_| ()).await {}
     }
 
     /// Reads until this has come, and past it. Whatever else comes is dropped.
