@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::message::{data_of, heard, message, number, publisher};
+use super::message::{data_of, heard, id_of, message, number, number_of_id, publisher};
 
 /// Of what the slowest has not heard yet, no more than these bytes are kept: far more than a server holds for it.
 const MOST_BYTES: usize = 64 << 20;
@@ -31,11 +31,13 @@ pub(super) struct Ledger {
     bytes: usize,
     /// The number of the first of them.
     first: u64,
+    /// The number of the last event's ID, if it had one.
+    last_id: Option<u64>,
 }
 
 impl Ledger {
     pub(super) fn new(seed: u64, publishers: usize) -> Self {
-        Self { seed, next: vec![0; publishers], events: VecDeque::new(), bytes: 0, first: 0 }
+        Self { seed, next: vec![0; publishers], events: VecDeque::new(), bytes: 0, first: 0, last_id: None }
     }
 
     /// How many messages were heard.
@@ -107,7 +109,24 @@ impl Ledger {
         let position = self.end();
         self.bytes += event.len();
         self.events.push_back(event.into());
-        let wrong = |what: &str| Some(format!("got {} as event {position}: {what}", shown(event)));
+        let (id, rest) = id_of(event);
+        let id_follows = self.take_id(id, position);
+        let wrong =
+            self.take_data(rest).or_else(|| (!id_follows).then(|| "its ID does not follow the last".to_owned()));
+        wrong.map(|what| format!("got {} as event {position}: {what}", shown(event)))
+    }
+
+    /// Whether the ID of the next event is as it should be: all have one or none has, and their numbers go up by one.
+    fn take_id(&mut self, id: Option<&[u8]>, position: u64) -> bool {
+        let number = id.and_then(number_of_id);
+        let last = std::mem::replace(&mut self.last_id, number);
+        let is_next = position == 0 || number == last.map(|last| last + 1);
+        is_next && id.is_some() == number.is_some()
+    }
+
+    /// What is wrong with the data of the next event.
+    fn take_data(&mut self, event: &[u8]) -> Option<String> {
+        let wrong = |what: &str| Some(what.to_owned());
         let Some(data) = data_of(event) else { return wrong("no event as a message becomes") };
         let Some(publisher) = publisher(&data).filter(|publisher| *publisher < self.next.len()) else {
             return wrong("of no publisher");
@@ -232,6 +251,23 @@ mod tests {
             // Those who hear the same have the same fault, which is told once.
             assert_eq!(run(&[stream.clone(), stream]).len(), faults.len());
         }
+    }
+
+    #[test]
+    fn ids_are_there_for_all_or_for_none_and_follow_on_each_other() {
+        let with_ids = |id: &dyn Fn(usize) -> String| {
+            let usual = usual().into_iter().enumerate();
+            usual.map(|(place, event)| [id(place).into_bytes(), event].concat()).collect::<Vec<_>>()
+        };
+        let from_seven = |place: usize| format!("id: 1700-{}\n", place + 7);
+        assert_eq!(run(&[with_ids(&from_seven), with_ids(&from_seven)]), Vec::<String>::new());
+        for (at, odd) in [(0, ""), (5, ""), (5, "id: 1700-11\n"), (5, "id: 1700-13\n"), (5, "id: x\n")] {
+            let faults = run(&[with_ids(&|place| if place == at { odd.to_owned() } else { from_seven(place) })]);
+            assert!(!faults.is_empty(), "{odd:?} at {at}");
+            assert!(faults.iter().all(|fault| fault.contains("its ID does not follow")), "{faults:?}");
+        }
+        let faults = run(&[with_ids(&|place| if place == 5 { "id: 1\n".to_owned() } else { String::new() })]);
+        assert!(faults[0].contains("its ID does not follow"), "{faults:?}");
     }
 
     #[test]

@@ -62,7 +62,19 @@ pub(super) fn number(heard: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok().filter(|_| is_whole)?.parse().ok()
 }
 
-/// The data of a single event; `None` for what is none, or more than that.
+/// The ID of an event, which a server with a history puts before its data, and the event without it.
+pub(super) fn id_of(event: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    let line = event.strip_prefix(b"id: ").and_then(|rest| Some((rest, rest.iter().position(|byte| *byte == b'\n')?)));
+    line.map_or((None, event), |(rest, end)| (Some(&rest[..end]), &rest[end + 1..]))
+}
+
+/// The number of an event's ID: what stands behind its last hyphen.
+pub(super) fn number_of_id(id: &[u8]) -> Option<u64> {
+    let digits = id.rsplit(|byte| *byte == b'-').next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// The data of a single event without an ID; `None` for what is none, or more than that.
 pub(super) fn data_of(event: &[u8]) -> Option<Vec<u8>> {
     let lines = event.strip_suffix(b"\n\n")?.split(|byte| *byte == b'\n');
     let mut data = Vec::with_capacity(event.len());
@@ -106,6 +118,14 @@ mod tests {
         for (posted, expected) in cases {
             assert_eq!(heard(posted), expected, "{posted:?}");
         }
+    }
+
+    #[test]
+    fn an_id_is_told_apart_and_has_a_number() {
+        assert_eq!(id_of(b"id: 17-3\ndata: a\n\n"), (Some(b"17-3".as_slice()), b"data: a\n\n".as_slice()));
+        assert_eq!(id_of(b"data: id: 1\n\n"), (None, b"data: id: 1\n\n".as_slice()));
+        let numbers = [b"17-3".as_slice(), b"3", b"17-", b"x", b""].map(number_of_id);
+        assert_eq!(numbers, [Some(3), Some(3), None, None, None]);
     }
 
     #[test]
