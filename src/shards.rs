@@ -18,6 +18,9 @@ use crate::shard::{self, Job, Question};
 /// Accepted clients that a shard has not begun with.
 const DEALT_AHEAD: usize = 1024;
 
+/// How long accepting pauses where no shard has room for another client: those who come wait in the backlog.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// Questions that a shard has not begun with.
 const QUESTIONS_AHEAD: usize = 16;
 
@@ -84,15 +87,15 @@ impl Shards {
         let ended = self.ended.clone();
         let deal = async {
             loop {
-                let client = listener.accept().await;
-                let turn = self.next % self.clients.len();
-                self.next += 1;
-                if turn == 0 {
+                let mut client = listener.accept().await;
+                if self.next % self.clients.len() == 0 {
                     // However many clients wait, the end of the server is not kept waiting.
                     yield_now().await;
                 }
-                // Fails only for a shard that has ended, of which the other future tells.
-                let _ = self.clients[turn].send(client).await;
+                while let Err(back) = self.deal_one(client) {
+                    client = back;
+                    Timer::after(PAUSE).await;
+                }
             }
         };
         let watch = async {
@@ -100,6 +103,20 @@ impl Shards {
         };
         deal.or(watch).await;
         Err(io::Error::other("a worker thread ended unexpectedly, which is a bug; its panic is on stderr"))
+    }
+
+    /// Deals a client to the shard whose turn it is, or to the next that has room: one that hangs keeps none from the
+    /// others. Gives the client back where no shard has room.
+    fn deal_one(&mut self, mut client: Client) -> Result<(), Client> {
+        for _ in 0..self.clients.len() {
+            let turn = self.next % self.clients.len();
+            self.next += 1;
+            match self.clients[turn].try_send(client) {
+                Ok(()) => return Ok(()),
+                Err(refused) => client = refused.into_inner(),
+            }
+        }
+        Err(client)
     }
 
     /// Has the shards end in order; returns whether all have within `time`.
@@ -172,4 +189,43 @@ pub(crate) async fn within<T>(time: Duration, future: impl Future<Output = T>) -
         None
     };
     some.or(none).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    use async_io::Async;
+
+    use super::*;
+    use crate::config::Limits;
+    use crate::listener::Place;
+    use crate::metrics::Metrics;
+
+    fn client(number: u64) -> Client {
+        let (io, _) = UnixStream::pair().expect("a descriptor is free");
+        let io = Async::new(OwnedFd::from(io)).expect("a socket");
+        Client { io, turned_away: Some(number), proxy: None, place: Place::new(&Metrics::default()) }
+    }
+
+    #[test]
+    fn what_one_shard_has_no_room_for_goes_to_the_others() {
+        let ((hangs, left), (works, taken)) = (channel::bounded(2), channel::bounded(3));
+        let (_, never) = channel::bounded(1);
+        let (hub, _intakes) = Hub::new(&Limits::default(), None, 1, Metrics::default()).expect("no thread is started");
+        let (clients, threads) = (vec![hangs, works], Vec::new());
+        let mut shards = Shards { clients, next: 0, hub, answered: never.clone(), ended: never, abort: None, threads };
+        for number in 0..4 {
+            assert!(shards.deal_one(client(number)).is_ok(), "each in its turn");
+        }
+        assert!(shards.deal_one(client(4)).is_ok(), "the first has no room");
+        let back = shards.deal_one(client(5)).expect_err("none has room");
+        let numbers = |clients: &Receiver<Client>| {
+            std::iter::from_fn(|| clients.try_recv().ok()?.turned_away).collect::<Vec<_>>()
+        };
+        assert_eq!((numbers(&taken), back.turned_away), (vec![1, 3, 4], Some(5)));
+        assert!(shards.deal_one(back).is_ok(), "there is room again");
+        assert_eq!((numbers(&taken), numbers(&left)), (vec![5], vec![0, 2]));
+    }
 }
