@@ -172,12 +172,42 @@ impl Hub {
         self.metrics.messages()
     }
 
-    /// Accepts nothing more; what was accepted is still delivered.
+    /// Has the history's file take nothing more; returns when all that it took is in the channel, for which it has to
+    /// be written.
+    pub(crate) async fn settle(&self) {
+        if let Some(recorder) = self.recorder() {
+            recorder.close();
+            recorder.delivered().await;
+        }
+    }
+
+    /// Accepts nothing more; what is in the channel is still delivered. Waits for nothing: what is yet to be written is
+    /// not published any more.
     pub(crate) fn close(&self) {
-        if let Some(recorder) = self.archive.as_ref().and_then(|archived| archived.recorder.as_ref()) {
+        if let Some(recorder) = self.recorder() {
             recorder.close();
         }
         self.sender.close();
+    }
+
+    /// Returns when the history's file has everything on its disk, once this is closed.
+    pub(crate) async fn recorded(&self) {
+        if let Some(recorder) = self.recorder() {
+            recorder.ended().await;
+        }
+    }
+
+    /// The end of it, where this waits for the disk as long as that takes: the thread that writes the history is gone
+    /// then and its file free, whoever still has a publisher.
+    pub(crate) fn end(&self) {
+        self.close();
+        if let Some(recorder) = self.recorder() {
+            recorder.join();
+        }
+    }
+
+    fn recorder(&self) -> Option<&Recorder<Claims>> {
+        self.archive.as_ref()?.recorder.as_ref()
     }
 }
 
@@ -221,5 +251,74 @@ impl Intake {
     fn take(&mut self, (message, underway, _slot): Carried) -> (Message, Underway) {
         self.taken += 1;
         (message, underway)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+    use std::task::Waker;
+
+    use smol::channel::{self, Receiver as Gate};
+    use smol::future::block_on;
+
+    use super::*;
+    use crate::config::Retention;
+    use crate::journal::Storage;
+    use crate::journal::tests::Folder;
+
+    /// A disk that takes each write only when it is let.
+    struct Hanging {
+        file: File,
+        gate: Gate<()>,
+    }
+
+    impl Storage for Hanging {
+        fn file(&self) -> &File {
+            &self.file
+        }
+
+        fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+            // It takes everything once nobody holds it up any more.
+            let _ = self.gate.recv_blocking();
+            self.file.write_all_at(bytes, offset)
+        }
+    }
+
+    fn is_pending(future: Pin<&mut impl Future>) -> bool {
+        future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    /// The streams of a server whose disk hangs end in their time, and its file has what was written when it is free.
+    #[test]
+    fn a_disk_that_hangs_holds_up_no_end_but_that_of_its_file() {
+        let folder = Folder::new();
+        let open = || Journal::open(&folder.file(), drop).expect("a file of its own");
+        let (mut journal, _) = open();
+        let (release, gate) = channel::bounded(2);
+        journal.put_on(|file| Hanging { file, gate });
+        let kept =
+            Kept { archive: Archive::new(Retention::default()), journal: Some((journal, HistorySync::Interval)) };
+        let (hub, mut intakes) =
+            Hub::new(&Limits::default(), Some(kept), 1, Metrics::default()).expect("a thread can be started");
+        let (fields, topics) = (Fields::default(), Topics::none());
+        let publish = || hub.publish(&fields, "x", &topics);
+        release.try_send(()).expect("there is room");
+        let id = block_on(publish()).expect("it is written");
+        let mut held_up = Box::pin(publish());
+        assert!(is_pending(held_up.as_mut()));
+        let mut settled = Box::pin(hub.settle());
+        assert!(is_pending(settled.as_mut()), "what was taken is not in the channel");
+        assert!(block_on(publish()).is_err(), "nothing more is taken");
+        hub.close();
+        let mut next = || block_on(std::future::poll_fn(|cx| intakes[0].poll_next(cx)));
+        assert!(next().is_some() && next().is_none(), "the one that was written, and the end");
+        assert!(is_pending(Box::pin(hub.recorded()).as_mut()));
+        drop(release);
+        assert_eq!(block_on(held_up), Err(Unpublished::Closed));
+        block_on(async { (settled.await, hub.recorded().await) });
+        let (_, found) = open();
+        assert_eq!((id.is_some(), found.records), (true, 2), "what was written is in it");
     }
 }

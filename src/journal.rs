@@ -55,7 +55,7 @@ mod file;
 mod record;
 mod recovery;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::VecDeque;
 use std::fs;
@@ -63,6 +63,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use self::appender::Appender;
+#[cfg(test)]
+pub(crate) use self::appender::Storage;
 use self::compaction::Compaction;
 use self::file::Locked;
 pub(crate) use self::record::Record;
@@ -123,6 +125,13 @@ impl Journal {
             buffer: Vec::new(),
         };
         Ok((journal, recovered))
+    }
+
+    /// Has another way of writing its file.
+    #[cfg(test)]
+    pub(crate) fn put_on<S: Storage + 'static>(&mut self, storage: impl FnOnce(fs::File) -> S) {
+        let file = self.appender.file().try_clone().expect("another handle");
+        self.appender = Appender::new(storage(file), self.appender.end());
     }
 
     /// Adds a record behind all others, whole or not at all.

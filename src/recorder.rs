@@ -71,6 +71,10 @@ struct Request<C> {
 pub(crate) struct Recorder<C> {
     /// Nothing any more once it is closed.
     requests: Mutex<Option<SyncSender<Request<C>>>>,
+    /// Closed when nothing more is handed to the channel.
+    delivered: channel::Receiver<()>,
+    /// Closed at the thread's end, when its file is free.
+    ended: channel::Receiver<()>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -86,8 +90,13 @@ impl<C: Send + 'static> Recorder<C> {
         let (requests, waiting) = mpsc::sync_channel(queue);
         let mut writer = Writer { journal, archive, sync, deliver, released: 0, unsynced_since: None, warned: None };
         writer.release();
-        let thread = thread::Builder::new().name("smolcast-history".into()).spawn(move || writer.run(&waiting))?;
-        Ok(Self { requests: Mutex::new(Some(requests)), thread: Mutex::new(Some(thread)) })
+        let (delivering, delivered) = channel::bounded(1);
+        let (running, ended) = channel::bounded(1);
+        let thread = thread::Builder::new().name("smolcast-history".into()).spawn(move || {
+            let _running = running;
+            writer.run(&waiting, delivering);
+        })?;
+        Ok(Self { requests: Mutex::new(Some(requests)), delivered, ended, thread: Mutex::new(Some(thread)) })
     }
 
     /// Has a message written and published; returns its id.
@@ -105,9 +114,25 @@ impl<C: Send + 'static> Recorder<C> {
 }
 
 impl<C> Recorder<C> {
-    /// Takes nothing more, and returns when all is written.
+    /// Takes nothing more.
     pub(crate) fn close(&self) {
         *lock(&self.requests) = None;
+    }
+
+    /// Returns when all that was taken is written and handed to the channel, once this is closed.
+    pub(crate) async fn delivered(&self) {
+        // Nothing is ever sent.
+        let _ = self.delivered.recv().await;
+    }
+
+    /// Returns when the thread has all on the disk and ends, once this is closed.
+    pub(crate) async fn ended(&self) {
+        let _ = self.ended.recv().await;
+    }
+
+    /// Takes nothing more, and returns when the thread has ended.
+    pub(crate) fn join(&self) {
+        self.close();
         let thread = lock(&self.thread).take();
         if let Some(thread) = thread {
             // A thread that panicked has said so on stderr.
@@ -123,7 +148,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl<C> Drop for Recorder<C> {
     fn drop(&mut self) {
-        self.close();
+        self.join();
     }
 }
 
@@ -141,15 +166,18 @@ struct Writer<C> {
 }
 
 impl<C> Writer<C> {
-    fn run(mut self, waiting: &Receiver<Request<C>>) {
+    fn run(mut self, waiting: &Receiver<Request<C>>, delivering: Sender<()>) {
         while let Some(first) = self.next(waiting) {
             let mut requests = vec![first];
             while requests.len() < MOST_AT_ONCE {
                 let Ok(request) = waiting.try_recv() else { break };
                 requests.push(request);
             }
-            self.publish(requests);
+            if !self.publish(requests) {
+                break;
+            }
         }
+        drop(delivering);
         self.sync_now();
     }
 
@@ -170,8 +198,9 @@ impl<C> Writer<C> {
         waiting.recv().ok()
     }
 
-    /// Writes messages and publishes them, all of them or none.
-    fn publish(&mut self, requests: Vec<Request<C>>) {
+    /// Writes messages and publishes them, all of them or none. Returns whether there is still somebody to publish to:
+    /// where there is not, the numbers of these would be given once more.
+    fn publish(&mut self, requests: Vec<Request<C>>) -> bool {
         let (at, boot, first) = self.archive.next_place();
         let records: Vec<_> = requests
             .iter()
@@ -185,15 +214,18 @@ impl<C> Writer<C> {
             })
             .collect();
         let written = self.write(&records);
+        let mut is_open = true;
         for (record, Request { publication, claims, reply }) in records.into_iter().zip(requests) {
             let (id, is_own, topics) = (record.id(), record.own_id.is_some(), publication.topics);
             let send = |frame| (self.deliver)(frame, topics.clone(), claims);
             let frame = Frame::encoded(record.frame);
             let published = written.and_then(|()| self.archive.append(id.clone(), is_own, &topics, frame, send));
+            is_open &= published != Err(Unpublished::Closed);
             // A publisher that is gone does not want to know.
             let _ = reply.try_send(published.map(|()| id));
         }
         self.release();
+        is_open
     }
 
     /// Lets the journal go of what the history has let go of.

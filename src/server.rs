@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use smol::future::FutureExt;
 
@@ -31,8 +31,11 @@ use crate::listener::{Door, Inherited, Listener, RESERVED_DESCRIPTORS};
 use crate::metrics::{Metrics, StreamEnd};
 use crate::recorder::Unpublished;
 use crate::settings::Settings;
-use crate::shards::{Shards, Window};
+use crate::shards::{Shards, Window, within};
 use crate::topic::Topics;
+
+/// How long the disk may take for the last of the history before it is said that the server waits for it.
+const DISK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A server that is bound to its address: clients can connect, and are served once [`Server::run`] is called.
 #[derive(Debug)]
@@ -48,6 +51,18 @@ pub struct Server {
     admin: Option<Admin>,
     /// Filled when the server runs.
     windows: Arc<OnceLock<Vec<Window>>>,
+    ending: Ending,
+}
+
+/// Ends the hub when dropped, however the server ends: nothing more is published and the file of the history is free,
+/// whoever still has a publisher.
+#[derive(Debug)]
+struct Ending(Hub);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 impl Server {
@@ -81,6 +96,7 @@ impl Server {
         let kept = open_history(&config)?;
         let hub = Hub::new(&config.limits, kept, workers.get(), metrics.clone());
         let (hub, intakes) = hub.map_err(BindError::Thread)?;
+        let ending = Ending(hub.clone());
         let (limits, settings) = (config.limits.clone(), Settings::new(config.access.clone()));
         let shared = Shared { limits, settings, hub, metrics, census: Census::new() };
         let admin_address = admin_door.as_ref().map(|door| door.address().clone());
@@ -97,7 +113,7 @@ impl Server {
             windows: Arc::clone(&windows),
         };
         let admin = admin_door.map(|door| Admin::start(door, watched)).transpose().map_err(BindError::Thread)?;
-        Ok(Self { config, listener, shared, intakes, health, admin, windows })
+        Ok(Self { config, listener, shared, intakes, health, admin, windows, ending })
     }
 
     /// Where clients connect to, with the port that the system picked where port 0 was asked for.
@@ -151,9 +167,11 @@ impl Server {
     }
 
     /// Serves until `until` ends, then drains: stops accepting, answers the requests in flight, delivers what they
-    /// published and ends every stream between two events, for at most [`Limits::drain_timeout`].
+    /// published and ends every stream between two events, for at most [`Limits::drain_timeout`]. With a history's file
+    /// it then waits for the disk to have all that was written, which takes as long as that does.
     ///
-    /// The future runs on any executor. Dropping it ends the server at once, and waits for its threads to end.
+    /// The future runs on any executor. Dropping it ends the server at once, and waits for its threads to end, and so
+    /// for that disk.
     ///
     /// # Errors
     ///
@@ -161,9 +179,10 @@ impl Server {
     ///
     /// [`Limits::drain_timeout`]: crate::Limits::drain_timeout
     pub async fn run(self, until: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { config, mut listener, shared, intakes, health, admin, windows } = self;
+        let Self { config, mut listener, shared, intakes, health, admin, windows, ending } = self;
         // To the very end: it tells how that goes.
         let _admin = admin;
+        let _ending = ending;
         let (mut shards, ways_in) = Shards::start(&shared, config.heartbeat, intakes, health.since())?;
         // Nobody else fills them.
         let _ = windows.set(ways_in);
@@ -178,6 +197,11 @@ impl Server {
             let metrics = &shared.metrics;
             metrics.streams_ended_at_once(StreamEnd::Cut, metrics.streams());
             log::warn!("what did not end within {:?} is closed as it is", config.limits.drain_timeout);
+        }
+        drop(shards);
+        if within(DISK_PATIENCE, shared.hub.recorded()).await.is_none() {
+            log::warn!("waiting for the disk to take the last of the history's file");
+            shared.hub.recorded().await;
         }
         Ok(())
     }

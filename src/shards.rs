@@ -123,9 +123,14 @@ impl Shards {
     pub(crate) async fn drain(&mut self, time: Duration) -> bool {
         let start = Instant::now();
         self.clients.clear();
-        // Closed by the last shard that has answered its requests; nothing is ever sent. A request that does not come
-        // to its end leaves half of the time, in which the streams can come to theirs.
-        let _ = within(time / 2, self.answered.recv()).await;
+        // A request that does not come to its end, or a disk that does not take its message, leaves half of the time,
+        // in which the streams can come to theirs.
+        let in_order = async {
+            // Closed by the last shard that has answered its requests; nothing is ever sent.
+            let _ = self.answered.recv().await;
+            self.hub.settle().await;
+        };
+        let _ = within(time / 2, in_order).await;
         self.hub.close();
         let all = async {
             for _ in &self.threads {
@@ -144,8 +149,6 @@ impl Drop for Shards {
             // A thread that panicked has said so on stderr.
             let _ = thread.join();
         }
-        // The thread that writes the history is gone too, and its file free, whoever still has a publisher.
-        self.hub.close();
     }
 }
 

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use super::file::Locked;
 
 /// A file, as far as it is written to. Tests have one that fails.
-pub(super) trait Storage: Send {
+pub(crate) trait Storage: Send {
     fn file(&self) -> &File;
 
     fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -11,15 +11,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 
-use super::appender::{Appender, Storage};
+use super::appender::Storage;
 use super::record::HEAD_LENGTH;
 use super::*;
 
 /// A folder for one test, removed with what is in it.
-pub(super) struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("smolcast-journal-{}-{count}", std::process::id()));
@@ -33,7 +33,7 @@ impl Folder {
         &self.0
     }
 
-    pub(super) fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.0.join("events")
     }
 
@@ -328,8 +328,7 @@ impl Disk {
     /// Puts the file of a journal on it.
     fn under(journal: &mut Journal) -> Arc<Self> {
         let disk = Arc::new(Self { room: AtomicU64::new(u64::MAX), is_stuck: AtomicBool::new(false) });
-        let file = journal.appender.file().try_clone().expect("another handle");
-        journal.appender = Appender::new(FileOn { file, disk: Arc::clone(&disk) }, journal.appender.end());
+        journal.put_on(|file| FileOn { file, disk: Arc::clone(&disk) });
         disk
     }
 

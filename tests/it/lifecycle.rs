@@ -265,7 +265,15 @@ fn a_run_that_is_dropped_frees_the_historys_file_though_a_publisher_is_left() {
     let mut running = Box::pin(server.run(pending()));
     assert!(running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     drop(running);
-    assert!(within_deadline(publisher.publish(Event::new("y"))).is_err(), "it has ended");
+    expect_publish_error(&publisher);
+    // Nor does one that never runs leave anything behind, or the future of one.
+    for never in [drop, |server: Server| drop(server.run(pending()))] {
+        let server = bind();
+        let publisher = server.publisher();
+        within_deadline(publisher.publish(Event::new("z"))).expect("it is taken");
+        never(server);
+        expect_publish_error(&publisher);
+    }
     drop(bind());
     fs::remove_file(&path).expect("it is there");
 }
