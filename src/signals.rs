@@ -2,9 +2,14 @@
 
 use std::io;
 use std::process;
+use std::time::{Duration, Instant};
 
 use async_signal::{Signal, Signals};
 use smol::stream::{Stream, StreamExt};
+
+/// Signals within this time are one: nobody has lost patience yet, and some programs send two at once, such as
+/// `timeout`, one to the process and one to its group.
+const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// A future that ends with the first SIGTERM or SIGINT. From then on a second one ends the process at once.
 ///
@@ -13,8 +18,12 @@ pub(crate) fn stop() -> io::Result<impl Future<Output = ()>> {
     let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])?;
     Ok(async move {
         next_to_end(&mut signals).await;
+        let first = Instant::now();
         smol::spawn(async move {
-            let second = next_to_end(&mut signals).await;
+            let mut second = next_to_end(&mut signals).await;
+            while first.elapsed() < AT_ONCE {
+                second = next_to_end(&mut signals).await;
+            }
             // What a shell reports for a process that a signal ended.
             process::exit(128 + second as i32);
         })

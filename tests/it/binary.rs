@@ -118,8 +118,28 @@ fn a_second_signal_ends_the_program_at_once() {
     program.signal(Signal::TERM);
     wait_until("no new connection is taken", || Client::try_connect(program.addr).is_err());
     assert!(program.is_running(), "it waits for the publish in flight");
+    // One that comes with the first is no second one.
+    wait_until("it has ended", || {
+        program.signal(Signal::TERM);
+        !program.is_running()
+    });
+    assert_eq!(program.finish().code, Some(128 + 15), "as a shell reports a process that a signal ended");
+}
+
+/// `timeout` sends one to its child, and one to the group that the child is in.
+#[test]
+fn two_signals_at_once_end_the_program_in_order() {
+    let program = Program::start(&[]);
+    let mut stream = program.stream();
+    let mut client = begin_publish(&program);
+    // Of two of one kind the system may make one.
     program.signal(Signal::TERM);
-    program.finish();
+    program.signal(Signal::INT);
+    wait_until("no new connection is taken", || Client::try_connect(program.addr).is_err());
+    client.send("hello");
+    client.response().expect_status(202);
+    stream.expect_end(b"data: hello\n\n");
+    expect_success(&program.finish());
 }
 
 #[test]
