@@ -193,8 +193,8 @@ impl Server {
         };
         until.or(shards.deal(&mut listener)).await?;
         drop((serving, listener));
-        if !shards.drain(config.limits.drain_timeout).await {
-            let metrics = &shared.metrics;
+        let metrics = &shared.metrics;
+        if !shards.drain(config.limits.drain_timeout).await && metrics.connections() > 0 {
             metrics.streams_ended_at_once(StreamEnd::Cut, metrics.streams());
             log::warn!("what did not end within {:?} is closed as it is", config.limits.drain_timeout);
         }
