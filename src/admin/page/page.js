@@ -600,7 +600,8 @@ function makeChart({ title, lines, write, floor, log }) {
   const options = {
     width: Math.max(1, plot.clientWidth),
     height: Math.max(1, plot.clientHeight),
-    padding: [8, 10, 0, 0],
+    // To the right there is room for half of a time.
+    padding: [8, 28, 0, 0],
     legend: { show: false },
     cursor: { sync: { key: "time" }, drag: { x: false, y: false }, y: false, points: { size: 6 } },
     scales: {
