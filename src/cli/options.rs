@@ -161,8 +161,8 @@ pub(super) static OPTIONS: [Opt; 26] = [
         value: "ORIGIN",
         given: Given::Several,
         default: "any",
-        help: "The origins whose pages may publish and read, such as https://example.com or *.example.com; others \
-               get 403.",
+        help: "The origins whose pages may publish and read, such as https://example.com or *.example.com; a publish \
+               of others gets 403, and browsers keep answers from them.",
         takes: "origins, such as https://example.com,*.example.com",
         apply: |draft, text| set(&mut draft.config.access.origins, values::list(text)),
     },
@@ -245,7 +245,8 @@ pub(super) static OPTIONS: [Opt; 26] = [
         value: "SIZE",
         given: Given::Once,
         default: "1m",
-        help: "How many bytes a stream may fall behind before it is closed.",
+        help: "How many bytes a stream may fall behind before it is closed; one with topics 16m at most, which all of a \
+               worker's share.",
         takes: SIZE,
         apply: |draft, text| set(&mut draft.config.limits.window_bytes, values::some_size(text)),
     },
