@@ -5,6 +5,7 @@
 //! address or by a name that a foreign DNS server lets point to it; the first two lists are what keeps such pages out.
 //! Programs say what they like in these fields; the third list is for them.
 
+mod authority;
 mod token;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::str::FromStr;
 
 use subtle::Choice;
 
+pub(crate) use self::authority::{host_of, is_host_and_port};
 pub use self::token::{InvalidToken, Token};
 
 /// Which requests are let in. The lists are empty by default, and an empty one lets in all.
@@ -208,14 +210,6 @@ impl FromStr for OriginPattern {
             }
             Pattern::Below(_) => Ok(Self(pattern)),
         }
-    }
-}
-
-/// A host without its port.
-pub(crate) fn host_of(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, _)) if !authority.ends_with(']') => host,
-        _ => authority,
     }
 }
 
