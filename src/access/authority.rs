@@ -20,6 +20,11 @@ pub(crate) fn is_host_and_port(authority: &[u8]) -> bool {
     is_host(host) && is_port(port)
 }
 
+/// The same where it is written down to be compared with: a colon without a port would match nothing that is sent.
+pub(super) fn is_comparable(authority: &str) -> bool {
+    is_host_and_port(authority.as_bytes()) && !authority.ends_with(':')
+}
+
 fn is_host(host: &[u8]) -> bool {
     if let [b'[', address @ .., b']'] = host {
         return std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok());

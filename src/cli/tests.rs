@@ -96,8 +96,11 @@ fn a_list_is_one_flag_with_commas_or_several() {
     let both = hosts(&["--allow-host", "a.example, *.b.example"]);
     assert_eq!(both.as_ref().map(Vec::len), Ok(2));
     assert_eq!(hosts(&["--allow-host=a.example", "--allow-host=*.b.example"]), both);
-    let error = hosts(&["--allow-host", "http://a"]).expect_err("no host");
-    assert!(error.starts_with("--allow-host takes hosts, such as example.com,*.example.com, not"), "{error}");
+    for wrong in ["http://a", "::1"] {
+        let error = hosts(&["--allow-host", wrong]).expect_err("no host");
+        let expected = format!("--allow-host takes hosts, such as example.com,[::1]:1942,*.example.com, not {wrong:?}");
+        assert!(error.starts_with(&expected), "{error}");
+    }
 }
 
 #[test]
