@@ -5,6 +5,7 @@
 //! address or by a name that a foreign DNS server lets point to it; the first two lists are what keeps such pages out.
 //! Programs say what they like in these fields; the third list is for them.
 
+mod authority;
 mod token;
 
 use std::fmt;
@@ -12,6 +13,8 @@ use std::str::FromStr;
 
 use subtle::Choice;
 
+use self::authority::is_comparable;
+pub(crate) use self::authority::{host_of, is_host_and_port};
 pub use self::token::{InvalidToken, Token};
 
 /// Which requests are let in. The lists are empty by default, and an empty one lets in all.
@@ -183,8 +186,14 @@ impl FromStr for HostPattern {
     type Err = InvalidPattern;
 
     fn from_str(text: &str) -> Result<Self, InvalidPattern> {
-        let is_authority = text.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._:[]*".contains(&octet));
-        if is_authority { Pattern::parse(text).map(Self) } else { Err(InvalidPattern) }
+        // Some more may stand in a host; in a list it is a slip.
+        let is_plain = text.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._:[]*".contains(&octet));
+        let pattern = Pattern::parse(text)?;
+        let is_host = match &pattern {
+            Pattern::Exact(host) => is_plain && is_comparable(host),
+            Pattern::Below(_) => true,
+        };
+        is_host.then_some(Self(pattern)).ok_or(InvalidPattern)
     }
 }
 
@@ -199,34 +208,25 @@ impl FromStr for OriginPattern {
 
     fn from_str(text: &str) -> Result<Self, InvalidPattern> {
         let pattern = Pattern::parse(text)?;
-        match &pattern {
-            Pattern::Exact(origin) => {
-                let authority = origin.split_once("://").map(|(_, authority)| authority);
-                let is_origin =
-                    origin == "null" || authority.is_some_and(|rest| !rest.is_empty() && !rest.contains('/'));
-                is_origin.then_some(Self(pattern)).ok_or(InvalidPattern)
-            }
-            Pattern::Below(_) => Ok(Self(pattern)),
-        }
+        let is_origin = match &pattern {
+            Pattern::Exact(origin) => origin == "null" || authority_of_origin(origin).is_some(),
+            Pattern::Below(_) => true,
+        };
+        is_origin.then_some(Self(pattern)).ok_or(InvalidPattern)
     }
 }
 
-/// A host without its port.
-pub(crate) fn host_of(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, _)) if !authority.ends_with(']') => host,
-        _ => authority,
-    }
-}
-
-/// The host of `scheme "://" name [ ":" port ]` (RFC 6454, 7.1); anything else has none.
-fn host_of_origin(origin: &str) -> Option<&str> {
+/// The host and port of `scheme "://" host [ ":" port ]` (RFC 6454, 7.1); anything else has none.
+fn authority_of_origin(origin: &str) -> Option<&str> {
     let (scheme, authority) = origin.split_once("://")?;
-    let (name, port) = authority.split_once(':').unwrap_or((authority, "0"));
     let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
         && scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet));
-    let is_port = port.bytes().all(|octet| octet.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    (is_scheme && is_port && is_name(name)).then_some(name)
+    (is_scheme && is_comparable(authority)).then_some(authority)
+}
+
+/// The host of an origin, if it is a name.
+fn host_of_origin(origin: &str) -> Option<&str> {
+    authority_of_origin(origin).map(host_of).filter(|host| is_name(host))
 }
 
 fn is_name(text: &str) -> bool {
@@ -241,7 +241,7 @@ pub struct InvalidPattern;
 
 impl fmt::Display for InvalidPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a host is such as example.com or *.example.com, an origin such as https://example.com")
+        f.write_str("a host is such as example.com, [::1]:1942 or *.example.com, an origin such as https://example.com")
     }
 }
 
@@ -368,9 +368,30 @@ mod tests {
         {
             assert!(text.parse::<HostPattern>().is_err(), "{text:?} as a host");
         }
-        for text in ["", "*", "example.com", "https://", "https://a.com/", "https://*.a.com", "*.a/b"] {
+        for text in ["", "*", "example.com", "https://", "https://a.com/", "https://*.a.com", "*.a/b", "://a", "1x://a"]
+        {
             assert!(text.parse::<OriginPattern>().is_err(), "{text:?} as an origin");
         }
-        assert!("null".parse::<OriginPattern>().is_ok());
+        for text in ["null", "app://localhost", "http://[::1]:3000", "chrome-extension://abc", "http://a_b"] {
+            assert!(text.parse::<OriginPattern>().is_ok(), "{text:?} as an origin");
+        }
+    }
+
+    /// Such a list once let nobody in, without a word about it.
+    #[test]
+    fn a_host_that_no_request_can_name_is_refused_and_so_is_its_origin() {
+        let hosts =
+            "::1 a:b:c example.com:99999 example.com: example.com:+1 example.com:x [::g] [] [::1 ::1] [::1]x [1]
+            [::1]: : :80 [::1]:65536 [::1%eth0]";
+        for text in hosts.split_whitespace() {
+            assert!(text.parse::<HostPattern>().is_err(), "{text:?} as a host");
+            assert!(format!("https://{text}").parse::<OriginPattern>().is_err(), "{text:?} in an origin");
+        }
+        for text in "localhost EXAMPLE.com:65535 a_b.example 127.0.0.1:0 [::1] [::ffff:1.2.3.4]:80".split_whitespace() {
+            let access = Access { hosts: vec![text.parse().expect("a host")], ..Access::default() };
+            let host = access.some_host();
+            assert!(is_host_and_port(host.as_bytes()) && access.admits(Some(host.as_bytes())), "{host}");
+            assert!(format!("https://{text}").parse::<OriginPattern>().is_ok(), "{text:?} in an origin");
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! Flags and environment to a [`Config`], by way of one table of options.
 //!
 //! [`options`] is that table: parsing, the names in the environment, the help and the man page are all made from it. A
-//! flag wins over its variable, and a variable over the default. What cannot be understood is one line that names the
-//! flag or the variable and says what it takes.
+//! flag wins over its variable, and a variable over the default; an address that is typed wins over a host and a port
+//! of the environment. What cannot be understood is one line that names the flag or the variable and says what it
+//! takes.
 
 mod about;
 mod draft;
@@ -19,7 +20,7 @@ use std::fmt;
 
 use smolcast::Config;
 
-use self::draft::Draft;
+use self::draft::{Draft, Source};
 use self::options::{OPTIONS, SECRETS};
 use self::typed::{Request, Typed};
 use crate::lists::Lists;
@@ -72,12 +73,12 @@ fn draft(typed: &Typed, variable: impl Fn(&str) -> Option<OsString>) -> Result<D
     let mut draft = Draft::default();
     for option in &OPTIONS {
         if let Some(text) = typed.value_of(option) {
-            draft.apply(option, option.flag(), &text)?;
+            draft.apply(option, Source::Flag(option.flag()), &text)?;
         } else if let Some(value) = variable(&option.variable()) {
             let variable = option.variable();
             let text = value.into_string();
             let text = text.map_err(|odd| UsageError(format!("{odd:?} is no text for {variable}")))?;
-            draft.apply(option, variable, &text)?;
+            draft.apply(option, Source::Variable(variable), &text)?;
         }
     }
     for secret in &SECRETS {

@@ -46,10 +46,13 @@ fn serve(config: Config, lists: Lists) -> Result<(), Box<dyn Error>> {
     // Before there is another thread.
     let sockets = systemd::sockets()?;
     raise_descriptor_limit();
+    // Before the history is read, which may take a while: a SIGHUP that came meanwhile would end the process. It is
+    // heard once the server runs.
+    let reloads = signals::reloads()?;
     let server = Server::bind_with(config, sockets)?;
     // Before the start line: whoever has read it may send a signal.
     let manager = Manager::from_env(announce::status(&server));
-    let stop = signals::stop()?.or(reload::whenever_asked(signals::reloads()?, lists, server.settings(), &manager));
+    let stop = signals::stop()?.or(reload::whenever_asked(reloads, lists, server.settings(), &manager));
     let health = server.health();
     let voice = Voice::over(io::stdout());
     voice.say(announce::start_line(&server));

@@ -47,7 +47,8 @@ pub struct Server {
     /// One for each worker.
     intakes: Vec<Intake>,
     health: Health,
-    /// Serves already, and says that the server is starting.
+    /// Serves from when this is made, which is once the history is read, and says that the server is starting until it
+    /// runs.
     admin: Option<Admin>,
     /// Filled when the server runs.
     windows: Arc<OnceLock<Vec<Window>>>,

@@ -31,7 +31,8 @@ pub(crate) fn stop() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// A request to read everything anew for each SIGHUP, or for several that come at once.
+/// A request to read everything anew for each SIGHUP, or for several that come at once. From here on none ends the
+/// process, whether it is heard yet or not.
 pub(crate) fn reloads() -> io::Result<impl Stream<Item = ()>> {
     Ok(Signals::new([Signal::Hup])?.filter_map(|signal| signal.ok().map(drop)))
 }

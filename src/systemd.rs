@@ -24,6 +24,9 @@ use crate::voice::Voice;
 /// The name that a unit gives to the socket of the admin address (`FileDescriptorName=`).
 const ADMIN: &str = "admin";
 
+/// How long it takes at most until a worker that was stuck is looked at again.
+const LONGEST_DOUBT: Duration = Duration::from_secs(1);
+
 /// The sockets that were handed over; none where nobody did.
 ///
 /// This takes the variables that tell of them out of the environment, so it has to be called before there are other
@@ -126,17 +129,33 @@ impl Manager {
         self.tell(&[NotifyState::Stopping, NotifyState::Status("Ending: what was accepted is being delivered")]);
     }
 
-    /// Tells again and again that the server is well, twice in the time that the manager waits. Of a worker that is
-    /// stuck it is not told, and starts the server again. Never ends.
+    /// Tells again and again that the server is well, twice in the time that the manager waits. While a worker is
+    /// stuck it is told nothing, and starts the server again when that lasts. Never ends.
     pub(crate) async fn keep_posted<T>(&self, ready: impl Fn() -> Result<(), NotReady>) -> T {
+        let wait = async |pause| {
+            Timer::after(pause).await;
+        };
+        self.keep_posted_by(ready, wait).await
+    }
+
+    /// The same, with a clock of the caller's.
+    async fn keep_posted_by<T>(&self, ready: impl Fn() -> Result<(), NotReady>, wait: impl AsyncFn(Duration)) -> T {
         let Some(patience) = self.patience else { return future::pending().await };
+        let mut was_stuck = false;
         loop {
-            match ready() {
-                Err(stuck @ NotReady::Stuck(_)) => log::warn!("{stuck}, which the service manager has to end"),
-                // One that ends is well too.
-                _ => self.tell(&[NotifyState::Watchdog]),
+            // One that ends is well too.
+            let stuck = ready().err().filter(|reason| matches!(reason, NotReady::Stuck(_)));
+            match stuck {
+                None => self.tell(&[NotifyState::Watchdog]),
+                Some(stuck) if !was_stuck => {
+                    log::warn!("{stuck}; the service manager is told nothing until it does");
+                }
+                Some(_) => {}
             }
-            Timer::after(patience / 2).await;
+            was_stuck = stuck.is_some();
+            // A worker may be late for a moment, as after a pause of the whole process: then there is still time to
+            // tell, where it is seen soon.
+            wait(if was_stuck { (patience / 20).min(LONGEST_DOUBT) } else { patience / 2 }).await;
         }
     }
 
@@ -186,10 +205,11 @@ fn send(name: &OsStr, datagram: &[u8]) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
     use std::sync::mpsc::{Sender, channel};
 
-    use smol::future::FutureExt;
+    use log::{LevelFilter, Log, Metadata, Record};
+    use smol::future::{FutureExt, poll_once};
 
     use super::*;
 
@@ -239,6 +259,55 @@ mod tests {
             ([Err(NotReady::Starting), Ok(()), Err(NotReady::Ending)], 3),
         ] {
             assert_eq!(told_of(&states), vec![b"WATCHDOG=1"; times], "{states:?}");
+        }
+    }
+
+    thread_local! {
+        /// What this thread has warned of.
+        static WARNINGS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    }
+
+    struct Warnings;
+
+    impl Log for Warnings {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn log(&self, record: &Record<'_>) {
+            WARNINGS.with_borrow_mut(|warnings| warnings.push(record.args().to_string()));
+        }
+
+        fn flush(&self) {}
+    }
+
+    /// It was once looked at again only half of the patience later: one unlucky look was a restart.
+    #[test]
+    fn a_stuck_worker_is_soon_looked_at_again_and_warned_of_once() {
+        log::set_logger(&Warnings).expect("no other test has a logger");
+        log::set_max_level(LevelFilter::Warn);
+        let (well, stuck, other) = (Ok(()), Err(NotReady::Stuck(1)), Err(NotReady::Stuck(0)));
+        let states = [well, stuck, well, stuck, stuck, other, well, Err(NotReady::Ending)];
+        for (patience, soon) in [(2000, 100), (30_000, 1000)] {
+            let (sender, told) = channel();
+            let voice = Some(Voice::over(Told(sender)));
+            let manager = Manager { voice, status: String::new(), patience: Some(Duration::from_millis(patience)) };
+            let (turn, pauses) = (Cell::new(0), RefCell::new(Vec::new()));
+            let wait = async |pause: Duration| {
+                pauses.borrow_mut().push(pause.as_millis());
+                turn.set(turn.get() + 1);
+                if turn.get() == states.len() {
+                    future::pending::<()>().await;
+                }
+            };
+            let looking = manager.keep_posted_by::<()>(|| states[turn.get()], wait);
+            assert_eq!(smol::block_on(poll_once(looking)), None);
+            manager.finish();
+            assert_eq!(told.iter().collect::<Vec<_>>(), vec![b"WATCHDOG=1"; 4]);
+            let half = u128::from(patience / 2);
+            assert_eq!(pauses.take(), [half, soon, half, soon, soon, soon, half, half]);
+            let warned = WARNINGS.take();
+            assert!(warned.len() == 2 && warned.iter().all(|line| line.starts_with("worker 1 ")), "{warned:?}");
         }
     }
 }

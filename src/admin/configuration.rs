@@ -14,12 +14,11 @@ use crate::json::{self, Object};
 /// All options with their values, as a JSON array of rows.
 pub(super) fn rows(config: &Config, access: &Access) -> String {
     let rows = listening(config).into_iter().chain(who_is_let_in(access)).chain(messages(config));
-    json::array(rows.chain(limits(config)).map(|row| {
-        let [group, name, value, help] = [row.0, row.1, row.2.as_str(), row.3];
+    json::array(rows.chain(limits(config)).map(|(group, name, value, help)| {
         Object::default()
             .with_text("group", group)
             .with_text("name", name)
-            .with_text("value", value)
+            .with_text("value", &value)
             .with_text("help", help)
             .end()
     }))

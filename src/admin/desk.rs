@@ -321,7 +321,8 @@ impl<'w> Desk<'w> {
     async fn stream(&self, io: &Async<OwnedFd>, deadline: &Deadline<'_>) -> Result<(), Gone> {
         let limits = &self.watched.shared.limits;
         let mut live = Live::new(self.watched);
-        let mut access = self.watched.shared.settings.access();
+        // To tell whether it was replaced. The value itself, which has tokens in it, is not held while this waits.
+        let mut told = Arc::downgrade(&self.watched.shared.settings.access());
         let mut out = answer::stream(&self.clock.date());
         out.extend_from_slice(live.hello().as_bytes());
         // For as long as it likes, the client sends nothing.
@@ -344,9 +345,9 @@ impl<'w> Desk<'w> {
                 Ok(())
             };
             future::or(left, next).await?;
-            let now = self.watched.shared.settings.access();
-            if !Arc::ptr_eq(&access, &now) {
-                access = now;
+            let now = Arc::downgrade(&self.watched.shared.settings.access());
+            if !told.ptr_eq(&now) {
+                told = now;
                 out.extend_from_slice(live.changed_configuration().as_bytes());
             }
         }

@@ -6,7 +6,8 @@ pub(super) const DESCRIPTION: &str = "A broadcast server: POST /broadcast publis
      is published as Server-Sent Events, GET /connections counts the open streams.";
 
 pub(super) const PRECEDENCE: &str = "Each option is also read from its variable of the environment. A flag wins over \
-     its variable, and a variable over the default.";
+     its variable, and a variable over the default; --listen and --unix win over the variables of --host and --port \
+     too.";
 
 pub(super) const UNITS: &str = "SIZE is a number of bytes, or takes a suffix k or m (1024 and 1024 x 1024 bytes). TIME \
      is a number of seconds, or takes a suffix ms, s, m or h.";

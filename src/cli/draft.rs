@@ -3,6 +3,7 @@
 //! Options are applied one by one and judged together: what only makes sense with another option is refused when all
 //! are there. Making a [`Config`] leaves the draft as it is, so that who keeps it can make the next one from it.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
@@ -24,8 +25,28 @@ pub(super) struct Draft {
     pub(super) files: Files,
     pub(super) history_path: Option<PathBuf>,
     pub(super) history_sync: HistorySync,
-    /// The options that were given, each with the flag or the variable it came by.
-    given: Vec<(&'static str, String)>,
+    /// The options that were given, each with what it came by.
+    given: Vec<(&'static str, Source)>,
+}
+
+/// What an option came by. As text it is what its user would call it.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    Flag(String),
+    Variable(String),
+}
+
+impl Source {
+    fn is_typed(&self) -> bool {
+        matches!(self, Self::Flag(_))
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Flag(name) | Self::Variable(name)) = self;
+        f.write_str(name)
+    }
 }
 
 impl Default for Draft {
@@ -46,8 +67,8 @@ impl Default for Draft {
 }
 
 impl Draft {
-    /// Fills in the text of one option, which came by this flag or variable.
-    pub(super) fn apply(&mut self, option: &'static Opt, source: String, text: &str) -> Result<(), UsageError> {
+    /// Fills in the text of one option, which came by this.
+    pub(super) fn apply(&mut self, option: &'static Opt, source: Source, text: &str) -> Result<(), UsageError> {
         if !(option.apply)(self, text) {
             return Err(UsageError(format!("{source} takes {}, not {text:?}", option.takes)));
         }
@@ -63,8 +84,8 @@ impl Draft {
     }
 
     /// By which flag or variable the option of this name was given, if it was.
-    fn source_of(&self, name: &str) -> Option<&str> {
-        self.given.iter().find(|given| given.0 == name).map(|given| given.1.as_str())
+    fn source_of(&self, name: &str) -> Option<&Source> {
+        self.given.iter().find(|given| given.0 == name).map(|given| &given.1)
     }
 
     /// What all of it comes to, if it goes together.
@@ -82,8 +103,7 @@ impl Draft {
 
     /// The addresses to listen on, in the order in which they are told.
     fn addresses(&self) -> Result<Vec<Address>, UsageError> {
-        let host_or_port = self.source_of("host").or(self.source_of("port"));
-        let mut addresses = match (self.source_of("listen"), host_or_port) {
+        let mut addresses = match (self.source_of("listen"), self.source_of_host_or_port()) {
             (Some(listen), Some(other)) => {
                 return Err(UsageError(format!("{listen} takes the place of {other}: give one of the two")));
             }
@@ -104,6 +124,14 @@ impl Draft {
             }
         }
         Ok(addresses)
+    }
+
+    /// By what the host was given, or the port. An address that was typed wins over what stands in the environment.
+    fn source_of_host_or_port(&self) -> Option<&Source> {
+        let address = self.source_of("listen").or(self.source_of("unix"));
+        let is_typed = address.is_some_and(Source::is_typed);
+        let mut sources = ["host", "port"].into_iter().filter_map(|name| self.source_of(name));
+        sources.find(|source| source.is_typed() || !is_typed)
     }
 
     /// Who is let in, by what was typed and by what files say, which are not read here.

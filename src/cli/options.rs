@@ -140,8 +140,8 @@ pub(super) static OPTIONS: [Opt; 26] = [
         value: "HOST",
         given: Given::Several,
         default: "any",
-        help: "The hosts that requests may be for, such as example.com or *.example.com; others get 421.",
-        takes: "hosts, such as example.com,*.example.com",
+        help: "The hosts that requests may be for, such as example.com, [::1]:1942 or *.example.com; others get 421.",
+        takes: "hosts, such as example.com,[::1]:1942,*.example.com",
         apply: |draft, text| set(&mut draft.config.access.hosts, values::list(text)),
     },
     Opt {

@@ -80,7 +80,21 @@ fn addresses_that_do_not_go_together_are_named_as_they_came() {
             "--listen takes the place of --port: give one",
         ),
         (&["--listen", "unix:s", "--host", "::1"], &[], "--listen takes the place of --host: give one"),
-        (&["--listen", "[::1]:80"], &[("SMOLCAST_PORT", "1")], "--listen takes the place of SMOLCAST_PORT: give one"),
+        (
+            &[],
+            &[("SMOLCAST_PORT", "1"), ("SMOLCAST_LISTEN", "unix:s")],
+            "SMOLCAST_LISTEN takes the place of SMOLCAST_P",
+        ),
+        (
+            &["--listen", "[::1]:80", "--port", "1"],
+            &[("SMOLCAST_HOST", "::1")],
+            "--listen takes the place of --port: give one",
+        ),
+        (
+            &["--unix", "s"],
+            &[("SMOLCAST_HOST", "::1"), ("SMOLCAST_LISTEN", "unix:s")],
+            "SMOLCAST_LISTEN takes the place of SMOLCAST_HOST: give one",
+        ),
         (&["--host", "::1"], &[("SMOLCAST_LISTEN", "unix:s")], "SMOLCAST_LISTEN takes the place of --host: give one"),
         (&["--unix-mode", "600"], &[], "--unix-mode is for unix sockets: name one with"),
         (&["--listen", "[::1]:80"], &[("SMOLCAST_UNIX_MODE", "600")], "SMOLCAST_UNIX_MODE is for unix sockets: name"),
@@ -90,14 +104,30 @@ fn addresses_that_do_not_go_together_are_named_as_they_came() {
     }
 }
 
+/// With a host in the environment, as in a container's image, there was once no way to listen elsewhere than at one.
+#[test]
+fn an_address_that_is_typed_wins_over_a_host_and_a_port_of_the_environment() {
+    let image = [("SMOLCAST_HOST", "0.0.0.0"), ("SMOLCAST_PORT", "80")];
+    let listen = |typed: &[&str], variables: &[_]| serve(typed, variables).map(|config| config.listen);
+    let (v4, v6, unix) = (([0, 0, 0, 0], 80).into(), (Ipv6Addr::LOCALHOST, 80).into(), Address::unix("/s"));
+    assert_eq!(listen(&["--listen", "[::1]:80"], &image), Ok(vec![v6]));
+    assert_eq!(listen(&["--unix", "/s"], &image), Ok(vec![unix.clone()]));
+    assert_eq!(listen(&["--unix", "/s", "--port", "80"], &image), Ok(vec![v4, unix.clone()]), "it has a port again");
+    let all = [image.as_slice(), &[("SMOLCAST_UNIX", "/s")]].concat();
+    assert_eq!(listen(&[], &all), Ok(vec![([0, 0, 0, 0], 80).into(), unix]), "beside, as by flags alone");
+}
+
 #[test]
 fn a_list_is_one_flag_with_commas_or_several() {
     let hosts = |typed: &[&str]| serve(typed, &[]).map(|config| config.access.hosts);
     let both = hosts(&["--allow-host", "a.example, *.b.example"]);
     assert_eq!(both.as_ref().map(Vec::len), Ok(2));
     assert_eq!(hosts(&["--allow-host=a.example", "--allow-host=*.b.example"]), both);
-    let error = hosts(&["--allow-host", "http://a"]).expect_err("no host");
-    assert!(error.starts_with("--allow-host takes hosts, such as example.com,*.example.com, not"), "{error}");
+    for wrong in ["http://a", "::1"] {
+        let error = hosts(&["--allow-host", wrong]).expect_err("no host");
+        let expected = format!("--allow-host takes hosts, such as example.com,[::1]:1942,*.example.com, not {wrong:?}");
+        assert!(error.starts_with(&expected), "{error}");
+    }
 }
 
 #[test]

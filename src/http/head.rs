@@ -4,13 +4,12 @@
 //! become one. Only then does [`RequestHead::parse`] read it, over httparse, which holds the grammar; the rules that
 //! httparse does not have (line ends, Host, target, framing) are here.
 
-use std::net::Ipv6Addr;
-
 use httparse::{EMPTY_HEADER, Header, Status};
 
 use super::framing::{Framing, field_values, framing};
 use super::optional::OptionalFields;
 use super::{Persistence, Refusal, is_token, list_members, trim_whitespace};
+use crate::access::is_host_and_port;
 use crate::config::Limits;
 
 /// The most fields in one head; the table for them lives on the stack while a head is parsed.
@@ -162,37 +161,6 @@ fn origin<'b>(fields: &[Header<'b>]) -> Option<&'b [u8]> {
     let mut origins = field_values(fields, "origin").map(trim_whitespace);
     let first = origins.next()?;
     Some(if origins.next().is_some() { b"" } else { first })
-}
-
-/// `host [ ":" port ]` (RFC 3986, 3.2.2 and 3.2.3), with a host that is not empty and without the comma that a
-/// registered name might hold: it would make a list of the field.
-fn is_host_and_port(authority: &[u8]) -> bool {
-    let (host, port) = match authority.iter().rposition(|octet| *octet == b':') {
-        Some(colon) if !authority.ends_with(b"]") => (&authority[..colon], &authority[colon + 1..]),
-        _ => (authority, &b""[..]),
-    };
-    is_host(host) && is_port(port)
-}
-
-fn is_host(host: &[u8]) -> bool {
-    if let [b'[', address @ .., b']'] = host {
-        return std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok());
-    }
-    let mut octets = host.iter();
-    let mut is_name = !host.is_empty();
-    while let Some(octet) = octets.next() {
-        is_name &= match octet {
-            b'%' => octets.by_ref().take(2).filter(|digit| digit.is_ascii_hexdigit()).count() == 2,
-            _ => octet.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(octet),
-        };
-    }
-    is_name
-}
-
-/// A port is digits, perhaps none, that name one (RFC 3986, 3.2.3).
-fn is_port(port: &[u8]) -> bool {
-    let digits = port.iter().all(u8::is_ascii_digit);
-    digits && (port.is_empty() || std::str::from_utf8(port).is_ok_and(|port| port.parse::<u16>().is_ok()))
 }
 
 /// What the Connection options say (RFC 9112, 9.3): `close` wins.

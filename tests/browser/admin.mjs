@@ -87,6 +87,11 @@ assert.match(await page.textContent("#verdict"), /topic/);
 await page.fill("#topic", "");
 say("refused");
 
+// Just short of a minute was once no minute and 59 seconds.
+const times = await page.evaluate(() =>
+  [59.94, 59.96, 119.6, 3599.4, 3599.6, 86_399.6].map((seconds) => joined(time(seconds))));
+assert.deepEqual(times, ["59.9 s", "1 min 0 s", "2 min 0 s", "59 min 59 s", "1 h 0 min", "1 d 0 h"]);
+
 const peer = await told();
 const row = page.locator("#slowest tr", { hasText: peer });
 await row.waitFor();

@@ -157,8 +157,8 @@ fn what_is_no_address_or_does_not_go_together_is_refused_in_one_line_with_code_2
     ] {
         expect_refusal(&finished(flags, &[]), 2, &names);
     }
-    let mixed = finished(&["--listen", "127.0.0.1:0"], &[("SMOLCAST_HOST", "::1")]);
-    expect_refusal(&mixed, 2, &["--listen", "SMOLCAST_HOST"]);
+    let mixed = finished(&["--host", "127.0.0.1"], &[("SMOLCAST_LISTEN", "127.0.0.1:0")]);
+    expect_refusal(&mixed, 2, &["--host", "SMOLCAST_LISTEN"]);
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! The program's files of tokens, hosts and origins: read at its start, and anew on SIGHUP.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::support::{Folder, Program, Response, Served, finished, post, showing, wait_until};
+use crate::support::{Folder, Process, Program, Response, Served, finished, get, post, showing, wait_until};
 
 /// Both easy to find in what is said.
 const OLD: &str = "secret-old-c2VjcmV0==";
@@ -194,6 +195,28 @@ fn a_pipe_in_the_place_of_a_file_is_refused_and_holds_nothing_up() {
         publish(&program, NEW, "").status == 202
     });
     publish(&program, OLD, "").expect_status(401);
+    program.signal(Signal::TERM);
+    assert_eq!(program.finish().code, Some(0));
+}
+
+/// It once ended the process, while the history was read.
+#[test]
+fn a_sighup_while_it_starts_is_a_reload_once_it_serves() {
+    let folder = Folder::new();
+    let (hosts, history) = (file(&folder, "hosts", "old.example"), file(&folder, "history", "smolcast-log\u{1}\0\0\0"));
+    let file = fs::File::options().write(true).open(&history).expect("it is there");
+    // All of it is looked through, to see whether it is anything but the zeros that a crash may leave: for minutes, and
+    // so until it is cut off here.
+    file.set_len(1 << 42).expect("it takes no room");
+    let socket = folder.path("s");
+    let listen = format!("--listen=127.0.0.1:0,unix:{}", socket.display());
+    let starting = Process::start(&[&listen, &flag("allow-host-file", &hosts), &flag("history-file", &history)]);
+    wait_until("it listens", || UnixStream::connect(&socket).is_ok());
+    fs::write(&hosts, "h").expect("the file can be written");
+    starting.signal(Signal::HUP);
+    file.set_len(16).expect("it can be cut");
+    let program = Program::once_it_serves(starting);
+    wait_until("the new host is let in", || program.request(get("/connections")).status == 200);
     program.signal(Signal::TERM);
     assert_eq!(program.finish().code, Some(0));
 }

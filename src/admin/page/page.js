@@ -62,6 +62,8 @@ const rate = (number) => (number < 9.95 ? [String(+number.toFixed(1)), ""] : cou
 function time(seconds) {
   if (seconds < 0.9995) return [String(significant(seconds * 1e3, seconds < 0.01 ? 2 : 3)), "ms"];
   if (seconds < 59.95) return [String(significant(seconds, 2 + (seconds >= 9.95))), "s"];
+  // Before the units are chosen: just short of a minute is a minute.
+  seconds = Math.round(seconds);
   const [large, name, small, rest] = seconds < 3600 ? [60, "min", 1, "s"]
     : seconds < 86_400 ? [3600, "h", 60, "min"] : [86_400, "d", 3600, "h"];
   return [`${Math.floor(seconds / large)} ${name} ${Math.floor((seconds % large) / small)}`, rest];

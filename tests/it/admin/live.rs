@@ -1,5 +1,6 @@
 //! The live page's stream: how the server is set up, then each second how it is, all of it JSON.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
@@ -178,6 +179,19 @@ fn a_configuration_that_changes_is_told_to_pages_that_are_open() {
     assert!(!rows.to_string().contains(secret), "{rows}");
     page.sample();
     page.sample();
+}
+
+/// Each page once kept the tokens that it had last told of, for as long as it waited or was not read.
+#[test]
+fn no_page_holds_who_is_let_in() {
+    let server = start(config(Limits::default()));
+    let (mut page, _) = Page::open(admin(&server));
+    page.sample();
+    // The server's own, and this one.
+    wait_until("nobody else holds it", || Arc::strong_count(&server.settings.access()) == 2);
+    server.settings.replace(Access { hosts: vec!["*.example.com".parse().expect("a host")], ..Access::default() });
+    assert_eq!(page.next().0, "configuration");
+    wait_until("nobody else holds the new one", || Arc::strong_count(&server.settings.access()) == 2);
 }
 
 #[test]

@@ -62,9 +62,15 @@ impl Process {
         Self(command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")))
     }
 
+    /// Starts the program with these flags, and does not wait until it serves.
+    #[track_caller]
+    pub(crate) fn start(flags: &[&str]) -> Self {
+        Self::spawn(piped(Self::command(&[]).args(flags)))
+    }
+
     /// Starts it with nobody who reads what it says: the reading ends of its output are closed at once.
     pub(crate) fn start_unheard(flags: &[&str]) -> Self {
-        let mut process = Self::spawn(piped(Self::command(&[]).args(flags)));
+        let mut process = Self::start(flags);
         drop((process.0.stdout.take(), process.0.stderr.take()));
         process
     }
@@ -148,7 +154,12 @@ impl Program {
     /// The same, with a standard error that may be somebody else's.
     #[track_caller]
     pub(crate) fn spawn_as_it_is(command: &mut Command) -> Self {
-        let mut process = Process::spawn(command);
+        Self::once_it_serves(Process::spawn(command))
+    }
+
+    /// A process that was started, once it has said its first line.
+    #[track_caller]
+    pub(crate) fn once_it_serves(mut process: Process) -> Self {
         let complaints = Arc::default();
         let stderr = copy_in_background(process.0.stderr.take(), Arc::clone(&complaints));
         let (start_line, reader) = read_line(process.0.stdout.take());
