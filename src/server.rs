@@ -243,12 +243,16 @@ fn restore(archive: &Archive, record: Record) {
     archive.restore(record.boot, Restored { at: record.at, id, is_own, topics, frame: Frame::encoded(record.frame) });
 }
 
+/// What the admin address needs descriptors for besides its connections: both ends of the stream on which the one
+/// message that is tried arrives, the worker's end of the one before, which may be closing yet, and a connection over
+/// the limit, which is closed at once.
+const BESIDE_ADMIN_CONNECTIONS: usize = 4;
+
 /// As many connections as are asked for and the process has descriptors for; `None` where it has them for none.
 fn connection_limit(config: &Config, has_admin: bool) -> Option<usize> {
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let descriptors = descriptors.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    // One for each of its connections, and two for one that publishes to see it arrive.
-    let admin = if has_admin { config.limits.admin_connections.saturating_mul(3) } else { 0 };
+    let admin = if has_admin { config.limits.admin_connections.saturating_add(BESIDE_ADMIN_CONNECTIONS) } else { 0 };
     let reserved = RESERVED_DESCRIPTORS.saturating_add(admin);
     let available = descriptors.checked_sub(reserved).filter(|available| *available > 0)?;
     Some(config.limits.connections.map_or(available, |asked| asked.get().min(available)))
