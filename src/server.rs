@@ -7,7 +7,7 @@
 mod error;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -210,13 +210,20 @@ fn open_doors(config: &Config, inherited: Vec<Inherited>) -> Result<Vec<Door>, B
         return doors.collect();
     }
     let addresses = &config.listen;
-    let is_v4_wildcard = |port| move |address: &Address| *address == (Ipv4Addr::UNSPECIFIED, port).into();
     let bind = |address: &Address| {
-        let port = address.tcp().map_or(0, |address| address.port());
-        let only_v6 = port != 0 && addresses.iter().any(is_v4_wildcard(port));
+        let only_v6 = address.tcp().is_some_and(|wildcard| leaves_v4_to_others(wildcard, addresses));
         Door::bind(address, only_v6, limits).map_err(|error| BindError::Listen(address.clone(), error))
     };
     addresses.iter().map(bind).collect()
+}
+
+/// Whether this is an IPv6 wildcard beside an IPv4 address of its port, which could not be bound if that took IPv4 too.
+fn leaves_v4_to_others(wildcard: SocketAddr, addresses: &[Address]) -> bool {
+    let is_v4 = |address: SocketAddr| address.ip().to_canonical().is_ipv4() && address.port() == wildcard.port();
+    // Those with port 0 get ports of their own.
+    wildcard.ip() == Ipv6Addr::UNSPECIFIED
+        && wildcard.port() != 0
+        && addresses.iter().filter_map(Address::tcp).any(is_v4)
 }
 
 /// The history that the configuration asks for, with what its file has of earlier servers.
