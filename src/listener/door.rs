@@ -92,7 +92,9 @@ impl Door {
             }
             Listening::Unix(socket) => {
                 let path = socket.local_addr()?.as_pathname().unwrap_or(Path::new("")).to_owned();
-                (Io::Unix(Async::new(socket)?), Address::Unix { path, mode: DEFAULT_MODE })
+                // Its owner has chosen that. A socket without a file has none to tell.
+                let mode = fs::metadata(&path).map_or(DEFAULT_MODE, |file| file.mode() & 0o777);
+                (Io::Unix(Async::new(socket)?), Address::Unix { path, mode })
             }
         };
         Ok(Self { file: None, io, address, is_inherited: true })
@@ -341,6 +343,24 @@ mod tests {
         let handed = owners.try_clone().expect("a descriptor is free");
         drop(Door::over(handed.into(), &Limits::default()).expect("it listens"));
         TcpStream::connect(owners.local_addr().expect("it is bound")).expect("it still listens");
+    }
+
+    #[test]
+    fn a_unix_socket_that_was_handed_over_has_the_mode_that_its_owner_gave_it() {
+        let folder = folder("handed");
+        let path = folder.join("s");
+        let socket = UnixListener::bind(&path).expect("nobody is there");
+        let address = || {
+            let handed = socket.try_clone().expect("a descriptor is free");
+            let door = Door::over(handed.into(), &Limits::default()).expect("it listens");
+            door.address().clone()
+        };
+        for mode in [0o600, 0o666] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).expect("it is ours");
+            assert_eq!(address(), Address::Unix { path: path.clone(), mode });
+        }
+        fs::remove_dir_all(folder).expect("it is ours");
+        assert_eq!(address(), Address::Unix { path, mode: DEFAULT_MODE }, "there is no file any more");
     }
 
     #[test]
