@@ -54,9 +54,10 @@ pub(crate) struct Door {
     file: Option<SocketFile>,
     io: Io,
     address: Address,
-    /// Whether others may hold the socket too. Connections may have come before it had our options, and so be without
-    /// them.
+    /// Whether others may hold the socket too.
     is_inherited: bool,
+    /// Whether connections may wait that came before the socket had our options, and so are without them.
+    has_early: bool,
 }
 
 #[derive(Debug)]
@@ -72,12 +73,24 @@ impl Door {
             Address::Tcp(address) => {
                 let socket = bind_tcp(*address, only_v6, limits)?;
                 let address = socket.local_addr()?.into();
-                Ok(Self { file: None, io: Io::Tcp(Async::new(socket)?), address, is_inherited: false })
+                Ok(Self {
+                    file: None,
+                    io: Io::Tcp(Async::new(socket)?),
+                    address,
+                    is_inherited: false,
+                    has_early: false,
+                })
             }
             Address::Unix { path, mode } => {
                 let (socket, file) = bind_unix(path, *mode)?;
                 let address = Address::Unix { path: path.clone(), mode: *mode };
-                Ok(Self { file: Some(file), io: Io::Unix(Async::new(socket)?), address, is_inherited: false })
+                Ok(Self {
+                    file: Some(file),
+                    io: Io::Unix(Async::new(socket)?),
+                    address,
+                    is_inherited: false,
+                    has_early: false,
+                })
             }
         }
     }
@@ -97,7 +110,7 @@ impl Door {
                 (Io::Unix(Async::new(socket)?), Address::Unix { path, mode })
             }
         };
-        Ok(Self { file: None, io, address, is_inherited: true })
+        Ok(Self { file: None, io, address, is_inherited: true, has_early: true })
     }
 
     /// Where clients connect to.
@@ -107,10 +120,11 @@ impl Door {
 
     /// Takes a connection: its socket and its peer's address, if that has one. Ready with an error of any kind but that
     /// there is none; then the task is woken when there may be.
-    pub(crate) fn poll_accept(&self, cx: &mut task::Context<'_>) -> Poll<io::Result<(OwnedFd, Option<IpAddr>)>> {
+    pub(crate) fn poll_accept(&mut self, cx: &mut task::Context<'_>) -> Poll<io::Result<(OwnedFd, Option<IpAddr>)>> {
         loop {
             match self.accept() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // All that waited are taken.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.has_early = false,
                 taken => return Poll::Ready(taken),
             }
             let ready = match &self.io {
@@ -131,7 +145,7 @@ impl Door {
     /// Sets the options of a connection that was taken here, where it may not have them of the listening socket: on
     /// Linux it has those that that had when it came.
     pub(crate) fn prepare(&self, io: &OwnedFd, limits: &Limits) {
-        if matches!(self.io, Io::Tcp(_)) && (self.is_inherited || cfg!(not(target_os = "linux"))) {
+        if matches!(self.io, Io::Tcp(_)) && (self.has_early || cfg!(not(target_os = "linux"))) {
             // They fail only on a socket that has failed already, which its first read will tell.
             let _ = set_options(io, limits);
         }
@@ -261,7 +275,7 @@ mod tests {
     #[test]
     fn a_connection_has_the_options_of_its_listener() {
         let limits = Limits { write_timeout: Duration::from_secs(7), unsent_bytes: 12_345, ..Limits::default() };
-        let door = Door::bind(&([127, 0, 0, 1], 0).into(), false, &limits).expect("a free port");
+        let mut door = Door::bind(&([127, 0, 0, 1], 0).into(), false, &limits).expect("a free port");
         let _peer = TcpStream::connect(door.address().tcp().expect("it is one")).expect("it listens");
         let (socket, peer) = smol::block_on(poll_fn(|cx| door.poll_accept(cx))).expect("somebody is there");
         assert_eq!(peer, Some([127, 0, 0, 1].into()));
@@ -270,17 +284,34 @@ mod tests {
         assert_eq!(SockRef::from(&socket).tcp_notsent_lowat().expect("an option"), 12_345);
     }
 
-    /// Who waited in the backlog of a socket that a service manager made once had none of them.
+    #[track_caller]
+    fn expect_options(socket: &OwnedFd) {
+        assert!(rustix::net::sockopt::tcp_nodelay(socket).expect("an option"));
+        assert_eq!(rustix::net::sockopt::tcp_user_timeout(socket).expect("an option"), 8000);
+    }
+
+    /// Who waited in the backlog of a socket that a service manager made once had none of them. Who comes later has
+    /// them of the socket, and was given them again, by three calls.
     #[test]
-    fn a_connection_that_came_before_the_server_has_the_options_too() {
+    fn a_connection_that_came_before_the_server_is_given_the_options_and_a_later_one_has_them() {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let _early = TcpStream::connect(socket.local_addr().expect("it is bound")).expect("it listens");
+        let address = socket.local_addr().expect("it is bound");
+        let _early = [0, 1].map(|_| TcpStream::connect(address).expect("it listens"));
         let limits = Limits { write_timeout: Duration::from_secs(7), ..Limits::default() };
-        let door = Door::over(socket.into(), &limits).expect("it listens");
+        let mut door = Door::over(socket.into(), &limits).expect("it listens");
+        for _ in 0..2 {
+            let (socket, _) = smol::block_on(poll_fn(|cx| door.poll_accept(cx))).expect("somebody is there");
+            door.prepare(&socket, &limits);
+            expect_options(&socket);
+        }
+        let nobody = smol::block_on(poll_fn(|cx| Poll::Ready(door.poll_accept(cx).is_pending())));
+        assert!(nobody, "all are taken");
+        let _late = TcpStream::connect(address).expect("it listens");
         let (socket, _) = smol::block_on(poll_fn(|cx| door.poll_accept(cx))).expect("somebody is there");
+        expect_options(&socket);
+        rustix::net::sockopt::set_tcp_nodelay(&socket, false).expect("an option");
         door.prepare(&socket, &limits);
-        assert!(rustix::net::sockopt::tcp_nodelay(&socket).expect("an option"));
-        assert_eq!(rustix::net::sockopt::tcp_user_timeout(&socket).expect("an option"), 8000);
+        assert!(!rustix::net::sockopt::tcp_nodelay(&socket).expect("an option"), "they are not set again");
     }
 
     fn folder(name: &str) -> PathBuf {
@@ -300,7 +331,7 @@ mod tests {
         let folder = folder("mode");
         let path = folder.join("s");
         for mode in [0o600, 0o660, 0o777] {
-            let door = bind(&path, mode).expect("nobody is there");
+            let mut door = bind(&path, mode).expect("nobody is there");
             assert_eq!(fs::metadata(&path).expect("it is a file").mode() & 0o777, mode);
             let _peer = UnixStream::connect(&path).expect("it listens");
             let (_, peer) = smol::block_on(poll_fn(|cx| door.poll_accept(cx))).expect("somebody is there");
