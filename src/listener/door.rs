@@ -11,8 +11,12 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::task::{self, Poll};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use async_io::Async;
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::net::Shutdown;
 #[cfg(target_os = "linux")]
 use socket2::SockRef;
@@ -24,6 +28,10 @@ use crate::config::Limits;
 /// Connections that the system has completed and nobody has accepted yet. With std's 128 a storm of connects overflows
 /// it, and each SYN that is lost costs its client a second.
 const BACKLOG: i32 = 4096;
+
+/// A server has a folder locked for a few calls; whoever does for this long is none.
+const LONGEST_TURN: Duration = Duration::from_millis(500);
+const SHORT_WAIT: Duration = Duration::from_millis(1);
 
 /// A socket that listens already, such as one that a service manager hands over.
 #[derive(Debug)]
@@ -191,6 +199,7 @@ fn bind_tcp(address: SocketAddr, only_v6: bool, limits: &Limits) -> io::Result<T
 fn bind_unix(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     let address = SockAddr::unix(path)?;
+    let _turn = Turn::take(path);
     match socket.bind(&address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             remove_stale(path, &address)?;
@@ -216,6 +225,39 @@ fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
     match probe.connect(address) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         _ => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
+
+/// This server's turn to make a socket in a folder. Until a socket listens it looks like one that is left over, so two
+/// servers that start at once could each remove the other's.
+#[derive(Debug)]
+struct Turn {
+    /// The folder, which is locked.
+    folder: OwnedFd,
+}
+
+impl Turn {
+    /// Waits for it, but not for ever: whoever may read the folder may lock it for as long as he likes. Where there is
+    /// none to have, such as in a folder that this user may not read, the socket is made without.
+    fn take(path: &Path) -> Option<Self> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(folder, flags, Mode::empty()).ok()?;
+        let start = Instant::now();
+        loop {
+            match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Some(Self { folder }),
+                Err(Errno::WOULDBLOCK | Errno::INTR) if start.elapsed() < LONGEST_TURN => thread::sleep(SHORT_WAIT),
+                Err(_) => return None,
+            }
+        }
+    }
+}
+
+impl Drop for Turn {
+    /// A child process that is being started may have a copy of the descriptor, and would keep the lock.
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.folder, FlockOperation::Unlock);
     }
 }
 
@@ -267,7 +309,7 @@ mod tests {
     use std::future::poll_fn;
     use std::net::TcpStream;
     use std::os::unix::net::UnixStream;
-    use std::time::Duration;
+    use std::sync::Barrier;
 
     use super::*;
 
@@ -407,6 +449,44 @@ mod tests {
         fs::write(&path, "precious").expect("a file can be made");
         assert_eq!(bind(&path, DEFAULT_MODE).expect_err("it is a file").kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).expect("it is there"), b"precious");
+        fs::remove_dir_all(folder).expect("it is ours");
+    }
+
+    /// Each took the other's for one that was left over, for as long as that did not listen, and removed it.
+    #[test]
+    fn of_two_servers_that_start_at_once_one_has_the_path_and_the_other_is_told() {
+        let folder = folder("race");
+        let path = folder.join("s");
+        for round in 0..1000 {
+            if round % 2 == 0 {
+                drop(UnixListener::bind(&path).expect("nobody is there"));
+            }
+            let start = Barrier::new(2);
+            let [one, other] = thread::scope(|scope| {
+                let bind_at_once = || {
+                    start.wait();
+                    bind(&path, DEFAULT_MODE)
+                };
+                [scope.spawn(bind_at_once), scope.spawn(bind_at_once)].map(|server| server.join().expect("it ends"))
+            });
+            let (door, error) = match (one, other) {
+                (Ok(door), Err(error)) | (Err(error), Ok(door)) => (door, error),
+                both => panic!("round {round}: {both:?}"),
+            };
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "round {round}");
+            UnixStream::connect(&path).unwrap_or_else(|error| panic!("round {round}: nobody is there: {error}"));
+            drop(door);
+        }
+        fs::remove_dir(folder).expect("it is empty");
+    }
+
+    #[test]
+    fn whoever_keeps_the_folder_locked_keeps_no_server_from_starting() {
+        let folder = folder("locked");
+        let path = folder.join("s");
+        let _kept = Turn::take(&path).expect("nobody has it");
+        let _door = bind(&path, DEFAULT_MODE).expect("nobody is there");
+        UnixStream::connect(&path).expect("it listens");
         fs::remove_dir_all(folder).expect("it is ours");
     }
 
