@@ -14,8 +14,8 @@ pub(crate) const DEFAULT_MODE: u32 = 0o660;
 /// as what a client would be told, `http://127.0.0.1:1942/` or `unix:/run/smolcast.sock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
-    /// A TCP address; port 0 lets the system pick a free one. `[::]` takes IPv4 as well, unless `0.0.0.0` is listened
-    /// on beside it.
+    /// A TCP address; port 0 lets the system pick a free one. `[::]` takes IPv4 as well, unless an IPv4 address
+    /// of the same port is listened on beside it.
     Tcp(SocketAddr),
     /// A unix socket.
     Unix {

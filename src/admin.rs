@@ -85,7 +85,7 @@ pub(crate) struct Admin {
 
 impl Admin {
     /// Begins to serve.
-    pub(crate) fn start(door: Door, watched: Watched) -> io::Result<Self> {
+    pub(crate) fn start(mut door: Door, watched: Watched) -> io::Result<Self> {
         let (stop, stopped) = channel::bounded::<()>(1);
         let thread = thread::Builder::new().name("smolcast-admin".to_owned()).spawn(move || {
             let desk = Desk::new(&watched);
@@ -94,7 +94,7 @@ impl Admin {
                 // Nothing is ever sent: the channel only closes.
                 let _ = stopped.recv().await;
             };
-            let serve = future::or(desk.turn(), desk.accept(&door, &executor));
+            let serve = future::or(desk.turn(), desk.accept(&mut door, &executor));
             async_io::block_on(executor.run(future::or(serve, stopped)));
         })?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })

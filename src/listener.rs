@@ -1,8 +1,8 @@
 //! The listening sockets: bind, accept, and who gets in.
 //!
 //! This is the only module that accepts. An accept that fails never ends the loop and never makes it spin: what ails
-//! one connection is passed over, and where the system has no descriptors or memory left, accepting pauses for a
-//! while and the clients wait in the backlog.
+//! one connection is passed over, a door that fails is left out for a while, and where the system has no descriptors or
+//! memory left, accepting pauses and the clients wait in the backlog.
 
 mod door;
 mod proxy;
@@ -11,6 +11,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::{Duration, Instant};
@@ -43,7 +44,7 @@ pub(crate) const RESERVED_DESCRIPTORS: usize = 32 + TURNED_AWAY_AT_ONCE;
 /// Sockets that listen, and give out connections within the limit.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    doors: Vec<Door>,
+    doors: Vec<Entrance>,
     /// The door that is looked at first, so that each comes to its turn.
     next: usize,
     connections: usize,
@@ -53,9 +54,24 @@ pub(crate) struct Listener {
     trusted_proxies: Arc<[TrustedProxy]>,
     /// Connections turned away so far, by which those are told to come back at different times.
     turned_away: u64,
-    /// How long the last pause was, while the system lacks what an accept needs.
-    pause: Option<Duration>,
-    /// When it was last said that the system does.
+    /// For while the system lacks what an accept needs.
+    pauses: Pauses,
+}
+
+/// A door, and the time for which it is left out where it fails: whoever comes by another is not to wait for it.
+#[derive(Debug)]
+struct Entrance {
+    door: Door,
+    pauses: Pauses,
+    pause: Option<Timer>,
+}
+
+/// The pauses of accepting while it fails.
+#[derive(Debug, Default)]
+struct Pauses {
+    /// How long the last was, until an accept succeeds.
+    last: Option<Duration>,
+    /// When it was last said that it fails.
     warned: Option<Instant>,
 }
 
@@ -121,8 +137,9 @@ impl Listener {
         trusted_proxies: &[TrustedProxy],
         metrics: Metrics,
     ) -> Self {
+        let entrance = |door| Entrance { door, pauses: Pauses::default(), pause: None };
         Self {
-            doors,
+            doors: doors.into_iter().map(entrance).collect(),
             next: 0,
             connections,
             limits,
@@ -130,14 +147,13 @@ impl Listener {
             networks: Networks::default(),
             trusted_proxies: trusted_proxies.into(),
             turned_away: 0,
-            pause: None,
-            warned: None,
+            pauses: Pauses::default(),
         }
     }
 
     /// Where clients connect to.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
-        self.doors.iter().map(Door::address)
+        self.doors.iter().map(|entrance| entrance.door.address())
     }
 
     /// The number of connections there is room for.
@@ -150,7 +166,7 @@ impl Listener {
         loop {
             match poll_fn(|cx| self.poll_doors(cx)).await {
                 Ok((io, peer)) => {
-                    self.pause = None;
+                    self.pauses.end();
                     if let Some(client) = self.admit(io, peer) {
                         return client;
                     }
@@ -158,7 +174,7 @@ impl Listener {
                     yield_now().await;
                 }
                 Err(error) if ails_one_connection(&error) => {}
-                Err(error) => self.wait_for_room(&error).await,
+                Err(error) => drop(self.pauses.begin(&self.metrics, "for now", &error).await),
             }
         }
     }
@@ -167,10 +183,10 @@ impl Listener {
     fn poll_doors(&mut self, cx: &mut task::Context<'_>) -> Poll<io::Result<(Async<OwnedFd>, Option<IpAddr>)>> {
         for turn in 0..self.doors.len() {
             let number = (self.next + turn) % self.doors.len();
-            if let Poll::Ready(taken) = self.doors[number].poll_accept(cx) {
+            if let Poll::Ready(taken) = self.doors[number].poll_accept(cx, &self.metrics) {
                 self.next = number + 1;
                 let (io, peer) = taken?;
-                self.doors[number].prepare(&io, &self.limits);
+                self.doors[number].door.prepare(&io, &self.limits);
                 return Poll::Ready(Ok((Async::new(io)?, peer)));
             }
         }
@@ -204,18 +220,61 @@ impl Listener {
         });
         Some(Client { io, turned_away, place, proxy })
     }
+}
 
-    /// Pauses for longer each time, and says so now and then.
-    async fn wait_for_room(&mut self, error: &io::Error) {
-        self.metrics.accept_failed();
+impl Entrance {
+    /// Takes a connection; while the door is left out there is none.
+    fn poll_accept(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        metrics: &Metrics,
+    ) -> Poll<io::Result<(OwnedFd, Option<IpAddr>)>> {
+        loop {
+            if let Some(pause) = &mut self.pause {
+                task::ready!(Pin::new(pause).poll(cx));
+                self.pause = None;
+            }
+            match task::ready!(self.door.poll_accept(cx)) {
+                Err(error) if ails_the_door(&error) => {
+                    let place = format!("at {}", self.door.address());
+                    self.pause = Some(self.pauses.begin(metrics, &place, &error));
+                }
+                taken => {
+                    if taken.is_ok() {
+                        self.pauses.end();
+                    }
+                    return Poll::Ready(taken);
+                }
+            }
+        }
+    }
+}
+
+impl Pauses {
+    /// A pause, longer each time. Now and then it is said what cannot be accepted, and why.
+    fn begin(&mut self, metrics: &Metrics, what: &str, error: &io::Error) -> Timer {
+        metrics.accept_failed();
         if self.warned.is_none_or(|last| last.elapsed() >= TIME_BETWEEN_WARNINGS) {
             self.warned = Some(Instant::now());
-            log::warn!("cannot accept connections for now, retrying: {error}");
+            log::warn!("cannot accept connections {what}, retrying: {error}");
         }
-        let pause = self.pause.map_or(SHORTEST_PAUSE, |last| (last * 2).min(LONGEST_PAUSE));
-        self.pause = Some(pause);
-        Timer::after(pause).await;
+        let pause = self.last.map_or(SHORTEST_PAUSE, |last| (last * 2).min(LONGEST_PAUSE));
+        self.last = Some(pause);
+        Timer::after(pause)
     }
+
+    /// An accept has succeeded.
+    fn end(&mut self) {
+        self.last = None;
+    }
+}
+
+/// Errors that are neither one connection's nor the system's, but the listening socket's: such as that its owner has
+/// shut it down.
+fn ails_the_door(error: &io::Error) -> bool {
+    let system =
+        matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM));
+    !system && !ails_one_connection(error)
 }
 
 /// Errors that accept(2) reports about the connection it was about to return, or that the next call will not have.
@@ -233,4 +292,47 @@ fn ails_one_connection(error: &io::Error) -> bool {
                 | Errno::HOSTUNREACH
         )
     )
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::UnixStream;
+    use std::pin::pin;
+    use std::task::Waker;
+
+    use rustix::net::Shutdown;
+    use smol::future::FutureExt;
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    /// All connections waited for the pauses of a socket that its owner had shut down, a second each.
+    #[test]
+    fn a_door_that_fails_holds_nobody_up_who_comes_by_another_and_is_tried_again() {
+        let limits = Limits::default();
+        let owners = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let handed = owners.try_clone().expect("a descriptor is free");
+        let failing = Door::over(handed.into(), &limits).expect("it listens");
+        rustix::net::shutdown(&owners, Shutdown::Both).expect("it listens");
+        // A unix socket's connection waits to be accepted as soon as it is made.
+        let path = std::env::temp_dir().join(format!("smolcast-listener-{}", std::process::id()));
+        let good = Door::bind(&Address::unix(&path), false, &limits).expect("nobody is there");
+        let _peers = [(); 8].map(|()| UnixStream::connect(&path).expect("it listens"));
+        let metrics = Metrics::of_shards(1);
+        let mut listener = Listener::new(vec![failing, good], 100, limits, &[], metrics.clone());
+        for number in 0..8 {
+            let taken = pin!(listener.accept()).poll(&mut task::Context::from_waker(Waker::noop()));
+            assert!(taken.is_ready(), "connection {number} waits");
+        }
+        assert!(metrics.accept_failures() > 0, "the other door has failed");
+        rustix::net::listen(&owners, 1).expect("it is bound");
+        let _peer = TcpStream::connect(owners.local_addr().expect("it is bound")).expect("it listens");
+        let in_time = async { Some(listener.accept().await) }.or(async {
+            Timer::after(DEADLINE).await;
+            None
+        });
+        assert!(smol::block_on(in_time).is_some(), "it is left out for ever");
+    }
 }

@@ -163,7 +163,8 @@ impl Metrics {
         self.0.connections_dropped.load(Relaxed)
     }
 
-    /// Times that the system had no descriptor or memory for a new connection.
+    /// Times that accepting paused: the system had no descriptor or memory for a new connection, or a listening socket
+    /// failed.
     pub fn accept_failures(&self) -> u64 {
         self.0.accept_failures.load(Relaxed)
     }

@@ -7,7 +7,7 @@
 mod error;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -235,13 +235,20 @@ fn open_doors(config: &Config, inherited: Vec<Inherited>) -> Result<Vec<Door>, B
         return doors.collect();
     }
     let addresses = &config.listen;
-    let is_v4_wildcard = |port| move |address: &Address| *address == (Ipv4Addr::UNSPECIFIED, port).into();
     let bind = |address: &Address| {
-        let port = address.tcp().map_or(0, |address| address.port());
-        let only_v6 = port != 0 && addresses.iter().any(is_v4_wildcard(port));
+        let only_v6 = address.tcp().is_some_and(|wildcard| leaves_v4_to_others(wildcard, addresses));
         Door::bind(address, only_v6, limits).map_err(|error| BindError::Listen(address.clone(), error))
     };
     addresses.iter().map(bind).collect()
+}
+
+/// Whether this is an IPv6 wildcard beside an IPv4 address of its port, which could not be bound if that took IPv4 too.
+fn leaves_v4_to_others(wildcard: SocketAddr, addresses: &[Address]) -> bool {
+    let is_v4 = |address: SocketAddr| address.ip().to_canonical().is_ipv4() && address.port() == wildcard.port();
+    // Those with port 0 get ports of their own.
+    wildcard.ip() == Ipv6Addr::UNSPECIFIED
+        && wildcard.port() != 0
+        && addresses.iter().filter_map(Address::tcp).any(is_v4)
 }
 
 /// The history that the configuration asks for, with what its file has of earlier servers.
@@ -268,12 +275,16 @@ fn restore(archive: &Archive, record: Record) {
     archive.restore(record.boot, Restored { at: record.at, id, is_own, topics, frame: Frame::encoded(record.frame) });
 }
 
+/// What the admin address needs descriptors for besides its connections: both ends of the stream on which the one
+/// message that is tried arrives, the worker's end of the one before, which may be closing yet, and a connection over
+/// the limit, which is closed at once.
+const BESIDE_ADMIN_CONNECTIONS: usize = 4;
+
 /// As many connections as are asked for and the process has descriptors for; `None` where it has them for none.
 fn connection_limit(config: &Config, has_admin: bool) -> Option<usize> {
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let descriptors = descriptors.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    // One for each of its connections, and two for one that publishes to see it arrive.
-    let admin = if has_admin { config.limits.admin_connections.saturating_mul(3) } else { 0 };
+    let admin = if has_admin { config.limits.admin_connections.saturating_add(BESIDE_ADMIN_CONNECTIONS) } else { 0 };
     let reserved = RESERVED_DESCRIPTORS.saturating_add(admin);
     let available = descriptors.checked_sub(reserved).filter(|available| *available > 0)?;
     Some(config.limits.connections.map_or(available, |asked| asked.get().min(available)))

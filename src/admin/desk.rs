@@ -84,7 +84,7 @@ impl<'w> Desk<'w> {
     }
 
     /// Takes connections and serves each in a task of its own.
-    pub(super) async fn accept<'d>(&'d self, door: &Door, executor: &LocalExecutor<'d>) {
+    pub(super) async fn accept<'d>(&'d self, door: &mut Door, executor: &LocalExecutor<'d>) {
         loop {
             // However many come and go, those that are served get their turn, and so does the end.
             yield_now().await;

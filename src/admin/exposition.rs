@@ -116,7 +116,7 @@ fn connections(watched: &Watched, out: &mut Vec<MetricFamily>) {
     let help = "Connections closed before their clients closed them.";
     out.push(family("smolcast_connections_closed_total", help, MetricType::COUNTER, closed));
     let failures = metrics.accept_failures();
-    let help = "Times that the system had no descriptor or memory for a new connection.";
+    let help = "Times that the system had no descriptor or memory for a new connection, or a listening socket failed.";
     out.push(one_counter("smolcast_accept_failures_total", help, failures));
 }
 

@@ -11,8 +11,12 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::task::{self, Poll};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use async_io::Async;
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::net::Shutdown;
 #[cfg(target_os = "linux")]
 use socket2::SockRef;
@@ -24,6 +28,10 @@ use crate::config::Limits;
 /// Connections that the system has completed and nobody has accepted yet. With std's 128 a storm of connects overflows
 /// it, and each SYN that is lost costs its client a second.
 const BACKLOG: i32 = 4096;
+
+/// A server has a folder locked for a few calls; whoever does for this long is none.
+const LONGEST_TURN: Duration = Duration::from_millis(500);
+const SHORT_WAIT: Duration = Duration::from_millis(1);
 
 /// A socket that listens already, such as one that a service manager hands over.
 #[derive(Debug)]
@@ -54,9 +62,10 @@ pub(crate) struct Door {
     file: Option<SocketFile>,
     io: Io,
     address: Address,
-    /// Whether others may hold the socket too. Connections may have come before it had our options, and so be without
-    /// them.
+    /// Whether others may hold the socket too.
     is_inherited: bool,
+    /// Whether connections may wait that came before the socket had our options, and so are without them.
+    has_early: bool,
 }
 
 #[derive(Debug)]
@@ -72,12 +81,24 @@ impl Door {
             Address::Tcp(address) => {
                 let socket = bind_tcp(*address, only_v6, limits)?;
                 let address = socket.local_addr()?.into();
-                Ok(Self { file: None, io: Io::Tcp(Async::new(socket)?), address, is_inherited: false })
+                Ok(Self {
+                    file: None,
+                    io: Io::Tcp(Async::new(socket)?),
+                    address,
+                    is_inherited: false,
+                    has_early: false,
+                })
             }
             Address::Unix { path, mode } => {
                 let (socket, file) = bind_unix(path, *mode)?;
                 let address = Address::Unix { path: path.clone(), mode: *mode };
-                Ok(Self { file: Some(file), io: Io::Unix(Async::new(socket)?), address, is_inherited: false })
+                Ok(Self {
+                    file: Some(file),
+                    io: Io::Unix(Async::new(socket)?),
+                    address,
+                    is_inherited: false,
+                    has_early: false,
+                })
             }
         }
     }
@@ -92,10 +113,12 @@ impl Door {
             }
             Listening::Unix(socket) => {
                 let path = socket.local_addr()?.as_pathname().unwrap_or(Path::new("")).to_owned();
-                (Io::Unix(Async::new(socket)?), Address::Unix { path, mode: DEFAULT_MODE })
+                // Its owner has chosen that. A socket without a file has none to tell.
+                let mode = fs::metadata(&path).map_or(DEFAULT_MODE, |file| file.mode() & 0o777);
+                (Io::Unix(Async::new(socket)?), Address::Unix { path, mode })
             }
         };
-        Ok(Self { file: None, io, address, is_inherited: true })
+        Ok(Self { file: None, io, address, is_inherited: true, has_early: true })
     }
 
     /// Where clients connect to.
@@ -105,10 +128,11 @@ impl Door {
 
     /// Takes a connection: its socket and its peer's address, if that has one. Ready with an error of any kind but that
     /// there is none; then the task is woken when there may be.
-    pub(crate) fn poll_accept(&self, cx: &mut task::Context<'_>) -> Poll<io::Result<(OwnedFd, Option<IpAddr>)>> {
+    pub(crate) fn poll_accept(&mut self, cx: &mut task::Context<'_>) -> Poll<io::Result<(OwnedFd, Option<IpAddr>)>> {
         loop {
             match self.accept() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // All that waited are taken.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.has_early = false,
                 taken => return Poll::Ready(taken),
             }
             let ready = match &self.io {
@@ -129,7 +153,7 @@ impl Door {
     /// Sets the options of a connection that was taken here, where it may not have them of the listening socket: on
     /// Linux it has those that that had when it came.
     pub(crate) fn prepare(&self, io: &OwnedFd, limits: &Limits) {
-        if matches!(self.io, Io::Tcp(_)) && (self.is_inherited || cfg!(not(target_os = "linux"))) {
+        if matches!(self.io, Io::Tcp(_)) && (self.has_early || cfg!(not(target_os = "linux"))) {
             // They fail only on a socket that has failed already, which its first read will tell.
             let _ = set_options(io, limits);
         }
@@ -175,6 +199,7 @@ fn bind_tcp(address: SocketAddr, only_v6: bool, limits: &Limits) -> io::Result<T
 fn bind_unix(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     let address = SockAddr::unix(path)?;
+    let _turn = Turn::take(path);
     match socket.bind(&address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             remove_stale(path, &address)?;
@@ -200,6 +225,39 @@ fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
     match probe.connect(address) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         _ => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
+
+/// This server's turn to make a socket in a folder. Until a socket listens it looks like one that is left over, so two
+/// servers that start at once could each remove the other's.
+#[derive(Debug)]
+struct Turn {
+    /// The folder, which is locked.
+    folder: OwnedFd,
+}
+
+impl Turn {
+    /// Waits for it, but not for ever: whoever may read the folder may lock it for as long as he likes. Where there is
+    /// none to have, such as in a folder that this user may not read, the socket is made without.
+    fn take(path: &Path) -> Option<Self> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(folder, flags, Mode::empty()).ok()?;
+        let start = Instant::now();
+        loop {
+            match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Some(Self { folder }),
+                Err(Errno::WOULDBLOCK | Errno::INTR) if start.elapsed() < LONGEST_TURN => thread::sleep(SHORT_WAIT),
+                Err(_) => return None,
+            }
+        }
+    }
+}
+
+impl Drop for Turn {
+    /// A child process that is being started may have a copy of the descriptor, and would keep the lock.
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.folder, FlockOperation::Unlock);
     }
 }
 
@@ -251,7 +309,7 @@ mod tests {
     use std::future::poll_fn;
     use std::net::TcpStream;
     use std::os::unix::net::UnixStream;
-    use std::time::Duration;
+    use std::sync::Barrier;
 
     use super::*;
 
@@ -259,7 +317,7 @@ mod tests {
     #[test]
     fn a_connection_has_the_options_of_its_listener() {
         let limits = Limits { write_timeout: Duration::from_secs(7), unsent_bytes: 12_345, ..Limits::default() };
-        let door = Door::bind(&([127, 0, 0, 1], 0).into(), false, &limits).expect("a free port");
+        let mut door = Door::bind(&([127, 0, 0, 1], 0).into(), false, &limits).expect("a free port");
         let _peer = TcpStream::connect(door.address().tcp().expect("it is one")).expect("it listens");
         let (socket, peer) = smol::block_on(poll_fn(|cx| door.poll_accept(cx))).expect("somebody is there");
         assert_eq!(peer, Some([127, 0, 0, 1].into()));
@@ -268,17 +326,34 @@ mod tests {
         assert_eq!(SockRef::from(&socket).tcp_notsent_lowat().expect("an option"), 12_345);
     }
 
-    /// Who waited in the backlog of a socket that a service manager made once had none of them.
+    #[track_caller]
+    fn expect_options(socket: &OwnedFd) {
+        assert!(rustix::net::sockopt::tcp_nodelay(socket).expect("an option"));
+        assert_eq!(rustix::net::sockopt::tcp_user_timeout(socket).expect("an option"), 8000);
+    }
+
+    /// Who waited in the backlog of a socket that a service manager made once had none of them. Who comes later has
+    /// them of the socket, and was given them again, by three calls.
     #[test]
-    fn a_connection_that_came_before_the_server_has_the_options_too() {
+    fn a_connection_that_came_before_the_server_is_given_the_options_and_a_later_one_has_them() {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let _early = TcpStream::connect(socket.local_addr().expect("it is bound")).expect("it listens");
+        let address = socket.local_addr().expect("it is bound");
+        let _early = [0, 1].map(|_| TcpStream::connect(address).expect("it listens"));
         let limits = Limits { write_timeout: Duration::from_secs(7), ..Limits::default() };
-        let door = Door::over(socket.into(), &limits).expect("it listens");
+        let mut door = Door::over(socket.into(), &limits).expect("it listens");
+        for _ in 0..2 {
+            let (socket, _) = smol::block_on(poll_fn(|cx| door.poll_accept(cx))).expect("somebody is there");
+            door.prepare(&socket, &limits);
+            expect_options(&socket);
+        }
+        let nobody = smol::block_on(poll_fn(|cx| Poll::Ready(door.poll_accept(cx).is_pending())));
+        assert!(nobody, "all are taken");
+        let _late = TcpStream::connect(address).expect("it listens");
         let (socket, _) = smol::block_on(poll_fn(|cx| door.poll_accept(cx))).expect("somebody is there");
+        expect_options(&socket);
+        rustix::net::sockopt::set_tcp_nodelay(&socket, false).expect("an option");
         door.prepare(&socket, &limits);
-        assert!(rustix::net::sockopt::tcp_nodelay(&socket).expect("an option"));
-        assert_eq!(rustix::net::sockopt::tcp_user_timeout(&socket).expect("an option"), 8000);
+        assert!(!rustix::net::sockopt::tcp_nodelay(&socket).expect("an option"), "they are not set again");
     }
 
     fn folder(name: &str) -> PathBuf {
@@ -298,7 +373,7 @@ mod tests {
         let folder = folder("mode");
         let path = folder.join("s");
         for mode in [0o600, 0o660, 0o777] {
-            let door = bind(&path, mode).expect("nobody is there");
+            let mut door = bind(&path, mode).expect("nobody is there");
             assert_eq!(fs::metadata(&path).expect("it is a file").mode() & 0o777, mode);
             let _peer = UnixStream::connect(&path).expect("it listens");
             let (_, peer) = smol::block_on(poll_fn(|cx| door.poll_accept(cx))).expect("somebody is there");
@@ -344,6 +419,24 @@ mod tests {
     }
 
     #[test]
+    fn a_unix_socket_that_was_handed_over_has_the_mode_that_its_owner_gave_it() {
+        let folder = folder("handed");
+        let path = folder.join("s");
+        let socket = UnixListener::bind(&path).expect("nobody is there");
+        let address = || {
+            let handed = socket.try_clone().expect("a descriptor is free");
+            let door = Door::over(handed.into(), &Limits::default()).expect("it listens");
+            door.address().clone()
+        };
+        for mode in [0o600, 0o666] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).expect("it is ours");
+            assert_eq!(address(), Address::Unix { path: path.clone(), mode });
+        }
+        fs::remove_dir_all(folder).expect("it is ours");
+        assert_eq!(address(), Address::Unix { path, mode: DEFAULT_MODE }, "there is no file any more");
+    }
+
+    #[test]
     fn a_socket_that_nobody_listens_on_is_replaced_and_nothing_else_is() {
         let folder = folder("stale");
         let path = folder.join("s");
@@ -356,6 +449,44 @@ mod tests {
         fs::write(&path, "precious").expect("a file can be made");
         assert_eq!(bind(&path, DEFAULT_MODE).expect_err("it is a file").kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).expect("it is there"), b"precious");
+        fs::remove_dir_all(folder).expect("it is ours");
+    }
+
+    /// Each took the other's for one that was left over, for as long as that did not listen, and removed it.
+    #[test]
+    fn of_two_servers_that_start_at_once_one_has_the_path_and_the_other_is_told() {
+        let folder = folder("race");
+        let path = folder.join("s");
+        for round in 0..1000 {
+            if round % 2 == 0 {
+                drop(UnixListener::bind(&path).expect("nobody is there"));
+            }
+            let start = Barrier::new(2);
+            let [one, other] = thread::scope(|scope| {
+                let bind_at_once = || {
+                    start.wait();
+                    bind(&path, DEFAULT_MODE)
+                };
+                [scope.spawn(bind_at_once), scope.spawn(bind_at_once)].map(|server| server.join().expect("it ends"))
+            });
+            let (door, error) = match (one, other) {
+                (Ok(door), Err(error)) | (Err(error), Ok(door)) => (door, error),
+                both => panic!("round {round}: {both:?}"),
+            };
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "round {round}");
+            UnixStream::connect(&path).unwrap_or_else(|error| panic!("round {round}: nobody is there: {error}"));
+            drop(door);
+        }
+        fs::remove_dir(folder).expect("it is empty");
+    }
+
+    #[test]
+    fn whoever_keeps_the_folder_locked_keeps_no_server_from_starting() {
+        let folder = folder("locked");
+        let path = folder.join("s");
+        let _kept = Turn::take(&path).expect("nobody has it");
+        let _door = bind(&path, DEFAULT_MODE).expect("nobody is there");
+        UnixStream::connect(&path).expect("it listens");
         fs::remove_dir_all(folder).expect("it is ours");
     }
 

@@ -37,9 +37,13 @@ impl Proxy {
         trusted: &Arc<[TrustedProxy]>,
     ) -> Option<Self> {
         let is_trusted = trusted.iter().any(|proxy| proxy.is(peer));
-        let address = peer.map_or(BY_UNIX_SOCKET, |peer| peer.to_canonical());
-        let (networks, trusted) = (networks.clone(), Arc::clone(trusted));
-        is_trusted.then_some(Self { address, limit, networks, trusted, client: None })
+        is_trusted.then(|| Self {
+            address: peer.map_or(BY_UNIX_SOCKET, |peer| peer.to_canonical()),
+            limit,
+            networks: networks.clone(),
+            trusted: Arc::clone(trusted),
+            client: None,
+        })
     }
 
     /// Counts a request for the client that its head names: where that cannot be understood, for the proxy itself.

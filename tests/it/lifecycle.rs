@@ -53,6 +53,15 @@ fn a_publisher_may_go_to_any_thread() {
 }
 
 #[test]
+fn any_executor_may_run_a_server() {
+    fn assert_shareable<T: Send + Sync + 'static>(_: &T) {}
+    fn assert_spawnable<T: Send + 'static>(_: T) {}
+    let server = bind();
+    assert_shareable(&server);
+    assert_spawnable(server.run(ready(())));
+}
+
+#[test]
 fn the_socket_listens_from_bind_on() {
     let server = bind();
     let addr = tcp(&server);
