@@ -199,22 +199,23 @@ fn a_pipe_in_the_place_of_a_file_is_refused_and_holds_nothing_up() {
     assert_eq!(program.finish().code, Some(0));
 }
 
+/// How many zeros take longer to be read than a signal to be sent.
+const LONG_TO_READ: u64 = 1 << 27;
+
 /// It once ended the process, while the history was read.
 #[test]
 fn a_sighup_while_it_starts_is_a_reload_once_it_serves() {
     let folder = Folder::new();
     let (hosts, history) = (file(&folder, "hosts", "old.example"), file(&folder, "history", "smolcast-log\u{1}\0\0\0"));
+    // All of it is looked through, to see whether it is anything but the zeros that a crash may leave.
     let file = fs::File::options().write(true).open(&history).expect("it is there");
-    // All of it is looked through, to see whether it is anything but the zeros that a crash may leave: for minutes, and
-    // so until it is cut off here.
-    file.set_len(1 << 42).expect("it takes no room");
+    file.set_len(LONG_TO_READ).expect("it takes no room");
     let socket = folder.path("s");
     let listen = format!("--listen=127.0.0.1:0,unix:{}", socket.display());
     let starting = Process::start(&[&listen, &flag("allow-host-file", &hosts), &flag("history-file", &history)]);
     wait_until("it listens", || UnixStream::connect(&socket).is_ok());
     fs::write(&hosts, "h").expect("the file can be written");
     starting.signal(Signal::HUP);
-    file.set_len(16).expect("it can be cut");
     let program = Program::once_it_serves(starting);
     wait_until("the new host is let in", || program.request(get("/connections")).status == 200);
     program.signal(Signal::TERM);
