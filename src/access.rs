@@ -118,8 +118,8 @@ impl Access {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPattern(Pattern);
 
-/// An origin as a browser sends it (`https://example.com`, `http://localhost:3000`, `null`), or all whose host is
-/// below a name (`*.example.com`).
+/// An origin as a browser sends it (`https://example.com`, `http://localhost:3000`, `null`; the port that the scheme
+/// has anyhow is left out), or all whose host is below a name (`*.example.com`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginPattern(Pattern);
 
@@ -207,12 +207,25 @@ impl FromStr for OriginPattern {
     type Err = InvalidPattern;
 
     fn from_str(text: &str) -> Result<Self, InvalidPattern> {
-        let pattern = Pattern::parse(text)?;
+        let pattern = match Pattern::parse(text)? {
+            Pattern::Exact(origin) => Pattern::Exact(without_default_port(origin)),
+            below @ Pattern::Below(_) => below,
+        };
         let is_origin = match &pattern {
             Pattern::Exact(origin) => origin == "null" || authority_of_origin(origin).is_some(),
             Pattern::Below(_) => true,
         };
         is_origin.then_some(Self(pattern)).ok_or(InvalidPattern)
+    }
+}
+
+/// An origin in lower case as browsers send it (RFC 6454, 6.2).
+fn without_default_port(origin: String) -> String {
+    let is_default = origin.starts_with("https://") && origin.ends_with(":443")
+        || origin.starts_with("http://") && origin.ends_with(":80");
+    match origin.rsplit_once(':') {
+        Some((shorter, _)) if is_default => shorter.to_owned(),
+        _ => origin,
     }
 }
 
@@ -299,6 +312,22 @@ mod tests {
         assert!(!both.answers_publish_preflight(None) && !both.answers_publish_preflight(Some(b"https://evil.net")));
         assert!(!origins.answers_publish_preflight(listed));
         assert!(!Access { publish_tokens: tokens(), ..neither }.answers_publish_preflight(listed));
+    }
+
+    /// No browser sends the port that the scheme has anyhow.
+    #[test]
+    fn an_origin_is_written_down_with_or_without_its_schemes_own_port() {
+        for (written, sent) in [
+            ("https://Example.com:443", "https://example.com"),
+            ("http://example.com:80", "http://example.com"),
+            ("https://[::1]:443", "https://[::1]"),
+            ("https://example.com:80", "https://example.com:80"),
+            ("https://example.com:4443", "https://example.com:4443"),
+        ] {
+            let access = access("", written);
+            assert!(access.may_publish(Some(sent.as_bytes())), "{written}");
+            assert_eq!(access.origins[0].to_string(), sent);
+        }
     }
 
     #[test]
