@@ -217,7 +217,7 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
 /// Removes a socket that nobody listens on.
 fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"));
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "what is there is no socket"));
     }
     let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     // One whose queue is full has somebody who listens, too.

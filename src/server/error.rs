@@ -52,9 +52,10 @@ impl fmt::Display for BindError {
             }
         }
         match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                f.write_str("the port is taken; end the program that has it, or choose another (0 picks a free one)")
-            }
+            io::ErrorKind::AddrInUse => f.write_str(
+                "the port is taken, by another program or another address of this server; choose one that is \
+                             free (0 picks one)",
+            ),
             io::ErrorKind::AddrNotAvailable => {
                 f.write_str("this machine has no such address; choose one that it has, or 0.0.0.0 for all of them")
             }
