@@ -1,6 +1,6 @@
 //! What the program says of the server that it starts.
 
-use smolcast::{Address, Server};
+use smolcast::{Address, Config, Server, Sockets};
 
 /// The first line on standard output: who reads it finds the server there.
 pub(crate) fn start_line(server: &Server) -> String {
@@ -27,6 +27,16 @@ pub(crate) fn start_line(server: &Server) -> String {
 /// The same for a service manager, shorter.
 pub(crate) fn status(server: &Server) -> String {
     format!("Serving on {}", joined(server.addresses()))
+}
+
+/// Says which addresses somebody has asked for in vain, since sockets were handed over that take their place.
+pub(crate) fn warn_of_what_has_no_say(config: &Config, sockets: &Sockets) {
+    let is_asked_for = config.listen != Config::default().listen;
+    let listen = config.listen.iter().filter(|_| is_asked_for && !sockets.public.is_empty());
+    let vain = joined(listen.chain(config.admin.iter().filter(|_| sockets.admin.is_some())));
+    if !vain.is_empty() {
+        log::warn!("sockets were handed over, so nothing listens on {vain}");
+    }
 }
 
 fn joined<'a>(addresses: impl Iterator<Item = &'a Address>) -> String {

@@ -45,6 +45,7 @@ fn main() -> ExitCode {
 fn serve(config: Config, lists: Lists) -> Result<(), Box<dyn Error>> {
     // Before there is another thread.
     let sockets = systemd::sockets()?;
+    announce::warn_of_what_has_no_say(&config, &sockets);
     raise_descriptor_limit();
     // Before the history is read, which may take a while: a SIGHUP that came meanwhile would end the process. It is
     // heard once the server runs.
