@@ -29,14 +29,17 @@ type Row = (&'static str, &'static str, String, &'static str);
 
 fn listening(config: &Config) -> Vec<Row> {
     let group = "Listening";
-    let modes = config.listen.iter().filter_map(|address| match address {
+    let mode_of = |address: &Address| match address {
         Address::Unix { mode, .. } => Some(format!("{mode:o}")),
         Address::Tcp(_) => None,
-    });
+    };
+    let modes = config.listen.iter().filter_map(mode_of);
+    let admin_mode = config.admin.as_ref().and_then(mode_of);
     vec![
         (group, "--listen", list(&config.listen, "none"), "the addresses to listen on"),
         (group, "--unix-mode", list(modes, "no unix socket"), "who may connect to unix sockets"),
         (group, "--admin", optional(config.admin.as_ref(), "none"), "this address"),
+        (group, "--admin-mode", optional(admin_mode, "no unix socket"), "who may connect to it"),
     ]
 }
 

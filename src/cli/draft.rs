@@ -22,6 +22,7 @@ pub(super) struct Draft {
     pub(super) listen: Vec<Address>,
     pub(super) unix: Option<PathBuf>,
     pub(super) unix_mode: Option<u32>,
+    pub(super) admin_mode: Option<u32>,
     pub(super) files: Files,
     pub(super) history_path: Option<PathBuf>,
     pub(super) history_sync: HistorySync,
@@ -58,6 +59,7 @@ impl Default for Draft {
             listen: Vec::new(),
             unix: None,
             unix_mode: None,
+            admin_mode: None,
             files: Files::default(),
             history_path: None,
             history_sync: HistorySync::default(),
@@ -92,6 +94,8 @@ impl Draft {
     pub(super) fn config(&self) -> Result<Config, UsageError> {
         let mut config = self.config.clone();
         config.listen = self.addresses()?;
+        self.permit(&mut config.listen, self.unix_mode, "unix-mode", "--unix or --listen unix:")?;
+        self.permit(&mut config.admin, self.admin_mode, "admin-mode", "--admin unix:")?;
         config.history_file = self.history_file()?;
         if let (Some(source), None) = (self.source_of("trusted-proxy"), config.limits.connections_per_ip) {
             return Err(UsageError(format!(
@@ -112,18 +116,26 @@ impl Draft {
             (None, _) => vec![(self.host, self.port).into()],
         };
         addresses.extend(self.unix.iter().map(Address::unix));
-        if let (Some(chosen), Some(source)) = (self.unix_mode, self.source_of("unix-mode")) {
-            let modes = addresses.iter_mut().filter_map(|address| match address {
-                Address::Unix { mode, .. } => Some(mode),
-                Address::Tcp(_) => None,
-            });
-            if modes.map(|mode| *mode = chosen).count() == 0 {
-                return Err(UsageError(format!(
-                    "{source} is for unix sockets: name one with --unix or --listen unix:"
-                )));
-            }
-        }
         Ok(addresses)
+    }
+
+    /// Gives the unix sockets among these addresses the permissions that the option of this name has chosen, if it has.
+    fn permit<'a>(
+        &self,
+        addresses: impl IntoIterator<Item = &'a mut Address>,
+        chosen: Option<u32>,
+        name: &str,
+        where_to: &str,
+    ) -> Result<(), UsageError> {
+        let (Some(chosen), Some(source)) = (chosen, self.source_of(name)) else { return Ok(()) };
+        let modes = addresses.into_iter().filter_map(|address| match address {
+            Address::Unix { mode, .. } => Some(mode),
+            Address::Tcp(_) => None,
+        });
+        if modes.map(|mode| *mode = chosen).count() == 0 {
+            return Err(UsageError(format!("{source} is for unix sockets: name one with {where_to}")));
+        }
+        Ok(())
     }
 
     /// By what the host was given, or the port. An address that was typed wins over what stands in the environment.

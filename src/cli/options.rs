@@ -70,7 +70,7 @@ const SIZE: &str = "a number of bytes, such as 65536, 64k or 1m";
 const TIME: &str = "a time, such as 500ms, 15s or 2m";
 const SOME_TIME: &str = "a time above 0, such as 500ms, 15s or 2m";
 
-pub(super) static OPTIONS: [Opt; 26] = [
+pub(super) static OPTIONS: [Opt; 27] = [
     Opt {
         group: LISTENING,
         name: "host",
@@ -133,6 +133,16 @@ pub(super) static OPTIONS: [Opt; 26] = [
                reaches it may publish and disconnect streams.",
         takes: "an address, such as 127.0.0.1:9942 or unix:/run/smolcast/admin.sock",
         apply: |draft, text| set(&mut draft.config.admin, text.parse().ok().map(Some)),
+    },
+    Opt {
+        group: LISTENING,
+        name: "admin-mode",
+        value: "OCTAL",
+        given: Given::Once,
+        default: "660",
+        help: "The same permissions of the admin address, where that is a unix socket.",
+        takes: "permissions in octal from 1 to 777, such as 600",
+        apply: |draft, text| set(&mut draft.admin_mode, values::permissions(text).map(Some)),
     },
     Opt {
         group: ACCESS,
@@ -245,8 +255,8 @@ pub(super) static OPTIONS: [Opt; 26] = [
         value: "SIZE",
         given: Given::Once,
         default: "1m",
-        help: "How many bytes a stream may fall behind before it is closed; one with topics 16m at most, which all of a \
-               worker's share.",
+        help: "How many bytes a stream may fall behind before it is closed; one with topics 16m at most, which all of \
+               a worker's share.",
         takes: SIZE,
         apply: |draft, text| set(&mut draft.config.limits.window_bytes, values::some_size(text)),
     },

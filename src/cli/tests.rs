@@ -96,7 +96,8 @@ fn addresses_that_do_not_go_together_are_named_as_they_came() {
             "SMOLCAST_LISTEN takes the place of SMOLCAST_HOST: give one",
         ),
         (&["--host", "::1"], &[("SMOLCAST_LISTEN", "unix:s")], "SMOLCAST_LISTEN takes the place of --host: give one"),
-        (&["--unix-mode", "600"], &[], "--unix-mode is for unix sockets: name one with"),
+        (&["--unix-mode", "600"], &[], "--unix-mode is for unix sockets: name one with --unix or"),
+        (&["--unix=s", "--admin=[::1]:1", "--admin-mode=600"], &[], "--admin-mode is for unix sockets: name one with"),
         (&["--listen", "[::1]:80"], &[("SMOLCAST_UNIX_MODE", "600")], "SMOLCAST_UNIX_MODE is for unix sockets: name"),
     ] {
         let error = serve(typed, variables).expect_err("they do not go together");
@@ -269,13 +270,15 @@ fn what_is_not_utf8_is_refused() {
 fn the_defaults_that_are_told_are_the_defaults() {
     let is_value = |option: &&Opt| option.default.starts_with(|letter: char| letter.is_ascii_digit());
     // Permissions are for a socket that there is not by default.
-    let values = OPTIONS.iter().filter(is_value).filter(|option| option.name != "unix-mode");
+    let values = OPTIONS.iter().filter(is_value).filter(|option| !option.name.ends_with("-mode"));
     let typed: Vec<_> = values.map(|option| format!("{}={}", option.flag(), option.default)).collect();
     assert!(typed.len() >= 10, "{typed:?}");
     let typed: Vec<_> = typed.iter().map(String::as_str).collect();
     assert_eq!(serve(&typed, &[]), Ok(Config::default()));
     let unix = |typed: &[&str]| serve(typed, &[]).map(|config| config.listen);
     assert_eq!(unix(&["--unix", "s", "--unix-mode", "660"]), unix(&["--unix", "s"]));
+    let admin = |typed: &[&str]| serve(typed, &[]).map(|config| config.admin);
+    assert_eq!(admin(&["--admin", "unix:s", "--admin-mode", "660"]), admin(&["--admin", "unix:s"]));
     let file = |typed: &[&str]| serve(typed, &[]).map(|config| config.history_file);
     assert_eq!(file(&["--history-file", "f", "--history-sync", "interval"]), file(&["--history-file", "f"]));
 }

@@ -1,7 +1,9 @@
 //! The admin address of the program: where it is, what its page says of the options, and what nothing there says.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
 
 use super::live::{Page, names};
 use super::{ask, get, request};
@@ -100,15 +102,22 @@ fn what_was_asked_for_is_what_the_page_tells() {
         ("--history", "10, 64 MiB, 24 h".to_owned()),
         ("--workers", "3".to_owned()),
         ("--unix-mode", "no unix socket".to_owned()),
+        ("--admin-mode", "no unix socket".to_owned()),
     ] {
         assert_eq!(value(name), expected, "{name}");
     }
     let folder = Folder::new();
     let path = folder.path("s").display().to_string();
-    let program = Program::start_on(&["--unix", &path, "--unix-mode=600", "--admin=127.0.0.1:0"]);
+    let admin = folder.path("admin").display().to_string();
+    let flags = ["--unix", &path, "--unix-mode=666", &format!("--admin=unix:{admin}"), "--admin-mode=600"];
+    let program = Program::start_on(&flags);
     let (_page, hello) = Page::open(&program.admin());
     let rows = hello["configuration"].to_string();
-    assert!(rows.contains(r#""name":"--unix-mode","value":"600""#) && rows.contains(&path), "{rows}");
+    for (name, path, mode) in [("--unix-mode", path, "666"), ("--admin-mode", admin, "600")] {
+        assert!(rows.contains(&format!(r#""name":"{name}","value":"{mode}""#)) && rows.contains(&path), "{rows}");
+        let is = fs::metadata(&path).expect("it is there").mode() & 0o777;
+        assert_eq!(format!("{is:o}"), mode, "{name}");
+    }
 }
 
 #[test]
