@@ -31,7 +31,7 @@ use crate::listener::{Door, Inherited, Listener, RESERVED_DESCRIPTORS};
 use crate::metrics::{Metrics, StreamEnd};
 use crate::recorder::Unpublished;
 use crate::settings::Settings;
-use crate::shards::{Shards, Window};
+use crate::shards::{Hatch, Shards};
 use crate::topic::Topics;
 
 /// A server that is bound to its address: clients can connect, and are served once [`Server::run`] is called.
@@ -47,7 +47,7 @@ pub struct Server {
     /// Serves already, and says that the server is starting.
     admin: Option<Admin>,
     /// Filled when the server runs.
-    windows: Arc<OnceLock<Vec<Window>>>,
+    hatches: Arc<OnceLock<Vec<Hatch>>>,
 }
 
 impl Server {
@@ -87,17 +87,17 @@ impl Server {
         // With the ports that the system picked, and the sockets that were handed over.
         let listen = listener.addresses().cloned().collect();
         let config = Config { listen, admin: admin_address, ..config };
-        let windows = Arc::new(OnceLock::new());
+        let hatches = Arc::new(OnceLock::new());
         let watched = Watched {
             config: config.clone(),
             shared: shared.clone(),
             health: health.clone(),
             connection_limit: connections,
             started: SystemTime::now(),
-            windows: Arc::clone(&windows),
+            hatches: Arc::clone(&hatches),
         };
         let admin = admin_door.map(|door| Admin::start(door, watched)).transpose().map_err(BindError::Thread)?;
-        Ok(Self { config, listener, shared, intakes, health, admin, windows })
+        Ok(Self { config, listener, shared, intakes, health, admin, hatches })
     }
 
     /// Where clients connect to, with the port that the system picked where port 0 was asked for.
@@ -161,12 +161,12 @@ impl Server {
     ///
     /// [`Limits::drain_timeout`]: crate::Limits::drain_timeout
     pub async fn run(self, until: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { config, mut listener, shared, intakes, health, admin, windows } = self;
+        let Self { config, mut listener, shared, intakes, health, admin, hatches } = self;
         // To the very end: it tells how that goes.
         let _admin = admin;
         let (mut shards, ways_in) = Shards::start(&shared, config.heartbeat, intakes, health.since())?;
         // Nobody else fills them.
-        let _ = windows.set(ways_in);
+        let _ = hatches.set(ways_in);
         let serving = health.serve();
         let until = async {
             until.await;

@@ -44,11 +44,11 @@ impl Shards {
         heartbeat: Option<Duration>,
         intakes: Vec<Intake>,
         since: Instant,
-    ) -> io::Result<(Self, Vec<Window>)> {
+    ) -> io::Result<(Self, Vec<Hatch>)> {
         let (answered_by, answered) = channel::bounded(1);
         let (ended_by, ended) = channel::bounded(intakes.len());
         let (abort, aborted) = channel::bounded(1);
-        let (clients, threads, mut windows) = (Vec::new(), Vec::new(), Vec::new());
+        let (clients, threads, mut hatches) = (Vec::new(), Vec::new(), Vec::new());
         let hub = shared.hub.clone();
         let mut shards = Self { clients, next: 0, hub, answered, ended, abort: Some(abort), threads };
         for (number, intake) in intakes.into_iter().enumerate() {
@@ -72,11 +72,11 @@ impl Shards {
                 let _end = end;
                 shard::run(job);
             })?;
-            windows.push(Window { clients: dealt.downgrade(), questions: asked });
+            hatches.push(Hatch { clients: dealt.downgrade(), questions: asked });
             shards.clients.push(dealt);
             shards.threads.push(thread);
         }
-        Ok((shards, windows))
+        Ok((shards, hatches))
     }
 
     /// Deals connections to the shards in turn; returns only when a shard ends, which it should not.
@@ -144,13 +144,13 @@ impl Drop for Ended {
 
 /// A way into one shard: to ask it something, or to have it serve a client that no listener has accepted.
 #[derive(Debug)]
-pub(crate) struct Window {
+pub(crate) struct Hatch {
     /// Gone once the server is ending, which is what tells the shard so.
     clients: WeakSender<Client>,
     questions: Sender<Question>,
 }
 
-impl Window {
+impl Hatch {
     /// Has the shard serve a client; returns whether it takes one.
     pub(crate) fn deal(&self, client: Client) -> bool {
         self.clients.upgrade().is_some_and(|clients| clients.try_send(client).is_ok())

@@ -267,14 +267,14 @@ impl<'w> Desk<'w> {
     }
 
     async fn try_out(&self, publishing: &Publishing, message: &str) -> Vec<u8> {
-        let windows = self.watched.windows();
+        let hatches = self.watched.hatches();
         let turn = self.next.get();
         self.next.set(turn + 1);
-        let Some(window) = windows.get(turn % windows.len().max(1)) else {
+        let Some(hatch) = hatches.get(turn % hatches.len().max(1)) else {
             return self.line(Refusal::Stopping.status(), "The server is starting; try again later.\n");
         };
         let _turn = self.trial.lock().await;
-        match trial::publish(self.watched, window, &self.clock, &self.scratch, publishing, message).await {
+        match trial::publish(self.watched, hatch, &self.clock, &self.scratch, publishing, message).await {
             Ok(Arrived { time, event, streams }) => {
                 let event = event.as_bytes();
                 let shown = String::from_utf8_lossy(&event[..event.len().min(EVENT_BYTES_SHOWN)]);

@@ -19,7 +19,7 @@ use crate::frame::Frame;
 use crate::http::Refusal;
 use crate::listener::{Client, Place};
 use crate::scratch::Scratch;
-use crate::shards::{Window, within};
+use crate::shards::{Hatch, within};
 use crate::socket::{Socket, read, write_all};
 use crate::subscriber::OPENING;
 
@@ -55,14 +55,14 @@ pub(super) enum NotArrived {
 /// Publishes a message and waits until it has come out of a stream.
 pub(super) async fn publish(
     watched: &Watched,
-    window: &Window,
+    hatch: &Hatch,
     clock: &Clock,
     scratch: &Scratch,
     publishing: &Publishing,
     message: &str,
 ) -> Result<Arrived, NotArrived> {
     let arrives = async {
-        let mut stream = Stream::open(watched, window, clock, scratch, publishing).await?;
+        let mut stream = Stream::open(watched, hatch, clock, scratch, publishing).await?;
         let start = Instant::now();
         let published = watched.shared.hub.publish(&publishing.fields, message, &publishing.topics).await;
         let id = published.map_err(|unpublished| NotArrived::Refused(unpublished.into()))?;
@@ -96,7 +96,7 @@ impl<'s> Stream<'s> {
     /// Opens a stream that gets messages of these topics.
     async fn open(
         watched: &Watched,
-        window: &Window,
+        hatch: &Hatch,
         clock: &'s Clock,
         scratch: &'s Scratch,
         publishing: &Publishing,
@@ -105,7 +105,7 @@ impl<'s> Stream<'s> {
         let [near, far] = [near, far].map(|end| Async::new(OwnedFd::from(end)));
         let (near, far) = (near.map_err(NotArrived::Failed)?, far.map_err(NotArrived::Failed)?);
         let client = Client { io: far, turned_away: None, proxy: None, place: Place::new(&watched.shared.metrics) };
-        if !window.deal(client) {
+        if !hatch.deal(client) {
             return Err(NotArrived::NotOpened);
         }
         let topics: Vec<_> = publishing.topics.iter().map(|topic| format!("topic={}", encoded(topic))).collect();
