@@ -110,3 +110,6 @@ impl Drop for Admin {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,7 +72,7 @@ impl Shards {
                 let _end = end;
                 shard::run(job);
             })?;
-            hatches.push(Hatch { clients: dealt.downgrade(), questions: asked });
+            hatches.push(Hatch::new(&dealt, asked));
             shards.clients.push(dealt);
             shards.threads.push(thread);
         }
@@ -151,16 +151,30 @@ pub(crate) struct Hatch {
 }
 
 impl Hatch {
+    /// A way to whoever takes these clients and answers these questions.
+    pub(crate) fn new(clients: &Sender<Client>, questions: Sender<Question>) -> Self {
+        Self { clients: clients.downgrade(), questions }
+    }
+
     /// Has the shard serve a client; returns whether it takes one.
     pub(crate) fn deal(&self, client: Client) -> bool {
         self.clients.upgrade().is_some_and(|clients| clients.try_send(client).is_ok())
     }
 
-    /// Puts a question to the shard, and waits for its answer for so long.
-    pub(crate) async fn ask<T>(&self, question: impl FnOnce(Sender<T>) -> Question, patience: Duration) -> Option<T> {
+    /// Puts a question to the shard, and returns the wait for its answer, which ends so long after the question.
+    /// Who asks several shards puts all questions before the first wait, so that none that hangs holds up the others.
+    pub(crate) fn ask<T>(
+        &self,
+        question: impl FnOnce(Sender<T>) -> Question,
+        patience: Duration,
+    ) -> impl Future<Output = Option<T>> {
         let (reply, answer) = channel::bounded(1);
-        self.questions.try_send(question(reply)).ok()?;
-        within(patience, answer.recv()).await?.ok()
+        let (asked, start) = (self.questions.try_send(question(reply)), Instant::now());
+        async move {
+            asked.ok()?;
+            // What has come by then is there, whenever somebody looks.
+            within(patience.saturating_sub(start.elapsed()), answer.recv()).await?.ok()
+        }
     }
 }
 

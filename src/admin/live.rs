@@ -120,10 +120,13 @@ fn history(watched: &Watched) -> Option<String> {
 
 /// The streams that are furthest behind, those first.
 async fn slowest(watched: &Watched) -> Vec<String> {
+    // All are asked before the first is waited for: however many hang, that takes the time of one.
+    let hatches = watched.hatches().iter();
+    let asked: Vec<_> =
+        hatches.map(|hatch| hatch.ask(|reply| Question::Hindmost(STREAMS_SHOWN, reply), PATIENCE)).collect();
     let mut all: Vec<(usize, Duration, Behind<String>)> = Vec::new();
-    for (worker, hatch) in watched.hatches().iter().enumerate() {
-        let hindmost = hatch.ask(|reply| Question::Hindmost(STREAMS_SHOWN, reply), PATIENCE).await;
-        all.extend(hindmost.into_iter().flatten().map(|(time, behind)| (worker, time, behind)));
+    for (worker, answer) in asked.into_iter().enumerate() {
+        all.extend(answer.await.into_iter().flatten().map(|(time, behind)| (worker, time, behind)));
     }
     all.sort_by_key(|(_, _, behind)| std::cmp::Reverse(behind.bytes));
     all.truncate(STREAMS_SHOWN);
