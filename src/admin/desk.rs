@@ -324,6 +324,9 @@ impl<'w> Desk<'w> {
         let mut access = self.watched.shared.settings.access();
         let mut out = answer::stream(&self.clock.date());
         out.extend_from_slice(live.hello().as_bytes());
+        // Before any worker is asked, which takes a while where one hangs.
+        write_all(io, deadline, limits, &out).await?;
+        out.clear();
         // For as long as it likes, the client sends nothing.
         let (silence, mut unasked) = (self.clock.deadline(), 0);
         loop {

@@ -1,5 +1,7 @@
 //! The admin address over workers that are a test's own: they take what comes to them, and are silent otherwise.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::pin::pin;
 use std::task::{self, Waker};
 use std::time::Duration;
@@ -75,4 +77,26 @@ fn all_workers_are_asked_before_one_is_waited_for_and_those_that_answer_are_show
     for peer in ["\"peer of 7\"", "\"peer of 39\""] {
         assert!(sample.contains(peer), "no {peer} in {sample}");
     }
+}
+
+#[test]
+fn a_page_is_told_how_the_server_is_set_up_before_a_worker_is_asked() {
+    let (watched, workers) = watched(Limits::default(), 1);
+    let door = Door::bind(&([127, 0, 0, 1], 0).into(), false, &watched.shared.limits).expect("a free port");
+    let mut client = TcpStream::connect(door.address().tcp().expect("it is one")).expect("it listens");
+    client.set_read_timeout(Some(DEADLINE)).expect("an option");
+    client.write_all(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("there is room");
+    let desk = Desk::new(&watched);
+    let executor = LocalExecutor::new();
+    let asked = async {
+        let _question = workers[0].questions.recv().await.expect("it is asked");
+        // The admin thread is this one: what is not written yet is not written while this reads.
+        let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
+        while memchr::memmem::find(&bytes, b"event: hello\n").is_none() {
+            let count = client.read(&mut buffer).expect("it is written already");
+            assert_ne!(count, 0, "the stream has ended");
+            bytes.extend_from_slice(&buffer[..count]);
+        }
+    };
+    run(executor.run(future::or(asked, desk.accept(&door, &executor))));
 }
