@@ -25,23 +25,23 @@ use crate::topic::Interest;
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// What comes to one worker.
-struct Worker {
+pub(super) struct Worker {
     /// The other end is what the way in holds on to.
     _dealt: Sender<Client>,
-    _clients: Receiver<Client>,
+    pub(super) clients: Receiver<Client>,
     questions: Receiver<Question>,
-    _intake: Intake,
+    pub(super) intake: Intake,
 }
 
 /// A server of so many workers, of which there is nothing else.
-fn watched(limits: Limits, workers: usize) -> (Watched, Vec<Worker>) {
+pub(super) fn watched(limits: Limits, workers: usize) -> (Watched, Vec<Worker>) {
     let metrics = Metrics::of_shards(workers);
     let (hub, intakes) = Hub::new(&limits, None, workers, metrics.clone()).expect("no thread is started");
     let (mut hatches, mut ends) = (Vec::new(), Vec::new());
     for intake in intakes {
         let ((dealt, clients), (asked, questions)) = (channel::bounded(1), channel::bounded(1));
         hatches.push(Hatch::new(&dealt, asked));
-        ends.push(Worker { _dealt: dealt, _clients: clients, questions, _intake: intake });
+        ends.push(Worker { _dealt: dealt, clients, questions, intake });
     }
     let config = Config { limits: limits.clone(), ..Config::on(([127, 0, 0, 1], 0)) };
     let health = Health::new(metrics.clone(), limits.turn_timeout);
@@ -53,7 +53,7 @@ fn watched(limits: Limits, workers: usize) -> (Watched, Vec<Worker>) {
 
 /// Runs a future to its end, which has to come in time.
 #[track_caller]
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
     async_io::block_on(within(DEADLINE, future)).expect("it ends in time")
 }
 
