@@ -149,7 +149,10 @@ impl<'s> Stream<'s> {
         let deadline = self.clock.deadline();
         // Where that fails the stream has ended already.
         let _ = self.io.finish();
-        while let Ok(1..) = read(&self.io, &deadline, self.scratch, |_| ()).await {}
+        while let Ok(1..) = read(&self.io, &deadline, self.scratch, |_| ()).await {
+            // A stream that always has more must not keep the thread from answering others.
+            yield_now().await;
+        }
     }
 
     /// Reads until this has come, and past it. Whatever else comes is dropped.

@@ -2,6 +2,8 @@
 //! that.
 
 use std::path::Path;
+use std::pin::pin;
+use std::task::{self, Poll, Waker};
 use std::time::SystemTime;
 
 use smol::future;
@@ -75,4 +77,20 @@ fn what_there_is_no_room_for_in_time_is_not_late_since_it_is_not_published() {
     assert!(workers[0].intake.take_waiting().is_some(), "the one before");
     assert!(workers[0].intake.take_waiting().is_none(), "and no other follows");
     assert_eq!(watched.shared.metrics.messages(), 1);
+}
+
+/// Its worker, with more to send each time that some was read, could keep the admin thread from answering others.
+#[test]
+fn a_stream_that_has_much_to_read_at_its_end_lets_others_go_on() {
+    let (watched, workers) = watched(Limits::default(), 1);
+    let (clock, scratch) = own();
+    let trial = Trial::new(&watched, &watched.hatches()[0], &clock, &scratch);
+    let (stream, client) = run(opened(trial, &workers[0]));
+    // As much as the system takes, which is more than is read at once.
+    while client.io.take(&[b'x'; 4096]).is_ok() {}
+    drop(client);
+    let mut end = pin!(stream.hang_up());
+    let mut poll = || end.as_mut().poll(&mut task::Context::from_waker(Waker::noop()));
+    assert_eq!(poll(), Poll::Pending, "all of it was read in one turn");
+    while poll().is_pending() {}
 }
