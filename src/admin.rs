@@ -28,7 +28,7 @@ use crate::context::Shared;
 use crate::health::Health;
 use crate::histogram::{Count, Distribution};
 use crate::listener::Door;
-use crate::shards::Window;
+use crate::shards::Hatch;
 use crate::tally::{Publish, Tally};
 
 /// What is watched over.
@@ -40,12 +40,12 @@ pub(crate) struct Watched {
     pub(crate) connection_limit: usize,
     pub(crate) started: SystemTime,
     /// The ways into the shards, once there are any.
-    pub(crate) windows: Arc<OnceLock<Vec<Window>>>,
+    pub(crate) hatches: Arc<OnceLock<Vec<Hatch>>>,
 }
 
 impl Watched {
-    fn windows(&self) -> &[Window] {
-        self.windows.get().map_or(&[], Vec::as_slice)
+    fn hatches(&self) -> &[Hatch] {
+        self.hatches.get().map_or(&[], Vec::as_slice)
     }
 
     /// What all shards have counted.
@@ -110,3 +110,6 @@ impl Drop for Admin {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ use crate::listener::{Door, Inherited, Listener, RESERVED_DESCRIPTORS};
 use crate::metrics::{Metrics, StreamEnd};
 use crate::recorder::Unpublished;
 use crate::settings::Settings;
-use crate::shards::{Shards, Window, within};
+use crate::shards::{Hatch, Shards, within};
 use crate::topic::Topics;
 
 /// How long the disk may take for the last of the history before it is said that the server waits for it.
@@ -51,7 +51,7 @@ pub struct Server {
     /// runs.
     admin: Option<Admin>,
     /// Filled when the server runs.
-    windows: Arc<OnceLock<Vec<Window>>>,
+    hatches: Arc<OnceLock<Vec<Hatch>>>,
     ending: Ending,
 }
 
@@ -104,17 +104,17 @@ impl Server {
         // With the ports that the system picked, and the sockets that were handed over.
         let listen = listener.addresses().cloned().collect();
         let config = Config { listen, admin: admin_address, ..config };
-        let windows = Arc::new(OnceLock::new());
+        let hatches = Arc::new(OnceLock::new());
         let watched = Watched {
             config: config.clone(),
             shared: shared.clone(),
             health: health.clone(),
             connection_limit: connections,
             started: SystemTime::now(),
-            windows: Arc::clone(&windows),
+            hatches: Arc::clone(&hatches),
         };
         let admin = admin_door.map(|door| Admin::start(door, watched)).transpose().map_err(BindError::Thread)?;
-        Ok(Self { config, listener, shared, intakes, health, admin, windows, ending })
+        Ok(Self { config, listener, shared, intakes, health, admin, hatches, ending })
     }
 
     /// Where clients connect to, with the port that the system picked where port 0 was asked for.
@@ -180,13 +180,13 @@ impl Server {
     ///
     /// [`Limits::drain_timeout`]: crate::Limits::drain_timeout
     pub async fn run(self, until: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { config, mut listener, shared, intakes, health, admin, windows, ending } = self;
+        let Self { config, mut listener, shared, intakes, health, admin, hatches, ending } = self;
         // To the very end: it tells how that goes.
         let _admin = admin;
         let _ending = ending;
         let (mut shards, ways_in) = Shards::start(&shared, config.heartbeat, intakes, health.since())?;
         // Nobody else fills them.
-        let _ = windows.set(ways_in);
+        let _ = hatches.set(ways_in);
         let serving = health.serve();
         let until = async {
             until.await;

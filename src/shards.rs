@@ -47,11 +47,11 @@ impl Shards {
         heartbeat: Option<Duration>,
         intakes: Vec<Intake>,
         since: Instant,
-    ) -> io::Result<(Self, Vec<Window>)> {
+    ) -> io::Result<(Self, Vec<Hatch>)> {
         let (answered_by, answered) = channel::bounded(1);
         let (ended_by, ended) = channel::bounded(intakes.len());
         let (abort, aborted) = channel::bounded(1);
-        let (clients, threads, mut windows) = (Vec::new(), Vec::new(), Vec::new());
+        let (clients, threads, mut hatches) = (Vec::new(), Vec::new(), Vec::new());
         let hub = shared.hub.clone();
         let mut shards = Self { clients, next: 0, hub, answered, ended, abort: Some(abort), threads };
         for (number, intake) in intakes.into_iter().enumerate() {
@@ -75,11 +75,11 @@ impl Shards {
                 let _end = end;
                 shard::run(job);
             })?;
-            windows.push(Window { clients: dealt.downgrade(), questions: asked });
+            hatches.push(Hatch::new(&dealt, asked));
             shards.clients.push(dealt);
             shards.threads.push(thread);
         }
-        Ok((shards, windows))
+        Ok((shards, hatches))
     }
 
     /// Deals connections to the shards in turn; returns only when a shard ends, which it should not.
@@ -164,23 +164,37 @@ impl Drop for Ended {
 
 /// A way into one shard: to ask it something, or to have it serve a client that no listener has accepted.
 #[derive(Debug)]
-pub(crate) struct Window {
+pub(crate) struct Hatch {
     /// Gone once the server is ending, which is what tells the shard so.
     clients: WeakSender<Client>,
     questions: Sender<Question>,
 }
 
-impl Window {
+impl Hatch {
+    /// A way to whoever takes these clients and answers these questions.
+    pub(crate) fn new(clients: &Sender<Client>, questions: Sender<Question>) -> Self {
+        Self { clients: clients.downgrade(), questions }
+    }
+
     /// Has the shard serve a client; returns whether it takes one.
     pub(crate) fn deal(&self, client: Client) -> bool {
         self.clients.upgrade().is_some_and(|clients| clients.try_send(client).is_ok())
     }
 
-    /// Puts a question to the shard, and waits for its answer for so long.
-    pub(crate) async fn ask<T>(&self, question: impl FnOnce(Sender<T>) -> Question, patience: Duration) -> Option<T> {
+    /// Puts a question to the shard, and returns the wait for its answer, which ends so long after the question.
+    /// Who asks several shards puts all questions before the first wait, so that none that hangs holds up the others.
+    pub(crate) fn ask<T>(
+        &self,
+        question: impl FnOnce(Sender<T>) -> Question,
+        patience: Duration,
+    ) -> impl Future<Output = Option<T>> {
         let (reply, answer) = channel::bounded(1);
-        self.questions.try_send(question(reply)).ok()?;
-        within(patience, answer.recv()).await?.ok()
+        let (asked, start) = (self.questions.try_send(question(reply)), Instant::now());
+        async move {
+            asked.ok()?;
+            // What has come by then is there, whenever somebody looks.
+            within(patience.saturating_sub(start.elapsed()), answer.recv()).await?.ok()
+        }
     }
 }
 

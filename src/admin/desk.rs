@@ -13,7 +13,7 @@ use smol::lock::Mutex;
 
 use super::answer::{self, Content};
 use super::live::{self, Disconnect, Live};
-use super::trial::{self, Arrived, NotArrived};
+use super::trial::{Arrived, NotArrived, Trial};
 use super::{Watched, exposition, guard, page};
 use crate::ask::Publishing;
 use crate::clock::{Clock, Deadline};
@@ -267,14 +267,15 @@ impl<'w> Desk<'w> {
     }
 
     async fn try_out(&self, publishing: &Publishing, message: &str) -> Vec<u8> {
-        let windows = self.watched.windows();
+        let hatches = self.watched.hatches();
         let turn = self.next.get();
         self.next.set(turn + 1);
-        let Some(window) = windows.get(turn % windows.len().max(1)) else {
+        let Some(hatch) = hatches.get(turn % hatches.len().max(1)) else {
             return self.line(Refusal::Stopping.status(), "The server is starting; try again later.\n");
         };
         let _turn = self.trial.lock().await;
-        match trial::publish(self.watched, window, &self.clock, &self.scratch, publishing, message).await {
+        let trial = Trial::new(self.watched, hatch, &self.clock, &self.scratch);
+        match trial.publish(publishing, message).await {
             Ok(Arrived { time, event, streams }) => {
                 let event = event.as_bytes();
                 let shown = String::from_utf8_lossy(&event[..event.len().min(EVENT_BYTES_SHOWN)]);
@@ -286,22 +287,33 @@ impl<'w> Desk<'w> {
                     .end();
                 answer::with_content("200 OK", &self.clock.date(), Content::json(&text))
             }
-            Err(NotArrived::Refused(refusal)) => self.refusal(refusal),
-            Err(NotArrived::NotOpened) => {
-                let text = "No worker has opened a stream to see it arrive on, so it was not published.\n";
-                self.line("503 Service Unavailable", text)
-            }
-            Err(NotArrived::Unseen) => {
-                let text = "It was published, and the stream that it should come out of has ended before it came.\n";
-                self.line("502 Bad Gateway", text)
-            }
-            Err(NotArrived::Late) => {
-                self.line("504 Gateway Timeout", "It did not come out of a stream of its own in time.\n")
-            }
-            Err(NotArrived::Failed(error)) => {
-                self.line("503 Service Unavailable", &format!("There is no socket to see it arrive on: {error}\n"))
-            }
+            Err(why) => self.not_arrived(why),
         }
+    }
+
+    /// Why a message did not arrive, and whether it was published.
+    fn not_arrived(&self, why: NotArrived) -> Vec<u8> {
+        let (unavailable, late) = ("503 Service Unavailable", "504 Gateway Timeout");
+        let (status, text) = match why {
+            NotArrived::Refused(refusal) => return self.refusal(refusal),
+            NotArrived::Failed(error) => {
+                let text = format!("There is no socket to see it arrive on, so it was not published: {error}\n");
+                return self.line(unavailable, &text);
+            }
+            NotArrived::NotOpened => {
+                (unavailable, "No worker has opened a stream to see it arrive on, so it was not published.\n")
+            }
+            NotArrived::NoRoom => (unavailable, "There was no room for it in time, so it was not published.\n"),
+            NotArrived::Unwritten => {
+                (late, "It was not written to the history's file in time; it may still be published.\n")
+            }
+            NotArrived::Unseen => {
+                let text = "It was published, and the stream that it should come out of has ended before it came.\n";
+                ("502 Bad Gateway", text)
+            }
+            NotArrived::Late => (late, "It was published, and did not come out of a stream of its own in time.\n"),
+        };
+        self.line(status, text)
     }
 
     async fn disconnect(&self, head: &RequestHead<'_>) -> Vec<u8> {
@@ -325,6 +337,9 @@ impl<'w> Desk<'w> {
         let mut told = Arc::downgrade(&self.watched.shared.settings.access());
         let mut out = answer::stream(&self.clock.date());
         out.extend_from_slice(live.hello().as_bytes());
+        // Before any worker is asked, which takes a while where one hangs.
+        write_all(io, deadline, limits, &out).await?;
+        out.clear();
         // For as long as it likes, the client sends nothing.
         let (silence, mut unasked) = (self.clock.deadline(), 0);
         loop {

@@ -11,7 +11,7 @@ use crate::histogram::Distribution;
 use crate::json::{self, Object};
 use crate::metrics::StreamEnd;
 use crate::shard::Question;
-use crate::shards::Window;
+use crate::shards::Hatch;
 
 /// The streams that are furthest behind: so many are shown.
 const STREAMS_SHOWN: usize = 20;
@@ -120,10 +120,13 @@ fn history(watched: &Watched) -> Option<String> {
 
 /// The streams that are furthest behind, those first.
 async fn slowest(watched: &Watched) -> Vec<String> {
+    // All are asked before the first is waited for: however many hang, that takes the time of one.
+    let hatches = watched.hatches().iter();
+    let asked: Vec<_> =
+        hatches.map(|hatch| hatch.ask(|reply| Question::Hindmost(STREAMS_SHOWN, reply), PATIENCE)).collect();
     let mut all: Vec<(usize, Duration, Behind<String>)> = Vec::new();
-    for (worker, window) in watched.windows().iter().enumerate() {
-        let hindmost = window.ask(|reply| Question::Hindmost(STREAMS_SHOWN, reply), PATIENCE).await;
-        all.extend(hindmost.into_iter().flatten().map(|(time, behind)| (worker, time, behind)));
+    for (worker, answer) in asked.into_iter().enumerate() {
+        all.extend(answer.await.into_iter().flatten().map(|(time, behind)| (worker, time, behind)));
     }
     all.sort_by_key(|(_, _, behind)| std::cmp::Reverse(behind.bytes));
     all.truncate(STREAMS_SHOWN);
@@ -152,20 +155,20 @@ pub(super) enum Disconnect {
 
 /// Has the stream with this id end.
 pub(super) async fn disconnect(watched: &Watched, id: &str) -> Disconnect {
-    let Some((window, number)) = window_and_number(watched, id) else { return Disconnect::NotFound };
-    match window.ask(|reply| Question::Dismiss(number, reply), PATIENCE).await {
+    let Some((hatch, number)) = hatch_and_number(watched, id) else { return Disconnect::NotFound };
+    match hatch.ask(|reply| Question::Dismiss(number, reply), PATIENCE).await {
         Some(true) => Disconnect::Done,
         Some(false) => Disconnect::NotFound,
         None => Disconnect::Unanswered,
     }
 }
 
-fn window_and_number<'w>(watched: &'w Watched, id: &str) -> Option<(&'w Window, u64)> {
+fn hatch_and_number<'w>(watched: &'w Watched, id: &str) -> Option<(&'w Hatch, u64)> {
     // A page that was open over a restart must not mean one stream and end another.
     let rest = id.strip_prefix(&format!("{}-", unix_millis(watched.started)))?;
     let (worker, number) = rest.split_once('-')?;
     let worker: usize = worker.parse().ok()?;
-    Some((watched.windows().get(worker)?, number.parse().ok()?))
+    Some((watched.hatches().get(worker)?, number.parse().ok()?))
 }
 
 fn unix_millis(time: SystemTime) -> u128 {

@@ -15,15 +15,17 @@ use smol::future::yield_now;
 use super::Watched;
 use crate::ask::Publishing;
 use crate::clock::Clock;
+use crate::context::Shared;
 use crate::frame::Frame;
 use crate::http::Refusal;
 use crate::listener::{Client, Place};
 use crate::scratch::Scratch;
-use crate::shards::{Window, within};
+use crate::shards::{Hatch, within};
 use crate::socket::{Socket, read, write_all};
 use crate::subscriber::OPENING;
 
-/// How long the message may take.
+/// How long the stream may take to open, the message to be published and come out of it, and the stream to end: so long
+/// for each.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What became of the message.
@@ -44,40 +46,67 @@ pub(super) enum NotArrived {
     Refused(Refusal),
     /// No worker has opened its stream, so it was not published.
     NotOpened,
+    /// There was no room for it in time, so it was not published.
+    NoRoom,
+    /// It was not written to the history's file in time, and may still be, or there was no room for it.
+    Unwritten,
     /// It was published, and its stream ended before it came.
     Unseen,
-    /// It did not come out of it in time.
+    /// It was published, and did not come out of its stream in time.
     Late,
     /// There is no socket for the stream.
     Failed(io::Error),
 }
 
-/// Publishes a message and waits until it has come out of a stream.
-pub(super) async fn publish(
-    watched: &Watched,
-    window: &Window,
-    clock: &Clock,
-    scratch: &Scratch,
-    publishing: &Publishing,
-    message: &str,
-) -> Result<Arrived, NotArrived> {
-    let arrives = async {
-        let mut stream = Stream::open(watched, window, clock, scratch, publishing).await?;
+/// What a message is tried with.
+#[derive(Clone, Copy)]
+pub(super) struct Trial<'t> {
+    watched: &'t Watched,
+    /// The shard that serves its stream.
+    hatch: &'t Hatch,
+    clock: &'t Clock,
+    scratch: &'t Scratch,
+    patience: Duration,
+}
+
+impl<'t> Trial<'t> {
+    pub(super) fn new(watched: &'t Watched, hatch: &'t Hatch, clock: &'t Clock, scratch: &'t Scratch) -> Self {
+        Self { watched, hatch, clock, scratch, patience: PATIENCE }
+    }
+
+    /// Publishes a message and waits until it has come out of a stream.
+    pub(super) async fn publish(self, publishing: &Publishing, message: &str) -> Result<Arrived, NotArrived> {
+        let opened = within(self.patience, Stream::open(self, publishing)).await;
+        let mut stream = opened.unwrap_or(Err(NotArrived::NotOpened))?;
+        let arrived = self.publish_to(&mut stream, publishing, message).await?;
+        // However long that takes, the message has arrived.
+        within(self.patience, stream.hang_up()).await;
+        Ok(arrived)
+    }
+
+    /// Publishes it while this stream is open, and waits until it has come out of that.
+    async fn publish_to(
+        self,
+        stream: &mut Stream<'_>,
+        publishing: &Publishing,
+        message: &str,
+    ) -> Result<Arrived, NotArrived> {
+        let Shared { hub, metrics, census, .. } = &self.watched.shared;
+        let Publishing { fields, topics, .. } = publishing;
         let start = Instant::now();
-        let published = watched.shared.hub.publish(&publishing.fields, message, &publishing.topics).await;
+        let published = within(self.patience, hub.publish(fields, message, topics)).await;
+        // What is dropped while it waits is not published, unless the thread that writes the file has got it already.
+        let has_file = self.watched.config.history_file.is_some();
+        let published = published.ok_or(if has_file { NotArrived::Unwritten } else { NotArrived::NoRoom })?;
         let id = published.map_err(|unpublished| NotArrived::Refused(unpublished.into()))?;
-        let event = Frame::with_fields(&publishing.fields, id.as_deref(), message);
-        stream.read_past(event.as_bytes()).await.map_err(|Ended| NotArrived::Unseen)?;
-        let (time, topics) = (start.elapsed(), &publishing.topics);
-        let all =
-            if topics.is_empty() { watched.shared.metrics.streams() } else { watched.shared.census.count(topics) };
+        let event = Frame::with_fields(fields, id.as_deref(), message);
+        let seen = within(self.patience.saturating_sub(start.elapsed()), stream.read_past(event.as_bytes())).await;
+        seen.ok_or(NotArrived::Late)?.map_err(|Ended| NotArrived::Unseen)?;
+        let time = start.elapsed();
+        let all = if topics.is_empty() { metrics.streams() } else { census.count(topics) };
         // One of them is this one, unless it has ended meanwhile.
-        Ok((Arrived { time, event, streams: all.saturating_sub(1) }, stream))
-    };
-    let (arrived, stream) = within(PATIENCE, arrives).await.unwrap_or(Err(NotArrived::Late))?;
-    // However long that takes, the message has arrived.
-    within(PATIENCE, stream.hang_up()).await;
-    Ok(arrived)
+        Ok(Arrived { time, event, streams: all.saturating_sub(1) })
+    }
 }
 
 /// The stream has ended before what was awaited.
@@ -94,18 +123,13 @@ struct Stream<'s> {
 
 impl<'s> Stream<'s> {
     /// Opens a stream that gets messages of these topics.
-    async fn open(
-        watched: &Watched,
-        window: &Window,
-        clock: &'s Clock,
-        scratch: &'s Scratch,
-        publishing: &Publishing,
-    ) -> Result<Self, NotArrived> {
+    async fn open(trial: Trial<'s>, publishing: &Publishing) -> Result<Self, NotArrived> {
+        let Trial { watched, hatch, clock, scratch, .. } = trial;
         let (near, far) = UnixStream::pair().map_err(NotArrived::Failed)?;
         let [near, far] = [near, far].map(|end| Async::new(OwnedFd::from(end)));
         let (near, far) = (near.map_err(NotArrived::Failed)?, far.map_err(NotArrived::Failed)?);
         let client = Client { io: far, turned_away: None, proxy: None, place: Place::new(&watched.shared.metrics) };
-        if !window.deal(client) {
+        if !hatch.deal(client) {
             return Err(NotArrived::NotOpened);
         }
         let topics: Vec<_> = publishing.topics.iter().map(|topic| format!("topic={}", encoded(topic))).collect();
@@ -125,7 +149,10 @@ impl<'s> Stream<'s> {
         let deadline = self.clock.deadline();
         // Where that fails the stream has ended already.
         let _ = self.io.finish();
-        while let Ok(1..) = read(&self.io, &deadline, self.scratch, |_| ()).await {}
+        while let Ok(1..) = read(&self.io, &deadline, self.scratch, |_| ()).await {
+            // A stream that always has more must not keep the thread from answering others.
+            yield_now().await;
+        }
     }
 
     /// Reads until this has come, and past it. Whatever else comes is dropped.
@@ -157,3 +184,6 @@ fn encoded(text: &str) -> String {
     let octets = text.bytes();
     octets.map(|octet| if is_plain(octet) { char::from(octet).to_string() } else { format!("%{octet:02x}") }).collect()
 }
+
+#[cfg(test)]
+mod tests;

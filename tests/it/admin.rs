@@ -8,6 +8,7 @@
 //!   carried out
 //! - `exposition`: a strict reader of what Prometheus reads; `families`: what is there; `counting`: what counts when
 //! - `live`: the live page's stream; `slowest`: the streams that are behind, and their end; `trial`: a message to try
+//! - `stuck`: a worker that really hangs, and all of that meanwhile
 //! - `program`: the same of the program, and what its page says of its options
 
 mod answers;
@@ -19,6 +20,7 @@ mod live;
 #[cfg(feature = "cli")]
 mod program;
 mod slowest;
+mod stuck;
 mod trial;
 
 use smolcast::{Address, Config};

@@ -1,0 +1,102 @@
+//! The admin address over workers that are a test's own: they take what comes to them, and are silent otherwise.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::pin::pin;
+use std::task::{self, Waker};
+use std::time::Duration;
+
+use smol::channel::Receiver;
+
+use super::live::Live;
+use super::*;
+use crate::audience::Behind;
+use crate::census::Census;
+use crate::config::Limits;
+use crate::hub::{Hub, Intake};
+use crate::listener::Client;
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+use crate::shard::Question;
+use crate::shards::within;
+use crate::topic::Interest;
+
+/// How long a test waits for anything that must happen.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What comes to one worker.
+pub(super) struct Worker {
+    /// The other end is what the way in holds on to.
+    _dealt: Sender<Client>,
+    pub(super) clients: Receiver<Client>,
+    questions: Receiver<Question>,
+    pub(super) intake: Intake,
+}
+
+/// A server of so many workers, of which there is nothing else.
+pub(super) fn watched(limits: Limits, workers: usize) -> (Watched, Vec<Worker>) {
+    let metrics = Metrics::of_shards(workers);
+    let (hub, intakes) = Hub::new(&limits, None, workers, metrics.clone()).expect("no thread is started");
+    let (mut hatches, mut ends) = (Vec::new(), Vec::new());
+    for intake in intakes {
+        let ((dealt, clients), (asked, questions)) = (channel::bounded(1), channel::bounded(1));
+        hatches.push(Hatch::new(&dealt, asked));
+        ends.push(Worker { _dealt: dealt, clients, questions, intake });
+    }
+    let config = Config { limits: limits.clone(), ..Config::on(([127, 0, 0, 1], 0)) };
+    let health = Health::new(metrics.clone(), limits.turn_timeout);
+    let settings = Settings::new(config.access.clone());
+    let shared = Shared { limits, settings, hub, metrics, census: Census::new() };
+    let (started, hatches) = (SystemTime::now(), Arc::new(OnceLock::from(hatches)));
+    (Watched { config, shared, health, connection_limit: 1, started, hatches }, ends)
+}
+
+/// Runs a future to its end, which has to come in time.
+#[track_caller]
+pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
+    async_io::block_on(within(DEADLINE, future)).expect("it ends in time")
+}
+
+/// Workers were asked one after the other, and each that hung took half a second: with 24 of them the page saw nothing
+/// for longer than it waits.
+#[test]
+fn all_workers_are_asked_before_one_is_waited_for_and_those_that_answer_are_shown() {
+    let (watched, workers) = watched(Limits::default(), 40);
+    let mut live = Live::new(&watched);
+    let mut sample = pin!(live.sample());
+    assert!(sample.as_mut().poll(&mut task::Context::from_waker(Waker::noop())).is_pending());
+    let questions: Vec<_> =
+        workers.iter().map(|worker| worker.questions.try_recv().expect("each is asked at once")).collect();
+    for number in [7, 39] {
+        let Question::Hindmost(_, reply) = &questions[number] else { panic!("{:?}", questions[number]) };
+        let seen = format!("peer of {number}");
+        let behind = Behind { number: 0, bytes: 1, ticks: 1, interest: Interest::default(), seen };
+        reply.try_send(vec![(Duration::from_secs(1), behind)]).expect("somebody waits for it");
+    }
+    let sample = run(sample);
+    for peer in ["\"peer of 7\"", "\"peer of 39\""] {
+        assert!(sample.contains(peer), "no {peer} in {sample}");
+    }
+}
+
+#[test]
+fn a_page_is_told_how_the_server_is_set_up_before_a_worker_is_asked() {
+    let (watched, workers) = watched(Limits::default(), 1);
+    let mut door = Door::bind(&([127, 0, 0, 1], 0).into(), false, &watched.shared.limits).expect("a free port");
+    let mut client = TcpStream::connect(door.address().tcp().expect("it is one")).expect("it listens");
+    client.set_read_timeout(Some(DEADLINE)).expect("an option");
+    client.write_all(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("there is room");
+    let desk = Desk::new(&watched);
+    let executor = LocalExecutor::new();
+    let asked = async {
+        let _question = workers[0].questions.recv().await.expect("it is asked");
+        // The admin thread is this one: what is not written yet is not written while this reads.
+        let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
+        while memchr::memmem::find(&bytes, b"event: hello\n").is_none() {
+            let count = client.read(&mut buffer).expect("it is written already");
+            assert_ne!(count, 0, "the stream has ended");
+            bytes.extend_from_slice(&buffer[..count]);
+        }
+    };
+    run(executor.run(future::or(asked, desk.accept(&mut door, &executor))));
+}
