@@ -77,30 +77,18 @@ enum Io {
 impl Door {
     /// Makes the socket and listens. `only_v6` keeps IPv4 out of an IPv6 wildcard.
     pub(crate) fn bind(address: &Address, only_v6: bool, limits: &Limits) -> io::Result<Self> {
-        match address {
+        let (file, io, address) = match address {
             Address::Tcp(address) => {
                 let socket = bind_tcp(*address, only_v6, limits)?;
                 let address = socket.local_addr()?.into();
-                Ok(Self {
-                    file: None,
-                    io: Io::Tcp(Async::new(socket)?),
-                    address,
-                    is_inherited: false,
-                    has_early: false,
-                })
+                (None, Io::Tcp(Async::new(socket)?), address)
             }
             Address::Unix { path, mode } => {
                 let (socket, file) = bind_unix(path, *mode)?;
-                let address = Address::Unix { path: path.clone(), mode: *mode };
-                Ok(Self {
-                    file: Some(file),
-                    io: Io::Unix(Async::new(socket)?),
-                    address,
-                    is_inherited: false,
-                    has_early: false,
-                })
+                (Some(file), Io::Unix(Async::new(socket)?), Address::Unix { path: path.clone(), mode: *mode })
             }
-        }
+        };
+        Ok(Self { file, io, address, is_inherited: false, has_early: false })
     }
 
     /// A door over a socket that listens already.
