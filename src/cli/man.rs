@@ -19,7 +19,7 @@ const SIGNALS: [(&str, &str); 3] = [
         "SIGTERM, SIGINT",
         "End the program in order: what was accepted is delivered, and every stream that takes it ends between two \
          events with the advice to come back in 3 to 9 seconds. What is left after --drain is closed as it is. A \
-         second one ends the program at once.",
+         second one, a tenth of a second later or more, ends the program at once.",
     ),
     (
         "SIGHUP",
