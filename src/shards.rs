@@ -87,15 +87,15 @@ impl Shards {
         let ended = self.ended.clone();
         let deal = async {
             loop {
-                let mut client = listener.accept().await;
-                if self.next % self.clients.len() == 0 {
-                    // However many clients wait, the end of the server is not kept waiting.
-                    yield_now().await;
+                for _ in 0..self.clients.len() {
+                    let mut client = listener.accept().await;
+                    while let Err(back) = self.deal_one(client) {
+                        client = back;
+                        Timer::after(PAUSE).await;
+                    }
                 }
-                while let Err(back) = self.deal_one(client) {
-                    client = back;
-                    Timer::after(PAUSE).await;
-                }
+                // However many clients wait, the end of the server is not kept waiting.
+                yield_now().await;
             }
         };
         let watch = async {
