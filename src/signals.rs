@@ -2,9 +2,11 @@
 
 use std::io;
 use std::process;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_signal::{Signal, Signals};
+use smol::Timer;
+use smol::future::FutureExt;
 use smol::stream::{Stream, StreamExt};
 
 /// Signals within this time are one: nobody has lost patience yet, and some programs send two at once, such as
@@ -18,12 +20,19 @@ pub(crate) fn stop() -> io::Result<impl Future<Output = ()>> {
     let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])?;
     Ok(async move {
         next_to_end(&mut signals).await;
-        let first = Instant::now();
         smol::spawn(async move {
-            let mut second = next_to_end(&mut signals).await;
-            while first.elapsed() < AT_ONCE {
-                second = next_to_end(&mut signals).await;
-            }
+            let with_it = async {
+                loop {
+                    next_to_end(&mut signals).await;
+                }
+            };
+            // First what is there already: the process may have been stopped meanwhile.
+            with_it
+                .or(async {
+                    Timer::after(AT_ONCE).await;
+                })
+                .await;
+            let second = next_to_end(&mut signals).await;
             // What a shell reports for a process that a signal ended.
             process::exit(128 + second as i32);
         })
