@@ -304,11 +304,13 @@ impl Publisher {
     /// [`Limits::publish_queue_bytes`](crate::Limits::publish_queue_bytes)); they are taken from when
     /// [`Server::run`] begins.
     ///
-    /// Cancel safe: an event whose publishing is dropped before it returns is not published.
+    /// Cancel safe: an event whose publishing is dropped before it returns is not published. Where the history has a
+    /// file it may be.
     ///
     /// # Errors
     ///
-    /// When a field of the event cannot be encoded, or when the server has stopped.
+    /// When a field of the event cannot be encoded, when the history's file cannot be written, or when the server has
+    /// stopped: where the file's disk hung until then, the event may be in it, for those who come back.
     pub async fn publish(&self, event: Event) -> Result<(), PublishError> {
         let (fields, data) = event.parts().map_err(PublishError::InvalidField)?;
         let topics = Topics::parse(event.topics());
