@@ -207,15 +207,13 @@ impl FromStr for OriginPattern {
     type Err = InvalidPattern;
 
     fn from_str(text: &str) -> Result<Self, InvalidPattern> {
-        let pattern = match Pattern::parse(text)? {
-            Pattern::Exact(origin) => Pattern::Exact(without_default_port(origin)),
-            below @ Pattern::Below(_) => below,
-        };
-        let is_origin = match &pattern {
-            Pattern::Exact(origin) => origin == "null" || authority_of_origin(origin).is_some(),
-            Pattern::Below(_) => true,
-        };
-        is_origin.then_some(Self(pattern)).ok_or(InvalidPattern)
+        match Pattern::parse(text)? {
+            Pattern::Exact(origin) if origin == "null" || authority_of_origin(&origin).is_some() => {
+                Ok(Self(Pattern::Exact(without_default_port(origin))))
+            }
+            Pattern::Exact(_) => Err(InvalidPattern),
+            below @ Pattern::Below(_) => Ok(Self(below)),
+        }
     }
 }
 
@@ -327,6 +325,9 @@ mod tests {
             let access = access("", written);
             assert!(access.may_publish(Some(sent.as_bytes())), "{written}");
             assert_eq!(access.origins[0].to_string(), sent);
+        }
+        for two_ports in ["http://a:1:80", "https://a:443:443"] {
+            assert_eq!(two_ports.parse::<OriginPattern>(), Err(InvalidPattern), "{two_ports}");
         }
     }
 
