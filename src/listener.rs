@@ -173,7 +173,8 @@ impl Listener {
                     // However many are closed at once, whoever shares this thread gets his turn.
                     yield_now().await;
                 }
-                Err(error) if ails_one_connection(&error) => {}
+                // However many fail, whoever shares this thread gets his turn.
+                Err(error) if ails_one_connection(&error) => yield_now().await,
                 Err(error) => drop(self.pauses.begin(&self.metrics, "for now", &error).await),
             }
         }

@@ -30,7 +30,7 @@ use crate::config::Limits;
 const BACKLOG: i32 = 4096;
 
 /// A server has a folder locked for a few calls; whoever does for this long is none.
-const LONGEST_TURN: Duration = Duration::from_millis(500);
+const LONGEST_TURN: Duration = Duration::from_secs(2);
 const SHORT_WAIT: Duration = Duration::from_millis(1);
 
 /// A socket that listens already, such as one that a service manager hands over.
