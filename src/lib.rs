@@ -30,7 +30,7 @@
 //! | 0 | `frame` | the event-stream format: events to bytes |
 //! | 0 | `histogram` | how often which values came up |
 //! | 0 | `network` | connections by where they come from, and whose word on that is taken |
-//! | 0 | `journal` | the file of events that outlives the server |
+//! | 0 | `lock` | what other processes are kept from |
 //! | 0 | `group` | a number of tasks, and the wait until none is left |
 //! | 0 | `quota` | a number of bytes that may be under way |
 //! | 0 | `input` | the unread bytes of one connection |
@@ -42,6 +42,7 @@
 //! | 1 | `census` | how many streams ask for which topics |
 //! | 1 | `config` | every number, with its unit, its default and its reason |
 //! | 1 | `tally` | what one shard counts of its own |
+//! | 1 | `journal` | the file of events that outlives the server |
 //! | 1 | `latest` | the newest event of each topic |
 //! | 1 | `settings` | what can be changed while the server runs |
 //! | 1 | `window` | recent bytes by position |
@@ -100,6 +101,7 @@ mod journal;
 mod json;
 mod latest;
 mod listener;
+mod lock;
 mod metrics;
 mod network;
 mod process;

@@ -6,47 +6,27 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::ops::Deref;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
 use rustix::io::Errno;
+
+use crate::lock;
 
 /// What a file is made with: its owner reads and writes it.
 const OWNER_ONLY: u32 = 0o600;
 
-/// A file that is locked for as long as this is there.
-#[derive(Debug)]
-pub(super) struct Locked(File);
+/// A file that no other server has open.
+pub(super) type Locked = lock::Locked<File>;
 
-impl Locked {
-    fn new(file: File) -> io::Result<Self> {
-        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-            Errno::WOULDBLOCK => {
-                let line = "another server has the history file open; each server needs one of its own";
-                io::Error::new(io::ErrorKind::ResourceBusy, line)
-            }
-            error => io::Error::from(error),
-        })?;
-        Ok(Self(file))
-    }
-}
-
-impl Deref for Locked {
-    type Target = File;
-
-    fn deref(&self) -> &File {
-        &self.0
-    }
-}
-
-impl Drop for Locked {
-    /// The lock is the open file's, and would stay until the last copy of its descriptor is closed: one may be in a
-    /// child process that this one is starting. However this process ends, all of its own are.
-    fn drop(&mut self) {
-        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
-    }
+fn locked(file: File) -> io::Result<Locked> {
+    Locked::new(file).map_err(|(_, error)| match error {
+        Errno::WOULDBLOCK => {
+            let line = "another server has the history file open; each server needs one of its own";
+            io::Error::new(io::ErrorKind::ResourceBusy, line)
+        }
+        error => io::Error::from(error),
+    })
 }
 
 /// Opens and locks a file, or makes it. Returns its path without symbolic links too.
@@ -58,7 +38,7 @@ pub(super) fn open(path: &Path) -> io::Result<(Locked, PathBuf)> {
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the history file has to be a regular file"));
         }
-        let file = Locked::new(file)?;
+        let file = locked(file)?;
         // A server that compacts its file replaces it, and the lock may be on what the name led to before.
         if is_named(&file, path)? {
             return Ok((file, fs::canonicalize(path)?));
@@ -68,7 +48,7 @@ pub(super) fn open(path: &Path) -> io::Result<(Locked, PathBuf)> {
 
 /// Makes a file that was not there, locked.
 pub(super) fn create(path: &Path) -> io::Result<Locked> {
-    Locked::new(OpenOptions::new().read(true).write(true).create_new(true).mode(OWNER_ONLY).open(path)?)
+    locked(OpenOptions::new().read(true).write(true).create_new(true).mode(OWNER_ONLY).open(path)?)
 }
 
 /// Opens a file to add to it, or makes it.

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use async_io::Async;
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::Shutdown;
 #[cfg(target_os = "linux")]
@@ -24,6 +24,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::address::{Address, DEFAULT_MODE};
 use crate::config::Limits;
+use crate::lock::Locked;
 
 /// Connections that the system has completed and nobody has accepted yet. With std's 128 a storm of connects overflows
 /// it, and each SYN that is lost costs its client a second.
@@ -187,7 +188,7 @@ fn bind_tcp(address: SocketAddr, only_v6: bool, limits: &Limits) -> io::Result<T
 fn bind_unix(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     let address = SockAddr::unix(path)?;
-    let _turn = Turn::take(path);
+    let _turn = take_turn(path);
     match socket.bind(&address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             remove_stale(path, &address)?;
@@ -216,36 +217,23 @@ fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
     }
 }
 
-/// This server's turn to make a socket in a folder. Until a socket listens it looks like one that is left over, so two
-/// servers that start at once could each remove the other's.
-#[derive(Debug)]
-struct Turn {
-    /// The folder, which is locked.
-    folder: OwnedFd,
-}
-
-impl Turn {
-    /// Waits for it, but not for ever: whoever may read the folder may lock it for as long as he likes. Where there is
-    /// none to have, such as in a folder that this user may not read, the socket is made without.
-    fn take(path: &Path) -> Option<Self> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(folder, flags, Mode::empty()).ok()?;
-        let start = Instant::now();
-        loop {
-            match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Some(Self { folder }),
-                Err(Errno::WOULDBLOCK | Errno::INTR) if start.elapsed() < LONGEST_TURN => thread::sleep(SHORT_WAIT),
-                Err(_) => return None,
-            }
+/// Waits for this server's turn to make a socket in a folder: until a socket listens it looks like one that is left
+/// over, so two servers that start at once could each remove the other's. The turn ends with what is returned.
+///
+/// It is not waited for for ever: whoever may read the folder may lock it for as long as he likes. Where there is none
+/// to have, such as in a folder that this user may not read, the socket is made without.
+fn take_turn(path: &Path) -> Option<Locked<OwnedFd>> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut folder = rustix::fs::open(folder, flags, Mode::empty()).ok()?;
+    let start = Instant::now();
+    loop {
+        match Locked::new(folder) {
+            Ok(locked) => return Some(locked),
+            Err((back, Errno::WOULDBLOCK | Errno::INTR)) if start.elapsed() < LONGEST_TURN => folder = back,
+            Err(_) => return None,
         }
-    }
-}
-
-impl Drop for Turn {
-    /// A child process that is being started may have a copy of the descriptor, and would keep the lock.
-    fn drop(&mut self) {
-        let _ = rustix::fs::flock(&self.folder, FlockOperation::Unlock);
+        thread::sleep(SHORT_WAIT);
     }
 }
 
@@ -472,7 +460,7 @@ mod tests {
     fn whoever_keeps_the_folder_locked_keeps_no_server_from_starting() {
         let folder = folder("locked");
         let path = folder.join("s");
-        let _kept = Turn::take(&path).expect("nobody has it");
+        let _kept = take_turn(&path).expect("nobody has it");
         let _door = bind(&path, DEFAULT_MODE).expect("nobody is there");
         UnixStream::connect(&path).expect("it listens");
         fs::remove_dir_all(folder).expect("it is ours");
