@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use smolcast::{Address, Config, Limits, Server, Sockets};
 
 use crate::support::{
-    Client, End, EventStream, Folder, Served, TestServer, config, get, parse_responses, post, within_deadline,
+    Client, End, EventStream, Folder, FreePort, Served, TestServer, config, get, parse_responses, post, within_deadline,
 };
 
 fn on(listen: Vec<Address>) -> Config {
@@ -75,8 +75,8 @@ fn an_ipv6_wildcard_takes_ipv4_unless_that_has_its_own() {
     let (mapped, any_v6) = (Ipv4Addr::LOCALHOST.to_ipv6_mapped().into(), Ipv6Addr::UNSPECIFIED.into());
     for pair in [[any, any_v6], [one, any_v6], [any_v6, one], [mapped, any_v6]] {
         let listen = |port| on(pair.map(|address| (address, port).into()).to_vec());
-        // A port that was free a moment ago may be another test's by now.
-        let server = (0..20).find_map(|_| Server::bind(listen(free_port())).ok());
+        // One that is free for 127.0.0.1 may be somebody's for another address.
+        let server = (0..20).find_map(|_| Server::bind(listen(FreePort::new().number())).ok());
         let each = TestServer::run(server.unwrap_or_else(|| panic!("no port for {pair:?}")));
         let port = each.addr.port();
         for address in [SocketAddr::from((Ipv4Addr::LOCALHOST, port)), SocketAddr::from((Ipv6Addr::LOCALHOST, port))] {
@@ -84,11 +84,6 @@ fn an_ipv6_wildcard_takes_ipv4_unless_that_has_its_own() {
         }
         assert_eq!(each.addresses.len(), 2);
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).expect("a free port");
-    listener.local_addr().expect("it is bound").port()
 }
 
 #[test]
