@@ -37,6 +37,7 @@ impl Source {
     /// The module a file belongs to: the first part of its path, which for the library's files is in the table.
     fn module(&self) -> String {
         let path = self.path.strip_prefix("src").expect("a path below src");
+        let path = path.strip_prefix("bin/smolcast").unwrap_or(path);
         let first = path.components().next().expect("a file's name").as_os_str().to_string_lossy();
         first.trim_end_matches(".rs").to_owned()
     }
