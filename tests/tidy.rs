@@ -1,6 +1,6 @@
-//! The shape of the sources, held by a test: levels, module heads, lengths, and who may use what.
+//! The shape of the sources, held by a test: rooms, module heads, lengths, and who may use what.
 //!
-//! The table of modules in `src/lib.rs` is the one place where levels are written down; this reads it there.
+//! The three lines in `src/lib.rs` are the one place where the order of the rooms is written down; this reads it there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,19 +14,22 @@ const MANIFESTS: [&str; 3] = ["Cargo.toml", "benches/vs_tokio/Cargo.toml", "benc
 
 /// Crates that belong to one module, or to these, and what only these do.
 const RESERVED: [(&str, &[&str]); 9] = [
-    ("arc_swap::", &["audience", "settings"]),
+    ("arc_swap::", &["auth", "fanout"]),
     ("async_broadcast::", &["hub"]),
     ("httparse::", &["http"]),
-    ("subtle::", &["access"]),
-    ("TcpListener", &["listener"]),
-    ("httpdate::", &["clock"]),
+    ("subtle::", &["auth"]),
+    ("TcpListener", &["net"]),
+    ("httpdate::", &["net"]),
     ("lexopt::", &["cli"]),
     ("listenfd::", &["systemd"]),
     ("sd_notify::", &["systemd"]),
 ];
 
-/// What a module of the levels 0 to 3 does not do: wait for a socket, read a clock.
-const IMPURE: [&str; 5] = ["async_io", "std::net::Tcp", "Instant::now", "SystemTime::now", "Timer::"];
+/// Calls that values do not make: they wait for no socket, read no clock and start no thread.
+const IMPURE: [&str; 5] = ["async_io", "std::net::Tcp", "SystemTime::now", "Timer::", "thread::"];
+
+/// Rooms that still name one behind them.
+const YET: [(&str, &str); 2] = [("admin", "server"), ("net", "fanout")];
 
 struct Source {
     path: PathBuf,
@@ -34,7 +37,7 @@ struct Source {
 }
 
 impl Source {
-    /// The module a file belongs to: the first part of its path, which for the library's files is in the table.
+    /// The room a file of the library belongs to, or the module of the program: the first part of its path.
     fn module(&self) -> String {
         let path = self.path.strip_prefix("src").expect("a path below src");
         let path = path.strip_prefix("bin/smolcast").unwrap_or(path);
@@ -76,39 +79,46 @@ fn all_sources() -> Vec<Source> {
         .collect()
 }
 
-/// The levels of the library's modules, from the table in its documentation.
-fn levels() -> BTreeMap<String, u32> {
+/// The rooms of the library in their order, from the three lines in its documentation that name its layers.
+fn rooms() -> Vec<(&'static str, String)> {
     let text = fs::read_to_string("src/lib.rs").expect("the library's root");
-    let rows = text.lines().filter_map(|line| line.strip_prefix("//! | ")).filter_map(|row| {
-        let mut cells = row.split(" | ");
-        let level = cells.next()?.parse().ok()?;
-        Some((cells.next()?.trim_matches('`').to_owned(), level))
-    });
-    rows.collect()
+    let mut rooms = Vec::new();
+    for layer in ["values", "engine", "edge"] {
+        let start = format!("//! {layer}: ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&start)).unwrap_or_else(|| panic!("no line {layer}"));
+        rooms.extend(line.split(' ').map(|name| (layer, name.trim_matches('`').to_owned())));
+    }
+    rooms
 }
 
 #[test]
-fn every_module_is_in_the_table() {
+fn every_room_is_in_the_three_lines() {
     let text = fs::read_to_string("src/lib.rs").expect("the library's root");
     let declared =
         text.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
-    let mut declared: Vec<_> = declared.map(str::to_owned).collect();
+    let mut declared: Vec<_> = declared.filter(|name| *name != "internals").map(str::to_owned).collect();
     declared.sort();
-    let listed: Vec<_> = levels().into_keys().collect();
-    assert_eq!(declared, listed, "the modules of lib.rs and the rows of its table");
+    let mut listed: Vec<_> = rooms().into_iter().map(|(_, room)| room).collect();
+    listed.sort();
+    assert_eq!(declared, listed, "the modules of lib.rs and the rooms that its layers name");
 }
 
 #[test]
-fn a_module_uses_lower_levels_only() {
-    let levels = levels();
+fn a_room_names_only_rooms_before_it() {
+    let order: Vec<_> = rooms().into_iter().map(|(_, room)| room).collect();
+    let place = |room: &str| order.iter().position(|other| other == room);
+    let mut wrong = BTreeSet::new();
     for source in sources_below("src") {
         let user = source.module();
-        let Some(level) = levels.get(&user) else { continue };
+        let Some(here) = place(&user) else { continue };
         for used in source.code().flat_map(modules_named) {
-            let below = levels.get(used).is_some_and(|used| used < level);
-            assert!(below || used == user, "{} (level {level}) uses {used}", source.path.display());
+            if place(used).is_none_or(|there| there > here) {
+                wrong.insert((user.clone(), used.to_owned()));
+            }
         }
     }
+    let yet = YET.map(|(user, used)| (user.to_owned(), used.to_owned()));
+    assert_eq!(wrong, yet.into(), "a room, and one behind it that it names");
 }
 
 /// The modules that a line of code names as `crate::module`.
@@ -130,15 +140,18 @@ fn what_is_reserved_for_some_modules_is_used_there_and_nowhere_else() {
 }
 
 #[test]
-fn the_lowest_levels_touch_no_socket_and_no_clock() {
-    let levels = levels();
-    for source in sources_below("src") {
-        if levels.get(&source.module()).is_some_and(|level| *level <= 3) {
-            for what in IMPURE {
-                assert!(!source.code().any(|line| line.contains(what)), "{} uses {what}", source.path.display());
-            }
+fn values_are_pure() {
+    for source in sources_of("values") {
+        for what in IMPURE {
+            assert!(!source.code().any(|line| line.contains(what)), "{} uses {what}", source.path.display());
         }
     }
+}
+
+/// The sources of a layer's rooms.
+fn sources_of(layer: &str) -> Vec<Source> {
+    let rooms = rooms().into_iter().filter(|(of, _)| *of == layer);
+    rooms.flat_map(|(_, room)| sources_below(&format!("src/{room}"))).collect()
 }
 
 #[test]

@@ -6,10 +6,10 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::access::Access;
-use crate::address::Address;
+use crate::auth::Access;
+use crate::config::Address;
 use crate::config::{Config, HistorySync};
-use crate::json::{self, Object};
+use crate::event::json::{self, Object};
 
 /// All options with their values, as a JSON array of rows.
 pub(super) fn rows(config: &Config, access: &Access) -> String {

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use crate::access::{Access, host_of};
+use crate::auth::{Access, host_of};
 use crate::http;
 
 /// Whether a request names a host that can only be meant: an address, `localhost`, or one that the operator listed by

@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Watched;
 use super::configuration;
-use crate::audience::Behind;
-use crate::histogram::Distribution;
-use crate::json::{self, Object};
+use crate::event::json::{self, Object};
+use crate::fanout::Behind;
+use crate::metrics::Distribution;
 use crate::metrics::StreamEnd;
-use crate::shard::Question;
-use crate::shards::Hatch;
+use crate::server::Hatch;
+use crate::server::Question;
 
 /// The streams that are furthest behind: so many are shown.
 const STREAMS_SHOWN: usize = 20;

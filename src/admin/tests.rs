@@ -10,16 +10,16 @@ use smol::channel::Receiver;
 
 use super::live::Live;
 use super::*;
-use crate::audience::Behind;
-use crate::census::Census;
+use crate::auth::Settings;
 use crate::config::Limits;
+use crate::event::topic::Interest;
+use crate::fanout::Behind;
+use crate::fanout::Census;
 use crate::hub::{Hub, Intake};
-use crate::listener::Client;
 use crate::metrics::Metrics;
-use crate::settings::Settings;
-use crate::shard::Question;
-use crate::shards::within;
-use crate::topic::Interest;
+use crate::net::Client;
+use crate::server::Question;
+use crate::server::within;
 
 /// How long a test waits for anything that must happen.
 const DEADLINE: Duration = Duration::from_secs(5);

@@ -13,16 +13,16 @@ use memchr::memmem::Finder;
 use smol::future::yield_now;
 
 use super::Watched;
-use crate::ask::Publishing;
-use crate::clock::Clock;
-use crate::context::Shared;
-use crate::frame::Frame;
+use crate::connection::OPENING;
+use crate::connection::Shared;
+use crate::event::frame::Frame;
 use crate::http::Refusal;
-use crate::listener::{Client, Place};
-use crate::scratch::Scratch;
-use crate::shards::{Hatch, within};
-use crate::socket::{Socket, read, write_all};
-use crate::subscriber::OPENING;
+use crate::http::request::Publishing;
+use crate::net::Clock;
+use crate::net::Scratch;
+use crate::net::{Client, Place};
+use crate::net::{Socket, read, write_all};
+use crate::server::{Hatch, within};
 
 /// How long the stream may take to open, the message to be published and come out of it, and the stream to end: so long
 /// for each.

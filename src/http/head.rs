@@ -6,10 +6,10 @@
 
 use httparse::{EMPTY_HEADER, Header, Status};
 
+use super::fields::OptionalFields;
 use super::framing::{Framing, field_values, framing};
-use super::optional::OptionalFields;
 use super::{Persistence, Refusal, is_token, list_members, trim_whitespace};
-use crate::access::is_host_and_port;
+use crate::auth::is_host_and_port;
 use crate::config::Limits;
 
 /// The most fields in one head; the table for them lives on the stack while a head is parsed.

@@ -3,7 +3,7 @@
 //! Nothing of what a client sent goes into an answer, but an origin that the operator's list allows.
 
 use super::{Persistence, Refusal};
-use crate::access::Readers;
+use crate::auth::Readers;
 
 /// The length of an IMF-fixdate (RFC 9110, 5.6.7).
 pub(crate) const DATE_LENGTH: usize = 29;

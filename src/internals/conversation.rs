@@ -12,17 +12,17 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use smol::LocalExecutor;
 
-use crate::access::Access;
-use crate::audience::Sink;
-use crate::census::Census;
+use crate::auth::Access;
+use crate::auth::Settings;
 use crate::config::Limits;
 use crate::connection::Connection;
-use crate::context::{Context, Shared};
+use crate::connection::{Context, Shared};
+use crate::fanout::Census;
+use crate::fanout::Sink;
 use crate::hub::Hub;
-use crate::listener::{Client, Place};
 use crate::metrics::Metrics;
-use crate::settings::Settings;
-use crate::socket::Socket;
+use crate::net::Socket;
+use crate::net::{Client, Place};
 
 /// What a conversation came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -166,8 +166,8 @@ impl Socket for Wire {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::Fields;
-    use crate::topic::Topics;
+    use crate::event::frame::Fields;
+    use crate::event::topic::Topics;
 
     fn with(pieces: &[&str], most_written: usize) -> (String, String, bool) {
         let pieces = pieces.iter().map(|piece| piece.as_bytes());

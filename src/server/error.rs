@@ -4,10 +4,10 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::address::Address;
+use crate::config::Address;
 use crate::config::ConfigError;
-use crate::frame::InvalidField;
-use crate::listener::RESERVED_DESCRIPTORS;
+use crate::event::frame::InvalidField;
+use crate::net::RESERVED_DESCRIPTORS;
 
 /// Why a server could not be bound.
 #[derive(Debug)]

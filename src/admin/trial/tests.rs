@@ -10,10 +10,10 @@ use smol::future;
 
 use super::*;
 use crate::admin::tests::{Worker, run, watched};
-use crate::audience::Sink;
 use crate::config::{HistoryFile, HistorySync, Limits};
-use crate::frame::Fields;
-use crate::topic::Topics;
+use crate::event::frame::Fields;
+use crate::event::topic::Topics;
+use crate::fanout::Sink;
 
 static PUBLISHING: Publishing =
     Publishing { fields: Fields { kind: None, id: None, retry: None }, topics: Topics::none(), wants_json: false };

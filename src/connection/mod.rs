@@ -1,0 +1,95 @@
+//! One client's connection, from accept to its end: requests, then perhaps a stream.
+//!
+//! A connection is one task, and its future is one small enum: what a phase needs that another does not is in a box,
+//! which is gone when the phase is. An idle stream is what there are many of, so its phase is the one without a box.
+
+mod context;
+mod requests;
+mod stream;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{self, Poll, ready};
+
+pub(crate) use self::context::{Context, Shared};
+use self::requests::Left;
+pub(crate) use self::stream::OPENING;
+use self::stream::Stream;
+use crate::net::Member;
+use crate::net::Socket;
+use crate::net::{Client, Place};
+
+type Boxed<'s, T> = Pin<Box<dyn Future<Output = T> + 's>>;
+
+/// The future of a connection's task: ready when the client is gone. A panic ends this connection and nothing else.
+pub(crate) struct Connection<'s, S: Socket> {
+    context: &'s Context<S>,
+    phase: Phase<'s, S>,
+    place: Place,
+    _member: Member<'s>,
+}
+
+enum Phase<'s, S: Socket> {
+    /// Requests are read and answered.
+    Exchange(Boxed<'s, Option<Left<'s, S>>>),
+    /// One of them has opened a stream.
+    Stream(Stream<'s, S>),
+    /// The stream is ending.
+    End(Boxed<'s, ()>),
+    Over,
+}
+
+impl<'s, S: Socket + 's> Connection<'s, S> {
+    /// The connection of a client that was just accepted.
+    pub(crate) fn new(client: Client<S>, context: &'s Context<S>) -> Self {
+        let Client { io, turned_away, place, proxy } = client;
+        let phase = Phase::Exchange(Box::pin(requests::serve(io, turned_away, proxy, context)));
+        Self { context, phase, place, _member: context.connections.enter() }
+    }
+
+    fn poll_phases(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
+        loop {
+            self.phase = match &mut self.phase {
+                Phase::Exchange(exchange) => match ready!(exchange.as_mut().poll(cx)) {
+                    Some(Left { stream, client }) => {
+                        self.place.pass_on(client);
+                        Phase::Stream(stream)
+                    }
+                    None => Phase::Over,
+                },
+                Phase::Stream(stream) => {
+                    let reason = ready!(stream.poll(cx));
+                    match std::mem::replace(&mut self.phase, Phase::Over) {
+                        Phase::Stream(stream) => Phase::End(Box::pin(stream.end(reason))),
+                        other => other,
+                    }
+                }
+                Phase::End(end) => {
+                    ready!(end.as_mut().poll(cx));
+                    Phase::Over
+                }
+                Phase::Over => return Poll::Ready(()),
+            };
+        }
+    }
+}
+
+impl<'s, S: Socket + 's> Future for Connection<'s, S> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        // After a panic nothing of the connection is used again: it is dropped, and its guards put the counts right.
+        catch_unwind(AssertUnwindSafe(|| self.poll_phases(cx))).unwrap_or_else(|panic| {
+            self.context.metrics.task_panicked();
+            log::error!("a connection's task panicked, which is a bug; it is closed: {}", panic_text(&*panic));
+            self.phase = Phase::Over;
+            Poll::Ready(())
+        })
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

@@ -1,0 +1,511 @@
+//! Requests and their answers, until the last one or until a request opens a stream.
+//!
+//! A client may send many requests at once: they are answered in order, and the answers to those that have arrived
+//! leave in one write. The first request that says so, and any that is refused, is the last; nothing that stands
+//! behind it is carried out.
+
+use smol::future::yield_now;
+
+use super::Context;
+use super::stream::{OPENING, Stream, retry_delay};
+use crate::auth::{Access, Readers};
+use crate::event::frame;
+use crate::event::json;
+use crate::event::topic::Interest;
+use crate::fanout::Place;
+use crate::http::chunked::Decoder;
+use crate::http::framing::Framing;
+use crate::http::head::{RequestHead, Scanner};
+use crate::http::request::{Asked, Publishing, Slow, Streaming};
+use crate::http::response::{self, Common};
+use crate::http::router::{Route, route};
+use crate::http::{Persistence, Refusal};
+use crate::hub::Archive;
+use crate::hub::Hub;
+use crate::metrics::{Answer, Publish};
+use crate::metrics::{Counted, StreamEnd};
+use crate::net;
+use crate::net::Deadline;
+use crate::net::Input;
+use crate::net::Proxy;
+use crate::net::{Interrupted, Socket, close_in_stages, read, write_all};
+
+/// What the buffer of answers may keep while a client is idle: room for those to a few requests.
+const KEPT_ANSWER_BYTES: usize = 1024;
+
+/// What requests come to when one of them opens a stream.
+pub(crate) struct Left<'s, S: Socket> {
+    pub(crate) stream: Stream<'s, S>,
+    /// The client whose stream it is, where a proxy has asked for it.
+    pub(crate) client: Option<Box<net::Counted>>,
+}
+
+/// Serves a client's requests; returns the stream that one of them opened, or nothing once the client is gone. A
+/// client that there is no room for comes with a number, and is told to come back.
+pub(crate) async fn serve<S: Socket>(
+    io: S,
+    turned_away: Option<u64>,
+    proxy: Option<Box<Proxy>>,
+    context: &Context<S>,
+) -> Option<Left<'_, S>> {
+    let _in_flight = context.requests.enter();
+    let mut exchange = Exchange::new(&io, proxy, context);
+    let served = match turned_away {
+        None => exchange.answer_requests().await,
+        Some(turn) => exchange.next_request().await.and_then(|request| exchange.turn_away(&request, turn)),
+    };
+    match served {
+        Ok(Next::Stream(opened)) => {
+            let client = exchange.proxy.take().and_then(|proxy| proxy.into_client());
+            drop(exchange);
+            return Some(Left { stream: opened.stream(io, context), client });
+        }
+        Ok(Next::Close) => exchange.close().await,
+        Err(End::Refused(refusal)) => {
+            exchange.refuse(refusal, Persistence::Close);
+            exchange.close().await;
+        }
+        Err(End::Idle) => context.metrics.connection_idled(),
+        Err(End::Stalled | End::Gone) => {}
+    }
+    None
+}
+
+/// What follows the last request of a connection.
+enum Next<S: Socket> {
+    Stream(Opened<S>),
+    Close,
+}
+
+/// A stream whose head has left.
+struct Opened<S: Socket> {
+    /// Counted since before its head left.
+    counted: Counted,
+    /// Behind all that was accepted before.
+    place: Place<S>,
+    slow: Slow,
+    /// How much the client has sent behind its request.
+    unread: usize,
+}
+
+impl<S: Socket> Opened<S> {
+    fn stream(self, io: S, context: &Context<S>) -> Stream<'_, S> {
+        Stream::new(self.place.sit(io), self.counted, self.slow, self.unread, context)
+    }
+}
+
+/// Why a connection ends without that.
+enum End {
+    Refused(Refusal),
+    /// No request began in time, or the server is stopping.
+    Idle,
+    /// The peer takes no answer.
+    Stalled,
+    /// The peer is gone.
+    Gone,
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// What a connection keeps of a request once its head is taken from the input.
+struct Request {
+    asked: Asked,
+    framing: Framing,
+    persistence: Persistence,
+    expects_continue: bool,
+    is_head: bool,
+    /// Whether the client that a proxy speaks for may have another one.
+    has_room: bool,
+}
+
+struct Exchange<'s, S> {
+    io: &'s S,
+    context: &'s Context<S>,
+    deadline: Deadline<'s>,
+    /// What the client has sent and no request has taken yet.
+    input: Input,
+    /// Answers that have not left yet.
+    output: Vec<u8>,
+    /// Set where the requests are those of a trusted proxy's clients.
+    proxy: Option<Box<Proxy>>,
+    /// Whether no request was answered yet.
+    is_first: bool,
+    /// Whether the request at hand is one to publish.
+    is_publish: bool,
+    /// Which pages may read the answer to the last request, once its head is read.
+    readers: Option<Readers<String>>,
+}
+
+impl<'s, S: Socket> Exchange<'s, S> {
+    fn new(io: &'s S, proxy: Option<Box<Proxy>>, context: &'s Context<S>) -> Self {
+        let deadline = context.clock.deadline();
+        deadline.set_idle(context.limits.head_timeout);
+        let (input, output) = (Input::default(), Vec::new());
+        Self { io, context, deadline, input, output, proxy, is_first: true, is_publish: false, readers: None }
+    }
+
+    /// Answers requests until one of them is the last.
+    async fn answer_requests(&mut self) -> Result<Next<S>, End> {
+        loop {
+            let request = self.next_request().await?;
+            if !request.has_room {
+                let turn = self.context.metrics.connection_over_ip_limit();
+                return self.turn_away(&request, turn);
+            }
+            let persistence = match &request.asked {
+                Asked::Stream(streaming) => return self.open_stream(streaming).await.map(Next::Stream),
+                Asked::Publish(publishing) => self.publish(&request, publishing).await?,
+                Asked::Count(topics) => {
+                    let streams = match topics {
+                        Some(topics) => self.context.census.count(topics),
+                        None => self.context.metrics.streams(),
+                    };
+                    response::stream_count(&mut self.output, &common(self.context, &self.readers), streams);
+                    self.answered(Answer::Successful);
+                    Persistence::Close
+                }
+                Asked::Preflight => {
+                    response::preflight(&mut self.output, &common(self.context, &self.readers));
+                    self.answered(Answer::Successful);
+                    Persistence::Close
+                }
+                Asked::PublishPreflight => {
+                    response::publish_preflight(&mut self.output, &common(self.context, &self.readers));
+                    self.answered(Answer::Successful);
+                    Persistence::Close
+                }
+                Asked::NotFound => self.not_found(&request),
+            };
+            if persistence == Persistence::Close {
+                return Ok(Next::Close);
+            }
+            if self.output.len() >= self.context.limits.answer_bytes {
+                self.flush().await?;
+            }
+            self.prepare_for_next();
+        }
+    }
+
+    /// Answers the last request of a client that there is no room for, so that a browser comes back by itself: it does
+    /// after a stream that ends, and never after an error.
+    fn turn_away(&mut self, request: &Request, turn: u64) -> Result<Next<S>, End> {
+        self.context.metrics.connection_refused();
+        if !matches!(request.asked, Asked::Stream(_)) {
+            return Err(Refusal::Overloaded.into());
+        }
+        response::stream_head(&mut self.output, &common(self.context, &self.readers));
+        self.answered(Answer::Successful);
+        self.output.extend_from_slice(frame::retry_advice(retry_delay(turn)).as_bytes());
+        Ok(Next::Close)
+    }
+
+    /// Finds the stream's place and counts it, with nothing between the two, then tells the client that it is open.
+    async fn open_stream(&mut self, streaming: &Streaming) -> Result<Opened<S>, End> {
+        let Context { dispatcher, hub, metrics, clock, .. } = self.context;
+        if streaming.slow == Slow::Latest {
+            dispatcher.keep_latest();
+        }
+        let place = dispatcher.place_behind(hub.accepted(), &streaming.interest).await;
+        let counted = metrics.stream();
+        match self.send_opening(streaming, place).await {
+            Ok(place) => Ok(Opened { counted, place, slow: streaming.slow, unread: self.input.len() }),
+            Err(end) => {
+                drop(counted);
+                metrics.stream_ended(match end {
+                    End::Stalled => StreamEnd::Stalled,
+                    _ if clock.is_stopping() => StreamEnd::Cut,
+                    _ => StreamEnd::HangUp,
+                });
+                Err(end)
+            }
+        }
+    }
+
+    /// Sends a stream's head, and what its client has missed where it comes back; returns a place right behind that.
+    async fn send_opening(&mut self, streaming: &Streaming, place: Place<S>) -> Result<Place<S>, End> {
+        self.answered(Answer::Successful);
+        response::stream_head(&mut self.output, &common(self.context, &self.readers));
+        self.output.extend_from_slice(OPENING);
+        let place = match (&streaming.resume, self.context.hub.archive()) {
+            // The first place counts until there is the other.
+            (Some(id), Some(archive)) => self.replay(archive, id, &streaming.interest).await?,
+            _ => place,
+        };
+        self.flush().await?;
+        Ok(place)
+    }
+
+    /// Sends a client that comes back what it has missed; returns a place right behind that.
+    ///
+    /// What the client has, this shard has given as well, or will soon. When the client has all that was given, it gets
+    /// a place behind it, with nothing between the two: nothing is missing, and nothing comes twice.
+    async fn replay(&mut self, archive: &Archive, id: &str, interest: &Interest) -> Result<Place<S>, End> {
+        let dispatcher = &self.context.dispatcher;
+        // Before this server's first event there may be some of earlier ones.
+        let restored = archive.restored();
+        let mut cursor = archive.resume(id);
+        dispatcher.has_given(cursor.after.saturating_sub(restored)).await;
+        loop {
+            let last = restored + dispatcher.given();
+            let events = archive.read(&mut cursor, last, interest, id);
+            self.output.extend_from_slice(&events);
+            if cursor.after >= last {
+                return Ok(dispatcher.place(interest));
+            }
+            self.flush().await?;
+            if self.context.clock.is_stopping() {
+                return Err(End::Gone);
+            }
+            // A history that grows as fast as it is read must not keep its shard from the others.
+            yield_now().await;
+        }
+    }
+
+    async fn next_request(&mut self) -> Result<Request, End> {
+        // Until this request's head is read, an answer is for nobody's page.
+        self.readers = None;
+        self.is_publish = false;
+        let mut scanner = Scanner::default();
+        let length = loop {
+            if let Some(length) = scanner.scan(self.input.bytes(), &self.context.limits)? {
+                break length;
+            }
+            let is_idle = self.input.is_empty();
+            match self.fill().await {
+                Ok(0) if is_idle => return Err(End::Gone),
+                Ok(0) => return Err(Refusal::Incomplete.into()),
+                Ok(_) if is_idle => self.leave_idle(),
+                Ok(_) => {}
+                Err(Interrupted::Expired) if is_idle => return Err(End::Idle),
+                Err(Interrupted::Expired) => return Err(Refusal::HeadTimeout.into()),
+                Err(Interrupted::Gone) => return Err(End::Gone),
+            }
+        };
+        let bytes = &self.input.bytes()[..length];
+        let head = RequestHead::parse(bytes)?;
+        let has_room = self.proxy.as_mut().is_none_or(|proxy| proxy.admit(bytes));
+        let route = route(head.method, head.path);
+        self.is_publish = route == Route::Publish;
+        let has_history = self.context.hub.archive().is_some();
+        let (readers, asked) = self.context.settings.read(|access| judge(access, route, &head, has_history));
+        self.readers = Some(readers);
+        let request = Request {
+            asked: asked?,
+            framing: head.framing,
+            persistence: head.persistence,
+            expects_continue: head.expects_continue,
+            is_head: head.method == "HEAD",
+            has_room,
+        };
+        self.input.consume(length);
+        Ok(request)
+    }
+
+    fn not_found(&mut self, request: &Request) -> Persistence {
+        let persistence = match request.framing {
+            Framing::None | Framing::Length(0) => request.persistence,
+            // Nobody wants the body of such a request, so there is no next one to be found behind it.
+            Framing::Length(_) | Framing::Chunked => Persistence::Close,
+        };
+        response::not_found(&mut self.output, &common(self.context, &self.readers), persistence, request.is_head);
+        self.answered(Answer::ClientError);
+        persistence
+    }
+
+    /// Publishes the request's body and puts the answer in its place.
+    async fn publish(&mut self, request: &Request, publishing: &Publishing) -> Result<Persistence, End> {
+        let body_bytes = self.context.limits.body_bytes;
+        match request.framing {
+            Framing::None => return Err(Refusal::LengthRequired.into()),
+            Framing::Length(length) if length > body_bytes as u64 => return Err(Refusal::BodyTooLarge.into()),
+            Framing::Length(_) | Framing::Chunked => {}
+        }
+        if request.expects_continue {
+            self.output.extend_from_slice(response::CONTINUE);
+            self.flush().await?;
+        }
+        self.deadline.set(self.context.limits.body_timeout);
+        let published = match request.framing {
+            Framing::Length(length) => self.publish_sized(length as usize, publishing).await,
+            Framing::None | Framing::Chunked => self.publish_chunked(publishing).await,
+        };
+        // A server that is stopping answers what it has begun with and no more.
+        let stopping = self.context.clock.is_stopping();
+        let persistence = if stopping { Persistence::Close } else { request.persistence };
+        match published {
+            Ok(id) => self.accepted(publishing, id.as_deref(), persistence),
+            // The body was read to its end, so what stands behind it is a request.
+            Err(End::Refused(refusal @ (Refusal::NotUtf8 | Refusal::NoSpace | Refusal::NotWritten))) => {
+                self.refuse(refusal, persistence);
+            }
+            Err(end) => return Err(end),
+        }
+        Ok(persistence)
+    }
+
+    fn accepted(&mut self, publishing: &Publishing, id: Option<&str>, persistence: Persistence) {
+        let Context { metrics, census, .. } = self.context;
+        let topics = &publishing.topics;
+        let subscribers = || if topics.is_empty() { metrics.streams() } else { census.count(topics) };
+        let receipt = publishing.wants_json.then(|| receipt(id, subscribers()));
+        let common = common(self.context, &self.readers);
+        response::accepted(&mut self.output, &common, receipt.as_deref(), persistence);
+        self.answered(Answer::Successful);
+        self.context.tally.publish_ended(Publish::Accepted);
+    }
+
+    async fn publish_sized(&mut self, length: usize, publishing: &Publishing) -> Result<Option<String>, End> {
+        while self.input.len() < length {
+            self.fill_body().await?;
+        }
+        let published = publish(&self.context.hub, &self.input.bytes()[..length], publishing).await;
+        self.input.consume(length);
+        Ok(published?)
+    }
+
+    async fn publish_chunked(&mut self, publishing: &Publishing) -> Result<Option<String>, End> {
+        let mut decoder = Decoder::new(&self.context.limits);
+        let mut body = Vec::new();
+        loop {
+            let taken = decoder.decode(self.input.bytes(), &mut body)?;
+            self.input.consume(taken);
+            if decoder.is_done() {
+                return Ok(publish(&self.context.hub, &body, publishing).await?);
+            }
+            self.fill_body().await?;
+        }
+    }
+
+    async fn fill_body(&mut self) -> Result<(), End> {
+        match self.fill().await {
+            Ok(0) => Err(Refusal::Incomplete.into()),
+            Ok(_) => Ok(()),
+            Err(Interrupted::Expired) => Err(Refusal::BodyTimeout.into()),
+            Err(Interrupted::Gone) => Err(End::Gone),
+        }
+    }
+
+    /// Reads more of what the client sends, after it was sent what it may be waiting for.
+    async fn fill(&mut self) -> Result<usize, Interrupted> {
+        // Whoever takes no answer is as good as gone.
+        self.flush_output().await.map_err(|_| Interrupted::Gone)?;
+        // A client that always has more to say must not keep its shard from the others.
+        yield_now().await;
+        let input = &mut self.input;
+        read(self.io, &self.deadline, &self.context.scratch, |bytes| input.extend(bytes)).await
+    }
+
+    async fn flush(&mut self) -> Result<(), End> {
+        self.flush_output().await.map_err(|interrupted| match interrupted {
+            Interrupted::Expired => End::Stalled,
+            Interrupted::Gone => End::Gone,
+        })
+    }
+
+    /// Writes the answers that wait, on a deadline of its own: the client's time to send goes on meanwhile.
+    async fn flush_output(&mut self) -> Result<(), Interrupted> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let deadline = self.context.clock.deadline();
+        let written = write_all(self.io, &deadline, &self.context.limits, &self.output).await;
+        self.output.clear();
+        self.output.shrink_to(KEPT_ANSWER_BYTES);
+        if written == Err(Interrupted::Expired) {
+            self.context.metrics.answer_stalled();
+        }
+        written
+    }
+
+    /// The first byte of a head is there: the rest has its time from now, or from accept for the first head.
+    fn leave_idle(&mut self) {
+        if self.is_first {
+            self.deadline.leave_idle();
+        } else {
+            self.deadline.set(self.context.limits.head_timeout);
+        }
+    }
+
+    fn prepare_for_next(&mut self) {
+        self.release_client();
+        self.is_first = false;
+        if self.input.is_empty() {
+            self.deadline.set_idle(self.context.limits.idle_timeout);
+        } else {
+            self.deadline.set(self.context.limits.head_timeout);
+        }
+    }
+
+    /// A client has its answer, and need not wait for its proxy to take it or to close.
+    fn release_client(&mut self) {
+        if let Some(proxy) = &mut self.proxy {
+            proxy.release_client();
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal, persistence: Persistence) {
+        self.context.metrics.request_refused();
+        self.answered(refusal.answer_class());
+        if self.is_publish {
+            self.context.tally.publish_ended(refusal.outcome());
+        }
+        response::refused(&mut self.output, &common(self.context, &self.readers), refusal, persistence);
+    }
+
+    fn answered(&self, answer: Answer) {
+        self.context.tally.answered(answer);
+    }
+
+    /// Sends what is left to send and closes so that it arrives.
+    async fn close(&mut self) {
+        self.release_client();
+        if self.flush().await.is_ok() {
+            let Context { limits, scratch, metrics, .. } = self.context;
+            let closed = close_in_stages(self.io, &self.deadline, limits, scratch).await;
+            closed.unwrap_or_else(|_| metrics.linger_cut());
+        }
+    }
+}
+
+/// What an answer has in common with all others, for these readers; before a head is read, for nobody's page.
+fn common<'o, S>(context: &Context<S>, readers: &'o Option<Readers<String>>) -> Common<'o> {
+    let readers = match readers {
+        Some(readers) => readers.borrowed(),
+        None => context.settings.read(|access| access.readers(None)),
+    };
+    Common { date: context.clock.date(), readers }
+}
+
+/// Which pages may read the answer to a request, and what it asks for, if its sender may have that. Whether it is
+/// well asked is looked at last: who may not publish learns no more than that.
+fn judge(
+    access: &Access,
+    route: Route,
+    head: &RequestHead<'_>,
+    has_history: bool,
+) -> (Readers<String>, Result<Asked, Refusal>) {
+    let asked = match route {
+        _ if !access.admits(head.authority) => Err(Refusal::Misdirected),
+        Route::Publish if !access.may_publish(head.origin) => Err(Refusal::ForeignOrigin),
+        Route::Publish if !access.knows(head.optional.bearer()) => Err(Refusal::Token),
+        Route::PublishPreflight if !access.answers_publish_preflight(head.origin) => Ok(Asked::NotFound),
+        route => Asked::read(route, head, has_history),
+    };
+    (access.readers(head.origin).to_owned(), asked)
+}
+
+/// What became of a message, as JSON (RFC 8259).
+fn receipt(id: Option<&str>, subscribers: usize) -> String {
+    let id = id.map_or_else(String::new, |id| format!("\"id\":{},", json::string(id)));
+    format!("{{{id}\"subscribers\":{subscribers}}}\n")
+}
+
+/// Publishes a body, which has to be text; returns the id that it got.
+async fn publish(hub: &Hub, body: &[u8], publishing: &Publishing) -> Result<Option<String>, Refusal> {
+    let message = std::str::from_utf8(body).map_err(|_| Refusal::NotUtf8)?;
+    hub.publish(&publishing.fields, message, &publishing.topics).await.map_err(Refusal::from)
+}

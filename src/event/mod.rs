@@ -1,0 +1,9 @@
+//! Events as values: their fields and topics, and their bytes on the wire.
+//!
+//! Pure: bytes and values in, bytes and values out. Delivery, order and ids of the server's own are for other rooms.
+
+pub(crate) mod frame;
+pub(crate) mod json;
+pub(crate) mod topic;
+
+pub use self::frame::{Event, InvalidField};

@@ -1,0 +1,15 @@
+//! One shard's way from the hub's queue to its subscribers' sockets: drain, batch, route, write.
+//!
+//! Everything here belongs to one thread. Nothing waits for a subscriber.
+
+mod audience;
+mod audiences;
+mod dispatcher;
+mod latest;
+mod partial_event;
+mod subscriber_counts;
+mod window;
+
+pub(crate) use self::audience::{Behind, Place, Progress, Seat, Sink};
+pub(crate) use self::dispatcher::Dispatcher;
+pub(crate) use self::subscriber_counts::Census;

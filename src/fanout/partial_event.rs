@@ -1,0 +1,124 @@
+//! What streams that leave have yet to write of the event that they are in the middle of.
+//!
+//! Such a stream needs a batch that the window may have let go of. It is shared by all who are in the middle of it, and
+//! what is kept that way is bounded: where there is no room for one more batch the rest of the event is lost, and the
+//! stream has to end by a reset.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::window::Batch;
+
+/// The batches that are kept for those who leave.
+#[derive(Debug)]
+pub(crate) struct Remainders {
+    /// How many need a batch, by its start.
+    users: RefCell<BTreeMap<u64, usize>>,
+    /// What the batches cost in memory.
+    cost: Cell<usize>,
+    bound: usize,
+}
+
+impl Remainders {
+    /// Keeps at most `bound` bytes, or one batch.
+    pub(crate) fn new(bound: usize) -> Self {
+        Self { users: RefCell::new(BTreeMap::new()), cost: Cell::new(0), bound }
+    }
+
+    /// What is left at `position` of an event in `batch`.
+    pub(crate) fn keep(self: &Rc<Self>, batch: Arc<Batch>, position: u64) -> Remainder {
+        let length = batch.rest_of_event(position).len();
+        if length == 0 {
+            return Remainder::Nothing;
+        }
+        let mut users = self.users.borrow_mut();
+        let has_room = users.is_empty() || self.cost.get() + batch.cost() <= self.bound;
+        match users.get_mut(&batch.start()) {
+            Some(count) => *count += 1,
+            None if has_room => {
+                users.insert(batch.start(), 1);
+                self.cost.set(self.cost.get() + batch.cost());
+            }
+            None => return Remainder::Lost,
+        }
+        Remainder::Rest(Rest { batch, position, length, kept_by: Rc::clone(self) })
+    }
+}
+
+/// What one stream has yet to write to end with a whole event.
+#[derive(Debug)]
+pub(crate) enum Remainder {
+    /// It is between two events.
+    Nothing,
+    /// This.
+    Rest(Rest),
+    /// Bytes that nobody has any more.
+    Lost,
+}
+
+impl Remainder {
+    /// The bytes: none between two events, `None` where they are lost.
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Nothing => Some(&[]),
+            Self::Rest(rest) => rest.batch.rest(rest.position)?.get(..rest.length),
+            Self::Lost => None,
+        }
+    }
+}
+
+/// The rest of an event, in a batch that is kept for it.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    batch: Arc<Batch>,
+    position: u64,
+    length: usize,
+    kept_by: Rc<Remainders>,
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        let mut users = self.kept_by.users.borrow_mut();
+        let Some(count) = users.get_mut(&self.batch.start()) else { return };
+        *count -= 1;
+        if *count == 0 {
+            users.remove(&self.batch.start());
+            self.kept_by.cost.set(self.kept_by.cost.get() - self.batch.cost());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fanout::window::{Budget, Window};
+
+    #[test]
+    fn a_batch_is_kept_once_for_all_and_as_long_as_one_needs_it() {
+        let mut window = Window::new(1, Budget::new(usize::MAX));
+        let [first, second] =
+            ["abc\n\ndef\n\n", "ghi\n\n"].map(|text| window.push(Arc::from(text.as_bytes()), 1, u64::MAX));
+        let remainders = Rc::new(Remainders::new(first.cost()));
+        let one = remainders.keep(Arc::clone(&first), 1);
+        let other = remainders.keep(Arc::clone(&first), 6);
+        assert_eq!((one.bytes(), other.bytes()), (Some(&b"bc\n\n"[..]), Some(&b"ef\n\n"[..])));
+        assert_eq!(remainders.cost.get(), first.cost());
+        assert_eq!(remainders.keep(Arc::clone(&second), 11).bytes(), None, "there is no room for another");
+        assert_eq!(remainders.keep(Arc::clone(&second), 10).bytes(), Some(&b""[..]), "and none is needed");
+        drop(one);
+        assert_eq!(remainders.keep(Arc::clone(&second), 11).bytes(), None, "the first is still needed");
+        drop(other);
+        assert_eq!(remainders.cost.get(), 0);
+        assert_eq!(remainders.keep(second, 11).bytes(), Some(&b"hi\n\n"[..]));
+        assert_eq!(remainders.cost.get(), 0);
+    }
+
+    #[test]
+    fn one_batch_is_kept_however_long_it_is() {
+        let mut window = Window::new(1, Budget::new(usize::MAX));
+        let batch = window.push(Arc::from(&b"abc\n\n"[..]), 1, u64::MAX);
+        assert_eq!(Rc::new(Remainders::new(0)).keep(batch, 1).bytes(), Some(&b"bc\n\n"[..]));
+    }
+}

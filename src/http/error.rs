@@ -1,0 +1,124 @@
+//! Everything a client can do wrong, each with the status and the line it is answered with.
+//!
+//! Nearly every refusal ends the connection: after a malformed request nobody can say where the next one begins.
+
+use crate::event::frame::InvalidField;
+use crate::event::topic::TopicError;
+use crate::metrics::{Answer, Publish};
+
+/// Why a request was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Malformed,
+    BareLineFeed,
+    Host,
+    Target,
+    ContentLength,
+    TransferEncoding,
+    AmbiguousFraming,
+    Chunk,
+    Incomplete,
+    NotUtf8,
+    /// What has one value, by a parameter or by a field, was given twice.
+    Repeated,
+    /// A parameter, or its field, is no text.
+    NotText,
+    EventField(InvalidField),
+    Retry,
+    Topic(TopicError),
+    Slow,
+    ForeignOrigin,
+    /// No token is shown, or none that lets publish.
+    Token,
+    HeadTimeout,
+    BodyTimeout,
+    LengthRequired,
+    BodyTooLarge,
+    RequestLineTooLong,
+    Expectation,
+    Misdirected,
+    HeadTooLarge,
+    TooManyFields,
+    NotWritten,
+    UnknownCoding,
+    Overloaded,
+    Stopping,
+    NoSpace,
+}
+
+impl Refusal {
+    /// The status code and its reason phrase.
+    pub(crate) fn status(self) -> &'static str {
+        self.answer().0
+    }
+
+    /// One line for the person behind the client, with what to do about it.
+    pub(crate) fn advice(self) -> &'static str {
+        self.answer().1
+    }
+
+    /// The class of that status.
+    pub(crate) fn answer_class(self) -> Answer {
+        if self.status().starts_with('5') { Answer::ServerError } else { Answer::ClientError }
+    }
+
+    /// What becomes of a request to publish that is refused so.
+    pub(crate) fn outcome(self) -> Publish {
+        match self {
+            Self::Token => Publish::Unauthorized,
+            Self::ForeignOrigin | Self::Misdirected => Publish::Forbidden,
+            Self::BodyTooLarge => Publish::TooLarge,
+            _ if self.answer_class() == Answer::ServerError => Publish::Unavailable,
+            _ => Publish::Invalid,
+        }
+    }
+
+    fn answer(self) -> (&'static str, &'static str) {
+        const BAD_REQUEST: &str = "400 Bad Request";
+        const TIMEOUT: &str = "408 Request Timeout";
+        const FIELDS_TOO_LARGE: &str = "431 Request Header Fields Too Large";
+        const UNAVAILABLE: &str = "503 Service Unavailable";
+        match self {
+            Self::Malformed => (BAD_REQUEST, "The request head is malformed; send HTTP/1.1 as in RFC 9112.\n"),
+            Self::BareLineFeed => (BAD_REQUEST, "A line ends with LF alone; end each with CRLF.\n"),
+            Self::Host => (BAD_REQUEST, "Send exactly one Host field, with a host and no more than a port.\n"),
+            Self::Target => (BAD_REQUEST, "The request target's authority is not a host and port.\n"),
+            Self::ContentLength => (BAD_REQUEST, "Content-Length must be one decimal number.\n"),
+            Self::TransferEncoding => (BAD_REQUEST, "Transfer-Encoding may be chunked, once, in HTTP/1.1 alone.\n"),
+            Self::AmbiguousFraming => (BAD_REQUEST, "Send Content-Length or Transfer-Encoding, not both.\n"),
+            Self::Chunk => (BAD_REQUEST, "The chunked body is malformed; see RFC 9112, section 7.1.\n"),
+            Self::Incomplete => (BAD_REQUEST, "The request ended before it was complete.\n"),
+            Self::NotUtf8 => (BAD_REQUEST, "The message is not valid UTF-8, which an event stream must be.\n"),
+            Self::Repeated => (BAD_REQUEST, "A parameter that has one value is given twice; give it once.\n"),
+            Self::NotText => (BAD_REQUEST, "A parameter is not valid UTF-8.\n"),
+            Self::EventField(InvalidField::Type) => (BAD_REQUEST, "An event's type may not hold CR or LF.\n"),
+            Self::EventField(InvalidField::Id) => (BAD_REQUEST, "An event's id may not hold CR, LF or NUL.\n"),
+            Self::EventField(InvalidField::Topic) => (BAD_REQUEST, TopicError::TooManyOfAMessage.advice()),
+            Self::Retry => (BAD_REQUEST, "retry is a number of milliseconds, in digits.\n"),
+            Self::Topic(error) => (BAD_REQUEST, error.advice()),
+            Self::Slow => (BAD_REQUEST, "slow is disconnect, which is the default, or latest.\n"),
+            Self::ForeignOrigin => ("403 Forbidden", "Pages of this origin may not publish; see --allow-origin.\n"),
+            Self::Token => (
+                "401 Unauthorized",
+                "To publish, send Authorization: Bearer with a token that this server knows, once.\n",
+            ),
+            Self::HeadTimeout => (TIMEOUT, "The request head took too long.\n"),
+            Self::BodyTimeout => (TIMEOUT, "The request body took too long.\n"),
+            Self::LengthRequired => ("411 Length Required", "Send Content-Length, or a chunked body.\n"),
+            Self::BodyTooLarge => ("413 Content Too Large", "The message is over the server's limit; send less.\n"),
+            Self::RequestLineTooLong => ("414 URI Too Long", "The request line is too long; shorten the target.\n"),
+            Self::Expectation => ("417 Expectation Failed", "Expect may only be 100-continue.\n"),
+            Self::Misdirected => ("421 Misdirected Request", "This server is not that host; see --allow-host.\n"),
+            Self::HeadTooLarge => (FIELDS_TOO_LARGE, "The request head is too large; send fewer or shorter fields.\n"),
+            Self::TooManyFields => (FIELDS_TOO_LARGE, "The request has too many fields; send fewer.\n"),
+            Self::NotWritten => (
+                "500 Internal Server Error",
+                "The history's file cannot be written, so this was not published; see the server's log.\n",
+            ),
+            Self::UnknownCoding => ("501 Not Implemented", "The only transfer coding understood is chunked, once.\n"),
+            Self::Overloaded => (UNAVAILABLE, "The server is at its connection limit; try again later.\n"),
+            Self::Stopping => (UNAVAILABLE, "The server is stopping; try again later.\n"),
+            Self::NoSpace => ("507 Insufficient Storage", "The history's disk is full, so this was not published.\n"),
+        }
+    }
+}

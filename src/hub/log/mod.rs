@@ -1,0 +1,279 @@
+//! The append-only file of events behind the history, which outlives the server.
+//!
+//! It adds records, gives them back when the file is opened again, and keeps the file small as the oldest are released.
+//! It leaves to its user what is worth holding, when to sync and what to do when the disk is full. Every call blocks,
+//! so it belongs on a thread of its own.
+//!
+//! The invariant: the file is a header and whole records, oldest first, the held ones last. What a crash or a failed
+//! write leaves behind them is cut off, at the latest when the file is opened again.
+//!
+//! # The format
+//!
+//! Numbers are unsigned and little-endian; a CRC-32 is the one of zlib and PNG. First the header:
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | 12 | `smolcast-log` |
+//! | 4 | the version of the format: 1 |
+//!
+//! then records until the end of the file, each
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | 4 | `n`, the length of the payload: at least 29, at most 2^28 |
+//! | 4 | the CRC-32 of the four bytes before |
+//! | 4 | the CRC-32 of the payload |
+//! | `n` | the payload |
+//!
+//! of which the payload is
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | 8 | when the event was accepted, in milliseconds since 1970 |
+//! | 8 | the start of the server that accepted it |
+//! | 8 | its number since that start, from 1 |
+//! | 1 | 1 if its publisher gave it an ID, else 0 |
+//! | 4, k | if so: the ID's length and the ID, in UTF-8 |
+//! | 4 | how many topics it has |
+//! | 4, k each | the length of a topic and the topic, in UTF-8 |
+//! | the rest | the event as it goes out, in the event-stream format |
+//!
+//! Records do not refer to each other: any run of whole records behind a header is a file of this format.
+//!
+//! # Other files
+//!
+//! `PATH.new` is the copy that a compaction makes; one that is found when the file is opened is removed. What is cut
+//! off and is more than one torn record is added to `PATH.damaged` first; nothing here ever reads or removes that file.
+//!
+//! The lock is on the file itself (`flock`), and a copy is locked before it takes the file's name: so whoever opens the
+//! name finds it locked at any time. Who opened the file just before it was replaced locks a file without a name, sees
+//! that, and opens again.
+
+mod appender;
+mod compaction;
+mod file;
+mod record;
+mod recovery;
+#[cfg(test)]
+pub(crate) mod tests;
+mod writer;
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use self::appender::Appender;
+#[cfg(test)]
+pub(crate) use self::appender::Storage;
+use self::compaction::Compaction;
+use self::file::Locked;
+pub(crate) use self::record::Record;
+pub(crate) use self::recovery::Recovered;
+pub(crate) use self::writer::{Publication, Recorder, Unpublished};
+
+/// What a file begins with: the name of the format, and its version.
+const HEADER: [u8; HEADER_LENGTH as usize] = *b"smolcast-log\x01\0\0\0";
+const HEADER_LENGTH: u64 = 16;
+
+/// A compaction is not worth its while for less than this. It is also how much more has to be released after one that
+/// failed, before the next is tried.
+const LEAST_DEAD: u64 = 1 << 20;
+
+/// What the buffer for encoding keeps of its memory, in bytes.
+const MOST_KEPT: usize = 1 << 20;
+
+/// An open file of events, which no other process has open.
+pub(crate) struct Journal {
+    /// With symbolic links resolved, so that a compaction replaces the file and not a link to it.
+    path: PathBuf,
+    appender: Appender,
+    /// Where the oldest held record begins. What lies before is dead.
+    start: u64,
+    /// How long each held record is, oldest first.
+    held: VecDeque<u32>,
+    /// The one that is under way.
+    compaction: Option<Compaction>,
+    /// How many bytes have to be dead for the next attempt, after one that failed.
+    patience: u64,
+    /// Whether the file's name may still lead to its predecessor after a crash.
+    folder_is_behind: bool,
+    /// Where records are encoded before they are written.
+    buffer: Vec<u8>,
+}
+
+impl Journal {
+    /// Opens the file, or makes it, for its owner alone. `keep` gets its records, oldest first, one at a time; all of
+    /// them are held. What follows the last whole record is cut off.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceBusy` where another server has it open, `InvalidData` where it is no file of this format and version,
+    /// and whatever the system says. No record is lost then, and nothing but a torn one is cut off.
+    pub(crate) fn open(path: &Path, keep: impl FnMut(Record)) -> io::Result<(Self, Recovered)> {
+        let (file, path) = file::open(path)?;
+        let (held, recovered) = recovery::recover(&file, &path, keep)?;
+        // Where that fails, so will the compaction that wants the name, which says so.
+        let _ = fs::remove_file(compaction::path_of_copy(&path));
+        let end = HEADER_LENGTH + held.iter().copied().map(u64::from).sum::<u64>();
+        let journal = Self {
+            path,
+            appender: Appender::new(file, end),
+            start: HEADER_LENGTH,
+            held,
+            compaction: None,
+            patience: 0,
+            folder_is_behind: false,
+            buffer: Vec::new(),
+        };
+        Ok((journal, recovered))
+    }
+
+    /// Has another way of writing its file.
+    #[cfg(test)]
+    pub(crate) fn put_on<S: Storage + 'static>(&mut self, storage: impl FnOnce(fs::File) -> S) {
+        let file = self.appender.file().try_clone().expect("another handle");
+        self.appender = Appender::new(storage(file), self.appender.end());
+    }
+
+    /// Adds a record behind all others, whole or not at all.
+    #[cfg(test)]
+    pub(crate) fn append(&mut self, record: &Record) -> io::Result<()> {
+        self.append_all(std::slice::from_ref(record))
+    }
+
+    /// Adds records with one write: all of them or none.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of the write, such as `StorageFull`, and `InvalidInput` for a record that is too long.
+    /// Either way the journal goes on: a later attempt may succeed.
+    pub(crate) fn append_all(&mut self, records: &[Record]) -> io::Result<()> {
+        self.poll();
+        let before = self.held.len();
+        let appended = self.encode(records).and_then(|()| self.appender.append(&self.buffer));
+        if appended.is_err() {
+            self.held.truncate(before);
+        }
+        self.buffer.clear();
+        self.buffer.shrink_to(MOST_KEPT);
+        appended
+    }
+
+    /// Has everything that was appended survive a failure of power.
+    ///
+    /// # Errors
+    ///
+    /// What the system says. It may have lost any record since the last success then, and will not say so again.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.poll();
+        self.sync_folder()?;
+        self.appender.file().sync_data()
+    }
+
+    /// Lets go of the oldest `count` held records, or of all if there are fewer.
+    pub(crate) fn release(&mut self, count: usize) {
+        let count = count.min(self.held.len());
+        self.start += self.held.drain(..count).map(u64::from).sum::<u64>();
+        if self.held.is_empty() {
+            // It takes no copy now, so that what stopped the last attempt does not matter: a full disk, say.
+            self.patience = 0;
+        }
+        self.poll();
+    }
+
+    /// Ends a compaction whose copy is done, begins one that is due. Every other call does that too.
+    pub(crate) fn poll(&mut self) {
+        if self.compaction.as_ref().is_some_and(Compaction::is_copied) {
+            self.end_compaction();
+        }
+        if self.compaction.is_none() && self.is_compaction_due() {
+            let begun = if self.held.is_empty() { self.clear() } else { self.begin_compaction() };
+            if let Err(error) = begun {
+                self.postpone_compaction(&error);
+            }
+        }
+    }
+
+    fn encode(&mut self, records: &[Record]) -> io::Result<()> {
+        for record in records {
+            let length = record.encode(&mut self.buffer)?;
+            self.held.push_back(length);
+        }
+        Ok(())
+    }
+
+    /// How many bytes hold released records.
+    fn dead(&self) -> u64 {
+        self.start - HEADER_LENGTH
+    }
+
+    fn is_compaction_due(&self) -> bool {
+        let live = self.appender.end() - self.start;
+        self.dead() > live.max(LEAST_DEAD) && self.dead() >= self.patience
+    }
+
+    /// Cuts off all records: none is held.
+    fn clear(&mut self) -> io::Result<()> {
+        self.appender.truncate(HEADER_LENGTH)?;
+        self.start = HEADER_LENGTH;
+        Ok(())
+    }
+
+    fn begin_compaction(&mut self) -> io::Result<()> {
+        let live = self.start..self.appender.end();
+        self.compaction = Some(Compaction::begin(self.appender.file(), &self.path, live)?);
+        Ok(())
+    }
+
+    /// Waits for the copy, if it is not done, and goes on with it in place of the file.
+    fn end_compaction(&mut self) {
+        let Some(compaction) = self.compaction.take() else { return };
+        let moved_by = compaction.start() - HEADER_LENGTH;
+        match compaction.end(self.appender.file(), self.appender.end(), &self.path) {
+            Ok(Some(copy)) => self.go_on_with(copy, moved_by),
+            Ok(None) => self.remove_copy(),
+            Err(error) => self.postpone_compaction(&error),
+        }
+    }
+
+    /// Goes on with a copy that has the file's name already, and lacks the first `moved_by` bytes of records.
+    fn go_on_with(&mut self, copy: Locked, moved_by: u64) {
+        self.appender = Appender::new(copy, self.appender.end() - moved_by);
+        self.start -= moved_by;
+        self.patience = 0;
+        self.folder_is_behind = true;
+        if let Err(error) = self.sync_folder() {
+            log::warn!("the folder of {} cannot be synced, retrying: {error}", self.path.display());
+        }
+    }
+
+    fn postpone_compaction(&mut self, error: &io::Error) {
+        log::warn!("{} cannot be made smaller for now, retrying: {error}", self.path.display());
+        self.patience = self.dead() + LEAST_DEAD;
+        self.remove_copy();
+    }
+
+    /// Makes room; the next copy would remove it as well.
+    fn remove_copy(&self) {
+        let _ = fs::remove_file(compaction::path_of_copy(&self.path));
+    }
+
+    fn sync_folder(&mut self) -> io::Result<()> {
+        if self.folder_is_behind {
+            file::sync_folder_of(&self.path)?;
+            self.folder_is_behind = false;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Journal {
+    /// A copy that is done is used. One that is not is given up: the next run makes its own.
+    fn drop(&mut self) {
+        if let Some(compaction) = &self.compaction {
+            compaction.stop();
+            self.end_compaction();
+        }
+    }
+}

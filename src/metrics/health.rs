@@ -1,0 +1,134 @@
+//! Whether a server serves: it has begun and is not ending, and every worker turns its loop.
+//!
+//! Asked from outside of the workers, by whoever watches over the server, so that a worker that hangs cannot answer for
+//! itself.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use super::Metrics;
+
+/// Tells how a server is. Cheap to clone, usable from any thread, and outlives the server.
+#[derive(Clone, Debug)]
+pub struct Health(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    since: Instant,
+    phase: AtomicU8,
+    metrics: Metrics,
+    turn_timeout: Duration,
+}
+
+/// How far a server has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    Serving,
+    Ending,
+}
+
+/// Why a server should get no new clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotReady {
+    /// [`Server::run`](crate::Server::run) has not begun.
+    Starting,
+    /// It is ending, or has ended.
+    Ending,
+    /// This worker has not turned its loop for [`Limits::turn_timeout`](crate::Limits::turn_timeout).
+    Stuck(usize),
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Starting => f.write_str("the server is starting"),
+            Self::Ending => f.write_str("the server is ending"),
+            Self::Stuck(worker) => write!(f, "worker {worker} has not turned its loop for too long"),
+        }
+    }
+}
+
+impl Health {
+    /// The health of a server that is made now, of as many workers as are counted.
+    pub(crate) fn new(metrics: Metrics, turn_timeout: Duration) -> Self {
+        let phase = AtomicU8::new(Phase::Starting as u8);
+        Self(Arc::new(State { since: Instant::now(), phase, metrics, turn_timeout }))
+    }
+
+    /// When the server was made.
+    pub(crate) fn since(&self) -> Instant {
+        self.0.since
+    }
+
+    /// The server serves, until what is returned is dropped.
+    pub(crate) fn serve(&self) -> Serving {
+        self.enter(Phase::Serving);
+        Serving(self.clone())
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.0.phase.store(phase as u8, Relaxed);
+    }
+
+    /// Whether the server serves, and every worker turns.
+    ///
+    /// # Errors
+    ///
+    /// The first reason why not.
+    pub fn ready(&self) -> Result<(), NotReady> {
+        let phase = self.0.phase.load(Relaxed);
+        if phase == Phase::Starting as u8 {
+            return Err(NotReady::Starting);
+        }
+        if phase == Phase::Ending as u8 {
+            return Err(NotReady::Ending);
+        }
+        self.stuck_worker().map_or(Ok(()), |worker| Err(NotReady::Stuck(worker)))
+    }
+
+    /// The first worker that has not turned its loop for too long. One that has ended does not turn either.
+    fn stuck_worker(&self) -> Option<usize> {
+        self.turns().position(|since| since > self.0.turn_timeout)
+    }
+
+    /// How long ago each worker last turned its loop. They do several times a second.
+    pub(crate) fn turns(&self) -> impl Iterator<Item = Duration> {
+        let now = self.0.since.elapsed();
+        self.0.metrics.shards().iter().map(move |shard| now.saturating_sub(shard.last_turn()))
+    }
+}
+
+/// A server that serves. However it ends, dropped half-way included, it is known to have ended.
+#[derive(Debug)]
+pub(crate) struct Serving(Health);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.enter(Phase::Ending);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_ready_while_it_serves_and_each_worker_turns() {
+        let metrics = Metrics::of_shards(2);
+        let health = Health::new(metrics.clone(), Duration::from_secs(3600));
+        assert_eq!(health.ready(), Err(NotReady::Starting));
+        health.enter(Phase::Serving);
+        assert_eq!(health.ready(), Ok(()));
+        let impatient = Health::new(metrics.clone(), Duration::ZERO);
+        impatient.enter(Phase::Serving);
+        assert_eq!(impatient.ready(), Err(NotReady::Stuck(0)));
+        metrics.shards()[0].turned(Duration::from_secs(1));
+        assert_eq!((impatient.ready(), impatient.stuck_worker()), (Err(NotReady::Stuck(1)), Some(1)));
+        health.enter(Phase::Ending);
+        assert_eq!(health.ready(), Err(NotReady::Ending));
+    }
+}

@@ -1,0 +1,14 @@
+//! Counters of the whole server and of each shard, their distributions, and the health that follows from them.
+//!
+//! Counting decides nothing and waits for nothing. Reading is for the admin address and for embedding programs.
+
+mod counters;
+mod health;
+mod histogram;
+mod shard;
+
+pub(crate) use self::counters::Counted;
+pub use self::counters::{Metrics, StreamEnd};
+pub use self::health::{Health, NotReady};
+pub(crate) use self::histogram::{Count, Distribution};
+pub(crate) use self::shard::{Answer, Publish, Tally};

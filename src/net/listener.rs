@@ -1,0 +1,335 @@
+//! The listening sockets: bind, accept, and who gets in.
+//!
+//! This is the only module that accepts. An accept that fails never ends the loop and never makes it spin: what ails
+//! one connection is passed over, a door that fails is left out for a while, and where the system has no descriptors or
+//! memory left, accepting pauses and the clients wait in the backlog.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{self, Poll};
+use std::time::{Duration, Instant};
+
+use async_io::{Async, Timer};
+use rustix::io::Errno;
+use smol::future::yield_now;
+
+use super::admission::{self, Networks};
+use super::{Door, Proxy};
+use crate::config::Address;
+use crate::config::Limits;
+use crate::config::TrustedProxy;
+use crate::metrics::{self, Metrics};
+
+/// Connections over the limit that are told to come back; those over this as well are closed at once.
+const TURNED_AWAY_AT_ONCE: usize = 32;
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A want that comes and goes is said once a minute, not with each time it comes.
+const TIME_BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
+
+/// What the server needs descriptors for besides its connections: the standard streams, the listener, the reactor,
+/// and those whom it turns away.
+pub(crate) const RESERVED_DESCRIPTORS: usize = 32 + TURNED_AWAY_AT_ONCE;
+
+/// Sockets that listen, and give out connections within the limit.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    doors: Vec<Entrance>,
+    /// The door that is looked at first, so that each comes to its turn.
+    next: usize,
+    connections: usize,
+    limits: Limits,
+    metrics: Metrics,
+    networks: Networks,
+    trusted_proxies: Arc<[TrustedProxy]>,
+    /// Connections turned away so far, by which those are told to come back at different times.
+    turned_away: u64,
+    /// For while the system lacks what an accept needs.
+    pauses: Pauses,
+}
+
+/// A door, and the time for which it is left out where it fails: whoever comes by another is not to wait for it.
+#[derive(Debug)]
+struct Entrance {
+    door: Door,
+    pauses: Pauses,
+    pause: Option<Timer>,
+}
+
+/// The pauses of accepting while it fails.
+#[derive(Debug, Default)]
+struct Pauses {
+    /// How long the last was, until an accept succeeds.
+    last: Option<Duration>,
+    /// When it was last said that it fails.
+    warned: Option<Instant>,
+}
+
+/// A client that was accepted.
+#[derive(Debug)]
+pub(crate) struct Client<S = Async<OwnedFd>> {
+    pub(crate) io: S,
+    /// Set where there is no room, and the client is told to come back: a number that tells such clients apart.
+    pub(crate) turned_away: Option<u64>,
+    pub(crate) place: Place,
+    /// Set where it is a trusted proxy, and connections are limited by where they come from.
+    pub(crate) proxy: Option<Box<Proxy>>,
+}
+
+/// What there is room for, from all to nothing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Room {
+    Free,
+    /// For being told to come back.
+    ToBeTold,
+    None,
+}
+
+impl Room {
+    /// What is left of a limit of which `open` are taken.
+    pub(super) fn among(open: usize, limit: usize) -> Self {
+        if open < limit {
+            Self::Free
+        } else if open < limit.saturating_add(TURNED_AWAY_AT_ONCE) {
+            Self::ToBeTold
+        } else {
+            Self::None
+        }
+    }
+}
+
+/// A client's place in the count of connections, and in that of its network where those are counted.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _counted: metrics::Counted,
+    /// In a box, since most servers have none and every stream holds a place.
+    in_network: Option<Box<admission::Counted>>,
+}
+
+impl Place {
+    /// A place among all connections.
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self { _counted: metrics.connection(), in_network: None }
+    }
+
+    /// Counts for a client that came by way of a proxy from now on, if there is one.
+    pub(crate) fn pass_on(&mut self, client: Option<Box<admission::Counted>>) {
+        self.in_network = client.or(self.in_network.take());
+    }
+}
+
+impl Listener {
+    /// Has these doors open. From here on clients can connect; they wait in the backlog until they are accepted.
+    pub(crate) fn new(
+        doors: Vec<Door>,
+        connections: usize,
+        limits: Limits,
+        trusted_proxies: &[TrustedProxy],
+        metrics: Metrics,
+    ) -> Self {
+        let entrance = |door| Entrance { door, pauses: Pauses::default(), pause: None };
+        Self {
+            doors: doors.into_iter().map(entrance).collect(),
+            next: 0,
+            connections,
+            limits,
+            metrics,
+            networks: Networks::default(),
+            trusted_proxies: trusted_proxies.into(),
+            turned_away: 0,
+            pauses: Pauses::default(),
+        }
+    }
+
+    /// Where clients connect to.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.doors.iter().map(|entrance| entrance.door.address())
+    }
+
+    /// The number of connections there is room for.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections
+    }
+
+    /// The next client; waits for as long as there is none.
+    pub(crate) async fn accept(&mut self) -> Client {
+        loop {
+            match poll_fn(|cx| self.poll_doors(cx)).await {
+                Ok((io, peer)) => {
+                    self.pauses.end();
+                    if let Some(client) = self.admit(io, peer) {
+                        return client;
+                    }
+                    // However many are closed at once, whoever shares this thread gets his turn.
+                    yield_now().await;
+                }
+                // However many fail, whoever shares this thread gets his turn.
+                Err(error) if ails_one_connection(&error) => yield_now().await,
+                Err(error) => drop(self.pauses.begin(&self.metrics, "for now", &error).await),
+            }
+        }
+    }
+
+    /// Takes a connection from the first door that has one.
+    fn poll_doors(&mut self, cx: &mut task::Context<'_>) -> Poll<io::Result<(Async<OwnedFd>, Option<IpAddr>)>> {
+        for turn in 0..self.doors.len() {
+            let number = (self.next + turn) % self.doors.len();
+            if let Poll::Ready(taken) = self.doors[number].poll_accept(cx, &self.metrics) {
+                self.next = number + 1;
+                let (io, peer) = taken?;
+                self.doors[number].door.prepare(&io, &self.limits);
+                return Poll::Ready(Ok((Async::new(io)?, peer)));
+            }
+        }
+        Poll::Pending
+    }
+
+    fn admit(&mut self, io: Async<OwnedFd>, peer: Option<IpAddr>) -> Option<Client> {
+        let open = self.metrics.connections();
+        let mut room = Room::among(open, self.connections);
+        let (mut proxy, mut in_network) = (None, None);
+        if let Some(limit) = self.limits.connections_per_ip {
+            proxy = Proxy::of(peer, limit.get(), &self.networks, &self.trusted_proxies).map(Box::new);
+            if let Some(peer) = peer.filter(|_| proxy.is_none()) {
+                let (open, counted) = self.networks.enter(peer);
+                let own = Room::among(open, limit.get());
+                if own > Room::Free {
+                    self.metrics.connection_over_ip_limit();
+                }
+                room = room.max(own);
+                in_network = Some(Box::new(counted));
+            }
+        }
+        if room == Room::None {
+            self.metrics.connection_dropped();
+            return None;
+        }
+        let place = Place { in_network, ..Place::new(&self.metrics) };
+        let turned_away = (room == Room::ToBeTold).then(|| {
+            self.turned_away += 1;
+            self.turned_away
+        });
+        Some(Client { io, turned_away, place, proxy })
+    }
+}
+
+impl Entrance {
+    /// Takes a connection; while the door is left out there is none.
+    fn poll_accept(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        metrics: &Metrics,
+    ) -> Poll<io::Result<(OwnedFd, Option<IpAddr>)>> {
+        loop {
+            if let Some(pause) = &mut self.pause {
+                task::ready!(Pin::new(pause).poll(cx));
+                self.pause = None;
+            }
+            match task::ready!(self.door.poll_accept(cx)) {
+                Err(error) if ails_the_door(&error) => {
+                    let place = format!("at {}", self.door.address());
+                    self.pause = Some(self.pauses.begin(metrics, &place, &error));
+                }
+                taken => {
+                    if taken.is_ok() {
+                        self.pauses.end();
+                    }
+                    return Poll::Ready(taken);
+                }
+            }
+        }
+    }
+}
+
+impl Pauses {
+    /// A pause, longer each time. Now and then it is said what cannot be accepted, and why.
+    fn begin(&mut self, metrics: &Metrics, what: &str, error: &io::Error) -> Timer {
+        metrics.accept_failed();
+        if self.warned.is_none_or(|last| last.elapsed() >= TIME_BETWEEN_WARNINGS) {
+            self.warned = Some(Instant::now());
+            log::warn!("cannot accept connections {what}, retrying: {error}");
+        }
+        let pause = self.last.map_or(SHORTEST_PAUSE, |last| (last * 2).min(LONGEST_PAUSE));
+        self.last = Some(pause);
+        Timer::after(pause)
+    }
+
+    /// An accept has succeeded.
+    fn end(&mut self) {
+        self.last = None;
+    }
+}
+
+/// Errors that are neither one connection's nor the system's, but the listening socket's: such as that its owner has
+/// shut it down.
+fn ails_the_door(error: &io::Error) -> bool {
+    let system =
+        matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM));
+    !system && !ails_one_connection(error)
+}
+
+/// Errors that accept(2) reports about the connection it was about to return, or that the next call will not have.
+fn ails_one_connection(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::CONNABORTED
+                | Errno::INTR
+                | Errno::PERM
+                | Errno::PROTO
+                | Errno::NETDOWN
+                | Errno::NETUNREACH
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH
+        )
+    )
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::UnixStream;
+    use std::pin::pin;
+    use std::task::Waker;
+
+    use rustix::net::Shutdown;
+    use smol::future::FutureExt;
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    /// All connections waited for the pauses of a socket that its owner had shut down, a second each.
+    #[test]
+    fn a_door_that_fails_holds_nobody_up_who_comes_by_another_and_is_tried_again() {
+        let limits = Limits::default();
+        let owners = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let handed = owners.try_clone().expect("a descriptor is free");
+        let failing = Door::over(handed.into(), &limits).expect("it listens");
+        rustix::net::shutdown(&owners, Shutdown::Both).expect("it listens");
+        // A unix socket's connection waits to be accepted as soon as it is made.
+        let path = std::env::temp_dir().join(format!("smolcast-listener-{}", std::process::id()));
+        let good = Door::bind(&Address::unix(&path), false, &limits).expect("nobody is there");
+        let _peers = [(); 8].map(|()| UnixStream::connect(&path).expect("it listens"));
+        let metrics = Metrics::of_shards(1);
+        let mut listener = Listener::new(vec![failing, good], 100, limits, &[], metrics.clone());
+        for number in 0..8 {
+            let taken = pin!(listener.accept()).poll(&mut task::Context::from_waker(Waker::noop()));
+            assert!(taken.is_ready(), "connection {number} waits");
+        }
+        assert!(metrics.accept_failures() > 0, "the other door has failed");
+        rustix::net::listen(&owners, 1).expect("it is bound");
+        let _peer = TcpStream::connect(owners.local_addr().expect("it is bound")).expect("it listens");
+        let in_time = async { Some(listener.accept().await) }.or(async {
+            Timer::after(DEADLINE).await;
+            None
+        });
+        assert!(smol::block_on(in_time).is_some(), "it is left out for ever");
+    }
+}

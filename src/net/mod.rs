@@ -1,0 +1,24 @@
+//! Sockets and time, as the engine needs them: listening, accepting and admitting, reads and writes with deadlines.
+//!
+//! It knows no HTTP and no events: bytes, descriptors, addresses and ticks alone.
+
+mod acceptor;
+mod admission;
+mod buffers;
+mod clock;
+mod listener;
+mod proxy;
+mod scratch;
+mod socket;
+mod wait_group;
+
+pub(crate) use self::acceptor::Door;
+pub use self::acceptor::Inherited;
+pub(crate) use self::admission::Counted;
+pub(crate) use self::buffers::Input;
+pub(crate) use self::clock::{Clock, Deadline};
+pub(crate) use self::listener::{Client, Listener, Place, RESERVED_DESCRIPTORS};
+pub(crate) use self::proxy::Proxy;
+pub(crate) use self::scratch::Scratch;
+pub(crate) use self::socket::{Interrupted, Socket, close_in_stages, read, write_all};
+pub(crate) use self::wait_group::{Group, Member};

@@ -1,0 +1,72 @@
+//! A peer that speaks for others: what its requests count for, where connections are limited by where they come from.
+//!
+//! Its connection itself is nobody's, and only counts among all. A request on it is its client's from the moment its
+//! head is read until its answer, and a stream for as long as it is open.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use super::admission::{self, Networks};
+use super::listener::Room;
+use crate::config::TrustedProxy;
+use crate::http::forwarded;
+
+/// Where a proxy counts that has no address.
+const BY_UNIX_SOCKET: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// Where requests count that come from two clients at once: not with a proxy's own, or who forges a field could keep
+/// a proxy from asking whether the server is well. Nobody connects from this address.
+const IN_DISPUTE: IpAddr = IpAddr::V4(Ipv4Addr::BROADCAST);
+
+/// A trusted proxy that has connected.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    address: IpAddr,
+    limit: usize,
+    networks: Networks,
+    trusted: Arc<[TrustedProxy]>,
+    /// The place of the client that it speaks for now in the count of its network.
+    client: Option<Box<admission::Counted>>,
+}
+
+impl Proxy {
+    /// The proxy that this peer is, if it is one that is trusted.
+    pub(super) fn of(
+        peer: Option<IpAddr>,
+        limit: usize,
+        networks: &Networks,
+        trusted: &Arc<[TrustedProxy]>,
+    ) -> Option<Self> {
+        let is_trusted = trusted.iter().any(|proxy| proxy.is(peer));
+        is_trusted.then(|| Self {
+            address: peer.map_or(BY_UNIX_SOCKET, |peer| peer.to_canonical()),
+            limit,
+            networks: networks.clone(),
+            trusted: Arc::clone(trusted),
+            client: None,
+        })
+    }
+
+    /// Counts a request for the client that its head names: where that cannot be understood, for the proxy itself.
+    /// Returns whether there is room for it.
+    ///
+    /// However many its client has, the proxy is to be told: it would take a connection that closes without an answer
+    /// for a server that fails, and keep others from it.
+    pub(crate) fn admit(&mut self, head: &[u8]) -> bool {
+        let is_trusted = |address| self.trusted.iter().any(|proxy| proxy.is(Some(address)));
+        let client = forwarded::client(head, self.address, is_trusted).unwrap_or(IN_DISPUTE);
+        let (open, counted) = self.networks.enter(client);
+        self.client = Some(Box::new(counted));
+        Room::among(open, self.limit) == Room::Free
+    }
+
+    /// What it was asked has its answer.
+    pub(crate) fn release_client(&mut self) {
+        self.client = None;
+    }
+
+    /// The client whose stream its connection is from now on.
+    pub(crate) fn into_client(self) -> Option<Box<admission::Counted>> {
+        self.client
+    }
+}

@@ -1,0 +1,246 @@
+//! The worker threads of a running server: started, dealt clients to, and ended.
+//!
+//! However a server ends, every thread is gone when this is.
+
+use std::io;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use async_io::Timer;
+use smol::channel::{self, Receiver, Sender, WeakSender};
+use smol::future::{FutureExt, yield_now};
+
+use super::shard::{self, Job, Question};
+use crate::connection::Shared;
+use crate::hub::{Hub, Intake};
+use crate::net::{Client, Listener};
+
+/// Accepted clients that a shard has not begun with.
+const DEALT_AHEAD: usize = 1024;
+
+/// How long accepting pauses where no shard has room for another client: those who come wait in the backlog.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Questions that a shard has not begun with.
+const QUESTIONS_AHEAD: usize = 16;
+
+/// The worker threads of a running server.
+#[derive(Debug)]
+pub(crate) struct Shards {
+    clients: Vec<Sender<Client>>,
+    /// Whose turn it is.
+    next: usize,
+    hub: Hub,
+    /// Closed when no shard has a request in flight any more.
+    answered: Receiver<()>,
+    /// Gets a word from each shard that ends.
+    ended: Receiver<()>,
+    /// Dropped to have the shards end as they are.
+    abort: Option<Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Shards {
+    /// Starts a thread for each intake; returns the ways into them for whoever watches over them.
+    pub(crate) fn start(
+        shared: &Shared,
+        heartbeat: Option<Duration>,
+        intakes: Vec<Intake>,
+        since: Instant,
+    ) -> io::Result<(Self, Vec<Hatch>)> {
+        let (answered_by, answered) = channel::bounded(1);
+        let (ended_by, ended) = channel::bounded(intakes.len());
+        let (abort, aborted) = channel::bounded(1);
+        let (clients, threads, mut hatches) = (Vec::new(), Vec::new(), Vec::new());
+        let hub = shared.hub.clone();
+        let mut shards = Self { clients, next: 0, hub, answered, ended, abort: Some(abort), threads };
+        for (number, intake) in intakes.into_iter().enumerate() {
+            // Its first turn, however long ago the server was made.
+            shared.metrics.shards()[number].turned(since.elapsed());
+            let (dealt, clients) = channel::bounded(DEALT_AHEAD);
+            let (asked, questions) = channel::bounded(QUESTIONS_AHEAD);
+            let job = Job {
+                shared: shared.clone(),
+                number,
+                since,
+                heartbeat,
+                intake,
+                clients,
+                questions,
+                abort: aborted.clone(),
+                answered: answered_by.clone(),
+            };
+            let end = Ended(ended_by.clone());
+            let thread = thread::Builder::new().name(format!("smolcast-{number}")).spawn(move || {
+                let _end = end;
+                shard::run(job);
+            })?;
+            hatches.push(Hatch::new(&dealt, asked));
+            shards.clients.push(dealt);
+            shards.threads.push(thread);
+        }
+        Ok((shards, hatches))
+    }
+
+    /// Deals connections to the shards in turn; returns only when a shard ends, which it should not.
+    pub(crate) async fn deal(&mut self, listener: &mut Listener) -> io::Result<()> {
+        let ended = self.ended.clone();
+        let deal = async {
+            loop {
+                for _ in 0..self.clients.len() {
+                    let mut client = listener.accept().await;
+                    while let Err(back) = self.deal_one(client) {
+                        client = back;
+                        Timer::after(PAUSE).await;
+                    }
+                }
+                // However many clients wait, the end of the server is not kept waiting.
+                yield_now().await;
+            }
+        };
+        let watch = async {
+            let _ = ended.recv().await;
+        };
+        deal.or(watch).await;
+        Err(io::Error::other("a worker thread ended unexpectedly, which is a bug; its panic is on stderr"))
+    }
+
+    /// Deals a client to the shard whose turn it is, or to the next that has room: one that hangs keeps none from the
+    /// others. Gives the client back where no shard has room.
+    fn deal_one(&mut self, mut client: Client) -> Result<(), Client> {
+        for _ in 0..self.clients.len() {
+            let turn = self.next % self.clients.len();
+            self.next += 1;
+            match self.clients[turn].try_send(client) {
+                Ok(()) => return Ok(()),
+                Err(refused) => client = refused.into_inner(),
+            }
+        }
+        Err(client)
+    }
+
+    /// Has the shards end in order; returns whether all have within `time`.
+    pub(crate) async fn drain(&mut self, time: Duration) -> bool {
+        let start = Instant::now();
+        self.clients.clear();
+        // Closed by the last shard that has answered its requests; nothing is ever sent. A request that does not come
+        // to its end leaves half of the time.
+        let _ = within(time / 2, self.answered.recv()).await;
+        // What the history's file has got is published: that takes no time but where its disk hangs, which leaves a
+        // quarter of it, in which the streams can come to their end.
+        let _ = within(time / 4, self.hub.settle()).await;
+        self.hub.close();
+        let all = async {
+            for _ in &self.threads {
+                let _ = self.ended.recv().await;
+            }
+        };
+        within(time.saturating_sub(start.elapsed()), all).await.is_some()
+    }
+}
+
+impl Drop for Shards {
+    fn drop(&mut self) {
+        self.clients.clear();
+        self.abort = None;
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so on stderr.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Tells that a shard's thread is ending, whatever ends it.
+struct Ended(Sender<()>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // There is room for a word from each shard, and nobody to tell where the server is gone.
+        let _ = self.0.try_send(());
+    }
+}
+
+/// A way into one shard: to ask it something, or to have it serve a client that no listener has accepted.
+#[derive(Debug)]
+pub(crate) struct Hatch {
+    /// Gone once the server is ending, which is what tells the shard so.
+    clients: WeakSender<Client>,
+    questions: Sender<Question>,
+}
+
+impl Hatch {
+    /// A way to whoever takes these clients and answers these questions.
+    pub(crate) fn new(clients: &Sender<Client>, questions: Sender<Question>) -> Self {
+        Self { clients: clients.downgrade(), questions }
+    }
+
+    /// Has the shard serve a client; returns whether it takes one.
+    pub(crate) fn deal(&self, client: Client) -> bool {
+        self.clients.upgrade().is_some_and(|clients| clients.try_send(client).is_ok())
+    }
+
+    /// Puts a question to the shard, and returns the wait for its answer, which ends so long after the question.
+    /// Who asks several shards puts all questions before the first wait, so that none that hangs holds up the others.
+    pub(crate) fn ask<T>(
+        &self,
+        question: impl FnOnce(Sender<T>) -> Question,
+        patience: Duration,
+    ) -> impl Future<Output = Option<T>> {
+        let (reply, answer) = channel::bounded(1);
+        let (asked, start) = (self.questions.try_send(question(reply)), Instant::now());
+        async move {
+            asked.ok()?;
+            // What has come by then is there, whenever somebody looks.
+            within(patience.saturating_sub(start.elapsed()), answer.recv()).await?.ok()
+        }
+    }
+}
+
+/// What the future gives, if it does so in time.
+pub(crate) async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let some = async { Some(future.await) };
+    let none = async {
+        Timer::after(time).await;
+        None
+    };
+    some.or(none).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    use async_io::Async;
+
+    use super::*;
+    use crate::config::Limits;
+    use crate::metrics::Metrics;
+    use crate::net::Place;
+
+    fn client(number: u64) -> Client {
+        let (io, _) = UnixStream::pair().expect("a descriptor is free");
+        let io = Async::new(OwnedFd::from(io)).expect("a socket");
+        Client { io, turned_away: Some(number), proxy: None, place: Place::new(&Metrics::default()) }
+    }
+
+    #[test]
+    fn what_one_shard_has_no_room_for_goes_to_the_others() {
+        let ((hangs, left), (works, taken)) = (channel::bounded(2), channel::bounded(3));
+        let (_, never) = channel::bounded(1);
+        let (hub, _intakes) = Hub::new(&Limits::default(), None, 1, Metrics::default()).expect("no thread is started");
+        let (clients, threads) = (vec![hangs, works], Vec::new());
+        let mut shards = Shards { clients, next: 0, hub, answered: never.clone(), ended: never, abort: None, threads };
+        for number in 0..4 {
+            assert!(shards.deal_one(client(number)).is_ok(), "each in its turn");
+        }
+        assert!(shards.deal_one(client(4)).is_ok(), "the first has no room");
+        let back = shards.deal_one(client(5)).expect_err("none has room");
+        let numbers = |clients: &Receiver<Client>| {
+            std::iter::from_fn(|| clients.try_recv().ok()?.turned_away).collect::<Vec<_>>()
+        };
+        assert_eq!((numbers(&taken), back.turned_away), (vec![1, 3, 4], Some(5)));
+        assert!(shards.deal_one(back).is_ok(), "there is room again");
+        assert_eq!((numbers(&taken), numbers(&left)), (vec![5], vec![0, 2]));
+    }
+}
