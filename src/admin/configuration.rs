@@ -7,8 +7,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::auth::Access;
-use crate::config::Address;
-use crate::config::{Config, HistorySync};
+use crate::config::{Address, Config, HistorySync};
 use crate::event::json::{self, Object};
 
 /// All options with their values, as a JSON array of rows.

@@ -4,14 +4,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::Watched;
-use super::configuration;
+use super::{Watched, configuration};
 use crate::event::json::{self, Object};
-use crate::fanout::Behind;
-use crate::metrics::Distribution;
-use crate::metrics::StreamEnd;
-use crate::server::Hatch;
-use crate::server::Question;
+use crate::fanout::{Behind, Hatch, Question};
+use crate::metrics::{Distribution, StreamEnd};
 
 /// The streams that are furthest behind: so many are shown.
 const STREAMS_SHOWN: usize = 20;

@@ -25,11 +25,9 @@ use smol::future;
 use self::service::Desk;
 use crate::config::Config;
 use crate::connection::Shared;
-use crate::metrics::Health;
-use crate::metrics::{Count, Distribution};
-use crate::metrics::{Publish, Tally};
+use crate::fanout::Hatch;
+use crate::metrics::{Count, Distribution, Health, Publish, Tally};
 use crate::net::Door;
-use crate::server::Hatch;
 
 /// What is watched over.
 #[derive(Debug)]

@@ -10,9 +10,7 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, Me
 use prometheus::{Error, TextEncoder};
 
 use super::Watched;
-use crate::metrics::StreamEnd;
-use crate::metrics::{Answer, Tally};
-use crate::metrics::{Count, Distribution};
+use crate::metrics::{Answer, Count, Distribution, StreamEnd, Tally};
 use crate::sys::Process;
 
 /// The media type of what [`text`] gives.

@@ -1,6 +1,6 @@
 //! Answers of the admin address as bytes. Each is the last of its connection.
 
-use crate::http::response::Date;
+use crate::http::date::Date;
 
 /// What a page of this address may do: load what is served here, and ask for nothing from elsewhere; no other page may
 /// hold it in a frame, and what is text is never taken for anything else.

@@ -16,18 +16,13 @@ use super::response::{self, Content};
 use super::trial::{Arrived, NotArrived, Trial};
 use super::{Watched, guard, page, prometheus};
 use crate::event::json::Object;
-use crate::http::Refusal;
+use crate::http::date::DateCache;
 use crate::http::framing::Framing;
 use crate::http::head::{RequestHead, Scanner};
-use crate::http::query;
 use crate::http::request::Publishing;
 use crate::http::response::CONTINUE;
-use crate::net::Door;
-use crate::net::Input;
-use crate::net::Scratch;
-use crate::net::{Clock, Deadline};
-use crate::net::{Group, Member};
-use crate::net::{Interrupted, close_in_stages, read, write_all};
+use crate::http::{Refusal, query};
+use crate::net::{Clock, Deadline, Door, Group, Input, Interrupted, Member, Scratch, close_in_stages, read, write_all};
 
 /// How often the live page is told.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
@@ -42,6 +37,7 @@ const EVENT_BYTES_SHOWN: usize = 16 * 1024;
 pub(super) struct Desk<'w> {
     watched: &'w Watched,
     clock: Clock,
+    date: DateCache,
     scratch: Scratch,
     /// All connections, and those of them that are live pages.
     connections: Group,
@@ -63,10 +59,10 @@ impl From<Interrupted> for Gone {
 
 impl<'w> Desk<'w> {
     pub(super) fn new(watched: &'w Watched) -> Self {
-        let clock = Clock::new(&watched.shared.limits, SystemTime::now());
         Self {
             watched,
-            clock,
+            clock: Clock::new(&watched.shared.limits),
+            date: DateCache::new(SystemTime::now()),
             scratch: Scratch::default(),
             connections: Group::default(),
             pages: Group::default(),
@@ -79,7 +75,8 @@ impl<'w> Desk<'w> {
     pub(super) async fn turn(&self) {
         loop {
             Timer::after(self.clock.tick_length()).await;
-            self.clock.tick(SystemTime::now());
+            self.clock.tick();
+            self.date.set(SystemTime::now());
         }
     }
 
@@ -190,7 +187,7 @@ impl<'w> Desk<'w> {
         deadline: &Deadline<'_>,
         input: &mut Input,
     ) -> Result<Vec<u8>, Gone> {
-        let ok = |content| Ok(response::with_content("200 OK", &self.clock.date(), content));
+        let ok = |content| Ok(response::with_content("200 OK", &self.date.get(), content));
         match (head.method, head.path) {
             ("GET" | "HEAD", "/healthz") => return ok(Content::line("ok\n")),
             ("GET" | "HEAD", "/readyz") => return Ok(self.readiness()),
@@ -226,7 +223,7 @@ impl<'w> Desk<'w> {
         match prometheus::text(self.watched) {
             Ok(text) => {
                 let content = Content { media_type: prometheus::MEDIA_TYPE, text: &text };
-                response::with_content("200 OK", &self.clock.date(), content)
+                response::with_content("200 OK", &self.date.get(), content)
             }
             Err(error) => self.line("500 Internal Server Error", &format!("The metrics cannot be told: {error}\n")),
         }
@@ -285,7 +282,7 @@ impl<'w> Desk<'w> {
                     .with("bytes", event.len())
                     .with("streams", streams)
                     .end();
-                response::with_content("200 OK", &self.clock.date(), Content::json(&text))
+                response::with_content("200 OK", &self.date.get(), Content::json(&text))
             }
             Err(why) => self.not_arrived(why),
         }
@@ -319,7 +316,7 @@ impl<'w> Desk<'w> {
     async fn disconnect(&self, head: &RequestHead<'_>) -> Vec<u8> {
         let id = query::values(head.query, "stream").next().and_then(Result::ok);
         match live::disconnect(self.watched, &id.unwrap_or_default()).await {
-            Disconnect::Done => response::no_content(&self.clock.date()),
+            Disconnect::Done => response::no_content(&self.date.get()),
             Disconnect::NotFound => {
                 self.line("404 Not Found", "There is no such stream that is behind; perhaps it caught up or left.\n")
             }
@@ -335,7 +332,7 @@ impl<'w> Desk<'w> {
         let mut live = Live::new(self.watched);
         // To tell whether it was replaced. The value itself, which has tokens in it, is not held while this waits.
         let mut told = Arc::downgrade(&self.watched.shared.settings.access());
-        let mut out = response::stream(&self.clock.date());
+        let mut out = response::stream(&self.date.get());
         out.extend_from_slice(live.hello().as_bytes());
         // Before any worker is asked, which takes a while where one hangs.
         write_all(io, deadline, limits, &out).await?;
@@ -377,6 +374,6 @@ impl<'w> Desk<'w> {
     }
 
     fn line(&self, status: &str, text: &str) -> Vec<u8> {
-        response::with_content(status, &self.clock.date(), Content::line(text))
+        response::with_content(status, &self.date.get(), Content::line(text))
     }
 }

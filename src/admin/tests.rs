@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::pin::pin;
 use std::task::{self, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smol::channel::Receiver;
 
@@ -13,13 +13,10 @@ use super::*;
 use crate::auth::Settings;
 use crate::config::Limits;
 use crate::event::topic::Interest;
-use crate::fanout::Behind;
-use crate::fanout::Census;
+use crate::fanout::{Behind, Census, Question};
 use crate::hub::{Hub, Intake};
 use crate::metrics::Metrics;
-use crate::net::Client;
-use crate::server::Question;
-use crate::server::within;
+use crate::net::{Client, within};
 
 /// How long a test waits for anything that must happen.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -44,7 +41,7 @@ pub(super) fn watched(limits: Limits, workers: usize) -> (Watched, Vec<Worker>) 
         ends.push(Worker { _dealt: dealt, clients, questions, intake });
     }
     let config = Config { limits: limits.clone(), ..Config::on(([127, 0, 0, 1], 0)) };
-    let health = Health::new(metrics.clone(), limits.turn_timeout);
+    let health = Health::new(metrics.clone(), Instant::now(), limits.turn_timeout);
     let settings = Settings::new(config.access.clone());
     let shared = Shared { limits, settings, hub, metrics, census: Census::new() };
     let (started, hatches) = (SystemTime::now(), Arc::new(OnceLock::from(hatches)));

@@ -13,16 +13,12 @@ use memchr::memmem::Finder;
 use smol::future::yield_now;
 
 use super::Watched;
-use crate::connection::OPENING;
-use crate::connection::Shared;
+use crate::connection::{OPENING, Shared};
 use crate::event::frame::Frame;
+use crate::fanout::Hatch;
 use crate::http::Refusal;
 use crate::http::request::Publishing;
-use crate::net::Clock;
-use crate::net::Scratch;
-use crate::net::{Client, Place};
-use crate::net::{Socket, read, write_all};
-use crate::server::{Hatch, within};
+use crate::net::{Client, Clock, Place, Scratch, Socket, read, within, write_all};
 
 /// How long the stream may take to open, the message to be published and come out of it, and the stream to end: so long
 /// for each.

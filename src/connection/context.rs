@@ -8,15 +8,11 @@ use std::time::SystemTime;
 
 use crate::auth::Settings;
 use crate::config::Limits;
-use crate::fanout::Census;
-use crate::fanout::Dispatcher;
-use crate::fanout::Sink;
+use crate::fanout::{Census, Dispatcher};
+use crate::http::date::DateCache;
 use crate::hub::{Hub, Intake};
-use crate::metrics::Metrics;
-use crate::metrics::Tally;
-use crate::net::Clock;
-use crate::net::Group;
-use crate::net::Scratch;
+use crate::metrics::{Metrics, Tally};
+use crate::net::{Clock, Group, Scratch, Sink};
 
 /// What all shards of a server have in common, each by handles of its own.
 #[derive(Clone, Debug)]
@@ -37,8 +33,8 @@ pub(crate) struct Context<S> {
     pub(crate) limits: Limits,
     /// Who is let in.
     pub(crate) settings: Settings,
-    /// Deadlines and the date.
     pub(crate) clock: Clock,
+    pub(crate) date: DateCache,
     /// Where messages go.
     pub(crate) hub: Hub,
     /// Where messages come from.
@@ -62,7 +58,8 @@ impl<S: Sink> Context<S> {
         let Shared { limits, settings, hub, metrics, census } = shared;
         let tally = Arc::clone(&metrics.shards()[number]);
         Self {
-            clock: Clock::new(&limits, now),
+            clock: Clock::new(&limits),
+            date: DateCache::new(now),
             dispatcher: Dispatcher::new(intake, &limits, Arc::clone(&tally), census.clone()),
             limits,
             settings,

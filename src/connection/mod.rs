@@ -16,9 +16,7 @@ pub(crate) use self::context::{Context, Shared};
 use self::requests::Left;
 pub(crate) use self::stream::OPENING;
 use self::stream::Stream;
-use crate::net::Member;
-use crate::net::Socket;
-use crate::net::{Client, Place};
+use crate::net::{Client, Member, Place, Socket};
 
 type Boxed<'s, T> = Pin<Box<dyn Future<Output = T> + 's>>;
 

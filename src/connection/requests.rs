@@ -9,9 +9,8 @@ use smol::future::yield_now;
 use super::Context;
 use super::stream::{OPENING, Stream, retry_delay};
 use crate::auth::{Access, Readers};
-use crate::event::frame;
-use crate::event::json;
 use crate::event::topic::Interest;
+use crate::event::{frame, json};
 use crate::fanout::Place;
 use crate::http::chunked::Decoder;
 use crate::http::framing::Framing;
@@ -19,16 +18,10 @@ use crate::http::head::{RequestHead, Scanner};
 use crate::http::request::{Asked, Publishing, Slow, Streaming};
 use crate::http::response::{self, Common};
 use crate::http::router::{Route, route};
-use crate::http::{Persistence, Refusal};
-use crate::hub::Archive;
-use crate::hub::Hub;
-use crate::metrics::{Answer, Publish};
-use crate::metrics::{Counted, StreamEnd};
-use crate::net;
-use crate::net::Deadline;
-use crate::net::Input;
-use crate::net::Proxy;
-use crate::net::{Interrupted, Socket, close_in_stages, read, write_all};
+use crate::http::{Persistence, Refusal, forwarded};
+use crate::hub::{Archive, Hub, Unpublished};
+use crate::metrics::{Answer, Counted, Publish, StreamEnd};
+use crate::net::{self, Deadline, Input, Interrupted, Proxy, Socket, close_in_stages, read, write_all};
 
 /// What the buffer of answers may keep while a client is idle: room for those to a few requests.
 const KEPT_ANSWER_BYTES: usize = 1024;
@@ -287,7 +280,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         };
         let bytes = &self.input.bytes()[..length];
         let head = RequestHead::parse(bytes)?;
-        let has_room = self.proxy.as_mut().is_none_or(|proxy| proxy.admit(bytes));
+        let has_room = self.proxy.as_mut().is_none_or(|proxy| admit(proxy, bytes));
         let route = route(head.method, head.path);
         self.is_publish = route == Route::Publish;
         let has_history = self.context.hub.archive().is_some();
@@ -471,13 +464,23 @@ impl<'s, S: Socket> Exchange<'s, S> {
     }
 }
 
+impl From<Unpublished> for Refusal {
+    fn from(unpublished: Unpublished) -> Self {
+        match unpublished {
+            Unpublished::Closed => Self::Stopping,
+            Unpublished::NoSpace => Self::NoSpace,
+            Unpublished::NotWritten => Self::NotWritten,
+        }
+    }
+}
+
 /// What an answer has in common with all others, for these readers; before a head is read, for nobody's page.
 fn common<'o, S>(context: &Context<S>, readers: &'o Option<Readers<String>>) -> Common<'o> {
     let readers = match readers {
         Some(readers) => readers.borrowed(),
         None => context.settings.read(|access| access.readers(None)),
     };
-    Common { date: context.clock.date(), readers }
+    Common { date: context.date.get(), readers }
 }
 
 /// Which pages may read the answer to a request, and what it asks for, if its sender may have that. Whether it is
@@ -496,6 +499,12 @@ fn judge(
         route => Asked::read(route, head, has_history),
     };
     (access.readers(head.origin).to_owned(), asked)
+}
+
+/// Counts a request of a trusted proxy for the client that its head names. Returns whether that client has room.
+fn admit(proxy: &mut Proxy, head: &[u8]) -> bool {
+    let client = forwarded::client(head, proxy.address(), |address| proxy.trusts(address));
+    proxy.admit(client)
 }
 
 /// What became of a message, as JSON (RFC 8259).

@@ -14,8 +14,7 @@ use crate::event::frame;
 use crate::fanout::{Progress, Seat};
 use crate::http::request::Slow;
 use crate::metrics::{Counted, StreamEnd};
-use crate::net::Deadline;
-use crate::net::{Socket, close_in_stages, write_all};
+use crate::net::{Deadline, Socket, close_in_stages, write_all};
 
 /// The comment that a stream opens with.
 pub(crate) const OPENING: &[u8] = b":ok\n\n";

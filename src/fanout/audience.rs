@@ -24,6 +24,7 @@ use super::partial_event::{Remainder, Remainders};
 use super::window::{Batch, Window};
 use crate::event::topic::Interest;
 use crate::metrics::Tally;
+use crate::net::Sink;
 
 /// How many rows rounds look at before the other tasks of the shard get a turn, and after how many bytes: about half a
 /// millisecond of sends.
@@ -48,15 +49,6 @@ impl Turn {
         yield_now().await;
         *self = Self::new();
     }
-}
-
-/// What an audience writes to.
-pub(crate) trait Sink {
-    /// Takes some of the bytes and returns how many, or fails with [`io::ErrorKind::WouldBlock`] if it can take none.
-    fn take(&self, bytes: &[u8]) -> io::Result<usize>;
-
-    /// Is told that it ends in the middle of an event, so that its end shows a failure.
-    fn tear(&self);
 }
 
 /// The members and the bytes they get.

@@ -10,7 +10,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use super::Census;
-use super::audience::{Audience, Sink};
+use super::audience::Audience;
 use super::latest::Latest;
 use super::partial_event::Remainders;
 use super::window::{Budget, Window};
@@ -18,6 +18,7 @@ use crate::config::Limits;
 use crate::event::topic::{Directory, Interest};
 use crate::hub::Message;
 use crate::metrics::Tally;
+use crate::net::Sink;
 
 /// The audiences, and the way to them.
 #[derive(Debug)]

@@ -24,13 +24,14 @@ use event_listener::Event;
 use smol::future;
 
 use super::Census;
-use super::audience::{Audience, Behind, Place, Sink, Sums, Turn};
+use super::audience::{Audience, Behind, Place, Sums, Turn};
 use super::audiences::Hall;
 use crate::config::Limits;
 use crate::event::frame::Frame;
 use crate::event::topic::Interest;
 use crate::hub::{Intake, Message, Underway};
 use crate::metrics::Tally;
+use crate::net::Sink;
 
 /// Below this a timer costs more than it gives.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);

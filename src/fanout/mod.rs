@@ -5,11 +5,13 @@
 mod audience;
 mod audiences;
 mod dispatcher;
+mod inspector;
 mod latest;
 mod partial_event;
 mod subscriber_counts;
 mod window;
 
-pub(crate) use self::audience::{Behind, Place, Progress, Seat, Sink};
+pub(crate) use self::audience::{Behind, Place, Progress, Seat};
 pub(crate) use self::dispatcher::Dispatcher;
+pub(crate) use self::inspector::{Hatch, Question};
 pub(crate) use self::subscriber_counts::Census;

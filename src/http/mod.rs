@@ -6,6 +6,7 @@
 //! [`Refusal`], which knows its own answer and holds nothing of what the client sent.
 
 pub(crate) mod chunked;
+pub(crate) mod date;
 mod error;
 pub(crate) mod fields;
 pub(crate) mod forwarded;

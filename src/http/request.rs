@@ -6,11 +6,10 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::Refusal;
 use super::fields::Once;
 use super::head::RequestHead;
-use super::query;
 use super::router::Route;
+use super::{Refusal, query};
 use crate::event::frame::Fields;
 use crate::event::topic::{Interest, Topics};
 

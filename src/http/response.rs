@@ -2,14 +2,9 @@
 //!
 //! Nothing of what a client sent goes into an answer, but an origin that the operator's list allows.
 
+use super::date::Date;
 use super::{Persistence, Refusal};
 use crate::auth::Readers;
-
-/// The length of an IMF-fixdate (RFC 9110, 5.6.7).
-pub(crate) const DATE_LENGTH: usize = 29;
-
-/// A date in the form that the `Date` field takes.
-pub(crate) type Date = [u8; DATE_LENGTH];
 
 /// The interim answer to `Expect: 100-continue` (RFC 9110, 15.2.1).
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

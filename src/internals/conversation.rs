@@ -12,17 +12,13 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use smol::LocalExecutor;
 
-use crate::auth::Access;
-use crate::auth::Settings;
+use crate::auth::{Access, Settings};
 use crate::config::Limits;
-use crate::connection::Connection;
-use crate::connection::{Context, Shared};
+use crate::connection::{Connection, Context, Shared};
 use crate::fanout::Census;
-use crate::fanout::Sink;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
-use crate::net::Socket;
-use crate::net::{Client, Place};
+use crate::net::{Client, Place, Sink, Socket};
 
 /// What a conversation came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -18,15 +18,14 @@ pub use self::conversation::{Conversation, converse};
 use crate::config::Limits;
 use crate::event::frame::{Event, Fields, Frame, InvalidField};
 use crate::event::topic::{Interest, Topics};
-use crate::fanout::Census;
-use crate::fanout::Dispatcher;
-use crate::fanout::{self, Progress};
+use crate::fanout::{self, Census, Dispatcher, Progress};
 use crate::http::chunked::Decoder;
 use crate::http::framing::Framing;
 use crate::http::head::{RequestHead, Scanner};
 use crate::http::{Persistence, Refusal};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::net;
 
 /// Why the server would not carry out a request. Shows itself as the status it is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +132,7 @@ pub trait Sink {
 #[derive(Debug)]
 struct Socket<S>(S);
 
-impl<S: Sink> fanout::Sink for Socket<S> {
+impl<S: Sink> net::Sink for Socket<S> {
     fn take(&self, bytes: &[u8]) -> io::Result<usize> {
         self.0.take(bytes);
         Ok(bytes.len())

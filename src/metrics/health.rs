@@ -53,10 +53,10 @@ impl fmt::Display for NotReady {
 }
 
 impl Health {
-    /// The health of a server that is made now, of as many workers as are counted.
-    pub(crate) fn new(metrics: Metrics, turn_timeout: Duration) -> Self {
+    /// Health of a server that was made at `since`, with a worker for each shard of `metrics`.
+    pub(crate) fn new(metrics: Metrics, since: Instant, turn_timeout: Duration) -> Self {
         let phase = AtomicU8::new(Phase::Starting as u8);
-        Self(Arc::new(State { since: Instant::now(), phase, metrics, turn_timeout }))
+        Self(Arc::new(State { since, phase, metrics, turn_timeout }))
     }
 
     /// When the server was made.
@@ -119,11 +119,11 @@ mod tests {
     #[test]
     fn a_server_is_ready_while_it_serves_and_each_worker_turns() {
         let metrics = Metrics::of_shards(2);
-        let health = Health::new(metrics.clone(), Duration::from_secs(3600));
+        let health = Health::new(metrics.clone(), Instant::now(), Duration::from_secs(3600));
         assert_eq!(health.ready(), Err(NotReady::Starting));
         health.enter(Phase::Serving);
         assert_eq!(health.ready(), Ok(()));
-        let impatient = Health::new(metrics.clone(), Duration::ZERO);
+        let impatient = Health::new(metrics.clone(), Instant::now(), Duration::ZERO);
         impatient.enter(Phase::Serving);
         assert_eq!(impatient.ready(), Err(NotReady::Stuck(0)));
         metrics.shards()[0].turned(Duration::from_secs(1));

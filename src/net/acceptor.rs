@@ -22,8 +22,7 @@ use rustix::net::Shutdown;
 use socket2::SockRef;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::config::Limits;
-use crate::config::{Address, DEFAULT_MODE};
+use crate::config::{Address, DEFAULT_MODE, Limits};
 use crate::sys::Locked;
 
 /// Connections that the system has completed and nobody has accepted yet. With std's 128 a storm of connects overflows

@@ -1,18 +1,17 @@
-//! A shard's time: ticks, the deadlines that fall due with them, and the date.
+//! A shard's time: ticks, and the deadlines that fall due with them.
 //!
 //! There is one timer for a whole shard. It calls [`Clock::tick`] a few times a second; a [`Deadline`] is a row in a
 //! table that each tick looks through, so that setting one is a store and not a timer. Time is counted in ticks and
 //! not read: a process that was stopped for a minute finds that one tick has passed, and nobody is cut off for it.
-//! This module reads no clock; the dates it is given are the wall clock's, and only for show.
+//! This module reads no clock.
 
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use slab::Slab;
 
 use crate::config::Limits;
-use crate::http::response::{DATE_LENGTH, Date};
 
 /// How long a tick is, unless a limit is too short for it.
 const LONGEST_TICK: Duration = Duration::from_millis(250);
@@ -28,9 +27,6 @@ pub(crate) struct Clock {
     stopping: Cell<bool>,
     /// Everybody who waits for something that has to come in time.
     waiters: RefCell<Slab<Waiter>>,
-    /// The second that `date` tells.
-    second: Cell<u64>,
-    date: Cell<Date>,
 }
 
 #[derive(Debug)]
@@ -43,23 +39,19 @@ struct Waiter {
 
 impl Clock {
     /// A clock whose ticks are short enough for the shortest of the limits.
-    pub(crate) fn new(limits: &Limits, now: SystemTime) -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
         let shortest = limits
             .head_timeout
             .min(limits.body_timeout)
             .min(limits.idle_timeout)
             .min(limits.write_timeout)
             .min(limits.linger_timeout);
-        let clock = Self {
+        Self {
             tick_length: (shortest / 8).clamp(SHORTEST_TICK, LONGEST_TICK),
             now: Cell::new(0),
             stopping: Cell::new(false),
             waiters: RefCell::new(Slab::new()),
-            second: Cell::new(u64::MAX),
-            date: Cell::new([b' '; DATE_LENGTH]),
-        };
-        clock.set_date(now);
-        clock
+        }
     }
 
     /// The time between two calls of [`Clock::tick`].
@@ -73,15 +65,9 @@ impl Clock {
         u64::try_from(whole).unwrap_or(u64::MAX).saturating_add(1)
     }
 
-    /// The date, as `Date` fields tell it: made once a second.
-    pub(crate) fn date(&self) -> Date {
-        self.date.get()
-    }
-
     /// One tick has passed: wakes whoever's deadline is due.
-    pub(crate) fn tick(&self, now: SystemTime) {
+    pub(crate) fn tick(&self) {
         self.now.set(self.now.get() + 1);
-        self.set_date(now);
         self.wake_due();
     }
 
@@ -113,17 +99,6 @@ impl Clock {
                     waker.wake();
                 }
             }
-        }
-    }
-
-    fn set_date(&self, now: SystemTime) {
-        let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        if self.second.replace(second) == second {
-            return;
-        }
-        let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
-        if let Ok(date) = text.as_bytes().try_into() {
-            self.date.set(date);
         }
     }
 }
@@ -183,7 +158,7 @@ mod tests {
     use super::*;
 
     fn clock() -> Clock {
-        Clock::new(&Limits::default(), UNIX_EPOCH)
+        Clock::new(&Limits::default())
     }
 
     fn is_past(deadline: &Deadline<'_>) -> bool {
@@ -198,7 +173,7 @@ mod tests {
         deadline.set(Duration::from_secs(1));
         for tick in 0..5 {
             assert!(!is_past(&deadline), "after {tick} ticks of a quarter of a second, the first perhaps cut short");
-            clock.tick(UNIX_EPOCH);
+            clock.tick();
         }
         assert!(is_past(&deadline));
         deadline.set(Duration::from_secs(1));
@@ -217,13 +192,5 @@ mod tests {
         assert!(is_past(&idle) && !is_past(&busy) && !is_past(&began));
         busy.set_idle(Duration::from_secs(1));
         assert!(is_past(&busy), "a wait that begins later ends at once");
-    }
-
-    #[test]
-    fn the_date_is_the_wall_clocks() {
-        let clock = clock();
-        assert_eq!(&clock.date(), b"Thu, 01 Jan 1970 00:00:00 GMT");
-        clock.tick(UNIX_EPOCH + Duration::from_millis(784_111_777_999));
-        assert_eq!(&clock.date(), b"Sun, 06 Nov 1994 08:49:37 GMT");
     }
 }

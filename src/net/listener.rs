@@ -19,9 +19,7 @@ use smol::future::yield_now;
 
 use super::admission::{self, Networks};
 use super::{Door, Proxy};
-use crate::config::Address;
-use crate::config::Limits;
-use crate::config::TrustedProxy;
+use crate::config::{Address, Limits, TrustedProxy};
 use crate::metrics::{self, Metrics};
 
 /// Connections over the limit that are told to come back; those over this as well are closed at once.

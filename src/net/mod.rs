@@ -10,6 +10,7 @@ mod listener;
 mod proxy;
 mod scratch;
 mod socket;
+mod timeout;
 mod wait_group;
 
 pub(crate) use self::acceptor::Door;
@@ -20,5 +21,6 @@ pub(crate) use self::clock::{Clock, Deadline};
 pub(crate) use self::listener::{Client, Listener, Place, RESERVED_DESCRIPTORS};
 pub(crate) use self::proxy::Proxy;
 pub(crate) use self::scratch::Scratch;
-pub(crate) use self::socket::{Interrupted, Socket, close_in_stages, read, write_all};
+pub(crate) use self::socket::{Interrupted, Sink, Socket, close_in_stages, read, write_all};
+pub(crate) use self::timeout::within;
 pub(crate) use self::wait_group::{Group, Member};

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use super::admission::{self, Networks};
 use super::listener::Room;
 use crate::config::TrustedProxy;
-use crate::http::forwarded;
 
 /// Where a proxy counts that has no address.
 const BY_UNIX_SOCKET: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -47,15 +46,22 @@ impl Proxy {
         })
     }
 
-    /// Counts a request for the client that its head names: where that cannot be understood, for the proxy itself.
-    /// Returns whether there is room for it.
+    /// The address that the proxy itself counts for.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Whether a proxy at this address may name the client of a request.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|proxy| proxy.is(Some(address)))
+    }
+
+    /// Counts a request for this client, or for one of its own where the head names two. Returns whether there is room.
     ///
     /// However many its client has, the proxy is to be told: it would take a connection that closes without an answer
     /// for a server that fails, and keep others from it.
-    pub(crate) fn admit(&mut self, head: &[u8]) -> bool {
-        let is_trusted = |address| self.trusted.iter().any(|proxy| proxy.is(Some(address)));
-        let client = forwarded::client(head, self.address, is_trusted).unwrap_or(IN_DISPUTE);
-        let (open, counted) = self.networks.enter(client);
+    pub(crate) fn admit(&mut self, client: Option<IpAddr>) -> bool {
+        let (open, counted) = self.networks.enter(client.unwrap_or(IN_DISPUTE));
         self.client = Some(Box::new(counted));
         Room::among(open, self.limit) == Room::Free
     }

@@ -17,10 +17,8 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use smol::future::yield_now;
 use socket2::SockRef;
 
-use super::Deadline;
-use super::Scratch;
+use super::{Deadline, Scratch};
 use crate::config::Limits;
-use crate::fanout::Sink;
 
 /// Why a wait for a socket ended without what was waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +27,15 @@ pub(crate) enum Interrupted {
     Expired,
     /// The peer is gone, or the socket failed.
     Gone,
+}
+
+/// What an audience writes to.
+pub(crate) trait Sink {
+    /// Takes some of the bytes and returns how many, or fails with [`io::ErrorKind::WouldBlock`] if it can take none.
+    fn take(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Is told that it ends in the middle of an event, so that its end shows a failure.
+    fn tear(&self);
 }
 
 /// What a connection needs of its socket, which is a [`Sink`] for its audience. Nothing here blocks.

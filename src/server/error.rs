@@ -4,8 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::config::Address;
-use crate::config::ConfigError;
+use crate::config::{Address, ConfigError};
 use crate::event::frame::InvalidField;
 use crate::net::RESERVED_DESCRIPTORS;
 

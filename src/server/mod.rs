@@ -13,30 +13,22 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use smol::future::FutureExt;
 
 pub use self::error::{BindError, PublishError};
-pub(crate) use self::shard::Question;
 use self::shards::Shards;
-pub(crate) use self::shards::{Hatch, within};
 use crate::admin::{Admin, Watched};
 use crate::auth::Settings;
-use crate::config::Address;
-use crate::config::{Config, HistoryFile};
+use crate::config::{Address, Config, HistoryFile};
 use crate::connection::Shared;
 use crate::event::frame::{Event, Frame, InvalidField};
 use crate::event::topic::Topics;
-use crate::fanout::Census;
-use crate::hub::Archive;
-use crate::hub::Restored;
-use crate::hub::Unpublished;
-use crate::hub::{Hub, Intake, Kept};
-use crate::hub::{Journal, Record};
-use crate::metrics::Health;
-use crate::metrics::{Metrics, StreamEnd};
-use crate::net::{Door, Inherited, Listener, RESERVED_DESCRIPTORS};
+use crate::fanout::{Census, Hatch};
+use crate::hub::{Archive, Hub, Intake, Journal, Kept, Record, Restored, Unpublished};
+use crate::metrics::{Health, Metrics, StreamEnd};
+use crate::net::{Door, Inherited, Listener, RESERVED_DESCRIPTORS, within};
 
 /// How long the disk may take for the last of the history before it is said that the server waits for it.
 const DISK_PATIENCE: Duration = Duration::from_secs(1);
@@ -91,7 +83,7 @@ impl Server {
         config.validate().map_err(BindError::Config)?;
         let workers = config.workers.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
         let metrics = Metrics::of_shards(workers.get());
-        let health = Health::new(metrics.clone(), config.limits.turn_timeout);
+        let health = Health::new(metrics.clone(), Instant::now(), config.limits.turn_timeout);
         let has_admin = sockets.admin.is_some() || config.admin.is_some();
         let connections = connection_limit(&config, has_admin).ok_or(BindError::Descriptors)?;
         let doors = open_doors(&config, sockets.public)?;

@@ -11,12 +11,10 @@ use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender};
 use smol::future;
 
-use crate::connection::Connection;
-use crate::connection::{Context, Shared};
-use crate::fanout::{Behind, Sink};
+use crate::connection::{Connection, Context, Shared};
+use crate::fanout::Question;
 use crate::hub::Intake;
-use crate::net::Client;
-use crate::net::Socket;
+use crate::net::{Client, Sink, Socket};
 
 /// What a shard is started with.
 #[derive(Debug)]
@@ -36,15 +34,6 @@ pub(crate) struct Job {
     pub(crate) abort: Receiver<()>,
     /// Dropped when no request is in flight any more.
     pub(crate) answered: Sender<()>,
-}
-
-/// What others ask of a shard, which alone may touch its streams.
-#[derive(Debug)]
-pub(crate) enum Question {
-    /// The streams that are furthest behind, at most so many, with how long they have been and where they come from.
-    Hindmost(usize, Sender<Vec<(Duration, Behind<String>)>>),
-    /// To end the stream that is known by this number, if it is still behind; whether it was.
-    Dismiss(u64, Sender<bool>),
 }
 
 /// Serves until the shard has ended: the body of its thread.
@@ -82,7 +71,8 @@ async fn sweep(context: &Context<impl Sink>, since: Instant) {
     loop {
         context.tally.turned(since.elapsed());
         Timer::after(context.clock.tick_length()).await;
-        context.clock.tick(SystemTime::now());
+        context.clock.tick();
+        context.date.set(SystemTime::now());
         context.dispatcher.tick();
     }
 }

@@ -7,13 +7,14 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use async_io::Timer;
-use smol::channel::{self, Receiver, Sender, WeakSender};
+use smol::channel::{self, Receiver, Sender};
 use smol::future::{FutureExt, yield_now};
 
-use super::shard::{self, Job, Question};
+use super::shard::{self, Job};
 use crate::connection::Shared;
+use crate::fanout::Hatch;
 use crate::hub::{Hub, Intake};
-use crate::net::{Client, Listener};
+use crate::net::{Client, Listener, within};
 
 /// Accepted clients that a shard has not begun with.
 const DEALT_AHEAD: usize = 1024;
@@ -158,52 +159,6 @@ impl Drop for Ended {
         // There is room for a word from each shard, and nobody to tell where the server is gone.
         let _ = self.0.try_send(());
     }
-}
-
-/// A way into one shard: to ask it something, or to have it serve a client that no listener has accepted.
-#[derive(Debug)]
-pub(crate) struct Hatch {
-    /// Gone once the server is ending, which is what tells the shard so.
-    clients: WeakSender<Client>,
-    questions: Sender<Question>,
-}
-
-impl Hatch {
-    /// A way to whoever takes these clients and answers these questions.
-    pub(crate) fn new(clients: &Sender<Client>, questions: Sender<Question>) -> Self {
-        Self { clients: clients.downgrade(), questions }
-    }
-
-    /// Has the shard serve a client; returns whether it takes one.
-    pub(crate) fn deal(&self, client: Client) -> bool {
-        self.clients.upgrade().is_some_and(|clients| clients.try_send(client).is_ok())
-    }
-
-    /// Puts a question to the shard, and returns the wait for its answer, which ends so long after the question.
-    /// Who asks several shards puts all questions before the first wait, so that none that hangs holds up the others.
-    pub(crate) fn ask<T>(
-        &self,
-        question: impl FnOnce(Sender<T>) -> Question,
-        patience: Duration,
-    ) -> impl Future<Output = Option<T>> {
-        let (reply, answer) = channel::bounded(1);
-        let (asked, start) = (self.questions.try_send(question(reply)), Instant::now());
-        async move {
-            asked.ok()?;
-            // What has come by then is there, whenever somebody looks.
-            within(patience.saturating_sub(start.elapsed()), answer.recv()).await?.ok()
-        }
-    }
-}
-
-/// What the future gives, if it does so in time.
-pub(crate) async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
-    let some = async { Some(future.await) };
-    let none = async {
-        Timer::after(time).await;
-        None
-    };
-    some.or(none).await
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 use std::path::Path;
 use std::pin::pin;
 use std::task::{self, Poll, Waker};
-use std::time::SystemTime;
 
 use smol::future;
 
@@ -13,14 +12,14 @@ use crate::admin::tests::{Worker, run, watched};
 use crate::config::{HistoryFile, HistorySync, Limits};
 use crate::event::frame::Fields;
 use crate::event::topic::Topics;
-use crate::fanout::Sink;
+use crate::net::Sink;
 
 static PUBLISHING: Publishing =
     Publishing { fields: Fields { kind: None, id: None, retry: None }, topics: Topics::none(), wants_json: false };
 
 /// What the admin thread has of its own.
 fn own() -> (Clock, Scratch) {
-    (Clock::new(&Limits::default(), SystemTime::now()), Scratch::default())
+    (Clock::new(&Limits::default()), Scratch::default())
 }
 
 /// The trial's stream, which this worker has opened, and the worker's end of it.

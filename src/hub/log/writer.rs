@@ -16,7 +16,6 @@ use super::{Journal, Record};
 use crate::config::HistorySync;
 use crate::event::frame::{Fields, Frame};
 use crate::event::topic::Topics;
-use crate::http::Refusal;
 use crate::hub::Archive;
 
 /// How long an event may be in the system's memory alone, where not each has to be on the disk before it goes out.
@@ -45,16 +44,6 @@ pub(crate) enum Unpublished {
     NoSpace,
     /// It could not be written.
     NotWritten,
-}
-
-impl From<Unpublished> for Refusal {
-    fn from(unpublished: Unpublished) -> Self {
-        match unpublished {
-            Unpublished::Closed => Self::Stopping,
-            Unpublished::NoSpace => Self::NoSpace,
-            Unpublished::NotWritten => Self::NotWritten,
-        }
-    }
 }
 
 /// Hands a frame to the channel, for whom it is, with what the message has claimed.
