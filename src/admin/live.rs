@@ -4,9 +4,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Watched, configuration};
+use super::{AdminContext, configuration};
 use crate::event::json::{self, Object};
-use crate::fanout::{Behind, Hatch, Question};
+use crate::fanout::{Command, ShardHandle, SlowReport};
 use crate::metrics::{Distribution, StreamEnd};
 
 /// The streams that are furthest behind: so many are shown.
@@ -17,12 +17,12 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// One page's own view: what is new since it last looked.
 pub(super) struct Live<'w> {
-    watched: &'w Watched,
+    watched: &'w AdminContext,
     latency: Distribution,
 }
 
 impl<'w> Live<'w> {
-    pub(super) fn new(watched: &'w Watched) -> Self {
+    pub(super) fn new(watched: &'w AdminContext) -> Self {
         Self { watched, latency: watched.latency() }
     }
 
@@ -94,34 +94,34 @@ fn counts(counts: impl IntoIterator<Item = (&'static str, u64)>) -> String {
     counts.into_iter().fold(Object::default(), |object, (name, count)| object.with(name, count)).end()
 }
 
-fn workers(watched: &Watched) -> String {
-    let workers = watched.shared.metrics.shards().iter().zip(watched.health.turns());
-    json::array(workers.map(|(shard, turned)| {
+fn workers(watched: &AdminContext) -> String {
+    let workers = watched.shared.metrics.shards().iter().zip(watched.health.last_ticks());
+    json::array(workers.map(|(shard, ticked)| {
         Object::default()
             .with("streams", shard.streams.get())
             .with("deliveries", shard.deliveries.get())
             .with("bytes", shard.bytes.get())
             .with("window_bytes", shard.window_bytes.get())
             .with("slow", shard.behind.get())
-            .with("turned", turned.as_secs_f64())
+            .with("turned", ticked.as_secs_f64())
             .end()
     }))
 }
 
-fn history(watched: &Watched) -> Option<String> {
+fn history(watched: &AdminContext) -> Option<String> {
     let (events, bytes, oldest) = watched.shared.hub.archive()?.held();
     let oldest = oldest.unwrap_or_default().as_secs_f64();
     Some(Object::default().with("events", events).with("bytes", bytes).with("oldest", oldest).end())
 }
 
 /// The streams that are furthest behind, those first.
-async fn slowest(watched: &Watched) -> Vec<String> {
+async fn slowest(watched: &AdminContext) -> Vec<String> {
     // All are asked before the first is waited for: however many hang, that takes the time of one.
-    let hatches = watched.hatches().iter();
-    let asked: Vec<_> =
-        hatches.map(|hatch| hatch.ask(|reply| Question::Hindmost(STREAMS_SHOWN, reply), PATIENCE)).collect();
-    let mut all: Vec<(usize, Duration, Behind<String>)> = Vec::new();
-    for (worker, answer) in asked.into_iter().enumerate() {
+    let handles = watched.handles().iter();
+    let request: Vec<_> =
+        handles.map(|handle| handle.ask(|reply| Command::Slowest(STREAMS_SHOWN, reply), PATIENCE)).collect();
+    let mut all: Vec<(usize, Duration, SlowReport<String>)> = Vec::new();
+    for (worker, answer) in request.into_iter().enumerate() {
         all.extend(answer.await.into_iter().flatten().map(|(time, behind)| (worker, time, behind)));
     }
     all.sort_by_key(|(_, _, behind)| std::cmp::Reverse(behind.bytes));
@@ -133,7 +133,7 @@ async fn slowest(watched: &Watched) -> Vec<String> {
             .with("worker", worker)
             .with("behind", behind.bytes)
             .with("seconds", time.as_secs_f64())
-            .with("topics", json::array(behind.interest.iter().map(json::string)))
+            .with("topics", json::array(behind.filters.iter().map(json::string)))
             .end()
     });
     shown.collect()
@@ -150,21 +150,21 @@ pub(super) enum Disconnect {
 }
 
 /// Has the stream with this id end.
-pub(super) async fn disconnect(watched: &Watched, id: &str) -> Disconnect {
-    let Some((hatch, number)) = hatch_and_number(watched, id) else { return Disconnect::NotFound };
-    match hatch.ask(|reply| Question::Dismiss(number, reply), PATIENCE).await {
+pub(super) async fn disconnect(watched: &AdminContext, id: &str) -> Disconnect {
+    let Some((handle, number)) = hatch_and_number(watched, id) else { return Disconnect::NotFound };
+    match handle.ask(|reply| Command::Disconnect(number, reply), PATIENCE).await {
         Some(true) => Disconnect::Done,
         Some(false) => Disconnect::NotFound,
         None => Disconnect::Unanswered,
     }
 }
 
-fn hatch_and_number<'w>(watched: &'w Watched, id: &str) -> Option<(&'w Hatch, u64)> {
+fn hatch_and_number<'w>(watched: &'w AdminContext, id: &str) -> Option<(&'w ShardHandle, u64)> {
     // A page that was open over a restart must not mean one stream and end another.
     let rest = id.strip_prefix(&format!("{}-", unix_millis(watched.started)))?;
     let (worker, number) = rest.split_once('-')?;
     let worker: usize = worker.parse().ok()?;
-    Some((watched.hatches().get(worker)?, number.parse().ok()?))
+    Some((watched.handles().get(worker)?, number.parse().ok()?))
 }
 
 fn unix_millis(time: SystemTime) -> u128 {

@@ -22,32 +22,32 @@ use smol::LocalExecutor;
 use smol::channel::{self, Sender};
 use smol::future;
 
-use self::service::Desk;
+use self::service::AdminService;
 use crate::config::Config;
 use crate::connection::Shared;
-use crate::fanout::Hatch;
-use crate::metrics::{Count, Distribution, Health, Publish, Tally};
-use crate::net::Door;
+use crate::fanout::ShardHandle;
+use crate::metrics::{Count, Distribution, Health, PublishOutcome, ShardMetrics};
+use crate::net::Acceptor;
 
 /// What is watched over.
 #[derive(Debug)]
-pub(crate) struct Watched {
+pub(crate) struct AdminContext {
     pub(crate) config: Config,
     pub(crate) shared: Shared,
     pub(crate) health: Health,
     pub(crate) connection_limit: usize,
     pub(crate) started: SystemTime,
     /// The ways into the shards, once there are any.
-    pub(crate) hatches: Arc<OnceLock<Vec<Hatch>>>,
+    pub(crate) handles: Arc<OnceLock<Vec<ShardHandle>>>,
 }
 
-impl Watched {
-    fn hatches(&self) -> &[Hatch] {
-        self.hatches.get().map_or(&[], Vec::as_slice)
+impl AdminContext {
+    fn handles(&self) -> &[ShardHandle] {
+        self.handles.get().map_or(&[], Vec::as_slice)
     }
 
     /// What all shards have counted.
-    fn sum(&self, count: impl Fn(&Tally) -> &Count) -> u64 {
+    fn sum(&self, count: impl Fn(&ShardMetrics) -> &Count) -> u64 {
         self.shared.metrics.shards().iter().map(|shard| count(shard).get()).sum()
     }
 
@@ -58,7 +58,7 @@ impl Watched {
 
     /// Requests to publish, by outcome.
     fn publishes(&self) -> Vec<(&'static str, u64)> {
-        let named = Publish::ALL.into_iter();
+        let named = PublishOutcome::ALL.into_iter();
         named.map(|(publish, name)| (name, self.sum(|shard| &shard.publishes[publish as usize]))).collect()
     }
 
@@ -83,16 +83,16 @@ pub(crate) struct Admin {
 
 impl Admin {
     /// Begins to serve.
-    pub(crate) fn start(mut door: Door, watched: Watched) -> io::Result<Self> {
+    pub(crate) fn start(mut acceptor: Acceptor, watched: AdminContext) -> io::Result<Self> {
         let (stop, stopped) = channel::bounded::<()>(1);
         let thread = thread::Builder::new().name("smolcast-admin".to_owned()).spawn(move || {
-            let desk = Desk::new(&watched);
+            let service = AdminService::new(&watched);
             let executor = LocalExecutor::new();
             let stopped = async {
                 // Nothing is ever sent: the channel only closes.
                 let _ = stopped.recv().await;
             };
-            let serve = future::or(desk.turn(), desk.accept(&mut door, &executor));
+            let serve = future::or(service.turn(), service.accept(&mut acceptor, &executor));
             async_io::block_on(executor.run(future::or(serve, stopped)));
         })?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })

@@ -9,8 +9,8 @@ use std::ops::RangeInclusive;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Error, TextEncoder};
 
-use super::Watched;
-use crate::metrics::{Answer, Count, Distribution, StreamEnd, Tally};
+use super::AdminContext;
+use crate::metrics::{Count, Distribution, ShardMetrics, StatusClass, StreamEnd};
 use crate::sys::Process;
 
 /// The media type of what [`text`] gives.
@@ -23,7 +23,7 @@ const BATCH_POWERS: RangeInclusive<u32> = 1..=10;
 const TIME_POWERS: RangeInclusive<u32> = 7..=25;
 
 /// All metrics, as text.
-pub(super) fn text(watched: &Watched) -> Result<String, Error> {
+pub(super) fn text(watched: &AdminContext) -> Result<String, Error> {
     let mut families = Vec::new();
     server(watched, &mut families);
     streams(watched, &mut families);
@@ -36,7 +36,7 @@ pub(super) fn text(watched: &Watched) -> Result<String, Error> {
     TextEncoder::new().encode_to_string(&families)
 }
 
-fn server(watched: &Watched, out: &mut Vec<MetricFamily>) {
+fn server(watched: &AdminContext, out: &mut Vec<MetricFamily>) {
     let version = labelled(gauge(1.0), "version", env!("CARGO_PKG_VERSION"));
     out.push(family("smolcast_build_info", "The version that runs.", MetricType::GAUGE, [version]));
     let ready = f64::from(u8::from(watched.health.ready().is_ok()));
@@ -45,15 +45,15 @@ fn server(watched: &Watched, out: &mut Vec<MetricFamily>) {
     out.push(one_counter("smolcast_panics_total", "Connection tasks that panicked, which is a bug.", panics));
 }
 
-fn streams(watched: &Watched, out: &mut Vec<MetricFamily>) {
+fn streams(watched: &AdminContext, out: &mut Vec<MetricFamily>) {
     let metrics = &watched.shared.metrics;
     out.push(one_gauge("smolcast_streams", "Streams open now.", metrics.streams() as f64));
     let ends = StreamEnd::ALL.map(|(end, name)| labelled(counter(metrics.streams_ended(end)), "reason", name));
     out.push(family("smolcast_stream_ends_total", "Streams that ended, by reason.", MetricType::COUNTER, ends));
     let behind = watched.sum(|shard| &shard.behind);
     out.push(one_gauge("smolcast_streams_behind", "Streams that do not keep up now.", behind as f64));
-    let falls = metrics.shards().iter().map(|shard| shard.falls()).sum();
-    out.push(one_counter("smolcast_stream_falls_total", "Times that a stream fell behind.", falls));
+    let times_slow = metrics.shards().iter().map(|shard| shard.times_slow()).sum();
+    out.push(one_counter("smolcast_stream_falls_total", "Times that a stream fell behind.", times_slow));
     let skips = metrics.streams_skipped();
     out.push(one_counter(
         "smolcast_stream_skips_total",
@@ -65,7 +65,7 @@ fn streams(watched: &Watched, out: &mut Vec<MetricFamily>) {
     out.push(one_gauge("smolcast_window_bytes", help, window as f64));
 }
 
-fn messages(watched: &Watched, out: &mut Vec<MetricFamily>) {
+fn messages(watched: &AdminContext, out: &mut Vec<MetricFamily>) {
     let metrics = &watched.shared.metrics;
     out.push(one_counter("smolcast_messages_total", "Messages accepted.", metrics.messages()));
     let help = "Messages written to a stream, each message counted for each of its streams.";
@@ -82,8 +82,8 @@ fn messages(watched: &Watched, out: &mut Vec<MetricFamily>) {
     out.push(histogram(name, help, &times, seconds(times.sum), TIME_POWERS, seconds));
 }
 
-fn requests(watched: &Watched, out: &mut Vec<MetricFamily>) {
-    let answers = Answer::ALL
+fn requests(watched: &AdminContext, out: &mut Vec<MetricFamily>) {
+    let answers = StatusClass::ALL
         .map(|(answer, name)| labelled(counter(watched.sum(|shard| &shard.answers[answer as usize])), "status", name));
     out.push(family("smolcast_requests_total", "Requests answered, by status.", MetricType::COUNTER, answers));
     let publishes = watched.publishes().into_iter();
@@ -95,7 +95,7 @@ fn requests(watched: &Watched, out: &mut Vec<MetricFamily>) {
     out.push(one_counter("smolcast_publishes_delayed_total", help, delayed));
 }
 
-fn connections(watched: &Watched, out: &mut Vec<MetricFamily>) {
+fn connections(watched: &AdminContext, out: &mut Vec<MetricFamily>) {
     let metrics = &watched.shared.metrics;
     let open = metrics.connections() as f64;
     out.push(one_gauge("smolcast_connections", "Connections open now, streams included.", open));
@@ -118,9 +118,10 @@ fn connections(watched: &Watched, out: &mut Vec<MetricFamily>) {
     out.push(one_counter("smolcast_accept_failures_total", help, failures));
 }
 
-fn workers(watched: &Watched, out: &mut Vec<MetricFamily>) {
-    let each =
-        |count: fn(&Tally) -> &Count| watched.shared.metrics.shards().iter().map(move |shard| count(shard).get());
+fn workers(watched: &AdminContext, out: &mut Vec<MetricFamily>) {
+    let each = |count: fn(&ShardMetrics) -> &Count| {
+        watched.shared.metrics.shards().iter().map(move |shard| count(shard).get())
+    };
     let numbered = |metrics: Vec<Metric>| {
         let metrics = metrics.into_iter().enumerate();
         metrics.map(|(number, metric)| labelled(metric, "worker", &number.to_string())).collect::<Vec<_>>()
@@ -131,12 +132,12 @@ fn workers(watched: &Watched, out: &mut Vec<MetricFamily>) {
     let deliveries = each(|shard| &shard.deliveries).map(counter).collect();
     let help = "Messages written to a stream, by worker.";
     out.push(family("smolcast_worker_deliveries_total", help, MetricType::COUNTER, numbered(deliveries)));
-    let turns = watched.health.turns().map(|time| gauge(time.as_secs_f64())).collect();
+    let last_ticks = watched.health.last_ticks().map(|time| gauge(time.as_secs_f64())).collect();
     let help = "How long ago the worker's loop last turned, which it does several times a second.";
-    out.push(family("smolcast_worker_turn_age_seconds", help, MetricType::GAUGE, numbered(turns)));
+    out.push(family("smolcast_worker_turn_age_seconds", help, MetricType::GAUGE, numbered(last_ticks)));
 }
 
-fn history(watched: &Watched, out: &mut Vec<MetricFamily>) {
+fn history(watched: &AdminContext, out: &mut Vec<MetricFamily>) {
     let Some(archive) = watched.shared.hub.archive() else { return };
     let (events, bytes, age) = archive.held();
     out.push(one_gauge("smolcast_history_events", "Events held for streams that come back.", events as f64));

@@ -14,15 +14,18 @@ use smol::lock::Mutex;
 use super::live::{self, Disconnect, Live};
 use super::response::{self, Content};
 use super::trial::{Arrived, NotArrived, Trial};
-use super::{Watched, guard, page, prometheus};
+use super::{AdminContext, guard, page, prometheus};
 use crate::event::json::Object;
 use crate::http::date::DateCache;
 use crate::http::framing::Framing;
 use crate::http::head::{RequestHead, Scanner};
-use crate::http::request::Publishing;
+use crate::http::request::PublishRequest;
 use crate::http::response::CONTINUE;
-use crate::http::{Refusal, query};
-use crate::net::{Clock, Deadline, Door, Group, Input, Interrupted, Member, Scratch, close_in_stages, read, write_all};
+use crate::http::{RequestError, query};
+use crate::net::{
+    Acceptor, Clock, Deadline, Interrupted, ReadBuffer, RecvBuffer, WaitGroup, WaitGuard, close_in_stages, read,
+    write_all,
+};
 
 /// How often the live page is told.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
@@ -34,14 +37,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const EVENT_BYTES_SHOWN: usize = 16 * 1024;
 
 /// What the thread's connections share.
-pub(super) struct Desk<'w> {
-    watched: &'w Watched,
+pub(super) struct AdminService<'w> {
+    watched: &'w AdminContext,
     clock: Clock,
     date: DateCache,
-    scratch: Scratch,
+    read_buffer: ReadBuffer,
     /// All connections, and those of them that are live pages.
-    connections: Group,
-    pages: Group,
+    connections: WaitGroup,
+    pages: WaitGroup,
     /// One message at a time is tried: each may be held several times over meanwhile.
     trial: Mutex<()>,
     /// The shard that gets the next trial.
@@ -57,15 +60,15 @@ impl From<Interrupted> for Gone {
     }
 }
 
-impl<'w> Desk<'w> {
-    pub(super) fn new(watched: &'w Watched) -> Self {
+impl<'w> AdminService<'w> {
+    pub(super) fn new(watched: &'w AdminContext) -> Self {
         Self {
             watched,
             clock: Clock::new(&watched.shared.limits),
             date: DateCache::new(SystemTime::now()),
-            scratch: Scratch::default(),
-            connections: Group::default(),
-            pages: Group::default(),
+            read_buffer: ReadBuffer::default(),
+            connections: WaitGroup::default(),
+            pages: WaitGroup::default(),
             trial: Mutex::new(()),
             next: Cell::new(0),
         }
@@ -81,11 +84,11 @@ impl<'w> Desk<'w> {
     }
 
     /// Takes connections and serves each in a task of its own.
-    pub(super) async fn accept<'d>(&'d self, door: &mut Door, executor: &LocalExecutor<'d>) {
+    pub(super) async fn accept<'d>(&'d self, acceptor: &mut Acceptor, executor: &LocalExecutor<'d>) {
         loop {
             // However many come and go, those that are served get their turn, and so does the end.
             yield_now().await;
-            match poll_fn(|cx| door.poll_accept(cx)).await {
+            match poll_fn(|cx| acceptor.poll_accept(cx)).await {
                 // Those over the limit are closed at once.
                 Ok((io, _)) if self.connections.len() < self.watched.shared.limits.admin_connections => {
                     let member = self.connections.enter();
@@ -107,7 +110,7 @@ impl<'w> Desk<'w> {
         let io = Async::new(io).map_err(|_| Gone)?;
         let deadline = self.clock.deadline();
         deadline.set(self.watched.shared.limits.head_timeout);
-        let mut input = Input::default();
+        let mut input = RecvBuffer::default();
         let answer = match self.read_head(&io, &deadline, &mut input).await? {
             Ok(length) => {
                 let bytes = input.bytes()[..length].to_vec();
@@ -128,15 +131,15 @@ impl<'w> Desk<'w> {
         };
         let limits = &self.watched.shared.limits;
         write_all(&io, &deadline, limits, &answer).await?;
-        close_in_stages(&io, &deadline, limits, &self.scratch).await.map_err(|_| Gone)
+        close_in_stages(&io, &deadline, limits, &self.read_buffer).await.map_err(|_| Gone)
     }
 
     async fn read_head(
         &self,
         io: &Async<OwnedFd>,
         deadline: &Deadline<'_>,
-        input: &mut Input,
-    ) -> Result<Result<usize, Refusal>, Gone> {
+        input: &mut RecvBuffer,
+    ) -> Result<Result<usize, RequestError>, Gone> {
         let mut scanner = Scanner::default();
         loop {
             match scanner.scan(input.bytes(), &self.watched.shared.limits) {
@@ -147,10 +150,15 @@ impl<'w> Desk<'w> {
         }
     }
 
-    async fn read_more(&self, io: &Async<OwnedFd>, deadline: &Deadline<'_>, input: &mut Input) -> Result<(), Gone> {
+    async fn read_more(
+        &self,
+        io: &Async<OwnedFd>,
+        deadline: &Deadline<'_>,
+        input: &mut RecvBuffer,
+    ) -> Result<(), Gone> {
         // A client that always has more to say must not keep the thread from the others.
         yield_now().await;
-        match read(io, deadline, &self.scratch, |bytes| input.extend(bytes)).await? {
+        match read(io, deadline, &self.read_buffer, |bytes| input.extend(bytes)).await? {
             0 => Err(Gone),
             _ => Ok(()),
         }
@@ -159,7 +167,7 @@ impl<'w> Desk<'w> {
     /// Whether the request is for this address, by a name that can only be meant; else the answer to it.
     fn lets_in(&self, head: &RequestHead<'_>) -> Result<(), Vec<u8>> {
         let own = self.watched.shared.settings.read(|access| guard::is_own_host(head.authority, access));
-        own.then_some(()).ok_or_else(|| self.refusal(Refusal::Misdirected))
+        own.then_some(()).ok_or_else(|| self.refusal(RequestError::Misdirected))
     }
 
     /// Whether the request is no foreign page's; else the answer to it.
@@ -169,12 +177,12 @@ impl<'w> Desk<'w> {
     }
 
     /// A place among the live pages; else the answer. A quarter of all connections is kept for whoever asks briefly.
-    fn admit_page(&self, bytes: &[u8], head: &RequestHead<'_>) -> Result<Member<'_>, Vec<u8>> {
+    fn admit_page(&self, bytes: &[u8], head: &RequestHead<'_>) -> Result<WaitGuard<'_>, Vec<u8>> {
         self.lets_in(head)?;
         self.is_own(bytes, head)?;
         let connections = self.watched.shared.limits.admin_connections;
         if self.pages.len() >= connections - connections / 4 {
-            return Err(self.line(Refusal::Overloaded.status(), "Too many live pages are open; close one.\n"));
+            return Err(self.line(RequestError::Overloaded.status(), "Too many live pages are open; close one.\n"));
         }
         Ok(self.pages.enter())
     }
@@ -185,7 +193,7 @@ impl<'w> Desk<'w> {
         head: &RequestHead<'_>,
         io: &Async<OwnedFd>,
         deadline: &Deadline<'_>,
-        input: &mut Input,
+        input: &mut RecvBuffer,
     ) -> Result<Vec<u8>, Gone> {
         let ok = |content| Ok(response::with_content("200 OK", &self.date.get(), content));
         match (head.method, head.path) {
@@ -235,19 +243,19 @@ impl<'w> Desk<'w> {
         head: &RequestHead<'_>,
         io: &Async<OwnedFd>,
         deadline: &Deadline<'_>,
-        input: &mut Input,
+        input: &mut RecvBuffer,
     ) -> Result<Vec<u8>, Gone> {
         let limits = &self.watched.shared.limits;
         let length = match head.framing {
             Framing::Length(length) if length <= limits.body_bytes as u64 => length as usize,
-            Framing::Length(_) => return Ok(self.refusal(Refusal::BodyTooLarge)),
+            Framing::Length(_) => return Ok(self.refusal(RequestError::BodyTooLarge)),
             // A page's browser knows how long its message is.
             Framing::None | Framing::Chunked => {
-                return Ok(self.line(Refusal::LengthRequired.status(), "Send Content-Length.\n"));
+                return Ok(self.line(RequestError::LengthRequired.status(), "Send Content-Length.\n"));
             }
         };
-        let publishing = match Publishing::read(head) {
-            Ok(publishing) => publishing,
+        let publish_request = match PublishRequest::read(head) {
+            Ok(publish_request) => publish_request,
             Err(refusal) => return Ok(self.refusal(refusal)),
         };
         deadline.set(limits.body_timeout);
@@ -258,21 +266,21 @@ impl<'w> Desk<'w> {
             self.read_more(io, deadline, input).await?;
         }
         let Ok(message) = std::str::from_utf8(&input.bytes()[..length]) else {
-            return Ok(self.refusal(Refusal::NotUtf8));
+            return Ok(self.refusal(RequestError::NotUtf8));
         };
-        Ok(self.try_out(&publishing, message).await)
+        Ok(self.try_out(&publish_request, message).await)
     }
 
-    async fn try_out(&self, publishing: &Publishing, message: &str) -> Vec<u8> {
-        let hatches = self.watched.hatches();
+    async fn try_out(&self, publish_request: &PublishRequest, message: &str) -> Vec<u8> {
+        let handles = self.watched.handles();
         let turn = self.next.get();
         self.next.set(turn + 1);
-        let Some(hatch) = hatches.get(turn % hatches.len().max(1)) else {
-            return self.line(Refusal::Stopping.status(), "The server is starting; try again later.\n");
+        let Some(handle) = handles.get(turn % handles.len().max(1)) else {
+            return self.line(RequestError::Stopping.status(), "The server is starting; try again later.\n");
         };
         let _turn = self.trial.lock().await;
-        let trial = Trial::new(self.watched, hatch, &self.clock, &self.scratch);
-        match trial.publish(publishing, message).await {
+        let trial = Trial::new(self.watched, handle, &self.clock, &self.read_buffer);
+        match trial.publish(publish_request, message).await {
             Ok(Arrived { time, event, streams }) => {
                 let event = event.as_bytes();
                 let shown = String::from_utf8_lossy(&event[..event.len().min(EVENT_BYTES_SHOWN)]);
@@ -338,14 +346,14 @@ impl<'w> Desk<'w> {
         write_all(io, deadline, limits, &out).await?;
         out.clear();
         // For as long as it likes, the client sends nothing.
-        let (silence, mut unasked) = (self.clock.deadline(), 0);
+        let (idle_ticks, mut unasked) = (self.clock.deadline(), 0);
         loop {
             out.extend_from_slice(live.sample().await.as_bytes());
             write_all(io, deadline, limits, &out).await?;
             out.clear();
             let left = async {
                 while unasked < limits.stream_input_bytes {
-                    match read(io, &silence, &self.scratch, |_| ()).await? {
+                    match read(io, &idle_ticks, &self.read_buffer, |_| ()).await? {
                         0 => break,
                         count => unasked += count,
                     }
@@ -365,7 +373,7 @@ impl<'w> Desk<'w> {
         }
     }
 
-    fn refusal(&self, refusal: Refusal) -> Vec<u8> {
+    fn refusal(&self, refusal: RequestError) -> Vec<u8> {
         self.line(refusal.status(), refusal.advice())
     }
 

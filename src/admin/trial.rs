@@ -12,13 +12,13 @@ use async_io::Async;
 use memchr::memmem::Finder;
 use smol::future::yield_now;
 
-use super::Watched;
+use super::AdminContext;
 use crate::connection::{OPENING, Shared};
 use crate::event::frame::Frame;
-use crate::fanout::Hatch;
-use crate::http::Refusal;
-use crate::http::request::Publishing;
-use crate::net::{Client, Clock, Place, Scratch, Socket, read, within, write_all};
+use crate::fanout::ShardHandle;
+use crate::http::RequestError;
+use crate::http::request::PublishRequest;
+use crate::net::{Client, Clock, ConnectionPermit, ReadBuffer, Socket, read, within, write_all};
 
 /// How long the stream may take to open, the message to be published and come out of it, and the stream to end: so long
 /// for each.
@@ -39,7 +39,7 @@ pub(super) struct Arrived {
 #[derive(Debug)]
 pub(super) enum NotArrived {
     /// It was not published.
-    Refused(Refusal),
+    Refused(RequestError),
     /// No worker has opened its stream, so it was not published.
     NotOpened,
     /// There was no room for it in time, so it was not published.
@@ -57,24 +57,29 @@ pub(super) enum NotArrived {
 /// What a message is tried with.
 #[derive(Clone, Copy)]
 pub(super) struct Trial<'t> {
-    watched: &'t Watched,
+    watched: &'t AdminContext,
     /// The shard that serves its stream.
-    hatch: &'t Hatch,
+    handle: &'t ShardHandle,
     clock: &'t Clock,
-    scratch: &'t Scratch,
+    read_buffer: &'t ReadBuffer,
     patience: Duration,
 }
 
 impl<'t> Trial<'t> {
-    pub(super) fn new(watched: &'t Watched, hatch: &'t Hatch, clock: &'t Clock, scratch: &'t Scratch) -> Self {
-        Self { watched, hatch, clock, scratch, patience: PATIENCE }
+    pub(super) fn new(
+        watched: &'t AdminContext,
+        handle: &'t ShardHandle,
+        clock: &'t Clock,
+        read_buffer: &'t ReadBuffer,
+    ) -> Self {
+        Self { watched, handle, clock, read_buffer, patience: PATIENCE }
     }
 
     /// Publishes a message and waits until it has come out of a stream.
-    pub(super) async fn publish(self, publishing: &Publishing, message: &str) -> Result<Arrived, NotArrived> {
-        let opened = within(self.patience, Stream::open(self, publishing)).await;
+    pub(super) async fn publish(self, publish_request: &PublishRequest, message: &str) -> Result<Arrived, NotArrived> {
+        let opened = within(self.patience, Stream::open(self, publish_request)).await;
         let mut stream = opened.unwrap_or(Err(NotArrived::NotOpened))?;
-        let arrived = self.publish_to(&mut stream, publishing, message).await?;
+        let arrived = self.publish_to(&mut stream, publish_request, message).await?;
         // However long that takes, the message has arrived.
         within(self.patience, stream.hang_up()).await;
         Ok(arrived)
@@ -84,11 +89,11 @@ impl<'t> Trial<'t> {
     async fn publish_to(
         self,
         stream: &mut Stream<'_>,
-        publishing: &Publishing,
+        publish_request: &PublishRequest,
         message: &str,
     ) -> Result<Arrived, NotArrived> {
-        let Shared { hub, metrics, census, .. } = &self.watched.shared;
-        let Publishing { fields, topics, .. } = publishing;
+        let Shared { hub, metrics, subscriber_counts, .. } = &self.watched.shared;
+        let PublishRequest { fields, topics, .. } = publish_request;
         let start = Instant::now();
         let published = within(self.patience, hub.publish(fields, message, topics)).await;
         // What is dropped while it waits is not published, unless the thread that writes the file has got it already.
@@ -99,7 +104,7 @@ impl<'t> Trial<'t> {
         let seen = within(self.patience.saturating_sub(start.elapsed()), stream.read_past(event.as_bytes())).await;
         seen.ok_or(NotArrived::Late)?.map_err(|Ended| NotArrived::Unseen)?;
         let time = start.elapsed();
-        let all = if topics.is_empty() { metrics.streams() } else { census.count(topics) };
+        let all = if topics.is_empty() { metrics.streams() } else { subscriber_counts.count(topics) };
         // One of them is this one, unless it has ended meanwhile.
         Ok(Arrived { time, event, streams: all.saturating_sub(1) })
     }
@@ -112,30 +117,31 @@ struct Ended;
 struct Stream<'s> {
     io: Async<OwnedFd>,
     clock: &'s Clock,
-    scratch: &'s Scratch,
+    read_buffer: &'s ReadBuffer,
     /// What was read and not looked through yet.
     unseen: Vec<u8>,
 }
 
 impl<'s> Stream<'s> {
     /// Opens a stream that gets messages of these topics.
-    async fn open(trial: Trial<'s>, publishing: &Publishing) -> Result<Self, NotArrived> {
-        let Trial { watched, hatch, clock, scratch, .. } = trial;
+    async fn open(trial: Trial<'s>, publish_request: &PublishRequest) -> Result<Self, NotArrived> {
+        let Trial { watched, handle, clock, read_buffer, .. } = trial;
         let (near, far) = UnixStream::pair().map_err(NotArrived::Failed)?;
         let [near, far] = [near, far].map(|end| Async::new(OwnedFd::from(end)));
         let (near, far) = (near.map_err(NotArrived::Failed)?, far.map_err(NotArrived::Failed)?);
-        let client = Client { io: far, turned_away: None, proxy: None, place: Place::new(&watched.shared.metrics) };
-        if !hatch.deal(client) {
+        let client =
+            Client { io: far, rejection: None, proxy: None, place: ConnectionPermit::new(&watched.shared.metrics) };
+        if !handle.deal(client) {
             return Err(NotArrived::NotOpened);
         }
-        let topics: Vec<_> = publishing.topics.iter().map(|topic| format!("topic={}", encoded(topic))).collect();
+        let topics: Vec<_> = publish_request.topics.iter().map(|topic| format!("topic={}", encoded(topic))).collect();
         let host = watched.shared.settings.read(|access| access.some_host());
         let request = format!("GET /sse?{} HTTP/1.1\r\nHost: {host}\r\n\r\n", topics.join("&"));
         let deadline = clock.deadline();
         let written = write_all(&near, &deadline, &watched.shared.limits, request.as_bytes()).await;
         written.map_err(|_| NotArrived::NotOpened)?;
         drop(deadline);
-        let mut stream = Self { io: near, clock, scratch, unseen: Vec::new() };
+        let mut stream = Self { io: near, clock, read_buffer, unseen: Vec::new() };
         stream.read_past(OPENING).await.map_err(|Ended| NotArrived::NotOpened)?;
         Ok(stream)
     }
@@ -144,8 +150,8 @@ impl<'s> Stream<'s> {
     async fn hang_up(self) {
         let deadline = self.clock.deadline();
         // Where that fails the stream has ended already.
-        let _ = self.io.finish();
-        while let Ok(1..) = read(&self.io, &deadline, self.scratch, |_| ()).await {
+        let _ = self.io.shutdown_write();
+        while let Ok(1..) = read(&self.io, &deadline, self.read_buffer, |_| ()).await {
             // A stream that always has more must not keep the thread from answering others.
             yield_now().await;
         }
@@ -166,7 +172,7 @@ impl<'s> Stream<'s> {
             // A long event, or one amid many, must not keep the thread from answering others.
             yield_now().await;
             let unseen = &mut self.unseen;
-            match read(&self.io, &deadline, self.scratch, |bytes| unseen.extend_from_slice(bytes)).await {
+            match read(&self.io, &deadline, self.read_buffer, |bytes| unseen.extend_from_slice(bytes)).await {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return Err(Ended),
             }

@@ -34,32 +34,32 @@ pub struct Access {
 
 /// Who may read an answer (Fetch, "CORS protocol").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Readers<O> {
+pub(crate) enum Cors<O> {
     /// Pages of any origin.
-    Anyone,
+    AnyOrigin,
     /// Those of this one.
     Origin(O),
     /// None.
-    Nobody,
+    NoOrigin,
 }
 
-impl Readers<&str> {
+impl Cors<&str> {
     /// The same, for longer than the request's head lasts.
-    pub(crate) fn to_owned(self) -> Readers<String> {
+    pub(crate) fn to_owned(self) -> Cors<String> {
         match self {
-            Self::Anyone => Readers::Anyone,
-            Self::Origin(origin) => Readers::Origin(origin.to_owned()),
-            Self::Nobody => Readers::Nobody,
+            Self::AnyOrigin => Cors::AnyOrigin,
+            Self::Origin(origin) => Cors::Origin(origin.to_owned()),
+            Self::NoOrigin => Cors::NoOrigin,
         }
     }
 }
 
-impl Readers<String> {
-    pub(crate) fn borrowed(&self) -> Readers<&str> {
+impl Cors<String> {
+    pub(crate) fn borrowed(&self) -> Cors<&str> {
         match self {
-            Self::Anyone => Readers::Anyone,
-            Self::Origin(origin) => Readers::Origin(origin),
-            Self::Nobody => Readers::Nobody,
+            Self::AnyOrigin => Cors::AnyOrigin,
+            Self::Origin(origin) => Cors::Origin(origin),
+            Self::NoOrigin => Cors::NoOrigin,
         }
     }
 }
@@ -80,18 +80,18 @@ impl Access {
     }
 
     /// Whether a request to this host is for this server.
-    pub(crate) fn admits(&self, authority: Option<&[u8]>) -> bool {
+    pub(crate) fn allows_host(&self, authority: Option<&[u8]>) -> bool {
         let matches = |authority: &str| self.hosts.iter().any(|pattern| pattern.matches(authority));
         self.hosts.is_empty() || authority.and_then(|octets| std::str::from_utf8(octets).ok()).is_some_and(matches)
     }
 
     /// Whether what comes from this origin may publish.
     pub(crate) fn may_publish(&self, origin: Option<&[u8]>) -> bool {
-        origin.is_none() || self.readers(origin) != Readers::Nobody
+        origin.is_none() || self.cors(origin) != Cors::NoOrigin
     }
 
     /// Whether who shows this token, or none, may publish. All tokens are looked at, whichever it is.
-    pub(crate) fn knows(&self, token: Option<&[u8]>) -> bool {
+    pub(crate) fn accepts_token(&self, token: Option<&[u8]>) -> bool {
         let is_known = |shown: &[u8]| {
             let tokens = self.publish_tokens.iter();
             tokens.fold(Choice::from(0), |is_known, token| is_known | token.is(shown)).into()
@@ -101,17 +101,17 @@ impl Access {
 
     /// Whether browsers are told that a page of this origin may show a token: only where both lists say who may.
     pub(crate) fn answers_publish_preflight(&self, origin: Option<&[u8]>) -> bool {
-        !self.publish_tokens.is_empty() && matches!(self.readers(origin), Readers::Origin(_))
+        !self.publish_tokens.is_empty() && matches!(self.cors(origin), Cors::Origin(_))
     }
 
     /// Who may read the answer to a page of this origin.
-    pub(crate) fn readers<'o>(&self, origin: Option<&'o [u8]>) -> Readers<&'o str> {
+    pub(crate) fn cors<'o>(&self, origin: Option<&'o [u8]>) -> Cors<&'o str> {
         if self.origins.is_empty() {
-            return Readers::Anyone;
+            return Cors::AnyOrigin;
         }
         let origin = origin.and_then(|octets| std::str::from_utf8(octets).ok());
         let listed = origin.filter(|origin| self.origins.iter().any(|pattern| pattern.matches(origin)));
-        listed.map_or(Readers::Nobody, Readers::Origin)
+        listed.map_or(Cors::NoOrigin, Cors::Origin)
     }
 }
 
@@ -274,10 +274,10 @@ mod tests {
     #[test]
     fn an_empty_list_lets_in_all() {
         let open = Access::default();
-        assert!(open.admits(None) && open.admits(Some(b"anything")));
+        assert!(open.allows_host(None) && open.allows_host(Some(b"anything")));
         assert!(open.may_publish(None) && open.may_publish(Some(b"https://evil.example")));
-        assert_eq!(open.readers(Some(b"https://evil.example")), Readers::Anyone);
-        assert!(open.knows(None) && open.knows(Some(b"anything")));
+        assert_eq!(open.cors(Some(b"https://evil.example")), Cors::AnyOrigin);
+        assert!(open.accepts_token(None) && open.accepts_token(Some(b"anything")));
     }
 
     #[test]
@@ -295,9 +295,9 @@ mod tests {
             (Some(""), false),
             (None, false),
         ] {
-            assert_eq!(access.knows(token.map(str::as_bytes)), expected, "{token:?}");
+            assert_eq!(access.accepts_token(token.map(str::as_bytes)), expected, "{token:?}");
         }
-        assert!(!access.knows(Some(b"\xff")));
+        assert!(!access.accepts_token(Some(b"\xff")));
         let shown = format!("{access:?}");
         assert!(shown.contains("Token(***)") && !shown.contains("first"), "{shown}");
     }
@@ -339,7 +339,7 @@ mod tests {
         for host in
             ["example.com", "EXAMPLE.com:80", "127.0.0.1:1942", "[::1]", "[::1]:1942", "other.org:81", "a.b.wild.net:5"]
         {
-            assert!(access.admits(Some(host.as_bytes())), "{host}");
+            assert!(access.allows_host(Some(host.as_bytes())), "{host}");
         }
         for host in [
             "",
@@ -354,10 +354,10 @@ mod tests {
             "[::2]",
             "::1",
         ] {
-            assert!(!access.admits(Some(host.as_bytes())), "{host}");
+            assert!(!access.allows_host(Some(host.as_bytes())), "{host}");
         }
-        assert!(!access.admits(None), "who names none");
-        assert!(!access.admits(Some(b"\xff")));
+        assert!(!access.allows_host(None), "who names none");
+        assert!(!access.allows_host(Some(b"\xff")));
     }
 
     #[test]
@@ -365,7 +365,7 @@ mod tests {
         let access = access("", "https://example.com http://localhost:3000 *.wild.net");
         for origin in ["https://example.com", "http://localhost:3000", "https://a.wild.net", "http://b.a.wild.net:8080"]
         {
-            assert_eq!(access.readers(Some(origin.as_bytes())), Readers::Origin(origin));
+            assert_eq!(access.cors(Some(origin.as_bytes())), Cors::Origin(origin));
             assert!(access.may_publish(Some(origin.as_bytes())), "{origin}");
         }
         for origin in [
@@ -386,11 +386,11 @@ mod tests {
             "https://a.wild.net:!",
             "https://a.wild.net:80:80",
         ] {
-            assert_eq!(access.readers(Some(origin.as_bytes())), Readers::Nobody, "{origin}");
+            assert_eq!(access.cors(Some(origin.as_bytes())), Cors::NoOrigin, "{origin}");
             assert!(!access.may_publish(Some(origin.as_bytes())), "{origin}");
         }
         assert!(access.may_publish(None), "no page at all");
-        assert_eq!(access.readers(None), Readers::Nobody);
+        assert_eq!(access.cors(None), Cors::NoOrigin);
     }
 
     #[test]
@@ -422,7 +422,7 @@ mod tests {
         for text in "localhost EXAMPLE.com:65535 a_b.example 127.0.0.1:0 [::1] [::ffff:1.2.3.4]:80".split_whitespace() {
             let access = Access { hosts: vec![text.parse().expect("a host")], ..Access::default() };
             let host = access.some_host();
-            assert!(is_host_and_port(host.as_bytes()) && access.admits(Some(host.as_bytes())), "{host}");
+            assert!(is_host_and_port(host.as_bytes()) && access.allows_host(Some(host.as_bytes())), "{host}");
             assert!(format!("https://{text}").parse::<OriginPattern>().is_ok(), "{text:?} in an origin");
         }
     }

@@ -8,11 +8,11 @@ use std::time::SystemTime;
 
 use crate::auth::Settings;
 use crate::config::Limits;
-use crate::fanout::{Census, Dispatcher};
+use crate::fanout::{Dispatcher, SubscriberCounts};
 use crate::http::date::DateCache;
-use crate::hub::{Hub, Intake};
-use crate::metrics::{Metrics, Tally};
-use crate::net::{Clock, Group, Scratch, Sink};
+use crate::hub::{Hub, QueueReceiver};
+use crate::metrics::{Metrics, ShardMetrics};
+use crate::net::{Clock, ReadBuffer, Sink, WaitGroup};
 
 /// What all shards of a server have in common, each by handles of its own.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Shared {
     pub(crate) hub: Hub,
     pub(crate) metrics: Metrics,
     /// Who asks for which topics, over all shards.
-    pub(crate) census: Census,
+    pub(crate) subscriber_counts: SubscriberCounts,
 }
 
 /// The surroundings of a shard's connections and streams.
@@ -41,35 +41,35 @@ pub(crate) struct Context<S> {
     pub(crate) dispatcher: Dispatcher<S>,
     pub(crate) metrics: Metrics,
     /// What this shard counts for itself.
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) shard_metrics: Arc<ShardMetrics>,
     /// Who asks for which topics, over all shards.
-    pub(crate) census: Census,
+    pub(crate) subscriber_counts: SubscriberCounts,
     /// The exchanges under way, whose requests have to be answered before the hub may close.
-    pub(crate) requests: Group,
+    pub(crate) requests: WaitGroup,
     /// All connections, streams included.
-    pub(crate) connections: Group,
+    pub(crate) connections: WaitGroup,
     /// Where reads land before they are kept.
-    pub(crate) scratch: Scratch,
+    pub(crate) read_buffer: ReadBuffer,
 }
 
 impl<S: Sink> Context<S> {
-    /// Surroundings of the shard with this number, that get their messages from `intake`, and begin at this time.
-    pub(crate) fn new(shared: Shared, number: usize, intake: Intake, now: SystemTime) -> Self {
-        let Shared { limits, settings, hub, metrics, census } = shared;
-        let tally = Arc::clone(&metrics.shards()[number]);
+    /// Surroundings of the shard with this number, that get their messages from `receiver`, and begin at this time.
+    pub(crate) fn new(shared: Shared, number: usize, receiver: QueueReceiver, now: SystemTime) -> Self {
+        let Shared { limits, settings, hub, metrics, subscriber_counts } = shared;
+        let shard_metrics = Arc::clone(&metrics.shards()[number]);
         Self {
             clock: Clock::new(&limits),
             date: DateCache::new(now),
-            dispatcher: Dispatcher::new(intake, &limits, Arc::clone(&tally), census.clone()),
+            dispatcher: Dispatcher::new(receiver, &limits, Arc::clone(&shard_metrics), subscriber_counts.clone()),
             limits,
             settings,
             hub,
             metrics,
-            tally,
-            census,
-            requests: Group::default(),
-            connections: Group::default(),
-            scratch: Scratch::default(),
+            shard_metrics,
+            subscriber_counts,
+            requests: WaitGroup::default(),
+            connections: WaitGroup::default(),
+            read_buffer: ReadBuffer::default(),
         }
     }
 }

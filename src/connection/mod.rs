@@ -13,10 +13,10 @@ use std::pin::Pin;
 use std::task::{self, Poll, ready};
 
 pub(crate) use self::context::{Context, Shared};
-use self::requests::Left;
+use self::requests::Upgraded;
 pub(crate) use self::stream::OPENING;
 use self::stream::Stream;
-use crate::net::{Client, Member, Place, Socket};
+use crate::net::{Client, ConnectionPermit, Socket, WaitGuard};
 
 type Boxed<'s, T> = Pin<Box<dyn Future<Output = T> + 's>>;
 
@@ -24,13 +24,13 @@ type Boxed<'s, T> = Pin<Box<dyn Future<Output = T> + 's>>;
 pub(crate) struct Connection<'s, S: Socket> {
     context: &'s Context<S>,
     phase: Phase<'s, S>,
-    place: Place,
-    _member: Member<'s>,
+    place: ConnectionPermit,
+    _member: WaitGuard<'s>,
 }
 
 enum Phase<'s, S: Socket> {
     /// Requests are read and answered.
-    Exchange(Boxed<'s, Option<Left<'s, S>>>),
+    Exchange(Boxed<'s, Option<Upgraded<'s, S>>>),
     /// One of them has opened a stream.
     Stream(Stream<'s, S>),
     /// The stream is ending.
@@ -41,8 +41,8 @@ enum Phase<'s, S: Socket> {
 impl<'s, S: Socket + 's> Connection<'s, S> {
     /// The connection of a client that was just accepted.
     pub(crate) fn new(client: Client<S>, context: &'s Context<S>) -> Self {
-        let Client { io, turned_away, place, proxy } = client;
-        let phase = Phase::Exchange(Box::pin(requests::serve(io, turned_away, proxy, context)));
+        let Client { io, rejection, place, proxy } = client;
+        let phase = Phase::Exchange(Box::pin(requests::serve(io, rejection, proxy, context)));
         Self { context, phase, place, _member: context.connections.enter() }
     }
 
@@ -50,7 +50,7 @@ impl<'s, S: Socket + 's> Connection<'s, S> {
         loop {
             self.phase = match &mut self.phase {
                 Phase::Exchange(exchange) => match ready!(exchange.as_mut().poll(cx)) {
-                    Some(Left { stream, client }) => {
+                    Some(Upgraded { stream, client }) => {
                         self.place.pass_on(client);
                         Phase::Stream(stream)
                     }

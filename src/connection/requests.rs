@@ -8,88 +8,88 @@ use smol::future::yield_now;
 
 use super::Context;
 use super::stream::{OPENING, Stream, retry_delay};
-use crate::auth::{Access, Readers};
-use crate::event::topic::Interest;
+use crate::auth::{Access, Cors};
+use crate::event::topic::FilterSet;
 use crate::event::{frame, json};
-use crate::fanout::Place;
+use crate::fanout::Reservation;
 use crate::http::chunked::Decoder;
 use crate::http::framing::Framing;
 use crate::http::head::{RequestHead, Scanner};
-use crate::http::request::{Asked, Publishing, Slow, Streaming};
+use crate::http::request::{PublishRequest, Request, SlowPolicy, SubscribeRequest};
 use crate::http::response::{self, Common};
 use crate::http::router::{Route, route};
-use crate::http::{Persistence, Refusal, forwarded};
-use crate::hub::{Archive, Hub, Unpublished};
-use crate::metrics::{Answer, Counted, Publish, StreamEnd};
-use crate::net::{self, Deadline, Input, Interrupted, Proxy, Socket, close_in_stages, read, write_all};
+use crate::http::{Persistence, RequestError, forwarded};
+use crate::hub::{Archive, Hub, PublishError};
+use crate::metrics::{GaugeGuard, PublishOutcome, StatusClass, StreamEnd};
+use crate::net::{Deadline, Interrupted, NetworkPermit, Proxy, RecvBuffer, Socket, close_in_stages, read, write_all};
 
 /// What the buffer of answers may keep while a client is idle: room for those to a few requests.
 const KEPT_ANSWER_BYTES: usize = 1024;
 
 /// What requests come to when one of them opens a stream.
-pub(crate) struct Left<'s, S: Socket> {
+pub(crate) struct Upgraded<'s, S: Socket> {
     pub(crate) stream: Stream<'s, S>,
     /// The client whose stream it is, where a proxy has asked for it.
-    pub(crate) client: Option<Box<net::Counted>>,
+    pub(crate) client: Option<Box<NetworkPermit>>,
 }
 
 /// Serves a client's requests; returns the stream that one of them opened, or nothing once the client is gone. A
 /// client that there is no room for comes with a number, and is told to come back.
 pub(crate) async fn serve<S: Socket>(
     io: S,
-    turned_away: Option<u64>,
+    rejection: Option<u64>,
     proxy: Option<Box<Proxy>>,
     context: &Context<S>,
-) -> Option<Left<'_, S>> {
+) -> Option<Upgraded<'_, S>> {
     let _in_flight = context.requests.enter();
     let mut exchange = Exchange::new(&io, proxy, context);
-    let served = match turned_away {
+    let served = match rejection {
         None => exchange.answer_requests().await,
-        Some(turn) => exchange.next_request().await.and_then(|request| exchange.turn_away(&request, turn)),
+        Some(turn) => exchange.next_request().await.and_then(|request| exchange.reject(&request, turn)),
     };
     match served {
-        Ok(Next::Stream(opened)) => {
+        Ok(After::Stream(opened)) => {
             let client = exchange.proxy.take().and_then(|proxy| proxy.into_client());
             drop(exchange);
-            return Some(Left { stream: opened.stream(io, context), client });
+            return Some(Upgraded { stream: opened.stream(io, context), client });
         }
-        Ok(Next::Close) => exchange.close().await,
-        Err(End::Refused(refusal)) => {
+        Ok(After::Close) => exchange.close().await,
+        Err(Closing::Refused(refusal)) => {
             exchange.refuse(refusal, Persistence::Close);
             exchange.close().await;
         }
-        Err(End::Idle) => context.metrics.connection_idled(),
-        Err(End::Stalled | End::Gone) => {}
+        Err(Closing::Idle) => context.metrics.connection_idled(),
+        Err(Closing::Stalled | Closing::Gone) => {}
     }
     None
 }
 
 /// What follows the last request of a connection.
-enum Next<S: Socket> {
-    Stream(Opened<S>),
+enum After<S: Socket> {
+    Stream(OpenedStream<S>),
     Close,
 }
 
 /// A stream whose head has left.
-struct Opened<S: Socket> {
+struct OpenedStream<S: Socket> {
     /// Counted since before its head left.
-    counted: Counted,
+    counted: GaugeGuard,
     /// Behind all that was accepted before.
-    place: Place<S>,
-    slow: Slow,
+    place: Reservation<S>,
+    slow: SlowPolicy,
     /// How much the client has sent behind its request.
     unread: usize,
 }
 
-impl<S: Socket> Opened<S> {
+impl<S: Socket> OpenedStream<S> {
     fn stream(self, io: S, context: &Context<S>) -> Stream<'_, S> {
-        Stream::new(self.place.sit(io), self.counted, self.slow, self.unread, context)
+        Stream::new(self.place.join(io), self.counted, self.slow, self.unread, context)
     }
 }
 
 /// Why a connection ends without that.
-enum End {
-    Refused(Refusal),
+enum Closing {
+    Refused(RequestError),
     /// No request began in time, or the server is stopping.
     Idle,
     /// The peer takes no answer.
@@ -98,15 +98,15 @@ enum End {
     Gone,
 }
 
-impl From<Refusal> for End {
-    fn from(refusal: Refusal) -> Self {
+impl From<RequestError> for Closing {
+    fn from(refusal: RequestError) -> Self {
         Self::Refused(refusal)
     }
 }
 
 /// What a connection keeps of a request once its head is taken from the input.
-struct Request {
-    asked: Asked,
+struct PendingRequest {
+    request: Request,
     framing: Framing,
     persistence: Persistence,
     expects_continue: bool,
@@ -120,7 +120,7 @@ struct Exchange<'s, S> {
     context: &'s Context<S>,
     deadline: Deadline<'s>,
     /// What the client has sent and no request has taken yet.
-    input: Input,
+    input: RecvBuffer,
     /// Answers that have not left yet.
     output: Vec<u8>,
     /// Set where the requests are those of a trusted proxy's clients.
@@ -130,51 +130,51 @@ struct Exchange<'s, S> {
     /// Whether the request at hand is one to publish.
     is_publish: bool,
     /// Which pages may read the answer to the last request, once its head is read.
-    readers: Option<Readers<String>>,
+    cors: Option<Cors<String>>,
 }
 
 impl<'s, S: Socket> Exchange<'s, S> {
     fn new(io: &'s S, proxy: Option<Box<Proxy>>, context: &'s Context<S>) -> Self {
         let deadline = context.clock.deadline();
         deadline.set_idle(context.limits.head_timeout);
-        let (input, output) = (Input::default(), Vec::new());
-        Self { io, context, deadline, input, output, proxy, is_first: true, is_publish: false, readers: None }
+        let (input, output) = (RecvBuffer::default(), Vec::new());
+        Self { io, context, deadline, input, output, proxy, is_first: true, is_publish: false, cors: None }
     }
 
     /// Answers requests until one of them is the last.
-    async fn answer_requests(&mut self) -> Result<Next<S>, End> {
+    async fn answer_requests(&mut self) -> Result<After<S>, Closing> {
         loop {
             let request = self.next_request().await?;
             if !request.has_room {
                 let turn = self.context.metrics.connection_over_ip_limit();
-                return self.turn_away(&request, turn);
+                return self.reject(&request, turn);
             }
-            let persistence = match &request.asked {
-                Asked::Stream(streaming) => return self.open_stream(streaming).await.map(Next::Stream),
-                Asked::Publish(publishing) => self.publish(&request, publishing).await?,
-                Asked::Count(topics) => {
+            let persistence = match &request.request {
+                Request::Stream(subscribe) => return self.open_stream(subscribe).await.map(After::Stream),
+                Request::Publish(publish_request) => self.publish(&request, publish_request).await?,
+                Request::Count(topics) => {
                     let streams = match topics {
-                        Some(topics) => self.context.census.count(topics),
+                        Some(topics) => self.context.subscriber_counts.count(topics),
                         None => self.context.metrics.streams(),
                     };
-                    response::stream_count(&mut self.output, &common(self.context, &self.readers), streams);
-                    self.answered(Answer::Successful);
+                    response::stream_count(&mut self.output, &common(self.context, &self.cors), streams);
+                    self.answered(StatusClass::Successful);
                     Persistence::Close
                 }
-                Asked::Preflight => {
-                    response::preflight(&mut self.output, &common(self.context, &self.readers));
-                    self.answered(Answer::Successful);
+                Request::Preflight => {
+                    response::preflight(&mut self.output, &common(self.context, &self.cors));
+                    self.answered(StatusClass::Successful);
                     Persistence::Close
                 }
-                Asked::PublishPreflight => {
-                    response::publish_preflight(&mut self.output, &common(self.context, &self.readers));
-                    self.answered(Answer::Successful);
+                Request::PublishPreflight => {
+                    response::publish_preflight(&mut self.output, &common(self.context, &self.cors));
+                    self.answered(StatusClass::Successful);
                     Persistence::Close
                 }
-                Asked::NotFound => self.not_found(&request),
+                Request::NotFound => self.not_found(&request),
             };
             if persistence == Persistence::Close {
-                return Ok(Next::Close);
+                return Ok(After::Close);
             }
             if self.output.len() >= self.context.limits.answer_bytes {
                 self.flush().await?;
@@ -185,31 +185,31 @@ impl<'s, S: Socket> Exchange<'s, S> {
 
     /// Answers the last request of a client that there is no room for, so that a browser comes back by itself: it does
     /// after a stream that ends, and never after an error.
-    fn turn_away(&mut self, request: &Request, turn: u64) -> Result<Next<S>, End> {
+    fn reject(&mut self, request: &PendingRequest, turn: u64) -> Result<After<S>, Closing> {
         self.context.metrics.connection_refused();
-        if !matches!(request.asked, Asked::Stream(_)) {
-            return Err(Refusal::Overloaded.into());
+        if !matches!(request.request, Request::Stream(_)) {
+            return Err(RequestError::Overloaded.into());
         }
-        response::stream_head(&mut self.output, &common(self.context, &self.readers));
-        self.answered(Answer::Successful);
+        response::stream_head(&mut self.output, &common(self.context, &self.cors));
+        self.answered(StatusClass::Successful);
         self.output.extend_from_slice(frame::retry_advice(retry_delay(turn)).as_bytes());
-        Ok(Next::Close)
+        Ok(After::Close)
     }
 
     /// Finds the stream's place and counts it, with nothing between the two, then tells the client that it is open.
-    async fn open_stream(&mut self, streaming: &Streaming) -> Result<Opened<S>, End> {
+    async fn open_stream(&mut self, subscribe: &SubscribeRequest) -> Result<OpenedStream<S>, Closing> {
         let Context { dispatcher, hub, metrics, clock, .. } = self.context;
-        if streaming.slow == Slow::Latest {
+        if subscribe.slow == SlowPolicy::Latest {
             dispatcher.keep_latest();
         }
-        let place = dispatcher.place_behind(hub.accepted(), &streaming.interest).await;
+        let place = dispatcher.reserve_after(hub.accepted(), &subscribe.filters).await;
         let counted = metrics.stream();
-        match self.send_opening(streaming, place).await {
-            Ok(place) => Ok(Opened { counted, place, slow: streaming.slow, unread: self.input.len() }),
+        match self.send_opening(subscribe, place).await {
+            Ok(place) => Ok(OpenedStream { counted, place, slow: subscribe.slow, unread: self.input.len() }),
             Err(end) => {
                 drop(counted);
                 metrics.stream_ended(match end {
-                    End::Stalled => StreamEnd::Stalled,
+                    Closing::Stalled => StreamEnd::Stalled,
                     _ if clock.is_stopping() => StreamEnd::Cut,
                     _ => StreamEnd::HangUp,
                 });
@@ -219,13 +219,17 @@ impl<'s, S: Socket> Exchange<'s, S> {
     }
 
     /// Sends a stream's head, and what its client has missed where it comes back; returns a place right behind that.
-    async fn send_opening(&mut self, streaming: &Streaming, place: Place<S>) -> Result<Place<S>, End> {
-        self.answered(Answer::Successful);
-        response::stream_head(&mut self.output, &common(self.context, &self.readers));
+    async fn send_opening(
+        &mut self,
+        subscribe: &SubscribeRequest,
+        place: Reservation<S>,
+    ) -> Result<Reservation<S>, Closing> {
+        self.answered(StatusClass::Successful);
+        response::stream_head(&mut self.output, &common(self.context, &self.cors));
         self.output.extend_from_slice(OPENING);
-        let place = match (&streaming.resume, self.context.hub.archive()) {
+        let place = match (&subscribe.resume, self.context.hub.archive()) {
             // The first place counts until there is the other.
-            (Some(id), Some(archive)) => self.replay(archive, id, &streaming.interest).await?,
+            (Some(id), Some(archive)) => self.replay(archive, id, &subscribe.filters).await?,
             _ => place,
         };
         self.flush().await?;
@@ -236,31 +240,31 @@ impl<'s, S: Socket> Exchange<'s, S> {
     ///
     /// What the client has, this shard has given as well, or will soon. When the client has all that was given, it gets
     /// a place behind it, with nothing between the two: nothing is missing, and nothing comes twice.
-    async fn replay(&mut self, archive: &Archive, id: &str, interest: &Interest) -> Result<Place<S>, End> {
+    async fn replay(&mut self, archive: &Archive, id: &str, filters: &FilterSet) -> Result<Reservation<S>, Closing> {
         let dispatcher = &self.context.dispatcher;
         // Before this server's first event there may be some of earlier ones.
         let restored = archive.restored();
         let mut cursor = archive.resume(id);
-        dispatcher.has_given(cursor.after.saturating_sub(restored)).await;
+        dispatcher.has_dispatched(cursor.after.saturating_sub(restored)).await;
         loop {
-            let last = restored + dispatcher.given();
-            let events = archive.read(&mut cursor, last, interest, id);
+            let last = restored + dispatcher.dispatched();
+            let events = archive.read(&mut cursor, last, filters, id);
             self.output.extend_from_slice(&events);
             if cursor.after >= last {
-                return Ok(dispatcher.place(interest));
+                return Ok(dispatcher.place(filters));
             }
             self.flush().await?;
             if self.context.clock.is_stopping() {
-                return Err(End::Gone);
+                return Err(Closing::Gone);
             }
             // A history that grows as fast as it is read must not keep its shard from the others.
             yield_now().await;
         }
     }
 
-    async fn next_request(&mut self) -> Result<Request, End> {
+    async fn next_request(&mut self) -> Result<PendingRequest, Closing> {
         // Until this request's head is read, an answer is for nobody's page.
-        self.readers = None;
+        self.cors = None;
         self.is_publish = false;
         let mut scanner = Scanner::default();
         let length = loop {
@@ -269,13 +273,13 @@ impl<'s, S: Socket> Exchange<'s, S> {
             }
             let is_idle = self.input.is_empty();
             match self.fill().await {
-                Ok(0) if is_idle => return Err(End::Gone),
-                Ok(0) => return Err(Refusal::Incomplete.into()),
+                Ok(0) if is_idle => return Err(Closing::Gone),
+                Ok(0) => return Err(RequestError::Incomplete.into()),
                 Ok(_) if is_idle => self.leave_idle(),
                 Ok(_) => {}
-                Err(Interrupted::Expired) if is_idle => return Err(End::Idle),
-                Err(Interrupted::Expired) => return Err(Refusal::HeadTimeout.into()),
-                Err(Interrupted::Gone) => return Err(End::Gone),
+                Err(Interrupted::Expired) if is_idle => return Err(Closing::Idle),
+                Err(Interrupted::Expired) => return Err(RequestError::HeadTimeout.into()),
+                Err(Interrupted::Gone) => return Err(Closing::Gone),
             }
         };
         let bytes = &self.input.bytes()[..length];
@@ -284,10 +288,10 @@ impl<'s, S: Socket> Exchange<'s, S> {
         let route = route(head.method, head.path);
         self.is_publish = route == Route::Publish;
         let has_history = self.context.hub.archive().is_some();
-        let (readers, asked) = self.context.settings.read(|access| judge(access, route, &head, has_history));
-        self.readers = Some(readers);
-        let request = Request {
-            asked: asked?,
+        let (cors, request) = self.context.settings.read(|access| authorize(access, route, &head, has_history));
+        self.cors = Some(cors);
+        let request = PendingRequest {
+            request: request?,
             framing: head.framing,
             persistence: head.persistence,
             expects_continue: head.expects_continue,
@@ -298,23 +302,27 @@ impl<'s, S: Socket> Exchange<'s, S> {
         Ok(request)
     }
 
-    fn not_found(&mut self, request: &Request) -> Persistence {
+    fn not_found(&mut self, request: &PendingRequest) -> Persistence {
         let persistence = match request.framing {
             Framing::None | Framing::Length(0) => request.persistence,
             // Nobody wants the body of such a request, so there is no next one to be found behind it.
             Framing::Length(_) | Framing::Chunked => Persistence::Close,
         };
-        response::not_found(&mut self.output, &common(self.context, &self.readers), persistence, request.is_head);
-        self.answered(Answer::ClientError);
+        response::not_found(&mut self.output, &common(self.context, &self.cors), persistence, request.is_head);
+        self.answered(StatusClass::ClientError);
         persistence
     }
 
     /// Publishes the request's body and puts the answer in its place.
-    async fn publish(&mut self, request: &Request, publishing: &Publishing) -> Result<Persistence, End> {
+    async fn publish(
+        &mut self,
+        request: &PendingRequest,
+        publish_request: &PublishRequest,
+    ) -> Result<Persistence, Closing> {
         let body_bytes = self.context.limits.body_bytes;
         match request.framing {
-            Framing::None => return Err(Refusal::LengthRequired.into()),
-            Framing::Length(length) if length > body_bytes as u64 => return Err(Refusal::BodyTooLarge.into()),
+            Framing::None => return Err(RequestError::LengthRequired.into()),
+            Framing::Length(length) if length > body_bytes as u64 => return Err(RequestError::BodyTooLarge.into()),
             Framing::Length(_) | Framing::Chunked => {}
         }
         if request.expects_continue {
@@ -323,16 +331,18 @@ impl<'s, S: Socket> Exchange<'s, S> {
         }
         self.deadline.set(self.context.limits.body_timeout);
         let published = match request.framing {
-            Framing::Length(length) => self.publish_sized(length as usize, publishing).await,
-            Framing::None | Framing::Chunked => self.publish_chunked(publishing).await,
+            Framing::Length(length) => self.publish_sized(length as usize, publish_request).await,
+            Framing::None | Framing::Chunked => self.publish_chunked(publish_request).await,
         };
         // A server that is stopping answers what it has begun with and no more.
         let stopping = self.context.clock.is_stopping();
         let persistence = if stopping { Persistence::Close } else { request.persistence };
         match published {
-            Ok(id) => self.accepted(publishing, id.as_deref(), persistence),
+            Ok(id) => self.accepted(publish_request, id.as_deref(), persistence),
             // The body was read to its end, so what stands behind it is a request.
-            Err(End::Refused(refusal @ (Refusal::NotUtf8 | Refusal::NoSpace | Refusal::NotWritten))) => {
+            Err(Closing::Refused(
+                refusal @ (RequestError::NotUtf8 | RequestError::NoSpace | RequestError::NotWritten),
+            )) => {
                 self.refuse(refusal, persistence);
             }
             Err(end) => return Err(end),
@@ -340,45 +350,49 @@ impl<'s, S: Socket> Exchange<'s, S> {
         Ok(persistence)
     }
 
-    fn accepted(&mut self, publishing: &Publishing, id: Option<&str>, persistence: Persistence) {
-        let Context { metrics, census, .. } = self.context;
-        let topics = &publishing.topics;
-        let subscribers = || if topics.is_empty() { metrics.streams() } else { census.count(topics) };
-        let receipt = publishing.wants_json.then(|| receipt(id, subscribers()));
-        let common = common(self.context, &self.readers);
+    fn accepted(&mut self, publish_request: &PublishRequest, id: Option<&str>, persistence: Persistence) {
+        let Context { metrics, subscriber_counts, .. } = self.context;
+        let topics = &publish_request.topics;
+        let subscribers = || if topics.is_empty() { metrics.streams() } else { subscriber_counts.count(topics) };
+        let receipt = publish_request.wants_json.then(|| receipt(id, subscribers()));
+        let common = common(self.context, &self.cors);
         response::accepted(&mut self.output, &common, receipt.as_deref(), persistence);
-        self.answered(Answer::Successful);
-        self.context.tally.publish_ended(Publish::Accepted);
+        self.answered(StatusClass::Successful);
+        self.context.shard_metrics.publish_ended(PublishOutcome::Accepted);
     }
 
-    async fn publish_sized(&mut self, length: usize, publishing: &Publishing) -> Result<Option<String>, End> {
+    async fn publish_sized(
+        &mut self,
+        length: usize,
+        publish_request: &PublishRequest,
+    ) -> Result<Option<String>, Closing> {
         while self.input.len() < length {
             self.fill_body().await?;
         }
-        let published = publish(&self.context.hub, &self.input.bytes()[..length], publishing).await;
+        let published = publish(&self.context.hub, &self.input.bytes()[..length], publish_request).await;
         self.input.consume(length);
         Ok(published?)
     }
 
-    async fn publish_chunked(&mut self, publishing: &Publishing) -> Result<Option<String>, End> {
+    async fn publish_chunked(&mut self, publish_request: &PublishRequest) -> Result<Option<String>, Closing> {
         let mut decoder = Decoder::new(&self.context.limits);
         let mut body = Vec::new();
         loop {
             let taken = decoder.decode(self.input.bytes(), &mut body)?;
             self.input.consume(taken);
             if decoder.is_done() {
-                return Ok(publish(&self.context.hub, &body, publishing).await?);
+                return Ok(publish(&self.context.hub, &body, publish_request).await?);
             }
             self.fill_body().await?;
         }
     }
 
-    async fn fill_body(&mut self) -> Result<(), End> {
+    async fn fill_body(&mut self) -> Result<(), Closing> {
         match self.fill().await {
-            Ok(0) => Err(Refusal::Incomplete.into()),
+            Ok(0) => Err(RequestError::Incomplete.into()),
             Ok(_) => Ok(()),
-            Err(Interrupted::Expired) => Err(Refusal::BodyTimeout.into()),
-            Err(Interrupted::Gone) => Err(End::Gone),
+            Err(Interrupted::Expired) => Err(RequestError::BodyTimeout.into()),
+            Err(Interrupted::Gone) => Err(Closing::Gone),
         }
     }
 
@@ -389,13 +403,13 @@ impl<'s, S: Socket> Exchange<'s, S> {
         // A client that always has more to say must not keep its shard from the others.
         yield_now().await;
         let input = &mut self.input;
-        read(self.io, &self.deadline, &self.context.scratch, |bytes| input.extend(bytes)).await
+        read(self.io, &self.deadline, &self.context.read_buffer, |bytes| input.extend(bytes)).await
     }
 
-    async fn flush(&mut self) -> Result<(), End> {
+    async fn flush(&mut self) -> Result<(), Closing> {
         self.flush_output().await.map_err(|interrupted| match interrupted {
-            Interrupted::Expired => End::Stalled,
-            Interrupted::Gone => End::Gone,
+            Interrupted::Expired => Closing::Stalled,
+            Interrupted::Gone => Closing::Gone,
         })
     }
 
@@ -440,65 +454,65 @@ impl<'s, S: Socket> Exchange<'s, S> {
         }
     }
 
-    fn refuse(&mut self, refusal: Refusal, persistence: Persistence) {
+    fn refuse(&mut self, refusal: RequestError, persistence: Persistence) {
         self.context.metrics.request_refused();
         self.answered(refusal.answer_class());
         if self.is_publish {
-            self.context.tally.publish_ended(refusal.outcome());
+            self.context.shard_metrics.publish_ended(refusal.outcome());
         }
-        response::refused(&mut self.output, &common(self.context, &self.readers), refusal, persistence);
+        response::refused(&mut self.output, &common(self.context, &self.cors), refusal, persistence);
     }
 
-    fn answered(&self, answer: Answer) {
-        self.context.tally.answered(answer);
+    fn answered(&self, answer: StatusClass) {
+        self.context.shard_metrics.answered(answer);
     }
 
     /// Sends what is left to send and closes so that it arrives.
     async fn close(&mut self) {
         self.release_client();
         if self.flush().await.is_ok() {
-            let Context { limits, scratch, metrics, .. } = self.context;
-            let closed = close_in_stages(self.io, &self.deadline, limits, scratch).await;
+            let Context { limits, read_buffer, metrics, .. } = self.context;
+            let closed = close_in_stages(self.io, &self.deadline, limits, read_buffer).await;
             closed.unwrap_or_else(|_| metrics.linger_cut());
         }
     }
 }
 
-impl From<Unpublished> for Refusal {
-    fn from(unpublished: Unpublished) -> Self {
+impl From<PublishError> for RequestError {
+    fn from(unpublished: PublishError) -> Self {
         match unpublished {
-            Unpublished::Closed => Self::Stopping,
-            Unpublished::NoSpace => Self::NoSpace,
-            Unpublished::NotWritten => Self::NotWritten,
+            PublishError::Closed => Self::Stopping,
+            PublishError::NoSpace => Self::NoSpace,
+            PublishError::NotWritten => Self::NotWritten,
         }
     }
 }
 
 /// What an answer has in common with all others, for these readers; before a head is read, for nobody's page.
-fn common<'o, S>(context: &Context<S>, readers: &'o Option<Readers<String>>) -> Common<'o> {
-    let readers = match readers {
-        Some(readers) => readers.borrowed(),
-        None => context.settings.read(|access| access.readers(None)),
+fn common<'o, S>(context: &Context<S>, cors: &'o Option<Cors<String>>) -> Common<'o> {
+    let cors = match cors {
+        Some(cors) => cors.borrowed(),
+        None => context.settings.read(|access| access.cors(None)),
     };
-    Common { date: context.date.get(), readers }
+    Common { date: context.date.get(), cors }
 }
 
 /// Which pages may read the answer to a request, and what it asks for, if its sender may have that. Whether it is
 /// well asked is looked at last: who may not publish learns no more than that.
-fn judge(
+fn authorize(
     access: &Access,
     route: Route,
     head: &RequestHead<'_>,
     has_history: bool,
-) -> (Readers<String>, Result<Asked, Refusal>) {
-    let asked = match route {
-        _ if !access.admits(head.authority) => Err(Refusal::Misdirected),
-        Route::Publish if !access.may_publish(head.origin) => Err(Refusal::ForeignOrigin),
-        Route::Publish if !access.knows(head.optional.bearer()) => Err(Refusal::Token),
-        Route::PublishPreflight if !access.answers_publish_preflight(head.origin) => Ok(Asked::NotFound),
-        route => Asked::read(route, head, has_history),
+) -> (Cors<String>, Result<Request, RequestError>) {
+    let request = match route {
+        _ if !access.allows_host(head.authority) => Err(RequestError::Misdirected),
+        Route::Publish if !access.may_publish(head.origin) => Err(RequestError::ForeignOrigin),
+        Route::Publish if !access.accepts_token(head.optional.bearer()) => Err(RequestError::Token),
+        Route::PublishPreflight if !access.answers_publish_preflight(head.origin) => Ok(Request::NotFound),
+        route => Request::read(route, head, has_history),
     };
-    (access.readers(head.origin).to_owned(), asked)
+    (access.cors(head.origin).to_owned(), request)
 }
 
 /// Counts a request of a trusted proxy for the client that its head names. Returns whether that client has room.
@@ -514,7 +528,7 @@ fn receipt(id: Option<&str>, subscribers: usize) -> String {
 }
 
 /// Publishes a body, which has to be text; returns the id that it got.
-async fn publish(hub: &Hub, body: &[u8], publishing: &Publishing) -> Result<Option<String>, Refusal> {
-    let message = std::str::from_utf8(body).map_err(|_| Refusal::NotUtf8)?;
-    hub.publish(&publishing.fields, message, &publishing.topics).await.map_err(Refusal::from)
+async fn publish(hub: &Hub, body: &[u8], publish_request: &PublishRequest) -> Result<Option<String>, RequestError> {
+    let message = std::str::from_utf8(body).map_err(|_| RequestError::NotUtf8)?;
+    hub.publish(&publish_request.fields, message, &publish_request.topics).await.map_err(RequestError::from)
 }

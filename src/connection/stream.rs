@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use super::Context;
 use crate::event::frame;
-use crate::fanout::{Progress, Seat};
-use crate::http::request::Slow;
-use crate::metrics::{Counted, StreamEnd};
+use crate::fanout::{Membership, Progress};
+use crate::http::request::SlowPolicy;
+use crate::metrics::{GaugeGuard, StreamEnd};
 use crate::net::{Deadline, Socket, close_in_stages, write_all};
 
 /// The comment that a stream opens with.
@@ -37,14 +37,14 @@ pub(crate) fn retry_delay(turn: u64) -> Duration {
 pub(crate) struct Stream<'s, S: Socket> {
     context: &'s Context<S>,
     /// Its place in the audience, which has its socket.
-    seat: Seat<S>,
+    membership: Membership<S>,
     /// How many bytes the client has sent since its request.
     input: u32,
-    slow: Slow,
+    slow: SlowPolicy,
     /// Set while the socket takes nothing.
     stall: Option<Box<Stall<'s>>>,
     /// Its place in the count of streams.
-    counted: Counted,
+    counted: GaugeGuard,
 }
 
 /// A wait for the socket to take more.
@@ -69,8 +69,14 @@ impl<'s> Stall<'s> {
 
 impl<'s, S: Socket> Stream<'s, S> {
     /// A stream whose head was sent. Its client has sent `unread` bytes behind its request.
-    pub(crate) fn new(seat: Seat<S>, counted: Counted, slow: Slow, unread: usize, context: &'s Context<S>) -> Self {
-        Self { context, seat, input: saturated(unread), slow, stall: None, counted }
+    pub(crate) fn new(
+        membership: Membership<S>,
+        counted: GaugeGuard,
+        slow: SlowPolicy,
+        unread: usize,
+        context: &'s Context<S>,
+    ) -> Self {
+        Self { context, membership, input: saturated(unread), slow, stall: None, counted }
     }
 
     /// Ready when the stream has to end. While it keeps up this is not called: the audience's rounds write to it.
@@ -78,7 +84,7 @@ impl<'s, S: Socket> Stream<'s, S> {
         if let Poll::Ready(end) = self.poll_client(cx) {
             return Poll::Ready(end);
         }
-        if self.stall.is_some() && self.seat.is_dismissed() {
+        if self.stall.is_some() && self.membership.is_disconnected() {
             return Poll::Ready(StreamEnd::Disconnected);
         }
         loop {
@@ -93,7 +99,7 @@ impl<'s, S: Socket> Stream<'s, S> {
                     Poll::Pending => return Poll::Pending,
                 },
                 Progress::Finished => return Poll::Ready(StreamEnd::Stopped),
-                Progress::Lagged if self.slow == Slow::Latest => self.skip(),
+                Progress::Lagged if self.slow == SlowPolicy::Latest => self.skip(),
                 Progress::Lagged => return Poll::Ready(StreamEnd::Lagged),
                 Progress::Failed => return Poll::Ready(StreamEnd::HangUp),
             }
@@ -103,12 +109,12 @@ impl<'s, S: Socket> Stream<'s, S> {
     /// Ready when the client hung up or sent too much; else the one armed read interest wakes the task.
     fn poll_client(&mut self, cx: &mut task::Context<'_>) -> Poll<StreamEnd> {
         while self.input as usize <= self.context.limits.stream_input_bytes {
-            match self.seat.sink(|io| io.poll_readable(cx)) {
+            match self.membership.sink(|io| io.poll_readable(cx)) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(StreamEnd::HangUp),
                 // Nothing is expected here, so nothing is kept.
                 Poll::Ready(Ok(())) => {
-                    match self.seat.sink(|io| self.context.scratch.read(|buffer| io.read(buffer), |_| ())) {
+                    match self.membership.sink(|io| self.context.read_buffer.read(|buffer| io.read(buffer), |_| ())) {
                         Ok(0) => return Poll::Ready(StreamEnd::HangUp),
                         Ok(count) => self.input = self.input.saturating_add(saturated(count)),
                         Err(error) if is_transient(&error) => {}
@@ -122,12 +128,12 @@ impl<'s, S: Socket> Stream<'s, S> {
 
     /// Ready when the blocked socket has room, or has had none for too long.
     fn poll_room(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), StreamEnd>> {
-        match self.seat.sink(|io| io.poll_writable(cx)) {
+        match self.membership.sink(|io| io.poll_writable(cx)) {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
             Poll::Ready(Err(_)) => return Poll::Ready(Err(StreamEnd::HangUp)),
             Poll::Pending => {}
         }
-        let (context, position) = (self.context, self.seat.position());
+        let (context, position) = (self.context, self.membership.position());
         let limits = &context.limits;
         let stall = self.stall.get_or_insert_with(|| Box::new(Stall::new(context, position)));
         let position = position + stall.written as u64;
@@ -136,7 +142,7 @@ impl<'s, S: Socket> Stream<'s, S> {
             stall.deadline.set(limits.write_timeout);
             if !stall.slow {
                 stall.slow = true;
-                self.seat.sink(|io| io.set_user_timeout(None));
+                self.membership.sink(|io| io.set_user_timeout(None));
             }
         }
         stall.deadline.poll_past(cx).map(|()| Err(StreamEnd::Stalled))
@@ -145,7 +151,7 @@ impl<'s, S: Socket> Stream<'s, S> {
     /// Writes what comes first, if there is something, then what the seat has.
     fn advance(&mut self, cx: &task::Context<'_>) -> Progress {
         while let Some(stall) = self.stall.as_mut().filter(|stall| stall.written < stall.first.len()) {
-            match self.seat.sink(|io| io.take(&stall.first[stall.written..])) {
+            match self.membership.sink(|io| io.try_write(&stall.first[stall.written..])) {
                 Ok(count @ 1..) => stall.written += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Progress::Blocked,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -156,33 +162,33 @@ impl<'s, S: Socket> Stream<'s, S> {
             // Its bytes still count as progress; the memory goes.
             stall.first = Vec::new();
             stall.written = 0;
-            self.seat.sink(|io| io.end_orderly(true));
+            self.membership.sink(|io| io.end_orderly(true));
         }
-        self.seat.catch_up(cx.waker())
+        self.membership.catch_up(cx.waker())
     }
 
     /// Skips to the newest events: finishes the event that the client is in the middle of, and tells of the gap.
     fn skip(&mut self) {
-        let mut first = self.seat.skip();
+        let mut first = self.membership.skip();
         // Until that is written the client may be in the middle of an event, and the seat no longer is.
-        self.seat.sink(|io| io.end_orderly(false));
+        self.membership.sink(|io| io.end_orderly(false));
         first.extend_from_slice(SKIPPED);
-        first.extend_from_slice(&self.context.dispatcher.latest(&self.seat.interest()));
+        first.extend_from_slice(&self.context.dispatcher.latest(&self.membership.filters()));
         self.context.metrics.stream_skipped();
-        let (context, position) = (self.context, self.seat.position());
+        let (context, position) = (self.context, self.membership.position());
         let stall = self.stall.get_or_insert_with(|| Box::new(Stall::new(context, position)));
         (stall.first, stall.written) = (first, 0);
     }
 
     fn end_stall(&mut self) {
         if self.stall.take().is_some_and(|stall| stall.slow) {
-            self.seat.sink(|io| io.set_user_timeout(Some(self.context.limits.user_timeout())));
+            self.membership.sink(|io| io.set_user_timeout(Some(self.context.limits.user_timeout())));
         }
     }
 
     /// Ends the stream on an event's boundary if the client lets it.
     pub(crate) async fn end(self, end: StreamEnd) {
-        let Self { context, seat, counted, stall, .. } = self;
+        let Self { context, membership, counted, stall, .. } = self;
         let is_skipping = stall.is_some_and(|stall| !stall.first.is_empty());
         drop(counted);
         let turn = context.metrics.stream_ended(end);
@@ -190,11 +196,13 @@ impl<'s, S: Socket> Stream<'s, S> {
             return;
         }
         // The seat goes first: an audience need not know of those who are leaving.
-        let Some((io, remainder)) = seat.leave() else { return };
+        let Some((io, partial_event)) = membership.leave() else { return };
         let advice = frame::retry_advice(retry_delay(turn));
         let last = match end {
             StreamEnd::Stopped => Some(advice.as_bytes()),
-            StreamEnd::Lagged | StreamEnd::Input | StreamEnd::Disconnected if !is_skipping => remainder.bytes(),
+            StreamEnd::Lagged | StreamEnd::Input | StreamEnd::Disconnected if !is_skipping => {
+                partial_event.bytes()
+            }
             StreamEnd::Lagged | StreamEnd::Input | StreamEnd::Disconnected => None,
             StreamEnd::HangUp | StreamEnd::Stalled | StreamEnd::Cut => None,
         };
@@ -207,14 +215,14 @@ impl<'s, S: Socket> Stream<'s, S> {
         }
         match end {
             StreamEnd::Input => {
-                let closed = close_in_stages(&io, &deadline, &context.limits, &context.scratch).await;
+                let closed = close_in_stages(&io, &deadline, &context.limits, &context.read_buffer).await;
                 closed.unwrap_or_else(|_| context.metrics.linger_cut());
             }
             _ => {
                 // Closing with unread bytes would send a reset, which destroys what was sent last. Errors mean that the
                 // peer has closed already.
-                let _ = context.scratch.read(|buffer| io.read(buffer), |_| ());
-                let _ = io.finish();
+                let _ = context.read_buffer.read(|buffer| io.read(buffer), |_| ());
+                let _ = io.shutdown_write();
             }
         }
     }

@@ -19,33 +19,33 @@ use event_listener::Event;
 use slab::Slab;
 use smol::future::yield_now;
 
-use super::Census;
-use super::partial_event::{Remainder, Remainders};
+use super::SubscriberCounts;
+use super::partial_event::{PartialEvent, PartialEvents};
 use super::window::{Batch, Window};
-use crate::event::topic::Interest;
-use crate::metrics::Tally;
+use crate::event::topic::FilterSet;
+use crate::metrics::ShardMetrics;
 use crate::net::Sink;
 
 /// How many rows rounds look at before the other tasks of the shard get a turn, and after how many bytes: about half a
 /// millisecond of sends.
-const ROWS_IN_A_TURN: usize = 64;
-const BYTES_IN_A_TURN: u64 = 256 * 1024;
+const ROWS_IN_A_SLICE: usize = 64;
+const BYTES_IN_A_SLICE: u64 = 256 * 1024;
 
 /// What may still be written before the other tasks get theirs: by one round, or by many short ones.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct TimeSlice {
     rows: usize,
     bytes: u64,
 }
 
-impl Turn {
+impl TimeSlice {
     /// A whole one.
     pub(crate) fn new() -> Self {
-        Self { rows: ROWS_IN_A_TURN, bytes: BYTES_IN_A_TURN }
+        Self { rows: ROWS_IN_A_SLICE, bytes: BYTES_IN_A_SLICE }
     }
 
     /// Lets the other tasks have theirs, and begins anew.
-    pub(crate) async fn pass(&mut self) {
+    pub(crate) async fn renew(&mut self) {
         yield_now().await;
         *self = Self::new();
     }
@@ -59,35 +59,35 @@ pub(crate) struct Audience<S> {
     /// What a member that does not keep up still finds.
     window: RefCell<Window>,
     /// Where its members are counted, if they asked for topics, and by which.
-    counted: Option<(Census, Interest)>,
+    counted: Option<(SubscriberCounts, FilterSet)>,
     /// What those still need who leave in the middle of an event.
-    remainders: Rc<Remainders>,
+    partial_events: Rc<PartialEvents>,
     /// Where what is written is counted.
-    tally: Arc<Tally>,
-    members: RefCell<Slab<Member<S>>>,
+    shard_metrics: Arc<ShardMetrics>,
+    subscribers: RefCell<Slab<Subscriber<S>>>,
     /// One more than the highest key that a member ever had: where a round ends. Passing over an empty row costs a
     /// nanosecond, so it does not shrink.
     rows: Cell<usize>,
     /// The members whose sockets block, by position: the hindmost first.
     blocked: RefCell<BTreeSet<(u64, usize)>>,
     /// The members that are behind since their sockets first blocked.
-    slow: RefCell<BTreeMap<usize, Slow>>,
+    slow: RefCell<BTreeMap<usize, SlowSubscriber>>,
     /// How many members are behind, and how many places and members have yet to look at what came since they joined.
     behind: Cell<usize>,
     joining: Cell<usize>,
     /// Notified when the last of them no longer is.
-    nobody_behind: Event,
+    none_slow: Event,
     /// The position up to which rounds have written to all who keep up.
     written: Cell<u64>,
     /// Whether the last batch was given.
     closed: Cell<bool>,
     /// Ticks of the shard's clock since the audience began, and since the last batch.
     ticks: Cell<u64>,
-    silence: Cell<u64>,
+    idle_ticks: Cell<u64>,
 }
 
 #[derive(Debug)]
-struct Member<S> {
+struct Subscriber<S> {
     sink: S,
     /// The position of the next byte to write.
     position: u64,
@@ -97,18 +97,18 @@ struct Member<S> {
 
 /// What is known of a member that is behind.
 #[derive(Debug)]
-struct Slow {
+struct SlowSubscriber {
     /// What it is known by: no other member of the shard ever has this number.
     number: u64,
     /// The tick in which it fell behind.
     since: u64,
     /// Whether somebody has told it to go.
-    dismissed: bool,
+    is_disconnected: bool,
 }
 
 /// Who is behind, for whoever looks.
 #[derive(Clone, Debug)]
-pub(crate) struct Behind<T> {
+pub(crate) struct SlowReport<T> {
     /// What it is known by, within its shard.
     pub(crate) number: u64,
     /// The bytes that it has yet to be sent.
@@ -116,25 +116,25 @@ pub(crate) struct Behind<T> {
     /// For how many ticks it has been behind.
     pub(crate) ticks: u64,
     /// What it asked for.
-    pub(crate) interest: Interest,
+    pub(crate) filters: FilterSet,
     /// What the one who looks wanted to know of its sink.
     pub(crate) seen: T,
 }
 
 /// What an audience comes to.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sums {
-    pub(crate) members: usize,
+pub(crate) struct AudienceStats {
+    pub(crate) subscribers: usize,
     pub(crate) behind: usize,
     pub(crate) window_bytes: usize,
 }
 
-impl Add for Sums {
+impl Add for AudienceStats {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
         Self {
-            members: self.members + other.members,
+            subscribers: self.subscribers + other.subscribers,
             behind: self.behind + other.behind,
             window_bytes: self.window_bytes + other.window_bytes,
         }
@@ -149,7 +149,7 @@ enum Pace {
     /// Rounds.
     Follows,
     /// Its task, because a round could not.
-    Behind,
+    SlowReport,
     /// Nobody: it leaves.
     Leaves,
 }
@@ -158,43 +158,43 @@ impl<S: Sink> Audience<S> {
     /// An audience without members.
     pub(crate) fn new(
         window: Window,
-        remainders: Rc<Remainders>,
-        tally: Arc<Tally>,
-        counted: Option<(Census, Interest)>,
+        partial_events: Rc<PartialEvents>,
+        shard_metrics: Arc<ShardMetrics>,
+        counted: Option<(SubscriberCounts, FilterSet)>,
     ) -> Self {
         Self {
             newest: ArcSwap::from_pointee(Batch::empty()),
             window: RefCell::new(window),
             counted,
-            remainders,
-            tally,
-            members: RefCell::new(Slab::new()),
+            partial_events,
+            shard_metrics,
+            subscribers: RefCell::new(Slab::new()),
             rows: Cell::new(0),
             blocked: RefCell::new(BTreeSet::new()),
             slow: RefCell::new(BTreeMap::new()),
             behind: Cell::new(0),
             joining: Cell::new(0),
-            nobody_behind: Event::new(),
+            none_slow: Event::new(),
             written: Cell::new(0),
             closed: Cell::new(false),
             ticks: Cell::new(0),
-            silence: Cell::new(0),
+            idle_ticks: Cell::new(0),
         }
     }
 
     /// A place behind all that was given so far, for who is about to join.
-    pub(crate) fn reserve(self: &Rc<Self>) -> Place<S> {
+    pub(crate) fn reserve(self: &Rc<Self>) -> Reservation<S> {
         self.joining.set(self.joining.get() + 1);
         self.enter();
-        Place { audience: Rc::clone(self), position: self.window.borrow().end() }
+        Reservation { audience: Rc::clone(self), position: self.window.borrow().end() }
     }
 
     fn enter(&self) {
-        self.counted.iter().for_each(|(census, interest)| census.enter(interest));
+        self.counted.iter().for_each(|(subscriber_counts, filters)| subscriber_counts.enter(filters));
     }
 
     fn leave(&self) {
-        self.counted.iter().for_each(|(census, interest)| census.leave(interest));
+        self.counted.iter().for_each(|(subscriber_counts, filters)| subscriber_counts.leave(filters));
     }
 
     /// Gives every member these bytes, which are the whole frames of so many messages. They leave with the next round.
@@ -202,7 +202,7 @@ impl<S: Sink> Audience<S> {
         self.release();
         let batch = self.window.borrow_mut().push(bytes, messages, self.written.get());
         self.newest.store(batch);
-        self.silence.set(0);
+        self.idle_ticks.set(0);
         self.wake_lagged();
     }
 
@@ -217,73 +217,76 @@ impl<S: Sink> Audience<S> {
     }
 
     /// Writes what was given to every member that keeps up.
-    pub(crate) async fn write_round(&self, turn: &mut Turn) {
+    pub(crate) async fn write_round(&self, slice: &mut TimeSlice) {
         let (mut row, end) = (0, self.window.borrow().end());
         loop {
-            row = self.write_rows(row, turn);
+            row = self.write_rows(row, slice);
             if row >= self.rows.get() {
                 // A round that began later may have come to its end first.
                 return self.written.set(self.written.get().max(end));
             }
-            turn.pass().await;
+            slice.renew().await;
         }
     }
 
     /// The hot path: one `send` a member, until the turn is over. Returns the first row that has yet to be looked at.
-    fn write_rows(&self, from: usize, turn: &mut Turn) -> usize {
+    fn write_rows(&self, from: usize, slice: &mut TimeSlice) -> usize {
         let newest = self.newest.load();
         let window = self.window.borrow();
-        let mut members = self.members.borrow_mut();
-        let (mut written, mut delivered, mut next) = (0, 0, self.rows.get().min(from + turn.rows));
+        let mut subscribers = self.subscribers.borrow_mut();
+        let (mut written, mut delivered, mut next) = (0, 0, self.rows.get().min(from + slice.rows));
         for row in from..next {
-            let Some(member) = members.get_mut(row).filter(|member| member.pace == Pace::Follows) else { continue };
-            let position = member.position;
-            if member.advance(&newest, &window, &mut delivered) != Progress::CaughtUp {
+            let Some(subscriber) = subscribers.get_mut(row).filter(|subscriber| subscriber.pace == Pace::Follows)
+            else {
+                continue;
+            };
+            let position = subscriber.position;
+            if subscriber.advance(&newest, &window, &mut delivered) != Progress::CaughtUp {
                 // Its task finds out why, and does what has to be done.
-                self.set_pace(member, Pace::Behind);
-                member.waker.wake_by_ref();
+                self.set_pace(subscriber, Pace::SlowReport);
+                subscriber.waker.wake_by_ref();
             }
-            written += member.position - position;
-            if written >= turn.bytes {
+            written += subscriber.position - position;
+            if written >= slice.bytes {
                 next = row + 1;
                 break;
             }
         }
-        turn.rows -= next - from;
-        turn.bytes = turn.bytes.saturating_sub(written);
-        self.tally.written(delivered, written);
+        slice.rows -= next - from;
+        slice.bytes = slice.bytes.saturating_sub(written);
+        self.shard_metrics.written(delivered, written);
         next
     }
 
     /// Whether a round left somebody behind who has neither caught up since nor gone.
-    pub(crate) fn has_any_behind(&self) -> bool {
+    pub(crate) fn has_slow(&self) -> bool {
         self.behind.get() > 0
     }
 
     /// Waits until nobody is behind.
-    pub(crate) async fn nobody_behind(&self) {
-        while self.has_any_behind() {
-            self.nobody_behind.listen().await;
+    pub(crate) async fn none_slow(&self) {
+        while self.has_slow() {
+            self.none_slow.listen().await;
         }
     }
 
-    fn set_pace(&self, member: &mut Member<S>, pace: Pace) {
-        let before = std::mem::replace(&mut member.pace, pace);
+    fn set_pace(&self, subscriber: &mut Subscriber<S>, pace: Pace) {
+        let before = std::mem::replace(&mut subscriber.pace, pace);
         let change = |count: &Cell<usize>, counted| {
             count.set(count.get() + usize::from(pace == counted) - usize::from(before == counted));
         };
         change(&self.joining, Pace::Joins);
-        change(&self.behind, Pace::Behind);
-        if before == Pace::Behind && self.behind.get() == 0 {
-            self.nobody_behind.notify(usize::MAX);
+        change(&self.behind, Pace::SlowReport);
+        if before == Pace::SlowReport && self.behind.get() == 0 {
+            self.none_slow.notify(usize::MAX);
         }
     }
 
     /// Nothing more will be given: members end once they have written all.
     pub(crate) fn close(&self) {
         self.closed.set(true);
-        for (_, member) in self.members.borrow().iter() {
-            member.waker.wake_by_ref();
+        for (_, subscriber) in self.subscribers.borrow().iter() {
+            subscriber.waker.wake_by_ref();
         }
     }
 
@@ -291,45 +294,45 @@ impl<S: Sink> Audience<S> {
     pub(crate) fn tick(&self) {
         self.release();
         self.ticks.set(self.ticks.get() + 1);
-        self.silence.set(self.silence.get() + 1);
+        self.idle_ticks.set(self.idle_ticks.get() + 1);
     }
 
     /// How many ticks have passed since the last batch.
-    pub(crate) fn silence(&self) -> u64 {
-        self.silence.get()
+    pub(crate) fn idle_ticks(&self) -> u64 {
+        self.idle_ticks.get()
     }
 
     /// How many members there are, how many of them are behind, and what the window holds.
-    pub(crate) fn sums(&self) -> Sums {
+    pub(crate) fn stats(&self) -> AudienceStats {
         let window_bytes = self.window.borrow().cost();
-        Sums { members: self.members.borrow().len(), behind: self.slow.borrow().len(), window_bytes }
+        AudienceStats { subscribers: self.subscribers.borrow().len(), behind: self.slow.borrow().len(), window_bytes }
     }
 
     /// The keys of the hindmost members, at most so many, each behind the bytes that it has yet to be sent.
-    pub(crate) fn hindmost(&self, most: usize) -> Vec<(u64, usize)> {
+    pub(crate) fn slowest(&self, most: usize) -> Vec<(u64, usize)> {
         let end = self.window.borrow().end();
         self.blocked.borrow().iter().take(most).map(|(position, key)| (end - position, *key)).collect()
     }
 
     /// What there is to know of one of them, with what `look` sees of its sink.
-    pub(crate) fn look_at<T>(&self, (bytes, key): (u64, usize), look: impl Fn(&S) -> T) -> Option<Behind<T>> {
-        let (slow, members) = (self.slow.borrow(), self.members.borrow());
-        let (slow, member) = (slow.get(&key)?, members.get(key)?);
+    pub(crate) fn report<T>(&self, (bytes, key): (u64, usize), look: impl Fn(&S) -> T) -> Option<SlowReport<T>> {
+        let (slow, subscribers) = (self.slow.borrow(), self.subscribers.borrow());
+        let (slow, subscriber) = (slow.get(&key)?, subscribers.get(key)?);
         let ticks = self.ticks.get() - slow.since;
-        Some(Behind { number: slow.number, bytes, ticks, interest: self.interest(), seen: look(&member.sink) })
+        Some(SlowReport { number: slow.number, bytes, ticks, filters: self.filters(), seen: look(&subscriber.sink) })
     }
 
     /// Tells the member that is known by this number to go; returns whether it was here.
-    pub(crate) fn dismiss(&self, number: u64) -> bool {
+    pub(crate) fn disconnect(&self, number: u64) -> bool {
         let mut slow = self.slow.borrow_mut();
         let Some((key, slow)) = slow.iter_mut().find(|(_, slow)| slow.number == number) else { return false };
-        slow.dismissed = true;
-        self.members.borrow()[*key].waker.wake_by_ref();
+        slow.is_disconnected = true;
+        self.subscribers.borrow()[*key].waker.wake_by_ref();
         true
     }
 
-    fn interest(&self) -> Interest {
-        self.counted.as_ref().map(|(_, interest)| interest.clone()).unwrap_or_default()
+    fn filters(&self) -> FilterSet {
+        self.counted.as_ref().map(|(_, filters)| filters.clone()).unwrap_or_default()
     }
 
     /// Wakes those whose next byte the window let go, so that they end now and not when their sockets next take one.
@@ -338,7 +341,7 @@ impl<S: Sink> Audience<S> {
         let mut blocked = self.blocked.borrow_mut();
         while blocked.first().is_some_and(|(position, _)| *position < start) {
             if let Some((_, key)) = blocked.pop_first() {
-                self.members.borrow()[key].waker.wake_by_ref();
+                self.subscribers.borrow()[key].waker.wake_by_ref();
             }
         }
     }
@@ -363,13 +366,13 @@ impl Progress {
     fn pace(self) -> Pace {
         match self {
             Self::CaughtUp => Pace::Follows,
-            Self::Blocked => Pace::Behind,
+            Self::Blocked => Pace::SlowReport,
             Self::Finished | Self::Lagged | Self::Failed => Pace::Leaves,
         }
     }
 }
 
-impl<S: Sink> Member<S> {
+impl<S: Sink> Subscriber<S> {
     /// Writes what follows the position, until there is nothing more or the sink takes no more. Adds the messages of
     /// each batch whose last byte it wrote to `delivered`.
     fn advance(&mut self, newest: &Batch, window: &Window, delivered: &mut u64) -> Progress {
@@ -382,7 +385,7 @@ impl<S: Sink> Member<S> {
             if rest.is_empty() {
                 return Progress::CaughtUp;
             }
-            match self.sink.take(rest) {
+            match self.sink.try_write(rest) {
                 Ok(0) => return Progress::Failed,
                 Ok(count) => {
                     self.position += count as u64;
@@ -400,25 +403,25 @@ impl<S: Sink> Member<S> {
 
 /// A place in an audience that nobody sits at yet: from its position on nothing is lost but by lagging.
 #[derive(Debug)]
-pub(crate) struct Place<S: Sink> {
+pub(crate) struct Reservation<S: Sink> {
     audience: Rc<Audience<S>>,
     position: u64,
 }
 
-impl<S: Sink> Place<S> {
+impl<S: Sink> Reservation<S> {
     /// Seats who has everything before the place's position. Rounds begin to move it once it has caught up by itself.
-    pub(crate) fn sit(self, sink: S) -> Seat<S> {
+    pub(crate) fn join(self, sink: S) -> Membership<S> {
         let audience = Rc::clone(&self.audience);
-        let member = Member { sink, position: self.position, pace: Pace::Joins, waker: Waker::noop().clone() };
-        let key = audience.members.borrow_mut().insert(member);
+        let subscriber = Subscriber { sink, position: self.position, pace: Pace::Joins, waker: Waker::noop().clone() };
+        let key = audience.subscribers.borrow_mut().insert(subscriber);
         audience.rows.set(audience.rows.get().max(key + 1));
         audience.joining.set(audience.joining.get() + 1);
         audience.enter();
-        Seat { audience, key, blocked_at: None, held: None }
+        Membership { audience, key, blocked_at: None, held: None }
     }
 }
 
-impl<S: Sink> Drop for Place<S> {
+impl<S: Sink> Drop for Reservation<S> {
     fn drop(&mut self) {
         self.audience.joining.set(self.audience.joining.get() - 1);
         self.audience.leave();
@@ -427,7 +430,7 @@ impl<S: Sink> Drop for Place<S> {
 
 /// One member's seat in an audience, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Seat<S: Sink> {
+pub(crate) struct Membership<S: Sink> {
     audience: Rc<Audience<S>>,
     key: usize,
     /// The position under which `blocked` has this seat.
@@ -437,20 +440,20 @@ pub(crate) struct Seat<S: Sink> {
     held: Option<Arc<Batch>>,
 }
 
-impl<S: Sink> Seat<S> {
+impl<S: Sink> Membership<S> {
     /// Moves the member along by itself; once it has caught up, rounds do. `waker` is woken when they no longer can,
     /// and when the audience closes.
     pub(crate) fn catch_up(&mut self, waker: &Waker) -> Progress {
         self.leave_blocked();
         let audience = &self.audience;
         let window = audience.window.borrow();
-        let mut members = audience.members.borrow_mut();
-        let member = &mut members[self.key];
-        member.waker.clone_from(waker);
-        let (before, mut delivered) = (member.position, 0);
-        let progress = member.advance(&audience.newest.load(), &window, &mut delivered);
-        audience.tally.written(delivered, member.position - before);
-        audience.set_pace(member, progress.pace());
+        let mut subscribers = audience.subscribers.borrow_mut();
+        let subscriber = &mut subscribers[self.key];
+        subscriber.waker.clone_from(waker);
+        let (before, mut delivered) = (subscriber.position, 0);
+        let progress = subscriber.advance(&audience.newest.load(), &window, &mut delivered);
+        audience.shard_metrics.written(delivered, subscriber.position - before);
+        audience.set_pace(subscriber, progress.pace());
         match progress {
             Progress::CaughtUp => {
                 self.held = None;
@@ -460,11 +463,11 @@ impl<S: Sink> Seat<S> {
                 }
             }
             Progress::Blocked => {
-                self.held = window.at(member.position).cloned();
-                self.blocked_at = Some(member.position);
-                audience.blocked.borrow_mut().insert((member.position, self.key));
-                let (tally, since) = (&audience.tally, audience.ticks.get());
-                let new = || Slow { number: tally.fell_behind(), since, dismissed: false };
+                self.held = window.at(subscriber.position).cloned();
+                self.blocked_at = Some(subscriber.position);
+                audience.blocked.borrow_mut().insert((subscriber.position, self.key));
+                let (shard_metrics, since) = (&audience.shard_metrics, audience.ticks.get());
+                let new = || SlowSubscriber { number: shard_metrics.became_slow(), since, is_disconnected: false };
                 audience.slow.borrow_mut().entry(self.key).or_insert_with(new);
             }
             Progress::Finished | Progress::Lagged | Progress::Failed => {}
@@ -476,37 +479,37 @@ impl<S: Sink> Seat<S> {
     /// first.
     pub(crate) fn skip(&mut self) -> Vec<u8> {
         let audience = &self.audience;
-        let mut members = audience.members.borrow_mut();
-        let member = &mut members[self.key];
+        let mut subscribers = audience.subscribers.borrow_mut();
+        let subscriber = &mut subscribers[self.key];
         // One without a batch has joined and not begun: it is between two events.
-        let rest = self.held.take().map_or_else(Vec::new, |batch| batch.rest_of_event(member.position).to_vec());
-        member.position = audience.window.borrow().end();
-        audience.set_pace(member, Pace::Joins);
+        let rest = self.held.take().map_or_else(Vec::new, |batch| batch.rest_of_event(subscriber.position).to_vec());
+        subscriber.position = audience.window.borrow().end();
+        audience.set_pace(subscriber, Pace::Joins);
         rest
     }
 
     /// What the member asked for.
-    pub(crate) fn interest(&self) -> Interest {
-        self.audience.interest()
+    pub(crate) fn filters(&self) -> FilterSet {
+        self.audience.filters()
     }
 
     /// Whether somebody has told the member, who is behind, to go.
-    pub(crate) fn is_dismissed(&self) -> bool {
-        self.audience.slow.borrow().get(&self.key).is_some_and(|slow| slow.dismissed)
+    pub(crate) fn is_disconnected(&self) -> bool {
+        self.audience.slow.borrow().get(&self.key).is_some_and(|slow| slow.is_disconnected)
     }
 
     /// Has `look` look at the member's sink.
     pub(crate) fn sink<T>(&self, look: impl FnOnce(&S) -> T) -> T {
-        look(&self.audience.members.borrow()[self.key].sink)
+        look(&self.audience.subscribers.borrow()[self.key].sink)
     }
 
     /// The position of the next byte to write: it moves with every write that made progress.
     pub(crate) fn position(&self) -> u64 {
-        self.audience.members.borrow()[self.key].position
+        self.audience.subscribers.borrow()[self.key].position
     }
 
     /// Gives the seat back, and gives out the sink with what is left of the event that its member is in the middle of.
-    pub(crate) fn leave(mut self) -> Option<(S, Remainder)> {
+    pub(crate) fn leave(mut self) -> Option<(S, PartialEvent)> {
         self.remove()
     }
 
@@ -516,27 +519,27 @@ impl<S: Sink> Seat<S> {
         }
     }
 
-    fn remove(&mut self) -> Option<(S, Remainder)> {
+    fn remove(&mut self) -> Option<(S, PartialEvent)> {
         self.leave_blocked();
         let audience = &self.audience;
-        let mut member = audience.members.borrow_mut().try_remove(self.key)?;
-        audience.set_pace(&mut member, Pace::Leaves);
+        let mut subscriber = audience.subscribers.borrow_mut().try_remove(self.key)?;
+        audience.set_pace(&mut subscriber, Pace::Leaves);
         audience.slow.borrow_mut().remove(&self.key);
         audience.leave();
         let window = audience.window.borrow();
-        let remainder = match self.held.take().or_else(|| window.at(member.position).cloned()) {
-            Some(batch) => audience.remainders.keep(batch, member.position),
-            None if member.position == window.end() => Remainder::Nothing,
-            None => Remainder::Lost,
+        let partial_event = match self.held.take().or_else(|| window.at(subscriber.position).cloned()) {
+            Some(batch) => audience.partial_events.keep(batch, subscriber.position),
+            None if subscriber.position == window.end() => PartialEvent::Nothing,
+            None => PartialEvent::Lost,
         };
-        Some((member.sink, remainder))
+        Some((subscriber.sink, partial_event))
     }
 }
 
-impl<S: Sink> Drop for Seat<S> {
+impl<S: Sink> Drop for Membership<S> {
     fn drop(&mut self) {
-        if let Some((sink, remainder)) = self.remove() {
-            if remainder.bytes() != Some(&[]) {
+        if let Some((sink, partial_event)) = self.remove() {
+            if partial_event.bytes() != Some(&[]) {
                 sink.tear();
             }
         }

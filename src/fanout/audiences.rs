@@ -9,62 +9,63 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use super::Census;
+use super::SubscriberCounts;
 use super::audience::Audience;
 use super::latest::Latest;
-use super::partial_event::Remainders;
+use super::partial_event::PartialEvents;
 use super::window::{Budget, Window};
 use crate::config::Limits;
-use crate::event::topic::{Directory, Interest};
+use crate::event::topic::{FilterSet, TopicMap};
 use crate::hub::Message;
-use crate::metrics::Tally;
+use crate::metrics::ShardMetrics;
 use crate::net::Sink;
 
 /// The audiences, and the way to them.
 #[derive(Debug)]
-pub(crate) struct Hall<S> {
+pub(crate) struct Audiences<S> {
     /// Those who asked for no topic.
-    everyone: Rc<Audience<S>>,
+    broadcast: Rc<Audience<S>>,
     /// Those who did. An audience lives as long as somebody has a place or a seat in it.
-    rooms: Directory<Weak<Audience<S>>>,
+    by_filter: TopicMap<Weak<Audience<S>>>,
     window_bytes: usize,
     /// What the windows of all rooms may hold together.
     budget: Rc<Budget>,
-    remainders: Rc<Remainders>,
-    tally: Arc<Tally>,
-    census: Census,
+    partial_events: Rc<PartialEvents>,
+    shard_metrics: Arc<ShardMetrics>,
+    subscriber_counts: SubscriberCounts,
     /// Kept from when the first stream joins that may skip.
     latest: RefCell<Option<Latest>>,
 }
 
-impl<S: Sink> Hall<S> {
+impl<S: Sink> Audiences<S> {
     /// A hall with nobody in it.
-    pub(crate) fn new(limits: &Limits, tally: Arc<Tally>, census: Census) -> Self {
-        let remainders = Rc::new(Remainders::new(limits.window_bytes));
+    pub(crate) fn new(limits: &Limits, shard_metrics: Arc<ShardMetrics>, subscriber_counts: SubscriberCounts) -> Self {
+        let partial_events = Rc::new(PartialEvents::new(limits.window_bytes));
         let window = Window::new(limits.window_bytes, Budget::new(usize::MAX));
         Self {
-            everyone: Rc::new(Audience::new(window, Rc::clone(&remainders), Arc::clone(&tally), None)),
-            rooms: Directory::new(),
+            broadcast: Rc::new(Audience::new(window, Rc::clone(&partial_events), Arc::clone(&shard_metrics), None)),
+            by_filter: TopicMap::new(),
             window_bytes: limits.window_bytes,
             budget: Budget::new(limits.topic_window_bytes),
-            remainders,
-            tally,
-            census,
+            partial_events,
+            shard_metrics,
+            subscriber_counts,
             latest: RefCell::new(None),
         }
     }
 
     /// The audience for streams of this interest.
-    pub(crate) fn audience(&mut self, interest: &Interest) -> Rc<Audience<S>> {
-        if interest.is_empty() {
-            return Rc::clone(&self.everyone);
+    pub(crate) fn audience(&mut self, filters: &FilterSet) -> Rc<Audience<S>> {
+        if filters.is_empty() {
+            return Rc::clone(&self.broadcast);
         }
-        let Self { rooms, window_bytes, budget, remainders, tally, census, .. } = self;
-        let room = rooms.entry(interest, Weak::new);
+        let Self { by_filter, window_bytes, budget, partial_events, shard_metrics, subscriber_counts, .. } = self;
+        let room = by_filter.entry(filters, Weak::new);
         room.upgrade().unwrap_or_else(|| {
             let window = Window::new(*window_bytes, Rc::clone(budget));
-            let counted = Some((census.clone(), interest.clone()));
-            let audience = Rc::new(Audience::new(window, Rc::clone(remainders), Arc::clone(tally), counted));
+            let counted = Some((subscriber_counts.clone(), filters.clone()));
+            let audience =
+                Rc::new(Audience::new(window, Rc::clone(partial_events), Arc::clone(shard_metrics), counted));
             *room = Rc::downgrade(&audience);
             audience
         })
@@ -76,29 +77,29 @@ impl<S: Sink> Hall<S> {
     }
 
     /// The newest events for this interest.
-    pub(crate) fn latest(&self, interest: &Interest) -> Vec<u8> {
-        self.latest.borrow().as_ref().map(|latest| latest.for_interest(interest)).unwrap_or_default()
+    pub(crate) fn latest(&self, filters: &FilterSet) -> Vec<u8> {
+        self.latest.borrow().as_ref().map(|latest| latest.for_interest(filters)).unwrap_or_default()
     }
 
     /// Lets go of the rooms that nobody is in any more.
-    pub(crate) fn forget_the_empty(&mut self) {
-        self.rooms.retain(|audience| audience.strong_count() > 0);
+    pub(crate) fn remove_empty(&mut self) {
+        self.by_filter.retain(|audience| audience.strong_count() > 0);
     }
 
     /// All audiences, with the keys of rooms.
-    fn keyed(&self) -> impl Iterator<Item = (Option<usize>, Rc<Audience<S>>)> {
-        let rooms = self.rooms.iter().filter_map(|(key, audience)| Some((Some(key), audience.upgrade()?)));
-        std::iter::once((None, Rc::clone(&self.everyone))).chain(rooms)
+    fn with_keys(&self) -> impl Iterator<Item = (Option<usize>, Rc<Audience<S>>)> {
+        let by_filter = self.by_filter.iter().filter_map(|(key, audience)| Some((Some(key), audience.upgrade()?)));
+        std::iter::once((None, Rc::clone(&self.broadcast))).chain(by_filter)
     }
 
     /// All audiences.
     pub(crate) fn audiences(&self) -> impl Iterator<Item = Rc<Audience<S>>> {
-        self.keyed().map(|(_, audience)| audience)
+        self.with_keys().map(|(_, audience)| audience)
     }
 
     /// Gives each audience those of the messages that are for it, as one batch, and adds it to those who were given
     /// something.
-    pub(crate) fn give(&self, messages: &[Message], given_to: &mut Vec<Rc<Audience<S>>>) {
+    pub(crate) fn give(&self, messages: &[Message], pending_audiences: &mut Vec<Rc<Audience<S>>>) {
         if let Some(latest) = &mut *self.latest.borrow_mut() {
             messages.iter().for_each(|message| latest.note(&message.topics, &message.frame));
         }
@@ -106,20 +107,20 @@ impl<S: Sink> Hall<S> {
         let mut for_all = messages.iter().filter(|message| message.topics.is_empty()).peekable();
         if for_all.peek().is_some() {
             let (batch, count) = join(for_all);
-            let others = self.keyed().filter(|(key, _)| key.is_none_or(|key| !wanted.contains_key(&key)));
+            let others = self.with_keys().filter(|(key, _)| key.is_none_or(|key| !wanted.contains_key(&key)));
             for (_, audience) in others {
                 audience.give(Arc::clone(&batch), count);
-                given_to.push(audience);
+                pending_audiences.push(audience);
             }
         }
         for (key, numbers) in wanted {
-            let Some(audience) = self.rooms.get(key).and_then(Weak::upgrade) else { continue };
+            let Some(audience) = self.by_filter.get(key).and_then(Weak::upgrade) else { continue };
             let is_wanted = |number: &usize| numbers.binary_search(number).is_ok();
             let own = messages.iter().enumerate();
             let own = own.filter(|(number, message)| message.topics.is_empty() || is_wanted(number));
             let (batch, count) = join(own.map(|(_, message)| message));
             audience.give(batch, count);
-            given_to.push(audience);
+            pending_audiences.push(audience);
         }
     }
 
@@ -127,7 +128,7 @@ impl<S: Sink> Hall<S> {
     fn wanted(&self, messages: &[Message]) -> BTreeMap<usize, Vec<usize>> {
         let (mut wanted, mut keys) = (BTreeMap::<_, Vec<_>>::new(), Vec::new());
         for (number, message) in messages.iter().enumerate().filter(|(_, message)| !message.topics.is_empty()) {
-            self.rooms.matching(&message.topics, &mut keys);
+            self.by_filter.matching(&message.topics, &mut keys);
             keys.iter().for_each(|key| wanted.entry(*key).or_default().push(number));
         }
         wanted
@@ -155,13 +156,13 @@ mod tests {
     use super::*;
     use crate::event::frame::Frame;
     use crate::event::topic::Topics;
-    use crate::fanout::audience::{Progress, Seat, Turn};
+    use crate::fanout::audience::{Membership, Progress, TimeSlice};
 
     #[derive(Clone, Default)]
     struct Writes(Rc<RefCell<Vec<String>>>);
 
     impl Sink for Writes {
-        fn take(&self, bytes: &[u8]) -> io::Result<usize> {
+        fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
             self.0.borrow_mut().push(String::from_utf8_lossy(bytes).into_owned());
             Ok(bytes.len())
         }
@@ -169,16 +170,16 @@ mod tests {
         fn tear(&self) {}
     }
 
-    fn join_hall(hall: &mut Hall<Writes>, filters: &[&str]) -> (Writes, Seat<Writes>) {
+    fn join_hall(hall: &mut Audiences<Writes>, filters: &[&str]) -> (Writes, Membership<Writes>) {
         let writes = Writes::default();
-        let interest = Interest::parse(filters.iter().copied()).expect("filters");
-        let mut seat = hall.audience(&interest).reserve().sit(writes.clone());
-        assert_eq!(seat.catch_up(Waker::noop()), Progress::CaughtUp);
-        (writes, seat)
+        let filters = FilterSet::parse(filters.iter().copied()).expect("filters");
+        let mut membership = hall.audience(&filters).reserve().join(writes.clone());
+        assert_eq!(membership.catch_up(Waker::noop()), Progress::CaughtUp);
+        (writes, membership)
     }
 
     /// Gives messages, each with its topics, and returns to how many audiences.
-    fn give(hall: &Hall<Writes>, messages: &[(&str, &[&str])]) -> usize {
+    fn give(hall: &Audiences<Writes>, messages: &[(&str, &[&str])]) -> usize {
         let messages: Vec<_> = messages
             .iter()
             .map(|(text, topics)| Message {
@@ -186,15 +187,15 @@ mod tests {
                 topics: Topics::parse(topics.iter().copied()).expect("topics"),
             })
             .collect();
-        let mut given_to = Vec::new();
-        hall.give(&messages, &mut given_to);
-        given_to.iter().for_each(|audience| smol::block_on(audience.write_round(&mut Turn::new())));
-        given_to.len()
+        let mut pending_audiences = Vec::new();
+        hall.give(&messages, &mut pending_audiences);
+        pending_audiences.iter().for_each(|audience| smol::block_on(audience.write_round(&mut TimeSlice::new())));
+        pending_audiences.len()
     }
 
     #[test]
     fn each_gets_what_it_asked_for_once_and_in_order_in_one_write() {
-        let mut hall = Hall::new(&Limits::default(), Arc::default(), Census::new());
+        let mut hall = Audiences::new(&Limits::default(), Arc::default(), SubscriberCounts::new());
         let streams = [&[][..], &["a"], &["b/#", "a"], &["a", "b/#"], &["c"]];
         let seats = streams.map(|filters| join_hall(&mut hall, filters));
         let messages: [(&str, &[&str]); 5] =
@@ -209,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_message_costs_nothing_for_those_it_is_not_for() {
-        let mut hall = Hall::new(&Limits::default(), Arc::default(), Census::new());
+        let mut hall = Audiences::new(&Limits::default(), Arc::default(), SubscriberCounts::new());
         let seats: Vec<_> = (0..100).map(|number| join_hall(&mut hall, &[&format!("room/{number}")])).collect();
         assert_eq!(give(&hall, &[("x", &["room/7"]), ("y", &["nobody"])]), 1);
         assert_eq!(give(&hall, &[("x", &["nobody"])]), 0);
@@ -219,11 +220,11 @@ mod tests {
 
     #[test]
     fn a_room_is_there_while_somebody_is_in_it() {
-        let mut hall = Hall::new(&Limits::default(), Arc::default(), Census::new());
+        let mut hall = Audiences::new(&Limits::default(), Arc::default(), SubscriberCounts::new());
         let one = join_hall(&mut hall, &["a"]);
         let other = join_hall(&mut hall, &["a"]);
         drop(one);
-        hall.forget_the_empty();
+        hall.remove_empty();
         assert_eq!(hall.audiences().count(), 2);
         drop(other);
         assert_eq!(give(&hall, &[("x", &["a"])]), 0, "nobody is there");
@@ -231,7 +232,7 @@ mod tests {
         assert_eq!(give(&hall, &[("y", &["a"])]), 1, "somebody is again");
         assert_eq!(writes.0.take(), ["data: y\n\n"]);
         drop((writes, _seat));
-        hall.forget_the_empty();
-        assert_eq!((hall.audiences().count(), hall.rooms.iter().count()), (1, 0));
+        hall.remove_empty();
+        assert_eq!((hall.audiences().count(), hall.by_filter.iter().count()), (1, 0));
     }
 }

@@ -23,14 +23,14 @@ use async_io::Timer;
 use event_listener::Event;
 use smol::future;
 
-use super::Census;
-use super::audience::{Audience, Behind, Place, Sums, Turn};
-use super::audiences::Hall;
+use super::SubscriberCounts;
+use super::audience::{Audience, AudienceStats, Reservation, SlowReport, TimeSlice};
+use super::audiences::Audiences;
 use crate::config::Limits;
 use crate::event::frame::Frame;
-use crate::event::topic::Interest;
-use crate::hub::{Intake, Message, Underway};
-use crate::metrics::Tally;
+use crate::event::topic::FilterSet;
+use crate::hub::{InFlight, Message, QueueReceiver};
+use crate::metrics::ShardMetrics;
 use crate::net::Sink;
 
 /// Below this a timer costs more than it gives.
@@ -39,70 +39,75 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 /// The dispatcher of one shard, and its audiences.
 #[derive(Debug)]
 pub(crate) struct Dispatcher<S> {
-    intake: RefCell<Intake>,
-    hall: RefCell<Hall<S>>,
+    receiver: RefCell<QueueReceiver>,
+    hall: RefCell<Audiences<S>>,
     /// Those who were given something that no round has written yet.
-    given_to: RefCell<Vec<Rc<Audience<S>>>>,
+    pending_audiences: RefCell<Vec<Rc<Audience<S>>>>,
     /// What was given that no round has written yet.
-    underway: RefCell<Vec<Underway>>,
-    tally: Arc<Tally>,
+    in_flight: RefCell<Vec<InFlight>>,
+    shard_metrics: Arc<ShardMetrics>,
     /// Where a batch stops growing.
     batch_bytes: usize,
     longest_rest: Duration,
     window_bytes: usize,
     window_time: Duration,
     /// Notified when something was given, for those who wait to join behind it.
-    given: Event,
+    dispatched: Event,
 }
 
 impl<S: Sink> Dispatcher<S> {
-    /// A dispatcher for what `intake` brings.
-    pub(crate) fn new(intake: Intake, limits: &Limits, tally: Arc<Tally>, census: Census) -> Self {
+    /// A dispatcher for what `receiver` brings.
+    pub(crate) fn new(
+        receiver: QueueReceiver,
+        limits: &Limits,
+        shard_metrics: Arc<ShardMetrics>,
+        subscriber_counts: SubscriberCounts,
+    ) -> Self {
         Self {
-            intake: RefCell::new(intake),
-            hall: RefCell::new(Hall::new(limits, Arc::clone(&tally), census)),
-            given_to: RefCell::new(Vec::new()),
-            underway: RefCell::new(Vec::new()),
-            tally,
+            receiver: RefCell::new(receiver),
+            hall: RefCell::new(Audiences::new(limits, Arc::clone(&shard_metrics), subscriber_counts)),
+            pending_audiences: RefCell::new(Vec::new()),
+            in_flight: RefCell::new(Vec::new()),
+            shard_metrics,
             batch_bytes: limits.batch_bytes,
             longest_rest: limits.longest_rest,
             window_bytes: limits.window_bytes,
             window_time: limits.window_time,
-            given: Event::new(),
+            dispatched: Event::new(),
         }
     }
 
     /// Dispatches until the hub is closed and everything it accepted is given; then the streams may end.
     pub(crate) async fn run(&self) {
         // When what was given since somebody fell behind has had its time.
-        let (mut due, mut turn) = (Instant::now(), Turn::new());
+        let (mut due, mut slice) = (Instant::now(), TimeSlice::new());
         while let Some(length) = poll_fn(|cx| self.poll_batch(cx)).await {
             let start = Instant::now();
-            let audiences = self.given_to.take();
+            let audiences = self.pending_audiences.take();
             for audience in &audiences {
-                audience.write_round(&mut turn).await;
+                audience.write_round(&mut slice).await;
             }
-            turn.pass().await;
+            slice.renew().await;
             let end = Instant::now();
-            self.count_written(end);
+            self.finish_round(end);
             let took = end - start;
-            if length < self.batch_bytes && self.intake.borrow().has_waiting() {
+            if length < self.batch_bytes && self.receiver.borrow().has_waiting() {
                 Timer::after((took / 2).min(self.longest_rest)).await;
             }
-            if audiences.iter().any(|audience| audience.has_any_behind()) {
+            if audiences.iter().any(|audience| audience.has_slow()) {
                 due = due.max(start) + self.share_of_window_time(length);
-                self.wait_for_those_behind(&audiences, due).await;
+                self.wait_for_slow(&audiences, due).await;
             }
         }
         self.hall.borrow().audiences().for_each(|audience| audience.close());
     }
 
     /// A round has written all that was given.
-    fn count_written(&self, now: Instant) {
-        let mut underway = self.underway.borrow_mut();
-        self.tally.batch_sizes.record(underway.len() as u64);
-        for time in underway.drain(..).filter_map(|message| message.end(now)) {
-            self.tally.delivered_after(time);
+    fn finish_round(&self, now: Instant) {
+        let mut in_flight = self.in_flight.borrow_mut();
+        self.shard_metrics.batch_sizes.record(in_flight.len() as u64);
+        for time in in_flight.drain(..).filter_map(|message| message.end(now)) {
+            self.shard_metrics.delivered_after(time);
         }
     }
 
@@ -111,38 +116,38 @@ impl<S: Sink> Dispatcher<S> {
     }
 
     /// Waits until `due`, or until nobody is behind; small waits add up to one that is worth a timer.
-    async fn wait_for_those_behind(&self, audiences: &[Rc<Audience<S>>], due: Instant) {
+    async fn wait_for_slow(&self, audiences: &[Rc<Audience<S>>], due: Instant) {
         let wait = due.saturating_duration_since(Instant::now());
         if wait >= SHORTEST_WAIT {
-            let nobody_behind = async {
+            let none_slow = async {
                 for audience in audiences {
-                    audience.nobody_behind().await;
+                    audience.none_slow().await;
                 }
             };
             let due = async {
                 Timer::after(wait).await;
             };
-            future::or(nobody_behind, due).await;
+            future::or(none_slow, due).await;
         }
     }
 
     /// A place for a stream of this interest, behind the first `accepted` messages.
-    pub(crate) async fn place_behind(&self, accepted: u64, interest: &Interest) -> Place<S> {
-        self.has_given(accepted).await;
-        self.place(interest)
+    pub(crate) async fn reserve_after(&self, accepted: u64, filters: &FilterSet) -> Reservation<S> {
+        self.has_dispatched(accepted).await;
+        self.place(filters)
     }
 
     /// Waits until the dispatcher has given the first `accepted` messages: nobody else gives, since what is given
     /// between two rounds has to fit into the window.
-    pub(crate) async fn has_given(&self, accepted: u64) {
-        while self.given() < accepted {
-            self.given.listen().await;
+    pub(crate) async fn has_dispatched(&self, accepted: u64) {
+        while self.dispatched() < accepted {
+            self.dispatched.listen().await;
         }
     }
 
     /// A place for a stream of this interest, behind all that was given.
-    pub(crate) fn place(&self, interest: &Interest) -> Place<S> {
-        self.hall.borrow_mut().audience(interest).reserve()
+    pub(crate) fn place(&self, filters: &FilterSet) -> Reservation<S> {
+        self.hall.borrow_mut().audience(filters).reserve()
     }
 
     /// Keeps the newest event of each topic from now on, for streams that may skip to them.
@@ -151,78 +156,78 @@ impl<S: Sink> Dispatcher<S> {
     }
 
     /// The newest events for this interest.
-    pub(crate) fn latest(&self, interest: &Interest) -> Vec<u8> {
-        self.hall.borrow().latest(interest)
+    pub(crate) fn latest(&self, filters: &FilterSet) -> Vec<u8> {
+        self.hall.borrow().latest(filters)
     }
 
     /// The streams that are furthest behind, at most so many and those first, with what `look` sees of their sinks.
-    pub(crate) fn hindmost<T>(&self, most: usize, look: impl Fn(&S) -> T) -> Vec<Behind<T>> {
+    pub(crate) fn slowest<T>(&self, most: usize, look: impl Fn(&S) -> T) -> Vec<SlowReport<T>> {
         let hall = self.hall.borrow();
         let mut all = Vec::new();
         for audience in hall.audiences() {
-            all.extend(audience.hindmost(most).into_iter().map(|member| (member, Rc::clone(&audience))));
+            all.extend(audience.slowest(most).into_iter().map(|member| (member, Rc::clone(&audience))));
         }
         all.sort_by_key(|((bytes, _), _)| Reverse(*bytes));
-        all.into_iter().take(most).filter_map(|(member, audience)| audience.look_at(member, &look)).collect()
+        all.into_iter().take(most).filter_map(|(member, audience)| audience.report(member, &look)).collect()
     }
 
     /// Tells the stream that is known by this number to go; returns whether it was still behind.
-    pub(crate) fn dismiss(&self, number: u64) -> bool {
-        self.hall.borrow().audiences().any(|audience| audience.dismiss(number))
+    pub(crate) fn disconnect(&self, number: u64) -> bool {
+        self.hall.borrow().audiences().any(|audience| audience.disconnect(number))
     }
 
     /// The number of messages that were given, of those that the hub has accepted since it began.
-    pub(crate) fn given(&self) -> u64 {
-        self.intake.borrow().taken()
+    pub(crate) fn dispatched(&self) -> u64 {
+        self.receiver.borrow().taken()
     }
 
     /// A tick has passed.
     pub(crate) fn tick(&self) {
-        let mut all = Sums::default();
-        self.hall.borrow_mut().forget_the_empty();
+        let mut all = AudienceStats::default();
+        self.hall.borrow_mut().remove_empty();
         for audience in self.hall.borrow().audiences() {
             audience.tick();
-            all = all + audience.sums();
+            all = all + audience.stats();
         }
-        self.tally.streams.set(all.members as u64);
-        self.tally.behind.set(all.behind as u64);
-        self.tally.window_bytes.set(all.window_bytes as u64);
+        self.shard_metrics.streams.set(all.subscribers as u64);
+        self.shard_metrics.behind.set(all.behind as u64);
+        self.shard_metrics.window_bytes.set(all.window_bytes as u64);
     }
 
     /// Sends a comment to every stream that has got nothing for so many ticks.
-    pub(crate) async fn beat(&self, heartbeat: u64) {
-        let is_silent = |audience: &Rc<Audience<S>>| audience.silence() >= heartbeat;
+    pub(crate) async fn heartbeat_round(&self, heartbeat: u64) {
+        let is_silent = |audience: &Rc<Audience<S>>| audience.idle_ticks() >= heartbeat;
         let silent: Vec<_> = self.hall.borrow().audiences().filter(is_silent).collect();
-        let mut turn = Turn::new();
+        let mut slice = TimeSlice::new();
         for audience in silent {
             // Some may have got a message while others got theirs.
             if is_silent(&audience) {
                 audience.give(Frame::heartbeat().into_bytes(), 0);
-                audience.write_round(&mut turn).await;
+                audience.write_round(&mut slice).await;
             }
         }
     }
 
     /// Ready with the length of what was given once there is something to write, with `None` once there never will be.
     fn poll_batch(&self, cx: &mut task::Context<'_>) -> Poll<Option<usize>> {
-        let first = task::ready!(self.intake.borrow_mut().poll_next(cx));
-        Poll::Ready(first.map(|first| self.give_with_waiting(first)))
+        let first = task::ready!(self.receiver.borrow_mut().poll_next(cx));
+        Poll::Ready(first.map(|first| self.drain(first)))
     }
 
     /// Gives the first message and all that waits behind it, up to a batch's size; returns its length.
-    fn give_with_waiting(&self, (first, underway): (Message, Underway)) -> usize {
+    fn drain(&self, (first, in_flight): (Message, InFlight)) -> usize {
         let mut length = first.frame.as_bytes().len();
         let mut messages = vec![first];
-        let mut all_underway = self.underway.borrow_mut();
-        all_underway.push(underway);
+        let mut all_underway = self.in_flight.borrow_mut();
+        all_underway.push(in_flight);
         while length < self.batch_bytes {
-            let Some((message, underway)) = self.intake.borrow_mut().take_waiting() else { break };
+            let Some((message, in_flight)) = self.receiver.borrow_mut().take_waiting() else { break };
             length += message.frame.as_bytes().len();
             messages.push(message);
-            all_underway.push(underway);
+            all_underway.push(in_flight);
         }
-        self.hall.borrow().give(&messages, &mut self.given_to.borrow_mut());
-        self.given.notify(usize::MAX);
+        self.hall.borrow().give(&messages, &mut self.pending_audiences.borrow_mut());
+        self.dispatched.notify(usize::MAX);
         length
     }
 }
@@ -238,7 +243,7 @@ mod tests {
     use super::*;
     use crate::event::frame::Fields;
     use crate::event::topic::Topics;
-    use crate::fanout::{Progress, Seat};
+    use crate::fanout::{Membership, Progress};
     use crate::hub::Hub;
     use crate::metrics::Metrics;
 
@@ -247,7 +252,7 @@ mod tests {
     struct Writes(Rc<RefCell<Vec<String>>>, Rc<Cell<bool>>);
 
     impl Sink for Writes {
-        fn take(&self, bytes: &[u8]) -> io::Result<usize> {
+        fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
             if self.1.get() {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
@@ -269,21 +274,21 @@ mod tests {
     }
 
     fn start_with(limits: &Limits) -> (Hub, Dispatcher<Writes>) {
-        let (hub, mut intakes) =
+        let (hub, mut receivers) =
             Hub::new(&Limits::default(), None, 1, Metrics::default()).expect("no thread is started");
-        let intake = intakes.pop().expect("one for each shard");
-        (hub, Dispatcher::new(intake, limits, Arc::default(), Census::new()))
+        let receiver = receivers.pop().expect("one for each shard");
+        (hub, Dispatcher::new(receiver, limits, Arc::default(), SubscriberCounts::new()))
     }
 
-    fn join(dispatcher: &Dispatcher<Writes>) -> (Writes, Seat<Writes>) {
-        sit(smol::block_on(dispatcher.place_behind(0, &Interest::default())))
+    fn join(dispatcher: &Dispatcher<Writes>) -> (Writes, Membership<Writes>) {
+        join_at(smol::block_on(dispatcher.reserve_after(0, &FilterSet::default())))
     }
 
-    fn sit(place: Place<Writes>) -> (Writes, Seat<Writes>) {
+    fn join_at(place: Reservation<Writes>) -> (Writes, Membership<Writes>) {
         let writes = Writes::default();
-        let mut seat = place.sit(writes.clone());
-        assert_eq!(seat.catch_up(Waker::noop()), Progress::CaughtUp);
-        (writes, seat)
+        let mut membership = place.join(writes.clone());
+        assert_eq!(membership.catch_up(Waker::noop()), Progress::CaughtUp);
+        (writes, membership)
     }
 
     fn publish(hub: &Hub, message: &str) {
@@ -309,10 +314,11 @@ mod tests {
         publish(&hub, "before");
         let later = smol::block_on(async {
             let joined = async {
-                let (writes, seat) = sit(dispatcher.place_behind(hub.accepted(), &Interest::default()).await);
+                let (writes, membership) =
+                    join_at(dispatcher.reserve_after(hub.accepted(), &FilterSet::default()).await);
                 publish(&hub, "after");
                 hub.close();
-                (writes, seat)
+                (writes, membership)
             };
             future::zip(joined, dispatcher.run()).await.0
         });
@@ -328,7 +334,7 @@ mod tests {
         let (writes, _seat) = join(&dispatcher);
         (0..40).for_each(|_| publish(&hub, "x"));
         hub.close();
-        smol::block_on(future::zip(dispatcher.place_behind(hub.accepted(), &Interest::default()), dispatcher.run()));
+        smol::block_on(future::zip(dispatcher.reserve_after(hub.accepted(), &FilterSet::default()), dispatcher.run()));
         assert_eq!(writes.take_all().concat(), "data: x\n\n".repeat(40));
     }
 
@@ -337,7 +343,7 @@ mod tests {
         let window_time = Duration::from_secs(3600);
         let (hub, dispatcher) =
             start_with(&Limits { window_bytes: 300, batch_bytes: 9, window_time, ..Limits::default() });
-        let (writes, mut seat) = join(&dispatcher);
+        let (writes, mut membership) = join(&dispatcher);
         writes.1.set(true);
         (0..3).for_each(|_| publish(&hub, "x"));
         hub.close();
@@ -346,12 +352,12 @@ mod tests {
             for _ in 0..100 {
                 assert!(future::poll_once(&mut run).await.is_none());
             }
-            assert_eq!(dispatcher.given(), 1, "one batch was given");
-            assert_eq!(seat.catch_up(Waker::noop()), Progress::Blocked);
+            assert_eq!(dispatcher.dispatched(), 1, "one batch was given");
+            assert_eq!(membership.catch_up(Waker::noop()), Progress::Blocked);
             assert!(future::poll_once(&mut run).await.is_none());
-            assert_eq!(dispatcher.given(), 1, "it is still behind");
+            assert_eq!(dispatcher.dispatched(), 1, "it is still behind");
             writes.1.set(false);
-            assert_eq!(seat.catch_up(Waker::noop()), Progress::CaughtUp);
+            assert_eq!(membership.catch_up(Waker::noop()), Progress::CaughtUp);
             let done = async {
                 run.await;
                 true
@@ -380,7 +386,7 @@ mod tests {
         let (writes, _seat) = join(&dispatcher);
         let tick = |heartbeat: Option<u64>| {
             dispatcher.tick();
-            heartbeat.into_iter().for_each(|heartbeat| smol::block_on(dispatcher.beat(heartbeat)));
+            heartbeat.into_iter().for_each(|heartbeat| smol::block_on(dispatcher.heartbeat_round(heartbeat)));
         };
         tick(Some(2));
         assert!(writes.take_all().is_empty(), "one tick of silence");
@@ -407,11 +413,11 @@ mod tests {
         let streams: Vec<_> = (0..200).map(|_| join(&dispatcher)).collect();
         smol::block_on(async {
             dispatcher.tick();
-            let mut beat = pin!(dispatcher.beat(1));
-            assert!(future::poll_once(&mut beat).await.is_none(), "a round takes more than one turn");
+            let mut heartbeat_round = pin!(dispatcher.heartbeat_round(1));
+            assert!(future::poll_once(&mut heartbeat_round).await.is_none(), "a round takes more than one turn");
             publish(&hub, "a long one");
             hub.close();
-            future::zip(beat, dispatcher.run()).await;
+            future::zip(heartbeat_round, dispatcher.run()).await;
         });
         for (number, (writes, _)) in streams.iter().enumerate() {
             assert_eq!(writes.take_all().concat(), ":\n\ndata: a long one\n\n", "stream {number}");

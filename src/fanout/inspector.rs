@@ -6,30 +6,30 @@ use std::time::{Duration, Instant};
 
 use smol::channel::{self, Sender, WeakSender};
 
-use super::audience::Behind;
+use super::audience::SlowReport;
 use crate::net::{Client, within};
 
 /// What others ask of a shard, which alone may touch its streams.
 #[derive(Debug)]
-pub(crate) enum Question {
+pub(crate) enum Command {
     /// The streams that are furthest behind, at most so many, with how long they have been and where they come from.
-    Hindmost(usize, Sender<Vec<(Duration, Behind<String>)>>),
+    Slowest(usize, Sender<Vec<(Duration, SlowReport<String>)>>),
     /// To end the stream that is known by this number, if it is still behind; whether it was.
-    Dismiss(u64, Sender<bool>),
+    Disconnect(u64, Sender<bool>),
 }
 
 /// A way into one shard: to ask it something, or to have it serve a client that no listener has accepted.
 #[derive(Debug)]
-pub(crate) struct Hatch {
+pub(crate) struct ShardHandle {
     /// Gone once the server is ending, which is what tells the shard so.
     clients: WeakSender<Client>,
-    questions: Sender<Question>,
+    commands: Sender<Command>,
 }
 
-impl Hatch {
+impl ShardHandle {
     /// A way to whoever takes these clients and answers these questions.
-    pub(crate) fn new(clients: &Sender<Client>, questions: Sender<Question>) -> Self {
-        Self { clients: clients.downgrade(), questions }
+    pub(crate) fn new(clients: &Sender<Client>, commands: Sender<Command>) -> Self {
+        Self { clients: clients.downgrade(), commands }
     }
 
     /// Has the shard serve a client; returns whether it takes one.
@@ -41,13 +41,13 @@ impl Hatch {
     /// Who asks several shards puts all questions before the first wait, so that none that hangs holds up the others.
     pub(crate) fn ask<T>(
         &self,
-        question: impl FnOnce(Sender<T>) -> Question,
+        command: impl FnOnce(Sender<T>) -> Command,
         patience: Duration,
     ) -> impl Future<Output = Option<T>> {
         let (reply, answer) = channel::bounded(1);
-        let (asked, start) = (self.questions.try_send(question(reply)), Instant::now());
+        let (request, start) = (self.commands.try_send(command(reply)), Instant::now());
         async move {
-            asked.ok()?;
+            request.ok()?;
             // What has come by then is there, whenever somebody looks.
             within(patience.saturating_sub(start.elapsed()), answer.recv()).await?.ok()
         }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::event::frame::Frame;
-use crate::event::topic::{Interest, Topics};
+use crate::event::topic::{FilterSet, Topics};
 
 /// The most topics whose newest events are kept.
 const MOST_TOPICS: usize = 1024;
@@ -17,14 +17,14 @@ pub(crate) struct Latest {
     /// The number of each topic's newest event; that of broadcasts is under no topic.
     newest: HashMap<Option<Box<str>>, u64>,
     /// The events that are some topic's newest, oldest first, with how many topics that is.
-    events: BTreeMap<u64, Kept>,
+    events: BTreeMap<u64, LatestEvent>,
     count: u64,
     bytes: usize,
     most_bytes: usize,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct LatestEvent {
     topics: Topics,
     frame: Frame,
     newest_of: usize,
@@ -50,7 +50,7 @@ impl Latest {
             }
         }
         self.bytes += frame.as_bytes().len();
-        self.events.insert(self.count, Kept { topics: topics.clone(), frame: frame.clone(), newest_of });
+        self.events.insert(self.count, LatestEvent { topics: topics.clone(), frame: frame.clone(), newest_of });
         while self.events.len() > 1 && (self.newest.len() > MOST_TOPICS || self.bytes > self.most_bytes) {
             self.forget_oldest();
         }
@@ -73,8 +73,8 @@ impl Latest {
     }
 
     /// The newest event of each topic that is asked for, and of broadcasts, each once and in order.
-    pub(crate) fn for_interest(&self, interest: &Interest) -> Vec<u8> {
-        let wanted = self.events.values().filter(|kept| interest.matches(&kept.topics));
+    pub(crate) fn for_interest(&self, filters: &FilterSet) -> Vec<u8> {
+        let wanted = self.events.values().filter(|kept| filters.matches(&kept.topics));
         wanted.flat_map(|kept| kept.frame.as_bytes()).copied().collect()
     }
 }
@@ -92,7 +92,7 @@ mod tests {
     }
 
     fn of(latest: &Latest, filters: &[&str]) -> String {
-        let bytes = latest.for_interest(&Interest::parse(filters.iter().copied()).expect("filters"));
+        let bytes = latest.for_interest(&FilterSet::parse(filters.iter().copied()).expect("filters"));
         String::from_utf8(bytes).expect("text").replace("data: ", "").replace("\n\n", " ")
     }
 

@@ -11,7 +11,7 @@ mod partial_event;
 mod subscriber_counts;
 mod window;
 
-pub(crate) use self::audience::{Behind, Place, Progress, Seat};
+pub(crate) use self::audience::{Membership, Progress, Reservation, SlowReport};
 pub(crate) use self::dispatcher::Dispatcher;
-pub(crate) use self::inspector::{Hatch, Question};
-pub(crate) use self::subscriber_counts::Census;
+pub(crate) use self::inspector::{Command, ShardHandle};
+pub(crate) use self::subscriber_counts::SubscriberCounts;

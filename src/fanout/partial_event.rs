@@ -13,7 +13,7 @@ use super::window::Batch;
 
 /// The batches that are kept for those who leave.
 #[derive(Debug)]
-pub(crate) struct Remainders {
+pub(crate) struct PartialEvents {
     /// How many need a batch, by its start.
     users: RefCell<BTreeMap<u64, usize>>,
     /// What the batches cost in memory.
@@ -21,17 +21,17 @@ pub(crate) struct Remainders {
     bound: usize,
 }
 
-impl Remainders {
+impl PartialEvents {
     /// Keeps at most `bound` bytes, or one batch.
     pub(crate) fn new(bound: usize) -> Self {
         Self { users: RefCell::new(BTreeMap::new()), cost: Cell::new(0), bound }
     }
 
     /// What is left at `position` of an event in `batch`.
-    pub(crate) fn keep(self: &Rc<Self>, batch: Arc<Batch>, position: u64) -> Remainder {
+    pub(crate) fn keep(self: &Rc<Self>, batch: Arc<Batch>, position: u64) -> PartialEvent {
         let length = batch.rest_of_event(position).len();
         if length == 0 {
-            return Remainder::Nothing;
+            return PartialEvent::Nothing;
         }
         let mut users = self.users.borrow_mut();
         let has_room = users.is_empty() || self.cost.get() + batch.cost() <= self.bound;
@@ -41,15 +41,15 @@ impl Remainders {
                 users.insert(batch.start(), 1);
                 self.cost.set(self.cost.get() + batch.cost());
             }
-            None => return Remainder::Lost,
+            None => return PartialEvent::Lost,
         }
-        Remainder::Rest(Rest { batch, position, length, kept_by: Rc::clone(self) })
+        PartialEvent::Rest(Rest { batch, position, length, kept_by: Rc::clone(self) })
     }
 }
 
 /// What one stream has yet to write to end with a whole event.
 #[derive(Debug)]
-pub(crate) enum Remainder {
+pub(crate) enum PartialEvent {
     /// It is between two events.
     Nothing,
     /// This.
@@ -58,7 +58,7 @@ pub(crate) enum Remainder {
     Lost,
 }
 
-impl Remainder {
+impl PartialEvent {
     /// The bytes: none between two events, `None` where they are lost.
     pub(crate) fn bytes(&self) -> Option<&[u8]> {
         match self {
@@ -75,7 +75,7 @@ pub(crate) struct Rest {
     batch: Arc<Batch>,
     position: u64,
     length: usize,
-    kept_by: Rc<Remainders>,
+    kept_by: Rc<PartialEvents>,
 }
 
 impl Drop for Rest {
@@ -100,25 +100,25 @@ mod tests {
         let mut window = Window::new(1, Budget::new(usize::MAX));
         let [first, second] =
             ["abc\n\ndef\n\n", "ghi\n\n"].map(|text| window.push(Arc::from(text.as_bytes()), 1, u64::MAX));
-        let remainders = Rc::new(Remainders::new(first.cost()));
-        let one = remainders.keep(Arc::clone(&first), 1);
-        let other = remainders.keep(Arc::clone(&first), 6);
+        let partial_events = Rc::new(PartialEvents::new(first.cost()));
+        let one = partial_events.keep(Arc::clone(&first), 1);
+        let other = partial_events.keep(Arc::clone(&first), 6);
         assert_eq!((one.bytes(), other.bytes()), (Some(&b"bc\n\n"[..]), Some(&b"ef\n\n"[..])));
-        assert_eq!(remainders.cost.get(), first.cost());
-        assert_eq!(remainders.keep(Arc::clone(&second), 11).bytes(), None, "there is no room for another");
-        assert_eq!(remainders.keep(Arc::clone(&second), 10).bytes(), Some(&b""[..]), "and none is needed");
+        assert_eq!(partial_events.cost.get(), first.cost());
+        assert_eq!(partial_events.keep(Arc::clone(&second), 11).bytes(), None, "there is no room for another");
+        assert_eq!(partial_events.keep(Arc::clone(&second), 10).bytes(), Some(&b""[..]), "and none is needed");
         drop(one);
-        assert_eq!(remainders.keep(Arc::clone(&second), 11).bytes(), None, "the first is still needed");
+        assert_eq!(partial_events.keep(Arc::clone(&second), 11).bytes(), None, "the first is still needed");
         drop(other);
-        assert_eq!(remainders.cost.get(), 0);
-        assert_eq!(remainders.keep(second, 11).bytes(), Some(&b"hi\n\n"[..]));
-        assert_eq!(remainders.cost.get(), 0);
+        assert_eq!(partial_events.cost.get(), 0);
+        assert_eq!(partial_events.keep(second, 11).bytes(), Some(&b"hi\n\n"[..]));
+        assert_eq!(partial_events.cost.get(), 0);
     }
 
     #[test]
     fn one_batch_is_kept_however_long_it_is() {
         let mut window = Window::new(1, Budget::new(usize::MAX));
         let batch = window.push(Arc::from(&b"abc\n\n"[..]), 1, u64::MAX);
-        assert_eq!(Rc::new(Remainders::new(0)).keep(batch, 1).bytes(), Some(&b"bc\n\n"[..]));
+        assert_eq!(Rc::new(PartialEvents::new(0)).keep(batch, 1).bytes(), Some(&b"bc\n\n"[..]));
     }
 }

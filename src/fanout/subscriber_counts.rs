@@ -5,26 +5,26 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::event::topic::{Directory, Interest, Topics};
+use crate::event::topic::{FilterSet, TopicMap, Topics};
 
 /// The count, shared by all shards.
 #[derive(Clone, Debug)]
-pub(crate) struct Census(Arc<Mutex<Directory<usize>>>);
+pub(crate) struct SubscriberCounts(Arc<Mutex<TopicMap<usize>>>);
 
-impl Census {
+impl SubscriberCounts {
     /// A census of nobody.
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Directory::new())))
+        Self(Arc::new(Mutex::new(TopicMap::new())))
     }
 
     /// Counts one more stream of this interest.
-    pub(crate) fn enter(&self, interest: &Interest) {
-        *self.lock().entry(interest, || 0) += 1;
+    pub(crate) fn enter(&self, filters: &FilterSet) {
+        *self.lock().entry(filters, || 0) += 1;
     }
 
     /// Counts one less.
-    pub(crate) fn leave(&self, interest: &Interest) {
-        self.lock().retain_one(interest, |count| {
+    pub(crate) fn leave(&self, filters: &FilterSet) {
+        self.lock().retain_one(filters, |count| {
             *count -= 1;
             *count > 0
         });
@@ -32,12 +32,12 @@ impl Census {
 
     /// The number of streams that a message with these topics is for.
     pub(crate) fn count(&self, topics: &Topics) -> usize {
-        let (directory, mut keys) = (self.lock(), Vec::new());
-        directory.matching(topics, &mut keys);
-        keys.into_iter().filter_map(|key| directory.get(key)).sum()
+        let (topic_map, mut keys) = (self.lock(), Vec::new());
+        topic_map.matching(topics, &mut keys);
+        keys.into_iter().filter_map(|key| topic_map.get(key)).sum()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Directory<usize>> {
+    fn lock(&self) -> MutexGuard<'_, TopicMap<usize>> {
         // Nothing that is done under the lock leaves it half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -49,15 +49,15 @@ mod tests {
 
     #[test]
     fn streams_are_counted_by_what_they_ask_for_while_they_are_there() {
-        let census = Census::new();
-        let interest = |filters: &[&str]| Interest::parse(filters.iter().copied()).expect("filters");
-        let count = |topics: &[&str]| census.count(&Topics::parse(topics.iter().copied()).expect("topics"));
-        [&["a"][..], &["a"], &["a", "b/#"]].iter().for_each(|filters| census.enter(&interest(filters)));
+        let subscriber_counts = SubscriberCounts::new();
+        let filter_set = |filters: &[&str]| FilterSet::parse(filters.iter().copied()).expect("filters");
+        let count = |topics: &[&str]| subscriber_counts.count(&Topics::parse(topics.iter().copied()).expect("topics"));
+        [&["a"][..], &["a"], &["a", "b/#"]].iter().for_each(|filters| subscriber_counts.enter(&filter_set(filters)));
         assert_eq!((count(&["a"]), count(&["b"]), count(&["a", "b"]), count(&["c"])), (3, 1, 3, 0));
-        census.leave(&interest(&["a"]));
+        subscriber_counts.leave(&filter_set(&["a"]));
         assert_eq!(count(&["a"]), 2);
-        census.leave(&interest(&["b/#", "a"]));
-        census.leave(&interest(&["a"]));
-        assert_eq!((count(&["a"]), census.lock().iter().count()), (0, 0));
+        subscriber_counts.leave(&filter_set(&["b/#", "a"]));
+        subscriber_counts.leave(&filter_set(&["a"]));
+        assert_eq!((count(&["a"]), subscriber_counts.lock().iter().count()), (0, 0));
     }
 }

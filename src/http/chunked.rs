@@ -4,7 +4,7 @@
 //! exact grammar and nothing more lenient: what a proxy in front could read otherwise is refused. Extensions and
 //! trailers are bounded, checked and thrown away.
 
-use super::{Refusal, is_control, is_token};
+use super::{RequestError, is_control, is_token};
 use crate::config::Limits;
 
 /// More digits than the largest size needs are padding, which is legal, and bounded as extensions are.
@@ -75,7 +75,7 @@ impl Decoder {
     /// Decodes what there is, appends the data to `body` and returns how many octets of `input` belonged to the body.
     ///
     /// Fewer than all belong to it only when it is done: the rest is the next request.
-    pub(crate) fn decode(&mut self, input: &[u8], body: &mut Vec<u8>) -> Result<usize, Refusal> {
+    pub(crate) fn decode(&mut self, input: &[u8], body: &mut Vec<u8>) -> Result<usize, RequestError> {
         let mut taken = 0;
         while taken < input.len() && !self.is_done() {
             if self.state == State::Data {
@@ -99,7 +99,7 @@ impl Decoder {
     }
 
     /// The state after one octet of anything but data.
-    fn step(&mut self, octet: u8) -> Result<State, Refusal> {
+    fn step(&mut self, octet: u8) -> Result<State, RequestError> {
         let next = match (self.state, octet) {
             (State::Size(digits), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => self.size_digit(digits, octet)?,
             (State::Size(1..) | State::SizeEnd, b';') => State::Extension,
@@ -118,16 +118,16 @@ impl Decoder {
             (State::TrailerValue, _) if !is_control(octet) => self.trailer_octet(State::TrailerValue)?,
             (State::TrailerLineFeed, b'\n') => self.trailer_octet(State::TrailerStart)?,
             (State::LastLineFeed, b'\n') => State::Done,
-            _ => return Err(Refusal::Chunk),
+            _ => return Err(RequestError::Chunk),
         };
         Ok(next)
     }
 
     /// Takes a digit of the size, which never grows past what the body may: it cannot overflow.
-    fn size_digit(&mut self, digits: u32, octet: u8) -> Result<State, Refusal> {
-        let digit = char::from(octet).to_digit(16).ok_or(Refusal::Chunk)? as usize;
+    fn size_digit(&mut self, digits: u32, octet: u8) -> Result<State, RequestError> {
+        let digit = char::from(octet).to_digit(16).ok_or(RequestError::Chunk)? as usize;
         if self.remaining > self.body_budget / 16 || self.remaining * 16 + digit > self.body_budget {
-            return Err(Refusal::BodyTooLarge);
+            return Err(RequestError::BodyTooLarge);
         }
         self.remaining = self.remaining * 16 + digit;
         if digits < SIZE_DIGITS { Ok(State::Size(digits + 1)) } else { self.extension_octet(State::Size(digits)) }
@@ -139,13 +139,13 @@ impl Decoder {
         if self.remaining == 0 { State::TrailerStart } else { State::Data }
     }
 
-    fn extension_octet(&mut self, next: State) -> Result<State, Refusal> {
-        self.extension_budget = self.extension_budget.checked_sub(1).ok_or(Refusal::Chunk)?;
+    fn extension_octet(&mut self, next: State) -> Result<State, RequestError> {
+        self.extension_budget = self.extension_budget.checked_sub(1).ok_or(RequestError::Chunk)?;
         Ok(next)
     }
 
-    fn trailer_octet(&mut self, next: State) -> Result<State, Refusal> {
-        self.trailer_budget = self.trailer_budget.checked_sub(1).ok_or(Refusal::Chunk)?;
+    fn trailer_octet(&mut self, next: State) -> Result<State, RequestError> {
+        self.trailer_budget = self.trailer_budget.checked_sub(1).ok_or(RequestError::Chunk)?;
         Ok(next)
     }
 }
@@ -163,7 +163,7 @@ mod tests {
     /// The body and what follows it, or the refusal; `None` while the body is not complete.
     fn decode_in_portions<'i>(
         portions: impl IntoIterator<Item = &'i [u8]>,
-    ) -> Result<Option<(Vec<u8>, usize)>, Refusal> {
+    ) -> Result<Option<(Vec<u8>, usize)>, RequestError> {
         let mut decoder = Decoder::new(&limits());
         let (mut body, mut taken) = (Vec::new(), 0);
         for portion in portions {
@@ -172,7 +172,7 @@ mod tests {
         Ok(decoder.is_done().then_some((body, taken)))
     }
 
-    fn decode(input: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Refusal> {
+    fn decode(input: &[u8]) -> Result<Option<(Vec<u8>, usize)>, RequestError> {
         decode_in_portions([input])
     }
 
@@ -202,39 +202,39 @@ mod tests {
     #[test]
     fn whatever_else_is_refused() {
         for (input, refusal) in [
-            ("\r\n", Refusal::Chunk),
-            (";x\r\n", Refusal::Chunk),
-            (" 1\r\n", Refusal::Chunk),
-            ("+1\r\n", Refusal::Chunk),
-            ("-1\r\n", Refusal::Chunk),
-            ("0x1\r\n", Refusal::Chunk),
-            ("1_0\r\n", Refusal::Chunk),
-            ("1 \r\n", Refusal::Chunk),
-            ("1\n", Refusal::Chunk),
-            ("1\r\r\n", Refusal::Chunk),
-            ("g\r\n", Refusal::Chunk),
-            ("0000000000000000000000001\r\n", Refusal::Chunk),
-            ("1;a\0b\r\n", Refusal::Chunk),
-            ("1;a\nb\r\n", Refusal::Chunk),
-            ("1;a\rb\r\n", Refusal::Chunk),
-            ("1;123456789\r\n", Refusal::Chunk),
-            ("1;1234\r\na\r\n1;12345\r\n", Refusal::Chunk),
-            ("1\r\nab\r\n", Refusal::Chunk),
-            ("1\r\na\n", Refusal::Chunk),
-            ("1\r\na\rb", Refusal::Chunk),
-            ("0\r\n\n", Refusal::Chunk),
-            ("0\r\n\rx", Refusal::Chunk),
-            ("0\r\n folded: x\r\n", Refusal::Chunk),
-            ("0\r\n: x\r\n", Refusal::Chunk),
-            ("0\r\na b: x\r\n", Refusal::Chunk),
-            ("0\r\nno colon\r\n", Refusal::Chunk),
-            ("0\r\na: x\n", Refusal::Chunk),
-            ("0\r\na: \0\r\n", Refusal::Chunk),
-            ("0\r\na: 1234567890123456789012345\r\n", Refusal::Chunk),
-            ("21\r\n", Refusal::BodyTooLarge),
-            ("20\r\n01234567890123456789012345678901\r\n1\r\n", Refusal::BodyTooLarge),
-            ("ffffffffffffffff\r\n", Refusal::BodyTooLarge),
-            ("10000000000000000\r\n", Refusal::BodyTooLarge),
+            ("\r\n", RequestError::Chunk),
+            (";x\r\n", RequestError::Chunk),
+            (" 1\r\n", RequestError::Chunk),
+            ("+1\r\n", RequestError::Chunk),
+            ("-1\r\n", RequestError::Chunk),
+            ("0x1\r\n", RequestError::Chunk),
+            ("1_0\r\n", RequestError::Chunk),
+            ("1 \r\n", RequestError::Chunk),
+            ("1\n", RequestError::Chunk),
+            ("1\r\r\n", RequestError::Chunk),
+            ("g\r\n", RequestError::Chunk),
+            ("0000000000000000000000001\r\n", RequestError::Chunk),
+            ("1;a\0b\r\n", RequestError::Chunk),
+            ("1;a\nb\r\n", RequestError::Chunk),
+            ("1;a\rb\r\n", RequestError::Chunk),
+            ("1;123456789\r\n", RequestError::Chunk),
+            ("1;1234\r\na\r\n1;12345\r\n", RequestError::Chunk),
+            ("1\r\nab\r\n", RequestError::Chunk),
+            ("1\r\na\n", RequestError::Chunk),
+            ("1\r\na\rb", RequestError::Chunk),
+            ("0\r\n\n", RequestError::Chunk),
+            ("0\r\n\rx", RequestError::Chunk),
+            ("0\r\n folded: x\r\n", RequestError::Chunk),
+            ("0\r\n: x\r\n", RequestError::Chunk),
+            ("0\r\na b: x\r\n", RequestError::Chunk),
+            ("0\r\nno colon\r\n", RequestError::Chunk),
+            ("0\r\na: x\n", RequestError::Chunk),
+            ("0\r\na: \0\r\n", RequestError::Chunk),
+            ("0\r\na: 1234567890123456789012345\r\n", RequestError::Chunk),
+            ("21\r\n", RequestError::BodyTooLarge),
+            ("20\r\n01234567890123456789012345678901\r\n1\r\n", RequestError::BodyTooLarge),
+            ("ffffffffffffffff\r\n", RequestError::BodyTooLarge),
+            ("10000000000000000\r\n", RequestError::BodyTooLarge),
         ] {
             assert_eq!(decode(input.as_bytes()), Err(refusal), "for {input:?}");
         }

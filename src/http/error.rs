@@ -4,11 +4,11 @@
 
 use crate::event::frame::InvalidField;
 use crate::event::topic::TopicError;
-use crate::metrics::{Answer, Publish};
+use crate::metrics::{PublishOutcome, StatusClass};
 
 /// Why a request was not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum RequestError {
     Malformed,
     BareLineFeed,
     Host,
@@ -46,7 +46,7 @@ pub(crate) enum Refusal {
     NoSpace,
 }
 
-impl Refusal {
+impl RequestError {
     /// The status code and its reason phrase.
     pub(crate) fn status(self) -> &'static str {
         self.answer().0
@@ -58,18 +58,18 @@ impl Refusal {
     }
 
     /// The class of that status.
-    pub(crate) fn answer_class(self) -> Answer {
-        if self.status().starts_with('5') { Answer::ServerError } else { Answer::ClientError }
+    pub(crate) fn answer_class(self) -> StatusClass {
+        if self.status().starts_with('5') { StatusClass::ServerError } else { StatusClass::ClientError }
     }
 
     /// What becomes of a request to publish that is refused so.
-    pub(crate) fn outcome(self) -> Publish {
+    pub(crate) fn outcome(self) -> PublishOutcome {
         match self {
-            Self::Token => Publish::Unauthorized,
-            Self::ForeignOrigin | Self::Misdirected => Publish::Forbidden,
-            Self::BodyTooLarge => Publish::TooLarge,
-            _ if self.answer_class() == Answer::ServerError => Publish::Unavailable,
-            _ => Publish::Invalid,
+            Self::Token => PublishOutcome::Unauthorized,
+            Self::ForeignOrigin | Self::Misdirected => PublishOutcome::Forbidden,
+            Self::BodyTooLarge => PublishOutcome::TooLarge,
+            _ if self.answer_class() == StatusClass::ServerError => PublishOutcome::Unavailable,
+            _ => PublishOutcome::Invalid,
         }
     }
 

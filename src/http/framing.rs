@@ -5,7 +5,7 @@
 
 use httparse::Header;
 
-use super::{Refusal, list_members, trim_whitespace};
+use super::{RequestError, list_members, trim_whitespace};
 
 /// How a request's body is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,22 +19,22 @@ pub(crate) enum Framing {
 }
 
 /// Decides the body's framing, or why it cannot be decided.
-pub(crate) fn framing(fields: &[Header<'_>], http_1_0: bool) -> Result<Framing, Refusal> {
+pub(crate) fn framing(fields: &[Header<'_>], http_1_0: bool) -> Result<Framing, RequestError> {
     let length = content_length(fields)?;
     let mut codings = field_values(fields, "transfer-encoding");
     let Some(coding) = codings.next() else {
         return Ok(length.map_or(Framing::None, Framing::Length));
     };
     if length.is_some() {
-        return Err(Refusal::AmbiguousFraming);
+        return Err(RequestError::AmbiguousFraming);
     }
     if http_1_0 || codings.next().is_some() {
-        return Err(Refusal::TransferEncoding);
+        return Err(RequestError::TransferEncoding);
     }
     if trim_whitespace(coding).eq_ignore_ascii_case(b"chunked") {
         Ok(Framing::Chunked)
     } else {
-        Err(Refusal::UnknownCoding)
+        Err(RequestError::UnknownCoding)
     }
 }
 
@@ -47,12 +47,12 @@ pub(super) fn field_values<'f, 'b>(
 }
 
 /// The one value that all Content-Length lines and list members agree on.
-fn content_length(fields: &[Header<'_>]) -> Result<Option<u64>, Refusal> {
+fn content_length(fields: &[Header<'_>]) -> Result<Option<u64>, RequestError> {
     let mut agreed = None;
     for value in field_values(fields, "content-length").flat_map(list_members) {
-        let length = decimal(value).ok_or(Refusal::ContentLength)?;
+        let length = decimal(value).ok_or(RequestError::ContentLength)?;
         if agreed.is_some_and(|earlier| earlier != length) {
-            return Err(Refusal::ContentLength);
+            return Err(RequestError::ContentLength);
         }
         agreed = Some(length);
     }
@@ -74,7 +74,7 @@ fn decimal(value: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn decide(fields: &[(&'static str, &'static str)], http_1_0: bool) -> Result<Framing, Refusal> {
+    fn decide(fields: &[(&'static str, &'static str)], http_1_0: bool) -> Result<Framing, RequestError> {
         let fields: Vec<_> = fields.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
         framing(&fields, http_1_0)
     }
@@ -88,24 +88,27 @@ mod tests {
             (" 16\t", Ok(16)),
             ("16, 16", Ok(16)),
             ("18446744073709551615", Ok(u64::MAX)),
-            ("18446744073709551616", Err(Refusal::ContentLength)),
-            ("16, 17", Err(Refusal::ContentLength)),
-            ("16,", Err(Refusal::ContentLength)),
-            ("", Err(Refusal::ContentLength)),
-            ("+16", Err(Refusal::ContentLength)),
-            ("-0", Err(Refusal::ContentLength)),
-            ("0x10", Err(Refusal::ContentLength)),
-            ("1_6", Err(Refusal::ContentLength)),
-            ("16.0", Err(Refusal::ContentLength)),
-            ("16;", Err(Refusal::ContentLength)),
-            ("1 6", Err(Refusal::ContentLength)),
-            ("\u{661}\u{666}", Err(Refusal::ContentLength)),
+            ("18446744073709551616", Err(RequestError::ContentLength)),
+            ("16, 17", Err(RequestError::ContentLength)),
+            ("16,", Err(RequestError::ContentLength)),
+            ("", Err(RequestError::ContentLength)),
+            ("+16", Err(RequestError::ContentLength)),
+            ("-0", Err(RequestError::ContentLength)),
+            ("0x10", Err(RequestError::ContentLength)),
+            ("1_6", Err(RequestError::ContentLength)),
+            ("16.0", Err(RequestError::ContentLength)),
+            ("16;", Err(RequestError::ContentLength)),
+            ("1 6", Err(RequestError::ContentLength)),
+            ("\u{661}\u{666}", Err(RequestError::ContentLength)),
         ] {
             let decided = decide(&[("Content-Length", value)], false);
             assert_eq!(decided, expected.map(Framing::Length), "for {value:?}");
         }
         assert_eq!(decide(&[("content-length", "5"), ("CONTENT-LENGTH", "5")], false), Ok(Framing::Length(5)));
-        assert_eq!(decide(&[("content-length", "5"), ("content-length", "6")], false), Err(Refusal::ContentLength));
+        assert_eq!(
+            decide(&[("content-length", "5"), ("content-length", "6")], false),
+            Err(RequestError::ContentLength)
+        );
     }
 
     #[test]
@@ -113,30 +116,30 @@ mod tests {
         for (value, expected) in [
             ("chunked", Ok(Framing::Chunked)),
             (" ChUnKeD\t", Ok(Framing::Chunked)),
-            ("chunked, chunked", Err(Refusal::UnknownCoding)),
-            ("gzip, chunked", Err(Refusal::UnknownCoding)),
-            ("identity", Err(Refusal::UnknownCoding)),
-            ("xchunked", Err(Refusal::UnknownCoding)),
-            ("\"chunked\"", Err(Refusal::UnknownCoding)),
-            ("chunked;a=b", Err(Refusal::UnknownCoding)),
-            ("chunked,", Err(Refusal::UnknownCoding)),
-            ("", Err(Refusal::UnknownCoding)),
+            ("chunked, chunked", Err(RequestError::UnknownCoding)),
+            ("gzip, chunked", Err(RequestError::UnknownCoding)),
+            ("identity", Err(RequestError::UnknownCoding)),
+            ("xchunked", Err(RequestError::UnknownCoding)),
+            ("\"chunked\"", Err(RequestError::UnknownCoding)),
+            ("chunked;a=b", Err(RequestError::UnknownCoding)),
+            ("chunked,", Err(RequestError::UnknownCoding)),
+            ("", Err(RequestError::UnknownCoding)),
         ] {
             assert_eq!(decide(&[("Transfer-Encoding", value)], false), expected, "for {value:?}");
         }
         let twice = [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
-        assert_eq!(decide(&twice, false), Err(Refusal::TransferEncoding));
-        assert_eq!(decide(&[("transfer-encoding", "chunked")], true), Err(Refusal::TransferEncoding), "HTTP/1.0");
+        assert_eq!(decide(&twice, false), Err(RequestError::TransferEncoding));
+        assert_eq!(decide(&[("transfer-encoding", "chunked")], true), Err(RequestError::TransferEncoding), "HTTP/1.0");
     }
 
     #[test]
     fn both_framings_at_once_are_refused_in_either_order() {
         let both = [("content-length", "5"), ("transfer-encoding", "chunked")];
-        assert_eq!(decide(&both, false), Err(Refusal::AmbiguousFraming));
-        assert_eq!(decide(&[both[1], both[0]], false), Err(Refusal::AmbiguousFraming));
+        assert_eq!(decide(&both, false), Err(RequestError::AmbiguousFraming));
+        assert_eq!(decide(&[both[1], both[0]], false), Err(RequestError::AmbiguousFraming));
         assert_eq!(
             decide(&[("content-length", "5"), ("transfer-encoding", "")], false),
-            Err(Refusal::AmbiguousFraming)
+            Err(RequestError::AmbiguousFraming)
         );
     }
 

@@ -8,7 +8,7 @@ use httparse::{EMPTY_HEADER, Header, Status};
 
 use super::fields::OptionalFields;
 use super::framing::{Framing, field_values, framing};
-use super::{Persistence, Refusal, is_token, list_members, trim_whitespace};
+use super::{Persistence, RequestError, is_token, list_members, trim_whitespace};
 use crate::auth::is_host_and_port;
 use crate::config::Limits;
 
@@ -30,7 +30,7 @@ impl Scanner {
     /// The length of the head at the start of `bytes`, once its end is there; `None` while more has to come.
     ///
     /// `bytes` may grow between two calls and must not change otherwise.
-    pub(crate) fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
+    pub(crate) fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, RequestError> {
         // What lies behind the limit is not looked at, so that a head is judged the same however it arrives.
         let is_over = bytes.len() >= limits.head_bytes;
         let bytes = &bytes[..bytes.len().min(limits.head_bytes)];
@@ -40,7 +40,7 @@ impl Scanner {
             let (line, ends_well) = line.strip_suffix(b"\r").map_or((line, false), |line| (line, true));
             self.check(line, limits)?;
             if !ends_well {
-                return Err(Refusal::BareLineFeed);
+                return Err(RequestError::BareLineFeed);
             }
             if line.is_empty() && self.in_fields {
                 return Ok(Some(end));
@@ -52,21 +52,21 @@ impl Scanner {
         self.seen = bytes.len();
         let line = &bytes[self.line_start..];
         self.check(line.strip_suffix(b"\r").unwrap_or(line), limits)?;
-        if is_over { Err(Refusal::HeadTooLarge) } else { Ok(None) }
+        if is_over { Err(RequestError::HeadTooLarge) } else { Ok(None) }
     }
 
     /// Refuses a line that no good head can have, whether its end is there or not.
-    fn check(&self, line: &[u8], limits: &Limits) -> Result<(), Refusal> {
+    fn check(&self, line: &[u8], limits: &Limits) -> Result<(), RequestError> {
         if self.in_fields { Ok(()) } else { check_request_line(line, limits) }
     }
 }
 
 /// Refuses what is too long, or no HTTP at all: a method begins with a token's octet, a TLS hello does not.
-fn check_request_line(line: &[u8], limits: &Limits) -> Result<(), Refusal> {
+fn check_request_line(line: &[u8], limits: &Limits) -> Result<(), RequestError> {
     if line.first().is_some_and(|octet| !is_token(*octet)) {
-        return Err(Refusal::Malformed);
+        return Err(RequestError::Malformed);
     }
-    if line.len() > limits.request_line_bytes { Err(Refusal::RequestLineTooLong) } else { Ok(()) }
+    if line.len() > limits.request_line_bytes { Err(RequestError::RequestLineTooLong) } else { Ok(()) }
 }
 
 /// What this server acts on in a request.
@@ -94,16 +94,16 @@ pub(crate) struct RequestHead<'b> {
 
 impl<'b> RequestHead<'b> {
     /// Reads a whole head, as [`Scanner::scan`] found it.
-    pub(crate) fn parse(bytes: &'b [u8]) -> Result<Self, Refusal> {
+    pub(crate) fn parse(bytes: &'b [u8]) -> Result<Self, RequestError> {
         let mut fields = [EMPTY_HEADER; MAX_FIELDS];
         let mut request = httparse::Request::new(&mut fields);
         match request.parse(bytes) {
             Ok(Status::Complete(_)) => {}
-            Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooManyFields),
-            Ok(Status::Partial) | Err(_) => return Err(Refusal::Malformed),
+            Err(httparse::Error::TooManyHeaders) => return Err(RequestError::TooManyFields),
+            Ok(Status::Partial) | Err(_) => return Err(RequestError::Malformed),
         }
         let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
-            return Err(Refusal::Malformed);
+            return Err(RequestError::Malformed);
         };
         let http_1_0 = minor == 0;
         let host = host(request.headers, http_1_0)?;
@@ -124,13 +124,13 @@ impl<'b> RequestHead<'b> {
 }
 
 /// The authority of an absolute-form target, and the path and query of any (RFC 9112, 3.2).
-fn authority_and_path(target: &str) -> Result<(Option<&[u8]>, &str), Refusal> {
+fn authority_and_path(target: &str) -> Result<(Option<&[u8]>, &str), RequestError> {
     let (authority, path_and_query) = match strip_scheme(target) {
         None => (None, target),
         Some(rest) => {
             let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
             if !is_host_and_port(authority.as_bytes()) {
-                return Err(Refusal::Target);
+                return Err(RequestError::Target);
             }
             (Some(authority.as_bytes()), if path.starts_with('/') { path } else { "/" })
         }
@@ -147,12 +147,12 @@ fn strip_scheme(target: &str) -> Option<&str> {
 }
 
 /// Exactly one valid Host field, which HTTP/1.0 may leave out (RFC 9112, 3.2).
-fn host<'b>(fields: &[Header<'b>], http_1_0: bool) -> Result<Option<&'b [u8]>, Refusal> {
+fn host<'b>(fields: &[Header<'b>], http_1_0: bool) -> Result<Option<&'b [u8]>, RequestError> {
     let mut hosts = field_values(fields, "host").map(trim_whitespace);
     match (hosts.next(), hosts.next()) {
         (None, _) if http_1_0 => Ok(None),
         (Some(host), None) if is_host_and_port(host) => Ok(Some(host)),
-        _ => Err(Refusal::Host),
+        _ => Err(RequestError::Host),
     }
 }
 
@@ -179,7 +179,7 @@ fn persistence(fields: &[Header<'_>], http_1_0: bool) -> Persistence {
 }
 
 /// `100-continue` is the one expectation there is (RFC 9110, 10.1.1); HTTP/1.0 has none.
-fn expects_continue(fields: &[Header<'_>], http_1_0: bool) -> Result<bool, Refusal> {
+fn expects_continue(fields: &[Header<'_>], http_1_0: bool) -> Result<bool, RequestError> {
     if http_1_0 {
         return Ok(false);
     }
@@ -189,7 +189,7 @@ fn expects_continue(fields: &[Header<'_>], http_1_0: bool) -> Result<bool, Refus
     if expectations.all(|expectation| expectation.eq_ignore_ascii_case(b"100-continue")) {
         Ok(expected)
     } else {
-        Err(Refusal::Expectation)
+        Err(RequestError::Expectation)
     }
 }
 
@@ -199,11 +199,11 @@ mod tests {
 
     use super::*;
 
-    fn scan(input: &str) -> Result<Option<usize>, Refusal> {
+    fn scan(input: &str) -> Result<Option<usize>, RequestError> {
         Scanner::default().scan(input.as_bytes(), &Limits::default())
     }
 
-    fn parse(input: &str) -> Result<RequestHead<'_>, Refusal> {
+    fn parse(input: &str) -> Result<RequestHead<'_>, RequestError> {
         assert_eq!(scan(input), Ok(Some(input.len())), "the head is whole: {input:?}");
         RequestHead::parse(input.as_bytes())
     }
@@ -226,17 +226,17 @@ mod tests {
         let drips = (1..=input.len()).map(|end| scanner.scan(&input.as_bytes()[..end], &Limits::default()));
         let first = drips.into_iter().find(|outcome| *outcome != Ok(None));
         assert_eq!(first, Some(scan(&input)));
-        assert_eq!(first, Some(Err(Refusal::HeadTooLarge)));
+        assert_eq!(first, Some(Err(RequestError::HeadTooLarge)));
     }
 
     #[test]
     fn what_can_become_no_head_is_refused_at_once() {
-        assert_eq!(scan("GET / HTTP/1.1\n"), Err(Refusal::BareLineFeed));
-        assert_eq!(scan("GET / HTTP/1.1\r\nA: b\n"), Err(Refusal::BareLineFeed));
-        assert_eq!(scan("\n"), Err(Refusal::BareLineFeed));
-        assert_eq!(scan("\u{16}\u{3}\u{1}"), Err(Refusal::Malformed), "a TLS hello");
-        assert_eq!(scan("\0"), Err(Refusal::Malformed));
-        assert_eq!(scan(" GET"), Err(Refusal::Malformed));
+        assert_eq!(scan("GET / HTTP/1.1\n"), Err(RequestError::BareLineFeed));
+        assert_eq!(scan("GET / HTTP/1.1\r\nA: b\n"), Err(RequestError::BareLineFeed));
+        assert_eq!(scan("\n"), Err(RequestError::BareLineFeed));
+        assert_eq!(scan("\u{16}\u{3}\u{1}"), Err(RequestError::Malformed), "a TLS hello");
+        assert_eq!(scan("\0"), Err(RequestError::Malformed));
+        assert_eq!(scan(" GET"), Err(RequestError::Malformed));
     }
 
     #[test]
@@ -245,12 +245,16 @@ mod tests {
         let scan = |input: &str| Scanner::default().scan(input.as_bytes(), &limits);
         let line = "GET /12345 HTTP/1.1"; // 19 octets
         assert_eq!(scan(&format!("{line}x\r\n\r\n")), Ok(Some(24)), "20 octets in the line");
-        assert_eq!(scan(&format!("{line}xy\r\n\r\n")), Err(Refusal::RequestLineTooLong));
-        assert_eq!(scan(&format!("{line}xy")), Err(Refusal::RequestLineTooLong), "before its end is there");
+        assert_eq!(scan(&format!("{line}xy\r\n\r\n")), Err(RequestError::RequestLineTooLong));
+        assert_eq!(scan(&format!("{line}xy")), Err(RequestError::RequestLineTooLong), "before its end is there");
         assert_eq!(scan(&format!("{line}\r\nA: 123456789012\r\n\r\n")), Ok(Some(40)), "exactly the bound");
-        assert_eq!(scan(&format!("{line}\r\nA: 1234567890123\r\n\r\n")), Err(Refusal::HeadTooLarge));
-        assert_eq!(scan(&format!("{line}\r\nA: {}", "1".repeat(30))), Err(Refusal::HeadTooLarge), "before its end");
-        assert_eq!(scan(&"\r\n".repeat(30)), Err(Refusal::HeadTooLarge), "empty lines count");
+        assert_eq!(scan(&format!("{line}\r\nA: 1234567890123\r\n\r\n")), Err(RequestError::HeadTooLarge));
+        assert_eq!(
+            scan(&format!("{line}\r\nA: {}", "1".repeat(30))),
+            Err(RequestError::HeadTooLarge),
+            "before its end"
+        );
+        assert_eq!(scan(&"\r\n".repeat(30)), Err(RequestError::HeadTooLarge), "empty lines count");
     }
 
     #[test]
@@ -272,11 +276,11 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: h\r\nA: \u{7f}\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: h\r\nA: b\rc\r\n\r\n",
         ] {
-            assert_eq!(parse(head), Err(Refusal::Malformed), "for {head:?}");
+            assert_eq!(parse(head), Err(RequestError::Malformed), "for {head:?}");
         }
         let fields = |count| format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "A: b\r\n".repeat(count));
         assert!(parse(&fields(99)).is_ok(), "100 fields");
-        assert_eq!(parse(&fields(100)), Err(Refusal::TooManyFields));
+        assert_eq!(parse(&fields(100)), Err(RequestError::TooManyFields));
     }
 
     #[test]
@@ -295,9 +299,9 @@ mod tests {
             ("*", Ok("*")),
             ("h:80", Ok("h:80")),
             ("ftp://h/sse", Ok("ftp://h/sse")),
-            ("http://u@h/sse", Err(Refusal::Target)),
-            ("http:///sse", Err(Refusal::Target)),
-            ("http://h:x/sse", Err(Refusal::Target)),
+            ("http://u@h/sse", Err(RequestError::Target)),
+            ("http:///sse", Err(RequestError::Target)),
+            ("http://h:x/sse", Err(RequestError::Target)),
         ] {
             let head = format!("GET {target} HTTP/1.1\r\nHost: other\r\n\r\n");
             assert_eq!(parse(&head).map(|head| head.path), path, "for {target:?}");
@@ -315,12 +319,12 @@ mod tests {
             "h%", "h%zz",
         ] {
             let head = format!("GET / HTTP/1.1\r\nHost: {bad}\r\n\r\n");
-            assert_eq!(parse(&head), Err(Refusal::Host), "for {bad:?}");
+            assert_eq!(parse(&head), Err(RequestError::Host), "for {bad:?}");
         }
-        assert_eq!(parse("GET / HTTP/1.1\r\n\r\n"), Err(Refusal::Host));
-        assert_eq!(parse("GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n"), Err(Refusal::Host));
+        assert_eq!(parse("GET / HTTP/1.1\r\n\r\n"), Err(RequestError::Host));
+        assert_eq!(parse("GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n"), Err(RequestError::Host));
         assert!(parse("GET / HTTP/1.0\r\n\r\n").is_ok(), "HTTP/1.0 needs none");
-        assert_eq!(parse("GET / HTTP/1.0\r\nHost: a b\r\n\r\n"), Err(Refusal::Host), "but a good one if any");
+        assert_eq!(parse("GET / HTTP/1.0\r\nHost: a b\r\n\r\n"), Err(RequestError::Host), "but a good one if any");
     }
 
     #[test]
@@ -345,8 +349,8 @@ mod tests {
         for (version, expect, expected) in [
             ("1.1", "", Ok(false)),
             ("1.1", "Expect: 100-Continue\r\n", Ok(true)),
-            ("1.1", "Expect: 200-ok\r\n", Err(Refusal::Expectation)),
-            ("1.1", "Expect: 100-continue, x\r\n", Err(Refusal::Expectation)),
+            ("1.1", "Expect: 200-ok\r\n", Err(RequestError::Expectation)),
+            ("1.1", "Expect: 100-continue, x\r\n", Err(RequestError::Expectation)),
             ("1.1", "Expect: ,100-continue ,\r\n", Ok(true)),
             ("1.1", "Expect:\r\n", Ok(false)),
             ("1.0", "Expect: 100-continue\r\n", Ok(false)),

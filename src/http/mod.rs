@@ -3,7 +3,7 @@
 //! Everything here is a pure function of bytes: [`head`] reads a request's head, [`fields`] what a client may add to
 //! it, [`forwarded`] whom proxies say it is from, [`framing`] decides where its body ends, [`chunked`] decodes a
 //! chunked one, [`response`] writes answers. "Not enough bytes yet" is a value. What a client does wrong is a
-//! [`Refusal`], which knows its own answer and holds nothing of what the client sent.
+//! [`RequestError`], which knows its own answer and holds nothing of what the client sent.
 
 pub(crate) mod chunked;
 pub(crate) mod date;
@@ -17,7 +17,7 @@ pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod router;
 
-pub(crate) use error::Refusal;
+pub(crate) use error::RequestError;
 
 /// What a connection does after an answer (RFC 9112, 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,17 +9,17 @@ use std::time::Duration;
 use super::fields::Once;
 use super::head::RequestHead;
 use super::router::Route;
-use super::{Refusal, query};
+use super::{RequestError, query};
 use crate::event::frame::Fields;
-use crate::event::topic::{Interest, Topics};
+use crate::event::topic::{FilterSet, Topics};
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum Request {
     /// A stream.
-    Stream(Streaming),
+    Stream(SubscribeRequest),
     /// To publish its body.
-    Publish(Publishing),
+    Publish(PublishRequest),
     /// The number of open streams, or of those that messages with these topics are for.
     Count(Option<Topics>),
     /// What a page may do.
@@ -32,17 +32,17 @@ pub(crate) enum Asked {
 
 /// Which stream is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Streaming {
-    pub(crate) interest: Interest,
+pub(crate) struct SubscribeRequest {
+    pub(crate) filters: FilterSet,
     /// The id of the last event that the client has, if it comes back and there is a history.
     pub(crate) resume: Option<String>,
     /// What becomes of it if it is too slow.
-    pub(crate) slow: Slow,
+    pub(crate) slow: SlowPolicy,
 }
 
 /// What becomes of a stream that is too far behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Slow {
+pub(crate) enum SlowPolicy {
     /// It ends.
     #[default]
     Disconnect,
@@ -50,19 +50,19 @@ pub(crate) enum Slow {
     Latest,
 }
 
-impl Slow {
-    fn read(query: &str) -> Result<Self, Refusal> {
+impl SlowPolicy {
+    fn read(query: &str) -> Result<Self, RequestError> {
         match single(query, "slow", Once::Never)?.as_deref() {
             None | Some("disconnect") => Ok(Self::Disconnect),
             Some("latest") => Ok(Self::Latest),
-            Some(_) => Err(Refusal::Slow),
+            Some(_) => Err(RequestError::Slow),
         }
     }
 }
 
 /// What is to be published with a body, and how that is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Publishing {
+pub(crate) struct PublishRequest {
     /// The event's fields besides its data.
     pub(crate) fields: Fields,
     /// Whom the message is for.
@@ -71,16 +71,16 @@ pub(crate) struct Publishing {
     pub(crate) wants_json: bool,
 }
 
-impl Asked {
+impl Request {
     /// Reads what a head asks for, once it is known for what route. Without a history nobody can come back to it.
-    pub(crate) fn read(route: Route, head: &RequestHead<'_>, has_history: bool) -> Result<Self, Refusal> {
+    pub(crate) fn read(route: Route, head: &RequestHead<'_>, has_history: bool) -> Result<Self, RequestError> {
         match route {
             Route::Stream => {
                 let resume = if has_history { resume_point(head)? } else { None };
-                let (interest, slow) = (interest(head.query)?, Slow::read(head.query)?);
-                Ok(Self::Stream(Streaming { interest, resume, slow }))
+                let (filters, slow) = (filters(head.query)?, SlowPolicy::read(head.query)?);
+                Ok(Self::Stream(SubscribeRequest { filters, resume, slow }))
             }
-            Route::Publish => Publishing::read(head).map(Self::Publish),
+            Route::Publish => PublishRequest::read(head).map(Self::Publish),
             Route::Count => {
                 let topics = message_topics(head.query)?;
                 Ok(Self::Count((!topics.is_empty()).then_some(topics)))
@@ -92,16 +92,16 @@ impl Asked {
     }
 }
 
-impl Publishing {
+impl PublishRequest {
     /// Reads what the head of a publish asks for.
-    pub(crate) fn read(head: &RequestHead<'_>) -> Result<Self, Refusal> {
+    pub(crate) fn read(head: &RequestHead<'_>) -> Result<Self, RequestError> {
         let (query, optional) = (head.query, &head.optional);
         let fields = Fields {
             kind: single(query, "event", optional.event_type)?,
             id: single(query, "id", optional.event_id)?,
             retry: single(query, "retry", Once::Never)?.map(|text| milliseconds(&text)).transpose()?,
         };
-        fields.check().map_err(Refusal::EventField)?;
+        fields.check().map_err(RequestError::EventField)?;
         Ok(Self { fields, topics: message_topics(query)?, wants_json: optional.accepts_json })
     }
 }
@@ -111,7 +111,7 @@ const RESUME_POINTS: [&str; 3] = ["last_event_id", "lastEventId", "evs_last_even
 
 /// Where a stream goes on: by the header that browsers send, else by the first of the names that is given. An empty id
 /// is none (WHATWG HTML, 9.2.6).
-fn resume_point(head: &RequestHead<'_>) -> Result<Option<String>, Refusal> {
+fn resume_point(head: &RequestHead<'_>) -> Result<Option<String>, RequestError> {
     let mut point = text(head.optional.last_event_id)?;
     for name in RESUME_POINTS {
         let parameter = single(head.query, name, Once::Never)?;
@@ -121,44 +121,44 @@ fn resume_point(head: &RequestHead<'_>) -> Result<Option<String>, Refusal> {
 }
 
 /// The topics that a query names, decoded.
-fn topics(query: &str) -> Result<Vec<Cow<'_, str>>, Refusal> {
-    query::values(query, "topic").collect::<Result<_, _>>().map_err(|query::NotUtf8| Refusal::NotText)
+fn topics(query: &str) -> Result<Vec<Cow<'_, str>>, RequestError> {
+    query::values(query, "topic").collect::<Result<_, _>>().map_err(|query::NotUtf8| RequestError::NotText)
 }
 
-fn interest(query: &str) -> Result<Interest, Refusal> {
-    Interest::parse(topics(query)?.iter().map(AsRef::as_ref)).map_err(Refusal::Topic)
+fn filters(query: &str) -> Result<FilterSet, RequestError> {
+    FilterSet::parse(topics(query)?.iter().map(AsRef::as_ref)).map_err(RequestError::Topic)
 }
 
-fn message_topics(query: &str) -> Result<Topics, Refusal> {
-    Topics::parse(topics(query)?.iter().map(AsRef::as_ref)).map_err(Refusal::Topic)
+fn message_topics(query: &str) -> Result<Topics, RequestError> {
+    Topics::parse(topics(query)?.iter().map(AsRef::as_ref)).map_err(RequestError::Topic)
 }
 
 /// The value that a parameter or a field gives, of which there may be one.
-fn single(query: &str, name: &str, field: Once<'_>) -> Result<Option<String>, Refusal> {
+fn single(query: &str, name: &str, field: Once<'_>) -> Result<Option<String>, RequestError> {
     let mut values = query::values(query, name);
     match (values.next(), values.next(), text(field)?) {
         (Some(Ok(value)), None, None) => Ok(Some(value.into_owned())),
-        (Some(Err(query::NotUtf8)), None, None) => Err(Refusal::NotText),
+        (Some(Err(query::NotUtf8)), None, None) => Err(RequestError::NotText),
         (None, _, field) => Ok(field),
-        _ => Err(Refusal::Repeated),
+        _ => Err(RequestError::Repeated),
     }
 }
 
 /// The value of a field that may be given once.
-fn text(field: Once<'_>) -> Result<Option<String>, Refusal> {
+fn text(field: Once<'_>) -> Result<Option<String>, RequestError> {
     match field {
         Once::Never => Ok(None),
         Once::Value(octets) => {
-            std::str::from_utf8(octets).map(|text| Some(text.to_owned())).map_err(|_| Refusal::NotText)
+            std::str::from_utf8(octets).map(|text| Some(text.to_owned())).map_err(|_| RequestError::NotText)
         }
-        Once::Repeated => Err(Refusal::Repeated),
+        Once::Repeated => Err(RequestError::Repeated),
     }
 }
 
 /// A time as the `retry` field of an event stream has it: digits alone (WHATWG HTML, 9.2.6).
-fn milliseconds(text: &str) -> Result<Duration, Refusal> {
+fn milliseconds(text: &str) -> Result<Duration, RequestError> {
     let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
-    let millis = text.parse().ok().filter(|_| is_number).ok_or(Refusal::Retry)?;
+    let millis = text.parse().ok().filter(|_| is_number).ok_or(RequestError::Retry)?;
     Ok(Duration::from_millis(millis))
 }
 
@@ -167,9 +167,9 @@ mod tests {
     use super::*;
     use crate::event::topic::TopicError;
 
-    fn read(target: &str, fields: &str) -> Result<Publishing, Refusal> {
+    fn read(target: &str, fields: &str) -> Result<PublishRequest, RequestError> {
         let head = format!("POST {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
-        Publishing::read(&RequestHead::parse(head.as_bytes()).expect("a good head"))
+        PublishRequest::read(&RequestHead::parse(head.as_bytes()).expect("a good head"))
     }
 
     fn fields(kind: &str, id: &str, retry: u64) -> Fields {
@@ -178,11 +178,11 @@ mod tests {
 
     #[test]
     fn an_event_has_its_fields_from_the_query_or_from_the_head() {
-        let with = |fields, wants_json| Ok(Publishing { fields, topics: Topics::none(), wants_json });
-        let asked = read("/broadcast?id=%37&x=1&event=gre%20et&retry=1500", "");
-        assert_eq!(asked, with(fields("gre et", "7", 1500), false));
-        let asked = read("/broadcast?retry=0", "event-type: greet\r\nEVENT-ID: 7\r\nAccept: application/json\r\n");
-        assert_eq!(asked, with(fields("greet", "7", 0), true));
+        let with = |fields, wants_json| Ok(PublishRequest { fields, topics: Topics::none(), wants_json });
+        let request = read("/broadcast?id=%37&x=1&event=gre%20et&retry=1500", "");
+        assert_eq!(request, with(fields("gre et", "7", 1500), false));
+        let request = read("/broadcast?retry=0", "event-type: greet\r\nEVENT-ID: 7\r\nAccept: application/json\r\n");
+        assert_eq!(request, with(fields("greet", "7", 0), true));
         assert_eq!(read("/broadcast", ""), with(Fields::default(), false));
         assert_eq!(read("/broadcast?x=%ff&Event=a&events=b", "X-Event: c\r\n"), with(Fields::default(), false));
     }
@@ -190,23 +190,23 @@ mod tests {
     #[test]
     fn what_is_given_twice_or_is_no_such_field_is_refused() {
         for (target, head, refusal) in [
-            ("/?event=a&event=a", "", Refusal::Repeated),
-            ("/?id=a&id=b", "", Refusal::Repeated),
-            ("/?retry=1&retry=1", "", Refusal::Repeated),
-            ("/?event=a", "Event-Type: a\r\n", Refusal::Repeated),
-            ("/", "Event-Type: a\r\nX-EventSource-Event: a\r\n", Refusal::Repeated),
-            ("/", "Event-Id: a\r\nEvent-Id: a\r\n", Refusal::Repeated),
-            ("/?event=%ff", "", Refusal::NotText),
-            ("/?retry=", "", Refusal::Retry),
-            ("/?retry=-1", "", Refusal::Retry),
-            ("/?retry=+1", "", Refusal::Retry),
-            ("/?retry=1.5", "", Refusal::Retry),
-            ("/?retry=99999999999999999999", "", Refusal::Retry),
+            ("/?event=a&event=a", "", RequestError::Repeated),
+            ("/?id=a&id=b", "", RequestError::Repeated),
+            ("/?retry=1&retry=1", "", RequestError::Repeated),
+            ("/?event=a", "Event-Type: a\r\n", RequestError::Repeated),
+            ("/", "Event-Type: a\r\nX-EventSource-Event: a\r\n", RequestError::Repeated),
+            ("/", "Event-Id: a\r\nEvent-Id: a\r\n", RequestError::Repeated),
+            ("/?event=%ff", "", RequestError::NotText),
+            ("/?retry=", "", RequestError::Retry),
+            ("/?retry=-1", "", RequestError::Retry),
+            ("/?retry=+1", "", RequestError::Retry),
+            ("/?retry=1.5", "", RequestError::Retry),
+            ("/?retry=99999999999999999999", "", RequestError::Retry),
         ] {
             assert_eq!(read(target, head), Err(refusal), "for {target} {head}");
         }
         for target in ["/?event=a%0ab", "/?event=%0D", "/?id=a%0a", "/?id=%00", "/?id=a%0db"] {
-            assert!(matches!(read(target, ""), Err(Refusal::EventField(_))), "for {target}");
+            assert!(matches!(read(target, ""), Err(RequestError::EventField(_))), "for {target}");
         }
         assert!(read("/?event=%00", "").is_ok(), "NUL is no trouble in a type");
     }
@@ -215,14 +215,14 @@ mod tests {
     fn topics_are_named_by_the_query_as_often_as_one_likes() {
         let head = "GET /?topic=b/%2B&x&topic=a/+&topic=b/+ HTTP/1.1\r\nHost: h\r\n\r\n";
         let head = RequestHead::parse(head.as_bytes()).expect("a good head");
-        let interest = Interest::parse(["a/+", "b/+"]).expect("filters");
-        let streaming = Streaming { interest, resume: None, slow: Slow::Disconnect };
-        assert_eq!(Asked::read(Route::Stream, &head, true), Ok(Asked::Stream(streaming)));
-        assert_eq!(Asked::read(Route::Count, &head, false), Err(Refusal::Topic(TopicError::Wildcard)));
-        assert_eq!(read("/?topic=a%00", ""), Err(Refusal::Topic(TopicError::Character)));
-        assert_eq!(read("/?topic=%ff", ""), Err(Refusal::NotText));
+        let filters = FilterSet::parse(["a/+", "b/+"]).expect("filters");
+        let subscribe = SubscribeRequest { filters, resume: None, slow: SlowPolicy::Disconnect };
+        assert_eq!(Request::read(Route::Stream, &head, true), Ok(Request::Stream(subscribe)));
+        assert_eq!(Request::read(Route::Count, &head, false), Err(RequestError::Topic(TopicError::Wildcard)));
+        assert_eq!(read("/?topic=a%00", ""), Err(RequestError::Topic(TopicError::Character)));
+        assert_eq!(read("/?topic=%ff", ""), Err(RequestError::NotText));
         assert_eq!(
-            read("/?topic=b&topic=a", "").map(|asked| asked.topics),
+            read("/?topic=b&topic=a", "").map(|request| request.topics),
             Ok(Topics::parse(["a", "b"]).expect("two"))
         );
     }
@@ -232,8 +232,8 @@ mod tests {
         let resume = |target: &str, fields: &str, has_history| {
             let head = format!("GET {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
             let head = RequestHead::parse(head.as_bytes()).expect("a good head");
-            match Asked::read(Route::Stream, &head, has_history) {
-                Ok(Asked::Stream(streaming)) => Ok(streaming.resume),
+            match Request::read(Route::Stream, &head, has_history) {
+                Ok(Request::Stream(subscribe)) => Ok(subscribe.resume),
                 Ok(other) => panic!("{other:?}"),
                 Err(refusal) => Err(refusal),
             }
@@ -251,8 +251,8 @@ mod tests {
             assert_eq!(resume(target, fields, true), Ok(expected.map(str::to_owned)), "for {target} {fields}");
         }
         let twice = "Last-Event-ID: a\r\nLast-Event-ID: a\r\n";
-        assert_eq!(resume("/", twice, true), Err(Refusal::Repeated));
-        assert_eq!(resume("/?last_event_id=a&last_event_id=b", "", true), Err(Refusal::Repeated));
+        assert_eq!(resume("/", twice, true), Err(RequestError::Repeated));
+        assert_eq!(resume("/?last_event_id=a&last_event_id=b", "", true), Err(RequestError::Repeated));
         assert_eq!(resume("/?last_event_id=a&last_event_id=b", twice, false), Ok(None), "nobody looks");
     }
 }

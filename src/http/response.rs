@@ -3,8 +3,8 @@
 //! Nothing of what a client sent goes into an answer, but an origin that the operator's list allows.
 
 use super::date::Date;
-use super::{Persistence, Refusal};
-use crate::auth::Readers;
+use super::{Persistence, RequestError};
+use crate::auth::Cors;
 
 /// The interim answer to `Expect: 100-continue` (RFC 9110, 15.2.1).
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -19,7 +19,7 @@ const PUBLISH_PERMISSION: &[u8] = b"Access-Control-Allow-Methods: POST\r\n\
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Common<'o> {
     pub(crate) date: Date,
-    pub(crate) readers: Readers<&'o str>,
+    pub(crate) cors: Cors<&'o str>,
 }
 
 /// Appends the head of a stream.
@@ -28,7 +28,7 @@ pub(crate) struct Common<'o> {
 pub(crate) fn stream_head(out: &mut Vec<u8>, common: &Common<'_>) {
     start(out, "200 OK", &common.date);
     out.extend_from_slice(b"Content-Type: text/event-stream\r\nCache-Control: no-cache\r\n");
-    allow_origin(out, common.readers);
+    allow_origin(out, common.cors);
     out.extend_from_slice(b"X-Accel-Buffering: no\r\n\r\n");
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn accepted(out: &mut Vec<u8>, common: &Common<'_>, json: Option<&str
     if json.is_some() {
         out.extend_from_slice(b"Content-Type: application/json\r\n");
     }
-    allow_origin(out, common.readers);
+    allow_origin(out, common.cors);
     let body = json.unwrap_or_default();
     content_length(out, body.len());
     finish(out, persistence);
@@ -50,7 +50,7 @@ pub(crate) fn stream_count(out: &mut Vec<u8>, common: &Common<'_>, streams: usiz
     let body = streams.to_string();
     start(out, "200 OK", &common.date);
     out.extend_from_slice(b"Content-Type: text/plain\r\nCache-Control: no-cache\r\n");
-    allow_origin(out, common.readers);
+    allow_origin(out, common.cors);
     content_length(out, body.len());
     finish(out, Persistence::Close);
     out.extend_from_slice(body.as_bytes());
@@ -59,14 +59,14 @@ pub(crate) fn stream_count(out: &mut Vec<u8>, common: &Common<'_>, streams: usiz
 /// Appends the answer to `OPTIONS`, which has no body and so says nothing of one (RFC 9110, 8.6).
 pub(crate) fn preflight(out: &mut Vec<u8>, common: &Common<'_>) {
     start(out, "204 No Content", &common.date);
-    allow_origin(out, common.readers);
+    allow_origin(out, common.cors);
     finish(out, Persistence::Close);
 }
 
 /// Appends the answer to `OPTIONS` of where a page may publish with a token.
 pub(crate) fn publish_preflight(out: &mut Vec<u8>, common: &Common<'_>) {
     start(out, "204 No Content", &common.date);
-    allow_origin(out, common.readers);
+    allow_origin(out, common.cors);
     out.extend_from_slice(PUBLISH_PERMISSION);
     finish(out, Persistence::Close);
 }
@@ -75,7 +75,7 @@ pub(crate) fn publish_preflight(out: &mut Vec<u8>, common: &Common<'_>) {
 pub(crate) fn not_found(out: &mut Vec<u8>, common: &Common<'_>, persistence: Persistence, is_head: bool) {
     let body = "Not found; there are GET /sse, GET /connections and POST /broadcast.\n";
     start(out, "404 Not Found", &common.date);
-    text(out, common.readers, body.len());
+    text(out, common.cors, body.len());
     finish(out, persistence);
     if !is_head {
         out.extend_from_slice(body.as_bytes());
@@ -83,13 +83,13 @@ pub(crate) fn not_found(out: &mut Vec<u8>, common: &Common<'_>, persistence: Per
 }
 
 /// Appends the answer to what is refused.
-pub(crate) fn refused(out: &mut Vec<u8>, common: &Common<'_>, refusal: Refusal, persistence: Persistence) {
+pub(crate) fn refused(out: &mut Vec<u8>, common: &Common<'_>, refusal: RequestError, persistence: Persistence) {
     start(out, refusal.status(), &common.date);
-    text(out, common.readers, refusal.advice().len());
+    text(out, common.cors, refusal.advice().len());
     out.extend_from_slice(match refusal {
-        Refusal::Overloaded | Refusal::Stopping => b"Retry-After: 5\r\n",
+        RequestError::Overloaded | RequestError::Stopping => b"Retry-After: 5\r\n",
         // The challenge that a `401` has to have (RFC 9110, 15.5.2).
-        Refusal::Token => b"WWW-Authenticate: Bearer\r\n",
+        RequestError::Token => b"WWW-Authenticate: Bearer\r\n",
         _ => b"",
     });
     finish(out, persistence);
@@ -102,22 +102,22 @@ fn start(out: &mut Vec<u8>, status: &str, date: &Date) {
     }
 }
 
-fn text(out: &mut Vec<u8>, readers: Readers<&str>, length: usize) {
+fn text(out: &mut Vec<u8>, cors: Cors<&str>, length: usize) {
     out.extend_from_slice(b"Content-Type: text/plain\r\n");
-    allow_origin(out, readers);
+    allow_origin(out, cors);
     content_length(out, length);
 }
 
 /// The CORS field. Where it depends on the request, caches are told so (RFC 9110, 12.5.5).
-fn allow_origin(out: &mut Vec<u8>, readers: Readers<&str>) {
-    match readers {
-        Readers::Anyone => out.extend_from_slice(b"Access-Control-Allow-Origin: *\r\n"),
-        Readers::Origin(origin) => {
+fn allow_origin(out: &mut Vec<u8>, cors: Cors<&str>) {
+    match cors {
+        Cors::AnyOrigin => out.extend_from_slice(b"Access-Control-Allow-Origin: *\r\n"),
+        Cors::Origin(origin) => {
             for part in [b"Access-Control-Allow-Origin: ", origin.as_bytes(), b"\r\nVary: Origin\r\n"] {
                 out.extend_from_slice(part);
             }
         }
-        Readers::Nobody => out.extend_from_slice(b"Vary: Origin\r\n"),
+        Cors::NoOrigin => out.extend_from_slice(b"Vary: Origin\r\n"),
     }
 }
 
@@ -137,7 +137,7 @@ fn finish(out: &mut Vec<u8>, persistence: Persistence) {
 mod tests {
     use super::*;
 
-    const COMMON: &Common<'_> = &Common { date: *b"Sun, 06 Nov 1994 08:49:37 GMT", readers: Readers::Anyone };
+    const COMMON: &Common<'_> = &Common { date: *b"Sun, 06 Nov 1994 08:49:37 GMT", cors: Cors::AnyOrigin };
 
     fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
@@ -172,14 +172,14 @@ mod tests {
 
     #[test]
     fn an_answer_names_the_origin_that_may_read_it() {
-        let to = |readers| written(|out| preflight(out, &Common { readers, ..*COMMON }));
+        let to = |cors| written(|out| preflight(out, &Common { cors, ..*COMMON }));
         assert_eq!(
-            to(Readers::Origin("https://a.example")),
+            to(Cors::Origin("https://a.example")),
             "HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
              Access-Control-Allow-Origin: https://a.example\r\nVary: Origin\r\nConnection: close\r\n\r\n"
         );
         assert_eq!(
-            to(Readers::Nobody),
+            to(Cors::NoOrigin),
             "HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nVary: Origin\r\n\
              Connection: close\r\n\r\n"
         );
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_page_is_told_what_it_may_publish_with() {
-        let common = Common { readers: Readers::Origin("https://a.example"), ..*COMMON };
+        let common = Common { cors: Cors::Origin("https://a.example"), ..*COMMON };
         assert_eq!(
             written(|out| publish_preflight(out, &common)),
             "HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn who_shows_no_token_is_challenged() {
         assert_eq!(
-            written(|out| refused(out, COMMON, Refusal::Token, Persistence::Close)),
+            written(|out| refused(out, COMMON, RequestError::Token, Persistence::Close)),
             "HTTP/1.1 401 Unauthorized\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/plain\r\n\
              Access-Control-Allow-Origin: *\r\nContent-Length: 82\r\nWWW-Authenticate: Bearer\r\n\
              Connection: close\r\n\r\n\
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_to_do_and_closes() {
-        let answer = written(|out| refused(out, COMMON, Refusal::LengthRequired, Persistence::Close));
+        let answer = written(|out| refused(out, COMMON, RequestError::LengthRequired, Persistence::Close));
         assert!(answer.starts_with("HTTP/1.1 411 Length Required\r\n"), "{answer}");
         assert!(answer.ends_with("Connection: close\r\n\r\nSend Content-Length, or a chunked body.\n"), "{answer}");
     }

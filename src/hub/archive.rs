@@ -10,7 +10,7 @@ use super::history::{Cursor, History, Restored};
 use crate::config::Retention;
 use crate::event::frame::Frame;
 use crate::event::json;
-use crate::event::topic::{Interest, Topics};
+use crate::event::topic::{FilterSet, Topics};
 
 /// How much a stream that comes back is sent at once.
 const PORTION_BYTES: usize = 64 * 1024;
@@ -104,14 +104,14 @@ impl Archive {
 
     /// The next events behind the cursor, up to the event `last`, and moves it behind them. Where events are missing
     /// before them an event says so, to a client that asked for `requested`; nothing where the cursor is at `last`.
-    pub(crate) fn read(&self, cursor: &mut Cursor, last: u64, interest: &Interest, requested: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, cursor: &mut Cursor, last: u64, filters: &FilterSet, requested: &str) -> Vec<u8> {
         let history = self.lock();
         let mut out = Vec::new();
         loop {
             if std::mem::take(&mut cursor.has_gap) {
-                out.extend_from_slice(gap(&history, cursor.after, interest, requested).as_bytes());
+                out.extend_from_slice(gap(&history, cursor.after, filters, requested).as_bytes());
             }
-            history.read(cursor, last, interest, PORTION_BYTES, &mut out);
+            history.read(cursor, last, filters, PORTION_BYTES, &mut out);
             if !cursor.has_gap {
                 return out;
             }
@@ -138,12 +138,12 @@ impl Archive {
 }
 
 /// The event that tells a client that some are missing.
-fn gap(history: &History, after: u64, interest: &Interest, requested: &str) -> String {
+fn gap(history: &History, after: u64, filters: &FilterSet, requested: &str) -> String {
     let id = |id: Option<&str>| id.map_or_else(|| "null".to_owned(), json::string);
     format!(
         "event: gap\ndata: {{\"requested\":{},\"resumed_from\":{},\"oldest\":{}}}\n\n",
         json::string(requested),
-        id(history.first_id(after, interest)),
+        id(history.first_id(after, filters)),
         id(history.oldest_id()),
     )
 }
@@ -169,9 +169,9 @@ mod tests {
         let second = accept(&archive, Some("own"), "b");
         assert_eq!(second, "own");
         let mut cursor = archive.resume(&first);
-        let read = archive.read(&mut cursor, 2, &Interest::default(), &first);
+        let read = archive.read(&mut cursor, 2, &FilterSet::default(), &first);
         assert_eq!(String::from_utf8_lossy(&read), "data: own b\n\n");
-        assert!(archive.read(&mut cursor, 2, &Interest::default(), &first).is_empty());
+        assert!(archive.read(&mut cursor, 2, &FilterSet::default(), &first).is_empty());
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
         let archive = Archive::new(Retention { events: 1, ..Retention::default() });
         let read = |archive: &Archive, last| {
             let mut cursor = archive.resume("\"x\n");
-            String::from_utf8(archive.read(&mut cursor, last, &Interest::default(), "\"x\n")).expect("text")
+            String::from_utf8(archive.read(&mut cursor, last, &FilterSet::default(), "\"x\n")).expect("text")
         };
         let nothing = "event: gap\ndata: {\"requested\":\"\\\"x\\u000a\",\"resumed_from\":null,\"oldest\":null}\n\n";
         assert_eq!(read(&archive, 0), nothing);

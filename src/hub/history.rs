@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::config::Retention;
 use crate::event::frame::Frame;
-use crate::event::topic::{Interest, Topics};
+use crate::event::topic::{FilterSet, Topics};
 
 /// About what an event costs in memory besides its frame and its id.
 const EVENT_OVERHEAD: usize = 160;
@@ -21,7 +21,7 @@ const EARLIEST: &str = "earliest";
 pub(crate) struct History {
     retention: Retention,
     boot: u64,
-    events: VecDeque<Held>,
+    events: VecDeque<StoredEvent>,
     /// How many events have come and gone.
     gone: u64,
     /// How many were there before this server's first.
@@ -35,7 +35,7 @@ pub(crate) struct History {
 }
 
 #[derive(Debug)]
-struct Held {
+struct StoredEvent {
     at: u64,
     id: String,
     is_own: bool,
@@ -43,7 +43,7 @@ struct Held {
     frame: Frame,
 }
 
-impl Held {
+impl StoredEvent {
     fn cost(&self) -> usize {
         EVENT_OVERHEAD + 2 * self.id.len() + self.frame.as_bytes().len()
     }
@@ -126,7 +126,7 @@ impl History {
         self.known_ids.insert(id.clone(), self.newest() + 1);
         self.boot = self.boot.max(boot.saturating_add(1));
         self.restored += 1;
-        self.keep(Held { at, id, is_own, topics, frame });
+        self.keep(StoredEvent { at, id, is_own, topics, frame });
     }
 
     /// Appends an event at a time, and lets go of what is over the bounds.
@@ -134,10 +134,10 @@ impl History {
         if is_own {
             self.known_ids.insert(id.clone(), self.newest() + 1);
         }
-        self.keep(Held { at, id, is_own, topics, frame });
+        self.keep(StoredEvent { at, id, is_own, topics, frame });
     }
 
-    fn keep(&mut self, held: Held) {
+    fn keep(&mut self, held: StoredEvent) {
         let now = held.at;
         self.cost += held.cost();
         self.events.push_back(held);
@@ -186,21 +186,21 @@ impl History {
         (!held.is_own && held.id == id).then_some(number)
     }
 
-    fn held(&self, number: u64) -> Option<&Held> {
+    fn held(&self, number: u64) -> Option<&StoredEvent> {
         let index = number.checked_sub(self.gone + 1)?;
         self.events.get(usize::try_from(index).ok()?)
     }
 
     /// Appends the frames behind `cursor` that are for this interest, up to the event `last` and until `most` bytes are
     /// there. Moves the cursor behind them; it says so where events have gone that it had yet to read.
-    pub(crate) fn read(&self, cursor: &mut Cursor, last: u64, interest: &Interest, most: usize, out: &mut Vec<u8>) {
+    pub(crate) fn read(&self, cursor: &mut Cursor, last: u64, filters: &FilterSet, most: usize, out: &mut Vec<u8>) {
         if cursor.after < self.gone {
             *cursor = Cursor { after: self.gone, has_gap: true };
             return;
         }
         while cursor.after < last && out.len() < most {
             let Some(held) = self.held(cursor.after + 1) else { return };
-            if interest.matches(&held.topics) {
+            if filters.matches(&held.topics) {
                 out.extend_from_slice(held.frame.as_bytes());
             }
             cursor.after += 1;
@@ -213,10 +213,10 @@ impl History {
     }
 
     /// The id of the first event behind `after` that is for this interest.
-    pub(crate) fn first_id(&self, after: u64, interest: &Interest) -> Option<&str> {
+    pub(crate) fn first_id(&self, after: u64, filters: &FilterSet) -> Option<&str> {
         let skip = usize::try_from(after.saturating_sub(self.gone)).unwrap_or(usize::MAX);
         let mut events = self.events.iter().skip(skip);
-        events.find(|held| interest.matches(&held.topics)).map(|held| &*held.id)
+        events.find(|held| filters.matches(&held.topics)).map(|held| &*held.id)
     }
 }
 
@@ -242,13 +242,13 @@ mod tests {
         history
     }
 
-    fn interest(filters: &[&str]) -> Interest {
-        Interest::parse(filters.iter().copied()).expect("filters")
+    fn filter_set(filters: &[&str]) -> FilterSet {
+        FilterSet::parse(filters.iter().copied()).expect("filters")
     }
 
     fn read(history: &History, cursor: &mut Cursor, filters: &[&str]) -> String {
         let mut out = Vec::new();
-        history.read(cursor, u64::MAX, &interest(filters), usize::MAX, &mut out);
+        history.read(cursor, u64::MAX, &filter_set(filters), usize::MAX, &mut out);
         String::from_utf8(out).expect("text").replace("data: ", "").replace("\n\n", " ")
     }
 
@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(read(&history, &mut cursor, &[]), "");
         assert_eq!(cursor, Cursor { after: 3, has_gap: true });
         assert_eq!(read(&history, &mut cursor, &[]), "4 5 6 ");
-        assert_eq!(history.first_id(4, &interest(&[])), Some("7-5"));
+        assert_eq!(history.first_id(4, &filter_set(&[])), Some("7-5"));
     }
 
     proptest! {
@@ -356,7 +356,7 @@ mod tests {
             let mut read = Vec::new();
             loop {
                 let (before, mut out) = (cursor, Vec::new());
-                history.read(&mut cursor, history.newest(), &interest(&filters), portion, &mut out);
+                history.read(&mut cursor, history.newest(), &filter_set(&filters), portion, &mut out);
                 read.extend(out);
                 if cursor == before {
                     break;

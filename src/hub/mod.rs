@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 use async_broadcast::{Receiver, Sender};
 
 pub(crate) use self::archive::Archive;
-use self::budget::{Claim, Quota};
+use self::budget::{ByteBudget, Permit};
 pub(crate) use self::history::Restored;
-pub(crate) use self::log::{Journal, Record, Unpublished};
-use self::log::{Publication, Recorder};
+use self::log::{Draft, LogWriter};
+pub(crate) use self::log::{Journal, PublishError, Record};
 use crate::config::{HistorySync, Limits};
 use crate::event::frame::{Fields, Frame};
 use crate::event::topic::Topics;
@@ -36,44 +36,44 @@ pub(crate) struct Message {
 }
 
 /// What the channel carries: a message, and where there is an archive its slot until the last shard has taken it.
-type Carried = (Message, Underway, Option<Arc<Claim>>);
+type Queued = (Message, InFlight, Option<Arc<Permit>>);
 
 /// Held by each shard until it has written the message.
 #[derive(Clone, Debug)]
-pub(crate) struct Underway(Arc<Claimed>);
+pub(crate) struct InFlight(Arc<InFlightPermit>);
 
 /// What a message takes of the quota while it is under way, and since when it is.
 #[derive(Debug)]
-struct Claimed {
-    _bytes: Claim,
+struct InFlightPermit {
+    _bytes: Permit,
     since: Instant,
 }
 
-impl Underway {
+impl InFlight {
     /// This shard has written the message; returns how long it was under way if it is the last one.
     pub(crate) fn end(self, now: Instant) -> Option<Duration> {
-        Arc::into_inner(self.0).map(|claimed| now.saturating_duration_since(claimed.since))
+        Arc::into_inner(self.0).map(|reserved| now.saturating_duration_since(reserved.since))
     }
 }
 
 /// What a message has claimed that waits for its turn, where there is an archive.
 #[derive(Debug)]
-struct Claims {
-    bytes: Claimed,
-    slot: Claim,
+struct Permits {
+    bytes: InFlightPermit,
+    slot: Permit,
 }
 
 /// The sending side, shared by every publisher.
 #[derive(Clone, Debug)]
 pub(crate) struct Hub {
-    sender: Sender<Carried>,
-    quota: Quota,
-    archive: Option<Arc<Archived>>,
+    sender: Sender<Queued>,
+    budget: ByteBudget,
+    archive: Option<Arc<Retained>>,
     metrics: Metrics,
 }
 
 /// What is kept of what is published, and how.
-pub(crate) struct Kept {
+pub(crate) struct HistorySetup {
     pub(crate) archive: Archive,
     /// The file, where there is one.
     pub(crate) journal: Option<(Journal, HistorySync)>,
@@ -81,10 +81,10 @@ pub(crate) struct Kept {
 
 /// An archive, and the slots of the channel: who has one finds room there, without waiting under the archive's lock.
 #[derive(Debug)]
-struct Archived {
+struct Retained {
     archive: Arc<Archive>,
-    recorder: Option<Recorder<Claims>>,
-    slots: Quota,
+    log_writer: Option<LogWriter<Permits>>,
+    slots: ByteBudget,
 }
 
 impl Hub {
@@ -95,27 +95,27 @@ impl Hub {
     /// When the thread that writes the history's file cannot be started.
     pub(crate) fn new(
         limits: &Limits,
-        kept: Option<Kept>,
+        kept: Option<HistorySetup>,
         shards: usize,
         metrics: Metrics,
-    ) -> io::Result<(Self, Vec<Intake>)> {
+    ) -> io::Result<(Self, Vec<QueueReceiver>)> {
         let (sender, receiver) = async_broadcast::broadcast(limits.publish_queue);
         // All of them listen before the first message can be accepted, so that each gets every one.
         let mut receivers: Vec<_> = (1..shards).map(|_| receiver.new_receiver()).collect();
         receivers.push(receiver);
-        let intakes = receivers.into_iter().map(|receiver| Intake { receiver, taken: 0 }).collect();
-        let mut hub = Self { sender, quota: Quota::new(limits.publish_queue_bytes), archive: None, metrics };
-        if let Some(Kept { archive, journal }) = kept {
+        let receivers = receivers.into_iter().map(|receiver| QueueReceiver { receiver, taken: 0 }).collect();
+        let mut hub = Self { sender, budget: ByteBudget::new(limits.publish_queue_bytes), archive: None, metrics };
+        if let Some(HistorySetup { archive, journal }) = kept {
             let archive = Arc::new(archive);
-            let recorder = journal.map(|(journal, sync)| {
+            let log_writer = journal.map(|(journal, sync)| {
                 let to = hub.clone();
-                let deliver = move |frame, topics, claims| to.deliver(frame, topics, claims);
-                Recorder::start(journal, Arc::clone(&archive), sync, limits.publish_queue, Box::new(deliver))
+                let deliver = move |frame, topics, permits| to.deliver(frame, topics, permits);
+                LogWriter::start(journal, Arc::clone(&archive), sync, limits.publish_queue, Box::new(deliver))
             });
-            let (recorder, slots) = (recorder.transpose()?, Quota::new(limits.publish_queue));
-            hub.archive = Some(Arc::new(Archived { archive, recorder, slots }));
+            let (log_writer, slots) = (log_writer.transpose()?, ByteBudget::new(limits.publish_queue));
+            hub.archive = Some(Arc::new(Retained { archive, log_writer, slots }));
         }
-        Ok((hub, intakes))
+        Ok((hub, receivers))
     }
 
     /// Accepts a message: when this returns, every shard has it in order. Waits while the channel is full; only then
@@ -129,41 +129,41 @@ impl Hub {
         fields: &Fields,
         data: &str,
         topics: &Topics,
-    ) -> Result<Option<String>, Unpublished> {
+    ) -> Result<Option<String>, PublishError> {
         let since = Instant::now();
-        let bytes = Claimed { _bytes: self.claim(Frame::size(fields, data)).await, since };
-        let Some(Archived { archive, recorder, slots }) = self.archive.as_deref() else {
+        let bytes = InFlightPermit { _bytes: self.reserve(Frame::size(fields, data)).await, since };
+        let Some(Retained { archive, log_writer, slots }) = self.archive.as_deref() else {
             let message = Message { frame: Frame::with_fields(fields, None, data), topics: topics.clone() };
-            let carried = (message, Underway(Arc::new(bytes)), None);
-            self.sender.broadcast_direct(carried).await.map_err(|_| Unpublished::Closed)?;
+            let carried = (message, InFlight(Arc::new(bytes)), None);
+            self.sender.broadcast_direct(carried).await.map_err(|_| PublishError::Closed)?;
             self.metrics.message_accepted();
             return Ok(None);
         };
-        let claims = Claims { bytes, slot: slots.claim(1).await };
-        if let Some(recorder) = recorder {
-            let publication = Publication { fields: fields.clone(), data: data.to_owned(), topics: topics.clone() };
-            return recorder.publish(publication, claims).await.map(Some);
+        let permits = Permits { bytes, slot: slots.reserve(1).await };
+        if let Some(log_writer) = log_writer {
+            let draft = Draft { fields: fields.clone(), data: data.to_owned(), topics: topics.clone() };
+            return log_writer.publish(draft, permits).await.map(Some);
         }
         let encode = |id: &str| Frame::with_fields(fields, Some(id), data);
-        let send = |frame| self.deliver(frame, topics.clone(), claims);
+        let send = |frame| self.deliver(frame, topics.clone(), permits);
         archive.accept(fields.id.as_deref(), topics, encode, send).map(Some)
     }
 
     /// Puts into the channel what has a slot there.
-    fn deliver(&self, frame: Frame, topics: Topics, claims: Claims) -> Result<(), Unpublished> {
-        let Claims { bytes, slot } = claims;
-        let carried = (Message { frame, topics }, Underway(Arc::new(bytes)), Some(Arc::new(slot)));
-        self.sender.try_broadcast(carried).map_err(|_| Unpublished::Closed)?;
+    fn deliver(&self, frame: Frame, topics: Topics, permits: Permits) -> Result<(), PublishError> {
+        let Permits { bytes, slot } = permits;
+        let carried = (Message { frame, topics }, InFlight(Arc::new(bytes)), Some(Arc::new(slot)));
+        self.sender.try_broadcast(carried).map_err(|_| PublishError::Closed)?;
         self.metrics.message_accepted();
         Ok(())
     }
 
-    async fn claim(&self, size: usize) -> Claim {
-        match self.quota.try_claim(size) {
-            Some(claim) => claim,
+    async fn reserve(&self, size: usize) -> Permit {
+        match self.budget.try_reserve(size) {
+            Some(reserve) => reserve,
             None => {
                 self.metrics.publish_delayed();
-                self.quota.claim(size).await
+                self.budget.reserve(size).await
             }
         }
     }
@@ -181,25 +181,25 @@ impl Hub {
     /// Has the history's file take nothing more; returns when all that it took is in the channel, for which it has to
     /// be written.
     pub(crate) async fn settle(&self) {
-        if let Some(recorder) = self.recorder() {
-            recorder.close();
-            recorder.delivered().await;
+        if let Some(log_writer) = self.log_writer() {
+            log_writer.close();
+            log_writer.delivered().await;
         }
     }
 
     /// Accepts nothing more; what is in the channel is still delivered. Waits for nothing: what is yet to be written is
     /// not published any more.
     pub(crate) fn close(&self) {
-        if let Some(recorder) = self.recorder() {
-            recorder.close();
+        if let Some(log_writer) = self.log_writer() {
+            log_writer.close();
         }
         self.sender.close();
     }
 
     /// Returns when the history's file has everything on its disk, once this is closed.
     pub(crate) async fn recorded(&self) {
-        if let Some(recorder) = self.recorder() {
-            recorder.ended().await;
+        if let Some(log_writer) = self.log_writer() {
+            log_writer.ended().await;
         }
     }
 
@@ -207,27 +207,27 @@ impl Hub {
     /// then and its file free, whoever still has a publisher.
     pub(crate) fn end(&self) {
         self.close();
-        if let Some(recorder) = self.recorder() {
-            recorder.join();
+        if let Some(log_writer) = self.log_writer() {
+            log_writer.join();
         }
     }
 
-    fn recorder(&self) -> Option<&Recorder<Claims>> {
-        self.archive.as_ref()?.recorder.as_ref()
+    fn log_writer(&self) -> Option<&LogWriter<Permits>> {
+        self.archive.as_ref()?.log_writer.as_ref()
     }
 }
 
 /// The receiving side, one for each shard.
 #[derive(Debug)]
-pub(crate) struct Intake {
-    receiver: Receiver<Carried>,
+pub(crate) struct QueueReceiver {
+    receiver: Receiver<Queued>,
     /// The number of messages taken so far.
     taken: u64,
 }
 
-impl Intake {
+impl QueueReceiver {
     /// The next message; `None` once the hub is closed and all it had accepted is taken.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Message, Underway)>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Message, InFlight)>> {
         loop {
             match ready!(Pin::new(&mut self.receiver).poll_recv(cx)) {
                 Some(Ok(carried)) => return Poll::Ready(Some(self.take(carried))),
@@ -239,7 +239,7 @@ impl Intake {
     }
 
     /// The next message if it is there already.
-    pub(crate) fn take_waiting(&mut self) -> Option<(Message, Underway)> {
+    pub(crate) fn take_waiting(&mut self) -> Option<(Message, InFlight)> {
         let carried = self.receiver.try_recv().ok()?;
         Some(self.take(carried))
     }
@@ -254,9 +254,9 @@ impl Intake {
         self.taken
     }
 
-    fn take(&mut self, (message, underway, _slot): Carried) -> (Message, Underway) {
+    fn take(&mut self, (message, in_flight, _slot): Queued) -> (Message, InFlight) {
         self.taken += 1;
-        (message, underway)
+        (message, in_flight)
     }
 }
 
@@ -314,9 +314,11 @@ mod tests {
         let (mut journal, _) = open();
         let (release, gate) = channel::bounded(2);
         journal.put_on(|file| Hanging { file, gate });
-        let kept =
-            Kept { archive: Archive::new(Retention::default()), journal: Some((journal, HistorySync::Interval)) };
-        let (hub, mut intakes) =
+        let kept = HistorySetup {
+            archive: Archive::new(Retention::default()),
+            journal: Some((journal, HistorySync::Interval)),
+        };
+        let (hub, mut receivers) =
             Hub::new(&Limits::default(), Some(kept), 1, Metrics::default()).expect("a thread can be started");
         let (fields, topics) = (Fields::default(), Topics::none());
         let publish = || hub.publish(&fields, "x", &topics);
@@ -328,11 +330,11 @@ mod tests {
         assert!(is_pending(settled.as_mut()), "what was taken is not in the channel");
         assert!(in_time(publish()).is_err(), "nothing more is taken");
         hub.close();
-        let mut next = || in_time(std::future::poll_fn(|cx| intakes[0].poll_next(cx)));
+        let mut next = || in_time(std::future::poll_fn(|cx| receivers[0].poll_next(cx)));
         assert!(next().is_some() && next().is_none(), "the one that was written, and the end");
         assert!(is_pending(Box::pin(hub.recorded()).as_mut()));
         drop(release);
-        assert_eq!(in_time(held_up), Err(Unpublished::Closed));
+        assert_eq!(in_time(held_up), Err(PublishError::Closed));
         in_time(async { (settled.await, hub.recorded().await) });
         let (_, found) = open();
         assert_eq!((id.is_some(), found.records), (true, 2), "what was written is in it");

@@ -15,10 +15,10 @@ use smol::LocalExecutor;
 use crate::auth::{Access, Settings};
 use crate::config::Limits;
 use crate::connection::{Connection, Context, Shared};
-use crate::fanout::Census;
+use crate::fanout::SubscriberCounts;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
-use crate::net::{Client, Place, Sink, Socket};
+use crate::net::{Client, ConnectionPermit, Sink, Socket};
 
 /// What a conversation came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,14 +46,14 @@ pub fn converse<'b>(
     // On a clock that stands still a rest would never end.
     let limits = &Limits { longest_rest: Duration::ZERO, window_time: Duration::ZERO, ..limits.clone() };
     let metrics = Metrics::of_shards(1);
-    let (hub, mut intakes) = Hub::new(limits, None, 2, metrics.clone()).expect("no thread is started");
-    let (mut witness, intake) = (intakes.remove(0), intakes.remove(0));
+    let (hub, mut receivers) = Hub::new(limits, None, 2, metrics.clone()).expect("no thread is started");
+    let (mut witness, receiver) = (receivers.remove(0), receivers.remove(0));
     let settings = Settings::new(access.clone());
     let (limits, metrics_too) = (limits.clone(), metrics.clone());
-    let shared = Shared { limits, settings, hub, metrics: metrics_too, census: Census::new() };
-    let context = Context::new(shared, 0, intake, UNIX_EPOCH);
+    let shared = Shared { limits, settings, hub, metrics: metrics_too, subscriber_counts: SubscriberCounts::new() };
+    let context = Context::new(shared, 0, receiver, UNIX_EPOCH);
     let wire = Wire(Rc::new(Ends { most_written: most_written.max(1), ..Ends::default() }));
-    let client = Client { io: wire.clone(), turned_away: None, place: Place::new(&metrics), proxy: None };
+    let client = Client { io: wire.clone(), rejection: None, place: ConnectionPermit::new(&metrics), proxy: None };
     let mut conversation = Conversation::default();
     {
         let executor = LocalExecutor::new();
@@ -111,7 +111,7 @@ impl Wire {
 }
 
 impl Sink for Wire {
-    fn take(&self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.is_full.replace(false) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -145,7 +145,7 @@ impl Socket for Wire {
         Poll::Ready(Ok(()))
     }
 
-    fn finish(&self) -> io::Result<()> {
+    fn shutdown_write(&self) -> io::Result<()> {
         self.0.finished.set(true);
         Ok(())
     }
@@ -207,8 +207,8 @@ mod tests {
     struct Faulty(Wire, Rc<Cell<bool>>);
 
     impl Sink for Faulty {
-        fn take(&self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.take(bytes)
+        fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.try_write(bytes)
         }
 
         fn tear(&self) {}
@@ -232,8 +232,8 @@ mod tests {
             self.0.poll_writable(cx)
         }
 
-        fn finish(&self) -> io::Result<()> {
-            self.0.finish()
+        fn shutdown_write(&self) -> io::Result<()> {
+            self.0.shutdown_write()
         }
 
         fn end_orderly(&self, _: bool) {}
@@ -244,17 +244,18 @@ mod tests {
     #[test]
     fn a_panic_ends_its_own_connection_alone() {
         let (limits, metrics) = (Limits::default(), Metrics::of_shards(1));
-        let (hub, mut intakes) = Hub::new(&limits, None, 1, metrics.clone()).expect("no thread is started");
+        let (hub, mut receivers) = Hub::new(&limits, None, 1, metrics.clone()).expect("no thread is started");
         let settings = Settings::new(Access::default());
-        let shared = Shared { limits, settings, hub, metrics: metrics.clone(), census: Census::new() };
-        let context = Context::new(shared, 0, intakes.remove(0), UNIX_EPOCH);
+        let shared =
+            Shared { limits, settings, hub, metrics: metrics.clone(), subscriber_counts: SubscriberCounts::new() };
+        let context = Context::new(shared, 0, receivers.remove(0), UNIX_EPOCH);
         let executor = LocalExecutor::new();
         executor.spawn(context.dispatcher.run()).detach();
         let ends = || Wire(Rc::new(Ends { most_written: usize::MAX, ..Ends::default() }));
         let streams = [ends(), ends()].map(|wire| {
             let is_broken = Rc::new(Cell::new(false));
             let io = Faulty(wire.clone(), Rc::clone(&is_broken));
-            let client = Client { io, turned_away: None, place: Place::new(&metrics), proxy: None };
+            let client = Client { io, rejection: None, place: ConnectionPermit::new(&metrics), proxy: None };
             wire.0.input.borrow_mut().extend(b"GET /sse HTTP/1.1\r\nHost: h\r\n\r\n");
             (wire, is_broken, executor.spawn(Connection::new(client, &context)))
         });

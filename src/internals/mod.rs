@@ -17,19 +17,19 @@ use smol::LocalExecutor;
 pub use self::conversation::{Conversation, converse};
 use crate::config::Limits;
 use crate::event::frame::{Event, Fields, Frame, InvalidField};
-use crate::event::topic::{Interest, Topics};
-use crate::fanout::{self, Census, Dispatcher, Progress};
+use crate::event::topic::{FilterSet, Topics};
+use crate::fanout::{self, Dispatcher, Progress, SubscriberCounts};
 use crate::http::chunked::Decoder;
 use crate::http::framing::Framing;
 use crate::http::head::{RequestHead, Scanner};
-use crate::http::{Persistence, Refusal};
+use crate::http::{Persistence, RequestError};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::net;
 
 /// Why the server would not carry out a request. Shows itself as the status it is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused(Refusal);
+pub struct Refused(RequestError);
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,7 +125,7 @@ pub fn encode_event(event: &Event) -> Result<Arc<[u8]>, InvalidField> {
 /// What stands in a socket's place. It takes all it is sent at once and never blocks.
 pub trait Sink {
     /// Takes whole frames: what one `send` would be handed.
-    fn take(&self, bytes: &[u8]);
+    fn try_write(&self, bytes: &[u8]);
 }
 
 /// A [`Sink`] as an audience sees it.
@@ -133,8 +133,8 @@ pub trait Sink {
 struct Socket<S>(S);
 
 impl<S: Sink> net::Sink for Socket<S> {
-    fn take(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.take(bytes);
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes);
         Ok(bytes.len())
     }
 
@@ -151,14 +151,14 @@ pub struct FanOut<S> {
 
 /// A subscriber's place, given back when dropped.
 #[derive(Debug)]
-pub struct Seat<S: Sink>(fanout::Seat<Socket<S>>);
+pub struct Membership<S: Sink>(fanout::Membership<Socket<S>>);
 
 impl<S: Sink + 'static> FanOut<S> {
     /// A shard without subscribers.
     pub fn new(limits: &Limits) -> Self {
-        let (hub, mut intakes) = Hub::new(limits, None, 1, Metrics::default()).expect("no thread is started");
-        let intake = intakes.pop().expect("one for each shard");
-        let dispatcher = Rc::new(Dispatcher::new(intake, limits, Arc::default(), Census::new()));
+        let (hub, mut receivers) = Hub::new(limits, None, 1, Metrics::default()).expect("no thread is started");
+        let receiver = receivers.pop().expect("one for each shard");
+        let dispatcher = Rc::new(Dispatcher::new(receiver, limits, Arc::default(), SubscriberCounts::new()));
         let running = Rc::clone(&dispatcher);
         let executor = LocalExecutor::new();
         executor.spawn(async move { running.run().await }).detach();
@@ -166,7 +166,7 @@ impl<S: Sink + 'static> FanOut<S> {
     }
 
     /// A seat for a subscriber that gets all broadcasts from now on.
-    pub fn join(&self, sink: S) -> Seat<S> {
+    pub fn join(&self, sink: S) -> Membership<S> {
         self.join_topics(&[], sink)
     }
 
@@ -175,11 +175,11 @@ impl<S: Sink + 'static> FanOut<S> {
     /// # Panics
     ///
     /// When one of them is none.
-    pub fn join_topics(&self, filters: &[&str], sink: S) -> Seat<S> {
-        let interest = Interest::parse(filters.iter().copied()).expect("filters");
-        let mut seat = smol::block_on(self.dispatcher.place_behind(0, &interest)).sit(Socket(sink));
-        assert_eq!(seat.catch_up(Waker::noop()), Progress::CaughtUp, "rounds move it from here");
-        Seat(seat)
+    pub fn join_topics(&self, filters: &[&str], sink: S) -> Membership<S> {
+        let filters = FilterSet::parse(filters.iter().copied()).expect("filters");
+        let mut membership = smol::block_on(self.dispatcher.reserve_after(0, &filters)).join(Socket(sink));
+        assert_eq!(membership.catch_up(Waker::noop()), Progress::CaughtUp, "rounds move it from here");
+        Membership(membership)
     }
 
     /// Puts a broadcast into the channel; returns whether there was room for it.
@@ -204,7 +204,7 @@ impl<S: Sink + 'static> FanOut<S> {
     }
 }
 
-impl<S: Sink> Seat<S> {
+impl<S: Sink> Membership<S> {
     /// Has `look` look at the subscriber's sink.
     pub fn sink<T>(&self, look: impl FnOnce(&S) -> T) -> T {
         self.0.sink(|socket| look(&socket.0))
@@ -242,8 +242,8 @@ mod tests {
     fn a_refusal_shows_its_status() {
         let refused = scan_head([&b"\0"[..]], &Limits::default()).expect_err("that is no head");
         assert_eq!(refused.to_string(), "400 Bad Request");
-        assert_eq!(parse_head(b"GET / HTTP/1.1\r\n\r\n"), Err(Refused(Refusal::Host)));
-        assert_eq!(decode_chunked([&b"x"[..]], &mut Vec::new(), &Limits::default()), Err(Refused(Refusal::Chunk)));
+        assert_eq!(parse_head(b"GET / HTTP/1.1\r\n\r\n"), Err(Refused(RequestError::Host)));
+        assert_eq!(decode_chunked([&b"x"[..]], &mut Vec::new(), &Limits::default()), Err(Refused(RequestError::Chunk)));
     }
 
     #[test]
@@ -269,7 +269,7 @@ mod tests {
     struct Writes(RefCell<Vec<String>>);
 
     impl Sink for Writes {
-        fn take(&self, bytes: &[u8]) {
+        fn try_write(&self, bytes: &[u8]) {
             self.0.borrow_mut().push(String::from_utf8_lossy(bytes).into_owned());
         }
     }
@@ -279,7 +279,10 @@ mod tests {
         let fan_out = FanOut::new(&Limits { publish_queue: 2, ..Limits::default() });
         let seats: Vec<_> = (0..1000).map(|_| fan_out.join(Writes::default())).collect();
         let assert_all_got = |expected: &[&str]| {
-            assert!(seats.iter().all(|seat| seat.sink(|writes| writes.0.take()) == expected), "not all: {expected:?}");
+            assert!(
+                seats.iter().all(|membership| membership.sink(|writes| writes.0.take()) == expected),
+                "not all: {expected:?}"
+            );
         };
         assert!(fan_out.publish("a") && fan_out.publish("b"));
         assert!(!fan_out.publish("c"), "the channel is full");

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use super::Tally;
+use super::ShardMetrics;
 
 /// Why a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub struct Metrics(Arc<Counters>);
 #[derive(Debug, Default)]
 struct Counters {
     /// One for each shard.
-    shards: Vec<Arc<Tally>>,
+    shards: Vec<Arc<ShardMetrics>>,
     streams: AtomicUsize,
     connections: AtomicUsize,
     stream_ends: [AtomicU64; STREAM_ENDS],
@@ -78,7 +78,7 @@ impl Metrics {
     }
 
     /// What each shard counts for itself, by their numbers.
-    pub(crate) fn shards(&self) -> &[Arc<Tally>] {
+    pub(crate) fn shards(&self) -> &[Arc<ShardMetrics>] {
         &self.0.shards
     }
 
@@ -175,13 +175,13 @@ impl Metrics {
     }
 
     /// Counts a stream until what is returned is dropped.
-    pub(crate) fn stream(&self) -> Counted {
-        Counted::new(&self.0, |counters| &counters.streams)
+    pub(crate) fn stream(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.0, |counters| &counters.streams)
     }
 
     /// Counts a connection until what is returned is dropped.
-    pub(crate) fn connection(&self) -> Counted {
-        Counted::new(&self.0, |counters| &counters.connections)
+    pub(crate) fn connection(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.0, |counters| &counters.connections)
     }
 
     /// Counts the end of a stream; returns how many have ended before for the same reason.
@@ -245,19 +245,19 @@ impl Metrics {
 
 /// One of a gauge's units, given back when dropped: whatever ends its holder, a panic included, the gauge is right.
 #[derive(Debug)]
-pub(crate) struct Counted {
+pub(crate) struct GaugeGuard {
     counters: Arc<Counters>,
     gauge: fn(&Counters) -> &AtomicUsize,
 }
 
-impl Counted {
+impl GaugeGuard {
     fn new(counters: &Arc<Counters>, gauge: fn(&Counters) -> &AtomicUsize) -> Self {
         gauge(counters).fetch_add(1, Relaxed);
         Self { counters: Arc::clone(counters), gauge }
     }
 }
 
-impl Drop for Counted {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         (self.gauge)(&self.counters).fetch_sub(1, Relaxed);
     }

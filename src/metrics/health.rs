@@ -92,13 +92,13 @@ impl Health {
 
     /// The first worker that has not turned its loop for too long. One that has ended does not turn either.
     fn stuck_worker(&self) -> Option<usize> {
-        self.turns().position(|since| since > self.0.turn_timeout)
+        self.last_ticks().position(|since| since > self.0.turn_timeout)
     }
 
     /// How long ago each worker last turned its loop. They do several times a second.
-    pub(crate) fn turns(&self) -> impl Iterator<Item = Duration> {
+    pub(crate) fn last_ticks(&self) -> impl Iterator<Item = Duration> {
         let now = self.0.since.elapsed();
-        self.0.metrics.shards().iter().map(move |shard| now.saturating_sub(shard.last_turn()))
+        self.0.metrics.shards().iter().map(move |shard| now.saturating_sub(shard.last_tick()))
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
         let impatient = Health::new(metrics.clone(), Instant::now(), Duration::ZERO);
         impatient.enter(Phase::Serving);
         assert_eq!(impatient.ready(), Err(NotReady::Stuck(0)));
-        metrics.shards()[0].turned(Duration::from_secs(1));
+        metrics.shards()[0].ticked(Duration::from_secs(1));
         assert_eq!((impatient.ready(), impatient.stuck_worker()), (Err(NotReady::Stuck(1)), Some(1)));
         health.enter(Phase::Ending);
         assert_eq!(health.ready(), Err(NotReady::Ending));

@@ -7,8 +7,8 @@ mod health;
 mod histogram;
 mod shard;
 
-pub(crate) use self::counters::Counted;
+pub(crate) use self::counters::GaugeGuard;
 pub use self::counters::{Metrics, StreamEnd};
 pub use self::health::{Health, NotReady};
 pub(crate) use self::histogram::{Count, Distribution};
-pub(crate) use self::shard::{Answer, Publish, Tally};
+pub(crate) use self::shard::{PublishOutcome, ShardMetrics, StatusClass};

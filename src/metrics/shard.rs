@@ -10,48 +10,48 @@ use super::histogram::{Count, Histogram};
 /// The counts of one shard. On cache lines of their own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(crate) struct Tally {
+pub(crate) struct ShardMetrics {
     /// Messages that rounds and streams' own catching up have written, each to each of its streams, and their bytes,
     /// heartbeats included. What is sent first to who comes back, skips or leaves is not in it.
     pub(crate) deliveries: Count,
     pub(crate) bytes: Count,
     /// Times that a stream fell behind.
-    falls: Count,
+    times_slow: Count,
     /// Messages in each batch.
     pub(crate) batch_sizes: Histogram,
     /// From when a message came to be published, waits for room included, to its last write on the last of all shards,
     /// in microseconds: counted by that one.
     pub(crate) latency: Histogram,
     /// Answers by the class of their status.
-    pub(crate) answers: [Count; ANSWERS],
+    pub(crate) answers: [Count; STATUS_CLASSES],
     /// Requests to publish by what became of them.
-    pub(crate) publishes: [Count; PUBLISHES],
+    pub(crate) publishes: [Count; PUBLISH_OUTCOMES],
     /// Open streams, those of them that are behind, and what windows hold for them: as of the last tick.
     pub(crate) streams: Count,
     pub(crate) behind: Count,
     pub(crate) window_bytes: Count,
     /// When the last tick was, in milliseconds since the server was made.
-    turned_at: Count,
+    ticked_at: Count,
 }
 
 /// The class of an answer's status (RFC 9110, 15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum StatusClass {
     Successful,
     ClientError,
     ServerError,
 }
 
-pub(crate) const ANSWERS: usize = 3;
+pub(crate) const STATUS_CLASSES: usize = 3;
 
-impl Answer {
-    pub(crate) const ALL: [(Self, &'static str); ANSWERS] =
+impl StatusClass {
+    pub(crate) const ALL: [(Self, &'static str); STATUS_CLASSES] =
         [(Self::Successful, "2xx"), (Self::ClientError, "4xx"), (Self::ServerError, "5xx")];
 }
 
 /// What became of a request to publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Publish {
+pub(crate) enum PublishOutcome {
     Accepted,
     /// Without a token that is known.
     Unauthorized,
@@ -64,10 +64,10 @@ pub(crate) enum Publish {
     Unavailable,
 }
 
-pub(crate) const PUBLISHES: usize = 6;
+pub(crate) const PUBLISH_OUTCOMES: usize = 6;
 
-impl Publish {
-    pub(crate) const ALL: [(Self, &'static str); PUBLISHES] = [
+impl PublishOutcome {
+    pub(crate) const ALL: [(Self, &'static str); PUBLISH_OUTCOMES] = [
         (Self::Accepted, "accepted"),
         (Self::Unauthorized, "unauthorized"),
         (Self::Forbidden, "forbidden"),
@@ -77,7 +77,7 @@ impl Publish {
     ];
 }
 
-impl Tally {
+impl ShardMetrics {
     /// Counts what was written between two turns of other tasks.
     pub(crate) fn written(&self, deliveries: u64, bytes: u64) {
         self.deliveries.add(deliveries);
@@ -85,15 +85,15 @@ impl Tally {
     }
 
     /// Counts a stream that falls behind; returns how many did so before.
-    pub(crate) fn fell_behind(&self) -> u64 {
-        let before = self.falls.get();
-        self.falls.add(1);
+    pub(crate) fn became_slow(&self) -> u64 {
+        let before = self.times_slow.get();
+        self.times_slow.add(1);
         before
     }
 
     /// How many times a stream fell behind.
-    pub(crate) fn falls(&self) -> u64 {
-        self.falls.get()
+    pub(crate) fn times_slow(&self) -> u64 {
+        self.times_slow.get()
     }
 
     /// Counts a message that is written wherever it was to be.
@@ -101,22 +101,22 @@ impl Tally {
         self.latency.record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
     }
 
-    pub(crate) fn answered(&self, answer: Answer) {
+    pub(crate) fn answered(&self, answer: StatusClass) {
         self.answers[answer as usize].add(1);
     }
 
-    pub(crate) fn publish_ended(&self, publish: Publish) {
+    pub(crate) fn publish_ended(&self, publish: PublishOutcome) {
         self.publishes[publish as usize].add(1);
     }
 
     /// The shard's loop has turned, so long after the server was made.
-    pub(crate) fn turned(&self, at: Duration) {
-        self.turned_at.set(u64::try_from(at.as_millis()).unwrap_or(u64::MAX));
+    pub(crate) fn ticked(&self, at: Duration) {
+        self.ticked_at.set(u64::try_from(at.as_millis()).unwrap_or(u64::MAX));
     }
 
     /// When it last did.
-    pub(crate) fn last_turn(&self) -> Duration {
-        Duration::from_millis(self.turned_at.get())
+    pub(crate) fn last_tick(&self) -> Duration {
+        Duration::from_millis(self.ticked_at.get())
     }
 }
 
@@ -126,10 +126,10 @@ mod tests {
 
     #[test]
     fn each_name_stands_where_its_count_is() {
-        for (number, (answer, _)) in Answer::ALL.into_iter().enumerate() {
+        for (number, (answer, _)) in StatusClass::ALL.into_iter().enumerate() {
             assert_eq!(answer as usize, number);
         }
-        for (number, (publish, _)) in Publish::ALL.into_iter().enumerate() {
+        for (number, (publish, _)) in PublishOutcome::ALL.into_iter().enumerate() {
             assert_eq!(publish as usize, number);
         }
     }

@@ -57,7 +57,7 @@ impl From<UnixListener> for Inherited {
 
 /// A socket that listens, and its address.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct Acceptor {
     /// The file of a unix socket of our own.
     file: Option<SocketFile>,
     io: Io,
@@ -74,7 +74,7 @@ enum Io {
     Unix(Async<UnixListener>),
 }
 
-impl Door {
+impl Acceptor {
     /// Makes the socket and listens. `only_v6` keeps IPv4 out of an IPv6 wildcard.
     pub(crate) fn bind(address: &Address, only_v6: bool, limits: &Limits) -> io::Result<Self> {
         let (file, io, address) = match address {
@@ -148,7 +148,7 @@ impl Door {
     }
 }
 
-impl Drop for Door {
+impl Drop for Acceptor {
     /// Nobody comes in from here on, not even while a child process that is being started has a copy of the descriptor.
     /// A socket that was handed over is its owner's, who may listen on.
     fn drop(&mut self) {
@@ -292,9 +292,9 @@ mod tests {
     #[test]
     fn a_connection_has_the_options_of_its_listener() {
         let limits = Limits { write_timeout: Duration::from_secs(7), unsent_bytes: 12_345, ..Limits::default() };
-        let mut door = Door::bind(&([127, 0, 0, 1], 0).into(), false, &limits).expect("a free port");
-        let _peer = TcpStream::connect(door.address().tcp().expect("it is one")).expect("it listens");
-        let (socket, peer) = smol::block_on(poll_fn(|cx| door.poll_accept(cx))).expect("somebody is there");
+        let mut acceptor = Acceptor::bind(&([127, 0, 0, 1], 0).into(), false, &limits).expect("a free port");
+        let _peer = TcpStream::connect(acceptor.address().tcp().expect("it is one")).expect("it listens");
+        let (socket, peer) = smol::block_on(poll_fn(|cx| acceptor.poll_accept(cx))).expect("somebody is there");
         assert_eq!(peer, Some([127, 0, 0, 1].into()));
         assert!(rustix::net::sockopt::tcp_nodelay(&socket).expect("an option"));
         assert_eq!(rustix::net::sockopt::tcp_user_timeout(&socket).expect("an option"), 8000);
@@ -315,19 +315,19 @@ mod tests {
         let address = socket.local_addr().expect("it is bound");
         let _early = [0, 1].map(|_| TcpStream::connect(address).expect("it listens"));
         let limits = Limits { write_timeout: Duration::from_secs(7), ..Limits::default() };
-        let mut door = Door::over(socket.into(), &limits).expect("it listens");
+        let mut acceptor = Acceptor::over(socket.into(), &limits).expect("it listens");
         for _ in 0..2 {
-            let (socket, _) = smol::block_on(poll_fn(|cx| door.poll_accept(cx))).expect("somebody is there");
-            door.prepare(&socket, &limits);
+            let (socket, _) = smol::block_on(poll_fn(|cx| acceptor.poll_accept(cx))).expect("somebody is there");
+            acceptor.prepare(&socket, &limits);
             expect_options(&socket);
         }
-        let nobody = smol::block_on(poll_fn(|cx| Poll::Ready(door.poll_accept(cx).is_pending())));
+        let nobody = smol::block_on(poll_fn(|cx| Poll::Ready(acceptor.poll_accept(cx).is_pending())));
         assert!(nobody, "all are taken");
         let _late = TcpStream::connect(address).expect("it listens");
-        let (socket, _) = smol::block_on(poll_fn(|cx| door.poll_accept(cx))).expect("somebody is there");
+        let (socket, _) = smol::block_on(poll_fn(|cx| acceptor.poll_accept(cx))).expect("somebody is there");
         expect_options(&socket);
         rustix::net::sockopt::set_tcp_nodelay(&socket, false).expect("an option");
-        door.prepare(&socket, &limits);
+        acceptor.prepare(&socket, &limits);
         assert!(!rustix::net::sockopt::tcp_nodelay(&socket).expect("an option"), "they are not set again");
     }
 
@@ -339,8 +339,8 @@ mod tests {
         folder
     }
 
-    fn bind(path: &Path, mode: u32) -> io::Result<Door> {
-        Door::bind(&Address::Unix { path: path.to_owned(), mode }, false, &Limits::default())
+    fn bind(path: &Path, mode: u32) -> io::Result<Acceptor> {
+        Acceptor::bind(&Address::Unix { path: path.to_owned(), mode }, false, &Limits::default())
     }
 
     #[test]
@@ -348,20 +348,20 @@ mod tests {
         let folder = folder("mode");
         let path = folder.join("s");
         for mode in [0o600, 0o660, 0o777] {
-            let mut door = bind(&path, mode).expect("nobody is there");
+            let mut acceptor = bind(&path, mode).expect("nobody is there");
             assert_eq!(fs::metadata(&path).expect("it is a file").mode() & 0o777, mode);
             let _peer = UnixStream::connect(&path).expect("it listens");
-            let (_, peer) = smol::block_on(poll_fn(|cx| door.poll_accept(cx))).expect("somebody is there");
+            let (_, peer) = smol::block_on(poll_fn(|cx| acceptor.poll_accept(cx))).expect("somebody is there");
             assert_eq!(peer, None);
-            drop(door);
+            drop(acceptor);
             assert!(!path.exists());
         }
         fs::remove_dir(folder).expect("it is empty");
     }
 
     /// Such as a child process has until it executes its program.
-    fn copy_of(door: &Door) -> OwnedFd {
-        door.io.as_fd().try_clone_to_owned().expect("a descriptor is free")
+    fn copy_of(acceptor: &Acceptor) -> OwnedFd {
+        acceptor.io.as_fd().try_clone_to_owned().expect("a descriptor is free")
     }
 
     fn refused<T: std::fmt::Debug>(connected: io::Result<T>) {
@@ -375,13 +375,13 @@ mod tests {
         let unix = bind(&path, DEFAULT_MODE).expect("nobody is there");
         let moved = folder.join("moved");
         fs::rename(&path, &moved).expect("it can be moved");
-        let tcp = Door::bind(&([127, 0, 0, 1], 0).into(), false, &Limits::default()).expect("a free port");
+        let tcp = Acceptor::bind(&([127, 0, 0, 1], 0).into(), false, &Limits::default()).expect("a free port");
         let address = tcp.address().tcp().expect("it is one");
         let _in_a_child = [copy_of(&unix), copy_of(&tcp)];
         drop((unix, tcp));
         refused(UnixStream::connect(&moved));
         refused(TcpStream::connect(address));
-        Door::bind(&address.into(), false, &Limits::default()).expect("the port is free");
+        Acceptor::bind(&address.into(), false, &Limits::default()).expect("the port is free");
         fs::remove_dir_all(folder).expect("it is ours");
     }
 
@@ -389,7 +389,7 @@ mod tests {
     fn a_socket_that_was_handed_over_listens_on_for_its_owner() {
         let owners = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let handed = owners.try_clone().expect("a descriptor is free");
-        drop(Door::over(handed.into(), &Limits::default()).expect("it listens"));
+        drop(Acceptor::over(handed.into(), &Limits::default()).expect("it listens"));
         TcpStream::connect(owners.local_addr().expect("it is bound")).expect("it still listens");
     }
 
@@ -400,8 +400,8 @@ mod tests {
         let socket = UnixListener::bind(&path).expect("nobody is there");
         let address = || {
             let handed = socket.try_clone().expect("a descriptor is free");
-            let door = Door::over(handed.into(), &Limits::default()).expect("it listens");
-            door.address().clone()
+            let acceptor = Acceptor::over(handed.into(), &Limits::default()).expect("it listens");
+            acceptor.address().clone()
         };
         for mode in [0o600, 0o666] {
             fs::set_permissions(&path, Permissions::from_mode(mode)).expect("it is ours");
@@ -417,10 +417,10 @@ mod tests {
         let path = folder.join("s");
         drop(UnixListener::bind(&path).expect("nobody is there"));
         assert!(path.exists(), "std leaves it");
-        let door = bind(&path, DEFAULT_MODE).expect("it is replaced");
+        let acceptor = bind(&path, DEFAULT_MODE).expect("it is replaced");
         assert_eq!(bind(&path, DEFAULT_MODE).expect_err("it is in use").kind(), io::ErrorKind::AddrInUse);
         UnixStream::connect(&path).expect("it still listens");
-        drop(door);
+        drop(acceptor);
         fs::write(&path, "precious").expect("a file can be made");
         assert_eq!(bind(&path, DEFAULT_MODE).expect_err("it is a file").kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).expect("it is there"), b"precious");
@@ -444,13 +444,13 @@ mod tests {
                 };
                 [scope.spawn(bind_at_once), scope.spawn(bind_at_once)].map(|server| server.join().expect("it ends"))
             });
-            let (door, error) = match (one, other) {
-                (Ok(door), Err(error)) | (Err(error), Ok(door)) => (door, error),
+            let (acceptor, error) = match (one, other) {
+                (Ok(acceptor), Err(error)) | (Err(error), Ok(acceptor)) => (acceptor, error),
                 both => panic!("round {round}: {both:?}"),
             };
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "round {round}");
             UnixStream::connect(&path).unwrap_or_else(|error| panic!("round {round}: nobody is there: {error}"));
-            drop(door);
+            drop(acceptor);
         }
         fs::remove_dir(folder).expect("it is empty");
     }
@@ -469,10 +469,10 @@ mod tests {
     fn a_socket_that_somebody_else_has_put_there_stays() {
         let folder = folder("other");
         let path = folder.join("s");
-        let door = bind(&path, DEFAULT_MODE).expect("nobody is there");
+        let acceptor = bind(&path, DEFAULT_MODE).expect("nobody is there");
         fs::rename(&path, folder.join("old")).expect("it can be moved");
         let _other = UnixListener::bind(&path).expect("nobody is there any more");
-        drop(door);
+        drop(acceptor);
         assert!(path.exists());
         fs::remove_dir_all(folder).expect("it is ours");
     }

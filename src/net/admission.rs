@@ -13,12 +13,12 @@ pub(crate) struct Networks(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
 impl Networks {
     /// Counts a connection from `address` until the guard is dropped; returns with it how many its network had before.
-    pub(crate) fn enter(&self, address: IpAddr) -> (usize, Counted) {
+    pub(crate) fn enter(&self, address: IpAddr) -> (usize, NetworkPermit) {
         let network = network_of(address);
         let mut networks = self.lock();
         let connections = networks.entry(network).or_default();
         *connections += 1;
-        (*connections - 1, Counted { networks: self.clone(), network })
+        (*connections - 1, NetworkPermit { networks: self.clone(), network })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
@@ -29,12 +29,12 @@ impl Networks {
 
 /// One connection of a network.
 #[derive(Debug)]
-pub(crate) struct Counted {
+pub(crate) struct NetworkPermit {
     networks: Networks,
     network: IpAddr,
 }
 
-impl Drop for Counted {
+impl Drop for NetworkPermit {
     fn drop(&mut self) {
         let mut networks = self.networks.lock();
         if let Some(connections) = networks.get_mut(&self.network) {

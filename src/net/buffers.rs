@@ -8,13 +8,13 @@ const KEPT_SIZE: usize = 4 * 1024;
 
 /// The unread bytes of a connection.
 #[derive(Debug, Default)]
-pub(crate) struct Input {
+pub(crate) struct RecvBuffer {
     buffer: Vec<u8>,
     /// How much of the buffer was taken already.
     taken: usize,
 }
 
-impl Input {
+impl RecvBuffer {
     /// The unread bytes, oldest first.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.buffer[self.taken..]
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn what_arrives_comes_out_in_order() {
-        let mut input = Input::default();
+        let mut input = RecvBuffer::default();
         input.extend(b"hello");
         input.consume(2);
         input.extend(b" world");
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_long_message_leaves_no_memory_behind() {
-        let mut input = Input::default();
+        let mut input = RecvBuffer::default();
         input.extend(&[b'a'; 200_000]);
         input.consume(1);
         assert_eq!(input.len(), 199_999, "nothing is lost while something is unread");

@@ -17,13 +17,13 @@ use async_io::{Async, Timer};
 use rustix::io::Errno;
 use smol::future::yield_now;
 
-use super::admission::{self, Networks};
-use super::{Door, Proxy};
+use super::admission::{NetworkPermit, Networks};
+use super::{Acceptor, Proxy};
 use crate::config::{Address, Limits, TrustedProxy};
-use crate::metrics::{self, Metrics};
+use crate::metrics::{GaugeGuard, Metrics};
 
 /// Connections over the limit that are told to come back; those over this as well are closed at once.
-const TURNED_AWAY_AT_ONCE: usize = 32;
+const MOST_REJECTING: usize = 32;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -33,12 +33,12 @@ const TIME_BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
 
 /// What the server needs descriptors for besides its connections: the standard streams, the listener, the reactor,
 /// and those whom it turns away.
-pub(crate) const RESERVED_DESCRIPTORS: usize = 32 + TURNED_AWAY_AT_ONCE;
+pub(crate) const RESERVED_DESCRIPTORS: usize = 32 + MOST_REJECTING;
 
 /// Sockets that listen, and give out connections within the limit.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    doors: Vec<Entrance>,
+    acceptors: Vec<Entrance>,
     /// The door that is looked at first, so that each comes to its turn.
     next: usize,
     connections: usize,
@@ -47,7 +47,7 @@ pub(crate) struct Listener {
     networks: Networks,
     trusted_proxies: Arc<[TrustedProxy]>,
     /// Connections turned away so far, by which those are told to come back at different times.
-    turned_away: u64,
+    rejection: u64,
     /// For while the system lacks what an accept needs.
     pauses: Pauses,
 }
@@ -55,7 +55,7 @@ pub(crate) struct Listener {
 /// A door, and the time for which it is left out where it fails: whoever comes by another is not to wait for it.
 #[derive(Debug)]
 struct Entrance {
-    door: Door,
+    acceptor: Acceptor,
     pauses: Pauses,
     pause: Option<Timer>,
 }
@@ -74,8 +74,8 @@ struct Pauses {
 pub(crate) struct Client<S = Async<OwnedFd>> {
     pub(crate) io: S,
     /// Set where there is no room, and the client is told to come back: a number that tells such clients apart.
-    pub(crate) turned_away: Option<u64>,
-    pub(crate) place: Place,
+    pub(crate) rejection: Option<u64>,
+    pub(crate) place: ConnectionPermit,
     /// Set where it is a trusted proxy, and connections are limited by where they come from.
     pub(crate) proxy: Option<Box<Proxy>>,
 }
@@ -94,7 +94,7 @@ impl Room {
     pub(super) fn among(open: usize, limit: usize) -> Self {
         if open < limit {
             Self::Free
-        } else if open < limit.saturating_add(TURNED_AWAY_AT_ONCE) {
+        } else if open < limit.saturating_add(MOST_REJECTING) {
             Self::ToBeTold
         } else {
             Self::None
@@ -104,20 +104,20 @@ impl Room {
 
 /// A client's place in the count of connections, and in that of its network where those are counted.
 #[derive(Debug)]
-pub(crate) struct Place {
-    _counted: metrics::Counted,
+pub(crate) struct ConnectionPermit {
+    _counted: GaugeGuard,
     /// In a box, since most servers have none and every stream holds a place.
-    in_network: Option<Box<admission::Counted>>,
+    in_network: Option<Box<NetworkPermit>>,
 }
 
-impl Place {
+impl ConnectionPermit {
     /// A place among all connections.
     pub(crate) fn new(metrics: &Metrics) -> Self {
         Self { _counted: metrics.connection(), in_network: None }
     }
 
     /// Counts for a client that came by way of a proxy from now on, if there is one.
-    pub(crate) fn pass_on(&mut self, client: Option<Box<admission::Counted>>) {
+    pub(crate) fn pass_on(&mut self, client: Option<Box<NetworkPermit>>) {
         self.in_network = client.or(self.in_network.take());
     }
 }
@@ -125,29 +125,29 @@ impl Place {
 impl Listener {
     /// Has these doors open. From here on clients can connect; they wait in the backlog until they are accepted.
     pub(crate) fn new(
-        doors: Vec<Door>,
+        acceptors: Vec<Acceptor>,
         connections: usize,
         limits: Limits,
         trusted_proxies: &[TrustedProxy],
         metrics: Metrics,
     ) -> Self {
-        let entrance = |door| Entrance { door, pauses: Pauses::default(), pause: None };
+        let entrance = |acceptor| Entrance { acceptor, pauses: Pauses::default(), pause: None };
         Self {
-            doors: doors.into_iter().map(entrance).collect(),
+            acceptors: acceptors.into_iter().map(entrance).collect(),
             next: 0,
             connections,
             limits,
             metrics,
             networks: Networks::default(),
             trusted_proxies: trusted_proxies.into(),
-            turned_away: 0,
+            rejection: 0,
             pauses: Pauses::default(),
         }
     }
 
     /// Where clients connect to.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
-        self.doors.iter().map(|entrance| entrance.door.address())
+        self.acceptors.iter().map(|entrance| entrance.acceptor.address())
     }
 
     /// The number of connections there is room for.
@@ -176,12 +176,12 @@ impl Listener {
 
     /// Takes a connection from the first door that has one.
     fn poll_doors(&mut self, cx: &mut task::Context<'_>) -> Poll<io::Result<(Async<OwnedFd>, Option<IpAddr>)>> {
-        for turn in 0..self.doors.len() {
-            let number = (self.next + turn) % self.doors.len();
-            if let Poll::Ready(taken) = self.doors[number].poll_accept(cx, &self.metrics) {
+        for turn in 0..self.acceptors.len() {
+            let number = (self.next + turn) % self.acceptors.len();
+            if let Poll::Ready(taken) = self.acceptors[number].poll_accept(cx, &self.metrics) {
                 self.next = number + 1;
                 let (io, peer) = taken?;
-                self.doors[number].door.prepare(&io, &self.limits);
+                self.acceptors[number].acceptor.prepare(&io, &self.limits);
                 return Poll::Ready(Ok((Async::new(io)?, peer)));
             }
         }
@@ -208,12 +208,12 @@ impl Listener {
             self.metrics.connection_dropped();
             return None;
         }
-        let place = Place { in_network, ..Place::new(&self.metrics) };
-        let turned_away = (room == Room::ToBeTold).then(|| {
-            self.turned_away += 1;
-            self.turned_away
+        let place = ConnectionPermit { in_network, ..ConnectionPermit::new(&self.metrics) };
+        let rejection = (room == Room::ToBeTold).then(|| {
+            self.rejection += 1;
+            self.rejection
         });
-        Some(Client { io, turned_away, place, proxy })
+        Some(Client { io, rejection, place, proxy })
     }
 }
 
@@ -229,9 +229,9 @@ impl Entrance {
                 task::ready!(Pin::new(pause).poll(cx));
                 self.pause = None;
             }
-            match task::ready!(self.door.poll_accept(cx)) {
+            match task::ready!(self.acceptor.poll_accept(cx)) {
                 Err(error) if ails_the_door(&error) => {
-                    let place = format!("at {}", self.door.address());
+                    let place = format!("at {}", self.acceptor.address());
                     self.pause = Some(self.pauses.begin(metrics, &place, &error));
                 }
                 taken => {
@@ -309,11 +309,11 @@ mod tests {
         let limits = Limits::default();
         let owners = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let handed = owners.try_clone().expect("a descriptor is free");
-        let failing = Door::over(handed.into(), &limits).expect("it listens");
+        let failing = Acceptor::over(handed.into(), &limits).expect("it listens");
         rustix::net::shutdown(&owners, Shutdown::Both).expect("it listens");
         // A unix socket's connection waits to be accepted as soon as it is made.
         let path = std::env::temp_dir().join(format!("smolcast-listener-{}", std::process::id()));
-        let good = Door::bind(&Address::unix(&path), false, &limits).expect("nobody is there");
+        let good = Acceptor::bind(&Address::unix(&path), false, &limits).expect("nobody is there");
         let _peers = [(); 8].map(|()| UnixStream::connect(&path).expect("it listens"));
         let metrics = Metrics::of_shards(1);
         let mut listener = Listener::new(vec![failing, good], 100, limits, &[], metrics.clone());

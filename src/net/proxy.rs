@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use super::admission::{self, Networks};
+use super::admission::{NetworkPermit, Networks};
 use super::listener::Room;
 use crate::config::TrustedProxy;
 
@@ -25,7 +25,7 @@ pub(crate) struct Proxy {
     networks: Networks,
     trusted: Arc<[TrustedProxy]>,
     /// The place of the client that it speaks for now in the count of its network.
-    client: Option<Box<admission::Counted>>,
+    client: Option<Box<NetworkPermit>>,
 }
 
 impl Proxy {
@@ -72,7 +72,7 @@ impl Proxy {
     }
 
     /// The client whose stream its connection is from now on.
-    pub(crate) fn into_client(self) -> Option<Box<admission::Counted>> {
+    pub(crate) fn into_client(self) -> Option<Box<NetworkPermit>> {
         self.client
     }
 }

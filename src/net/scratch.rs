@@ -11,15 +11,15 @@ const SIZE: usize = 64 * 1024;
 
 /// The buffer.
 #[derive(Debug)]
-pub(crate) struct Scratch(RefCell<Box<[u8]>>);
+pub(crate) struct ReadBuffer(RefCell<Box<[u8]>>);
 
-impl Default for Scratch {
+impl Default for ReadBuffer {
     fn default() -> Self {
         Self(RefCell::new(vec![0; SIZE].into()))
     }
 }
 
-impl Scratch {
+impl ReadBuffer {
     /// Reads once and has `keep` look at what was read; returns how many bytes that was, 0 at the end of the input.
     pub(crate) fn read(
         &self,

@@ -17,7 +17,7 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use smol::future::yield_now;
 use socket2::SockRef;
 
-use super::{Deadline, Scratch};
+use super::{Deadline, ReadBuffer};
 use crate::config::Limits;
 
 /// Why a wait for a socket ended without what was waited for.
@@ -32,7 +32,7 @@ pub(crate) enum Interrupted {
 /// What an audience writes to.
 pub(crate) trait Sink {
     /// Takes some of the bytes and returns how many, or fails with [`io::ErrorKind::WouldBlock`] if it can take none.
-    fn take(&self, bytes: &[u8]) -> io::Result<usize>;
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
 
     /// Is told that it ends in the middle of an event, so that its end shows a failure.
     fn tear(&self);
@@ -46,11 +46,11 @@ pub(crate) trait Socket: Sink {
     /// Ready when a read that would have blocked is worth another try.
     fn poll_readable(&self, cx: &mut task::Context<'_>) -> Poll<io::Result<()>>;
 
-    /// The same for a write, which is [`Sink::take`].
+    /// The same for a write, which is [`Sink::try_write`].
     fn poll_writable(&self, cx: &mut task::Context<'_>) -> Poll<io::Result<()>>;
 
     /// Says to the peer that nothing more comes.
-    fn finish(&self) -> io::Result<()>;
+    fn shutdown_write(&self) -> io::Result<()>;
 
     /// Has the socket's end be an orderly one, or else a reset: a peer in the middle of an event then takes it for a
     /// failure, and the system keeps nothing for it.
@@ -84,7 +84,7 @@ impl Socket for Async<OwnedFd> {
         Self::poll_writable(self, cx)
     }
 
-    fn finish(&self) -> io::Result<()> {
+    fn shutdown_write(&self) -> io::Result<()> {
         Ok(rustix::net::shutdown(self, Shutdown::Write)?)
     }
 
@@ -119,7 +119,7 @@ impl Socket for Async<OwnedFd> {
 }
 
 impl Sink for Async<OwnedFd> {
-    fn take(&self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         Ok(rustix::net::send(self, bytes, SEND_FLAGS)?)
     }
 
@@ -134,11 +134,11 @@ impl Sink for Async<OwnedFd> {
 pub(crate) async fn read(
     io: &impl Socket,
     deadline: &Deadline<'_>,
-    scratch: &Scratch,
+    read_buffer: &ReadBuffer,
     mut keep: impl FnMut(&[u8]),
 ) -> Result<usize, Interrupted> {
     let poll_readable = |cx: &mut task::Context<'_>| io.poll_readable(cx);
-    poll_fn(|cx| poll_io(cx, deadline, poll_readable, || scratch.read(|buffer| io.read(buffer), &mut keep))).await
+    poll_fn(|cx| poll_io(cx, deadline, poll_readable, || read_buffer.read(|buffer| io.read(buffer), &mut keep))).await
 }
 
 /// Writes all of `bytes`, with `deadline` for each step of it.
@@ -151,7 +151,7 @@ pub(crate) async fn write_all(
     let poll_writable = |cx: &mut task::Context<'_>| io.poll_writable(cx);
     while !bytes.is_empty() {
         deadline.set(limits.write_timeout);
-        match poll_fn(|cx| poll_io(cx, deadline, poll_writable, || io.take(bytes))).await? {
+        match poll_fn(|cx| poll_io(cx, deadline, poll_writable, || io.try_write(bytes))).await? {
             0 => return Err(Interrupted::Gone),
             count => bytes = &bytes[count..],
         }
@@ -170,15 +170,15 @@ pub(crate) async fn close_in_stages(
     io: &impl Socket,
     deadline: &Deadline<'_>,
     limits: &Limits,
-    scratch: &Scratch,
+    read_buffer: &ReadBuffer,
 ) -> Result<(), Lingers> {
-    if io.finish().is_err() {
+    if io.shutdown_write().is_err() {
         return Ok(());
     }
     deadline.set(limits.linger_timeout);
     let mut dropped = 0;
     while dropped < limits.linger_bytes {
-        match read(io, deadline, scratch, |_| ()).await {
+        match read(io, deadline, read_buffer, |_| ()).await {
             Ok(count @ 1..) => dropped += count,
             Ok(0) | Err(Interrupted::Gone) => return Ok(()),
             Err(Interrupted::Expired) => break,

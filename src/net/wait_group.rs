@@ -6,7 +6,7 @@ use std::task::{Poll, Waker};
 
 /// Counts the tasks that have entered and not left.
 #[derive(Debug, Default)]
-pub(crate) struct Group {
+pub(crate) struct WaitGroup {
     members: Cell<usize>,
     /// Who waits for the group to be empty: at most one task.
     waiter: RefCell<Option<Waker>>,
@@ -14,13 +14,13 @@ pub(crate) struct Group {
 
 /// A task's membership, given up when dropped: whatever ends the task, a panic included.
 #[derive(Debug)]
-pub(crate) struct Member<'g>(&'g Group);
+pub(crate) struct WaitGuard<'g>(&'g WaitGroup);
 
-impl Group {
+impl WaitGroup {
     /// Counts the caller until what is returned is dropped.
-    pub(crate) fn enter(&self) -> Member<'_> {
+    pub(crate) fn enter(&self) -> WaitGuard<'_> {
         self.members.set(self.members.get() + 1);
-        Member(self)
+        WaitGuard(self)
     }
 
     /// How many are in it.
@@ -41,7 +41,7 @@ impl Group {
     }
 }
 
-impl Drop for Member<'_> {
+impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
         self.0.members.set(self.0.members.get() - 1);
         if self.0.members.get() == 0 {
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_group_is_empty_when_its_last_member_has_left() {
-        let group = Group::default();
+        let group = WaitGroup::default();
         let (first, second) = (group.enter(), group.enter());
         smol::block_on(future::zip(group.empty(), async {
             drop(first);

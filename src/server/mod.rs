@@ -19,16 +19,16 @@ use smol::future::FutureExt;
 
 pub use self::error::{BindError, PublishError};
 use self::shards::Shards;
-use crate::admin::{Admin, Watched};
+use crate::admin::{Admin, AdminContext};
 use crate::auth::Settings;
 use crate::config::{Address, Config, HistoryFile};
 use crate::connection::Shared;
 use crate::event::frame::{Event, Frame, InvalidField};
 use crate::event::topic::Topics;
-use crate::fanout::{Census, Hatch};
-use crate::hub::{Archive, Hub, Intake, Journal, Kept, Record, Restored, Unpublished};
+use crate::fanout::{ShardHandle, SubscriberCounts};
+use crate::hub::{self, Archive, HistorySetup, Hub, Journal, QueueReceiver, Record, Restored};
 use crate::metrics::{Health, Metrics, StreamEnd};
-use crate::net::{Door, Inherited, Listener, RESERVED_DESCRIPTORS, within};
+use crate::net::{Acceptor, Inherited, Listener, RESERVED_DESCRIPTORS, within};
 
 /// How long the disk may take for the last of the history before it is said that the server waits for it.
 const DISK_PATIENCE: Duration = Duration::from_secs(1);
@@ -41,13 +41,13 @@ pub struct Server {
     listener: Listener,
     shared: Shared,
     /// One for each worker.
-    intakes: Vec<Intake>,
+    receivers: Vec<QueueReceiver>,
     health: Health,
     /// Serves from when this is made, which is once the history is read, and says that the server is starting until it
     /// runs.
     admin: Option<Admin>,
     /// Filled when the server runs.
-    hatches: Arc<OnceLock<Vec<Hatch>>>,
+    handles: Arc<OnceLock<Vec<ShardHandle>>>,
     ending: Ending,
 }
 
@@ -86,31 +86,32 @@ impl Server {
         let health = Health::new(metrics.clone(), Instant::now(), config.limits.turn_timeout);
         let has_admin = sockets.admin.is_some() || config.admin.is_some();
         let connections = connection_limit(&config, has_admin).ok_or(BindError::Descriptors)?;
-        let doors = open_doors(&config, sockets.public)?;
+        let acceptors = open_doors(&config, sockets.public)?;
         let admin_door = open_admin_door(&config, sockets.admin)?;
         let (limits, trusted) = (config.limits.clone(), &config.trusted_proxies);
-        let listener = Listener::new(doors, connections, limits, trusted, metrics.clone());
+        let listener = Listener::new(acceptors, connections, limits, trusted, metrics.clone());
         let kept = open_history(&config)?;
         let hub = Hub::new(&config.limits, kept, workers.get(), metrics.clone());
-        let (hub, intakes) = hub.map_err(BindError::Thread)?;
+        let (hub, receivers) = hub.map_err(BindError::Thread)?;
         let ending = Ending(hub.clone());
         let (limits, settings) = (config.limits.clone(), Settings::new(config.access.clone()));
-        let shared = Shared { limits, settings, hub, metrics, census: Census::new() };
-        let admin_address = admin_door.as_ref().map(|door| door.address().clone());
+        let shared = Shared { limits, settings, hub, metrics, subscriber_counts: SubscriberCounts::new() };
+        let admin_address = admin_door.as_ref().map(|acceptor| acceptor.address().clone());
         // With the ports that the system picked, and the sockets that were handed over.
         let listen = listener.addresses().cloned().collect();
         let config = Config { listen, admin: admin_address, ..config };
-        let hatches = Arc::new(OnceLock::new());
-        let watched = Watched {
+        let handles = Arc::new(OnceLock::new());
+        let watched = AdminContext {
             config: config.clone(),
             shared: shared.clone(),
             health: health.clone(),
             connection_limit: connections,
             started: SystemTime::now(),
-            hatches: Arc::clone(&hatches),
+            handles: Arc::clone(&handles),
         };
-        let admin = admin_door.map(|door| Admin::start(door, watched)).transpose().map_err(BindError::Thread)?;
-        Ok(Self { config, listener, shared, intakes, health, admin, hatches, ending })
+        let admin =
+            admin_door.map(|acceptor| Admin::start(acceptor, watched)).transpose().map_err(BindError::Thread)?;
+        Ok(Self { config, listener, shared, receivers, health, admin, handles, ending })
     }
 
     /// Where clients connect to, with the port that the system picked where port 0 was asked for.
@@ -130,7 +131,7 @@ impl Server {
 
     /// The number of worker threads that [`Server::run`] starts.
     pub fn workers(&self) -> usize {
-        self.intakes.len()
+        self.receivers.len()
     }
 
     /// The number of connections that there is room for.
@@ -176,13 +177,13 @@ impl Server {
     ///
     /// [`Limits::drain_timeout`]: crate::Limits::drain_timeout
     pub async fn run(self, until: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { config, mut listener, shared, intakes, health, admin, hatches, ending } = self;
+        let Self { config, mut listener, shared, receivers, health, admin, handles, ending } = self;
         // To the very end: it tells how that goes.
         let _admin = admin;
         let _ending = ending;
-        let (mut shards, ways_in) = Shards::start(&shared, config.heartbeat, intakes, health.since())?;
+        let (mut shards, ways_in) = Shards::start(&shared, config.heartbeat, receivers, health.since())?;
         // Nobody else fills them.
-        let _ = hatches.set(ways_in);
+        let _ = handles.set(ways_in);
         let serving = health.serve();
         let until = async {
             until.await;
@@ -214,26 +215,27 @@ pub struct Sockets {
 }
 
 /// The door of the admin address, where there is one.
-fn open_admin_door(config: &Config, inherited: Option<Inherited>) -> Result<Option<Door>, BindError> {
+fn open_admin_door(config: &Config, inherited: Option<Inherited>) -> Result<Option<Acceptor>, BindError> {
     let limits = &config.limits;
     if let Some(socket) = inherited {
-        return Door::over(socket, limits).map(Some).map_err(BindError::Inherited);
+        return Acceptor::over(socket, limits).map(Some).map_err(BindError::Inherited);
     }
     let Some(address) = &config.admin else { return Ok(None) };
-    Door::bind(address, false, limits).map(Some).map_err(|error| BindError::Listen(address.clone(), error))
+    Acceptor::bind(address, false, limits).map(Some).map_err(|error| BindError::Listen(address.clone(), error))
 }
 
 /// The doors of the public side.
-fn open_doors(config: &Config, inherited: Vec<Inherited>) -> Result<Vec<Door>, BindError> {
+fn open_doors(config: &Config, inherited: Vec<Inherited>) -> Result<Vec<Acceptor>, BindError> {
     let limits = &config.limits;
     if !inherited.is_empty() {
-        let doors = inherited.into_iter().map(|socket| Door::over(socket, limits).map_err(BindError::Inherited));
-        return doors.collect();
+        let acceptors =
+            inherited.into_iter().map(|socket| Acceptor::over(socket, limits).map_err(BindError::Inherited));
+        return acceptors.collect();
     }
     let addresses = &config.listen;
     let bind = |address: &Address| {
         let only_v6 = address.tcp().is_some_and(|wildcard| leaves_v4_to_others(wildcard, addresses));
-        Door::bind(address, only_v6, limits).map_err(|error| BindError::Listen(address.clone(), error))
+        Acceptor::bind(address, only_v6, limits).map_err(|error| BindError::Listen(address.clone(), error))
     };
     addresses.iter().map(bind).collect()
 }
@@ -248,11 +250,11 @@ fn leaves_v4_to_others(wildcard: SocketAddr, addresses: &[Address]) -> bool {
 }
 
 /// The history that the configuration asks for, with what its file has of earlier servers.
-fn open_history(config: &Config) -> Result<Option<Kept>, BindError> {
+fn open_history(config: &Config) -> Result<Option<HistorySetup>, BindError> {
     let Some(retention) = config.retention() else { return Ok(None) };
     let archive = Archive::new(retention);
     let Some(HistoryFile { path, sync }) = &config.history_file else {
-        return Ok(Some(Kept { archive, journal: None }));
+        return Ok(Some(HistorySetup { archive, journal: None }));
     };
     let opened = Journal::open(path, |record| restore(&archive, record));
     let (journal, recovered) = opened.map_err(|error| BindError::History(path.clone(), error))?;
@@ -260,7 +262,7 @@ fn open_history(config: &Config) -> Result<Option<Kept>, BindError> {
         let kept = recovered.damaged.map_or_else(String::new, |file| format!("; it is kept in {}", file.display()));
         log::warn!("cut {} bytes of what was not whole from the end of {}{kept}", recovered.cut, path.display());
     }
-    Ok(Some(Kept { archive, journal: Some((journal, *sync)) }))
+    Ok(Some(HistorySetup { archive, journal: Some((journal, *sync)) }))
 }
 
 /// Has the archive keep what an earlier server published.
@@ -283,7 +285,7 @@ fn connection_limit(config: &Config, has_admin: bool) -> Option<usize> {
     let admin = if has_admin { config.limits.admin_connections.saturating_add(BESIDE_ADMIN_CONNECTIONS) } else { 0 };
     let reserved = RESERVED_DESCRIPTORS.saturating_add(admin);
     let available = descriptors.checked_sub(reserved).filter(|available| *available > 0)?;
-    Some(config.limits.connections.map_or(available, |asked| asked.get().min(available)))
+    Some(config.limits.connections.map_or(available, |request| request.get().min(available)))
 }
 
 /// A handle that publishes to the streams of a [`Server`]. Cheap to clone, and usable from any thread and executor.
@@ -312,10 +314,10 @@ impl Publisher {
         let topics = Topics::parse(event.topics());
         let topics = topics.map_err(|_| PublishError::InvalidField(InvalidField::Topic))?;
         let published = self.hub.publish(fields, data, &topics).await;
-        published.map(drop).map_err(|unpublished| match unpublished {
-            Unpublished::Closed => PublishError::Stopped,
-            Unpublished::NoSpace => PublishError::NoSpace,
-            Unpublished::NotWritten => PublishError::NotWritten,
+        published.map(drop).map_err(|error| match error {
+            hub::PublishError::Closed => PublishError::Stopped,
+            hub::PublishError::NoSpace => PublishError::NoSpace,
+            hub::PublishError::NotWritten => PublishError::NotWritten,
         })
     }
 

@@ -12,8 +12,8 @@ use smol::channel::{Receiver, Sender};
 use smol::future;
 
 use crate::connection::{Connection, Context, Shared};
-use crate::fanout::Question;
-use crate::hub::Intake;
+use crate::fanout::Command;
+use crate::hub::QueueReceiver;
 use crate::net::{Client, Sink, Socket};
 
 /// What a shard is started with.
@@ -26,10 +26,10 @@ pub(crate) struct Job {
     pub(crate) since: Instant,
     pub(crate) heartbeat: Option<Duration>,
     /// This shard's side of the hub.
-    pub(crate) intake: Intake,
+    pub(crate) receiver: QueueReceiver,
     /// The clients dealt to this shard; closed when there are no more.
     pub(crate) clients: Receiver<Client>,
-    pub(crate) questions: Receiver<Question>,
+    pub(crate) commands: Receiver<Command>,
     /// Closed when the shard has to end as it is.
     pub(crate) abort: Receiver<()>,
     /// Dropped when no request is in flight any more.
@@ -38,8 +38,8 @@ pub(crate) struct Job {
 
 /// Serves until the shard has ended: the body of its thread.
 pub(crate) fn run(job: Job) {
-    let Job { shared, number, since, heartbeat, intake, clients, questions, abort, answered } = job;
-    let context = Context::new(shared, number, intake, SystemTime::now());
+    let Job { shared, number, since, heartbeat, receiver, clients, commands, abort, answered } = job;
+    let context = Context::new(shared, number, receiver, SystemTime::now());
     let executor = LocalExecutor::new();
     let serve = async {
         let begin = async {
@@ -55,8 +55,8 @@ pub(crate) fn run(job: Job) {
     };
     // None of these ends. A panic in one is the shard's: whoever waits for a task panics with it.
     let beside = future::or(
-        executor.spawn(sweep(&context, since)),
-        future::or(executor.spawn(beat(&context, heartbeat)), executor.spawn(answer(&context, questions))),
+        executor.spawn(tick(&context, since)),
+        future::or(executor.spawn(heartbeat_round(&context, heartbeat)), executor.spawn(answer(&context, commands))),
     );
     let aborted = async {
         // Nothing is ever sent: the channel only closes.
@@ -67,9 +67,9 @@ pub(crate) fn run(job: Job) {
 
 /// The shard's time: deadlines and the date. It waits for nothing but its timer, so that it tells how long the shard's
 /// other tasks keep each other waiting.
-async fn sweep(context: &Context<impl Sink>, since: Instant) {
+async fn tick(context: &Context<impl Sink>, since: Instant) {
     loop {
-        context.tally.turned(since.elapsed());
+        context.shard_metrics.ticked(since.elapsed());
         Timer::after(context.clock.tick_length()).await;
         context.clock.tick();
         context.date.set(SystemTime::now());
@@ -78,28 +78,28 @@ async fn sweep(context: &Context<impl Sink>, since: Instant) {
 }
 
 /// Heartbeats, which take as long as writing to all streams does.
-async fn beat(context: &Context<impl Sink>, heartbeat: Option<Duration>) {
+async fn heartbeat_round(context: &Context<impl Sink>, heartbeat: Option<Duration>) {
     let Some(heartbeat) = heartbeat.map(|heartbeat| context.clock.ticks(heartbeat)) else {
         return future::pending().await;
     };
     loop {
         Timer::after(context.clock.tick_length()).await;
-        context.dispatcher.beat(heartbeat).await;
+        context.dispatcher.heartbeat_round(heartbeat).await;
     }
 }
 
 /// Answers whoever asks. One that has gone meanwhile does not want to know.
-async fn answer(context: &Context<impl Socket>, questions: Receiver<Question>) {
-    while let Ok(question) = questions.recv().await {
-        match question {
-            Question::Hindmost(most, reply) => {
-                let behind = context.dispatcher.hindmost(most, |io| io.peer());
+async fn answer(context: &Context<impl Socket>, commands: Receiver<Command>) {
+    while let Ok(command) = commands.recv().await {
+        match command {
+            Command::Slowest(most, reply) => {
+                let behind = context.dispatcher.slowest(most, |io| io.peer());
                 let time = |ticks| context.clock.tick_length() * u32::try_from(ticks).unwrap_or(u32::MAX);
                 let timed = behind.into_iter().map(|behind| (time(behind.ticks), behind));
                 let _ = reply.try_send(timed.collect());
             }
-            Question::Dismiss(number, reply) => {
-                let _ = reply.try_send(context.dispatcher.dismiss(number));
+            Command::Disconnect(number, reply) => {
+                let _ = reply.try_send(context.dispatcher.disconnect(number));
             }
         }
     }

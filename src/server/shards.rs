@@ -12,8 +12,8 @@ use smol::future::{FutureExt, yield_now};
 
 use super::shard::{self, Job};
 use crate::connection::Shared;
-use crate::fanout::Hatch;
-use crate::hub::{Hub, Intake};
+use crate::fanout::ShardHandle;
+use crate::hub::{Hub, QueueReceiver};
 use crate::net::{Client, Listener, within};
 
 /// Accepted clients that a shard has not begun with.
@@ -23,7 +23,7 @@ const DEALT_AHEAD: usize = 1024;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Questions that a shard has not begun with.
-const QUESTIONS_AHEAD: usize = 16;
+const COMMANDS_AHEAD: usize = 16;
 
 /// The worker threads of a running server.
 #[derive(Debug)]
@@ -46,41 +46,41 @@ impl Shards {
     pub(crate) fn start(
         shared: &Shared,
         heartbeat: Option<Duration>,
-        intakes: Vec<Intake>,
+        receivers: Vec<QueueReceiver>,
         since: Instant,
-    ) -> io::Result<(Self, Vec<Hatch>)> {
+    ) -> io::Result<(Self, Vec<ShardHandle>)> {
         let (answered_by, answered) = channel::bounded(1);
-        let (ended_by, ended) = channel::bounded(intakes.len());
+        let (ended_by, ended) = channel::bounded(receivers.len());
         let (abort, aborted) = channel::bounded(1);
-        let (clients, threads, mut hatches) = (Vec::new(), Vec::new(), Vec::new());
+        let (clients, threads, mut handles) = (Vec::new(), Vec::new(), Vec::new());
         let hub = shared.hub.clone();
         let mut shards = Self { clients, next: 0, hub, answered, ended, abort: Some(abort), threads };
-        for (number, intake) in intakes.into_iter().enumerate() {
+        for (number, receiver) in receivers.into_iter().enumerate() {
             // Its first turn, however long ago the server was made.
-            shared.metrics.shards()[number].turned(since.elapsed());
+            shared.metrics.shards()[number].ticked(since.elapsed());
             let (dealt, clients) = channel::bounded(DEALT_AHEAD);
-            let (asked, questions) = channel::bounded(QUESTIONS_AHEAD);
+            let (request, commands) = channel::bounded(COMMANDS_AHEAD);
             let job = Job {
                 shared: shared.clone(),
                 number,
                 since,
                 heartbeat,
-                intake,
+                receiver,
                 clients,
-                questions,
+                commands,
                 abort: aborted.clone(),
                 answered: answered_by.clone(),
             };
-            let end = Ended(ended_by.clone());
+            let end = EndNotice(ended_by.clone());
             let thread = thread::Builder::new().name(format!("smolcast-{number}")).spawn(move || {
                 let _end = end;
                 shard::run(job);
             })?;
-            hatches.push(Hatch::new(&dealt, asked));
+            handles.push(ShardHandle::new(&dealt, request));
             shards.clients.push(dealt);
             shards.threads.push(thread);
         }
-        Ok((shards, hatches))
+        Ok((shards, handles))
     }
 
     /// Deals connections to the shards in turn; returns only when a shard ends, which it should not.
@@ -152,9 +152,9 @@ impl Drop for Shards {
 }
 
 /// Tells that a shard's thread is ending, whatever ends it.
-struct Ended(Sender<()>);
+struct EndNotice(Sender<()>);
 
-impl Drop for Ended {
+impl Drop for EndNotice {
     fn drop(&mut self) {
         // There is room for a word from each shard, and nobody to tell where the server is gone.
         let _ = self.0.try_send(());
@@ -171,12 +171,12 @@ mod tests {
     use super::*;
     use crate::config::Limits;
     use crate::metrics::Metrics;
-    use crate::net::Place;
+    use crate::net::ConnectionPermit;
 
     fn client(number: u64) -> Client {
         let (io, _) = UnixStream::pair().expect("a descriptor is free");
         let io = Async::new(OwnedFd::from(io)).expect("a socket");
-        Client { io, turned_away: Some(number), proxy: None, place: Place::new(&Metrics::default()) }
+        Client { io, rejection: Some(number), proxy: None, place: ConnectionPermit::new(&Metrics::default()) }
     }
 
     #[test]
@@ -191,10 +191,9 @@ mod tests {
         }
         assert!(shards.deal_one(client(4)).is_ok(), "the first has no room");
         let back = shards.deal_one(client(5)).expect_err("none has room");
-        let numbers = |clients: &Receiver<Client>| {
-            std::iter::from_fn(|| clients.try_recv().ok()?.turned_away).collect::<Vec<_>>()
-        };
-        assert_eq!((numbers(&taken), back.turned_away), (vec![1, 3, 4], Some(5)));
+        let numbers =
+            |clients: &Receiver<Client>| std::iter::from_fn(|| clients.try_recv().ok()?.rejection).collect::<Vec<_>>();
+        assert_eq!((numbers(&taken), back.rejection), (vec![1, 3, 4], Some(5)));
         assert!(shards.deal_one(back).is_ok(), "there is room again");
         assert_eq!((numbers(&taken), numbers(&left)), (vec![5], vec![0, 2]));
     }

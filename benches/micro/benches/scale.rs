@@ -11,7 +11,7 @@ use std::fs;
 use std::time::Instant;
 
 use micro::Counter;
-use smolcast::internals::{FanOut, Seat};
+use smolcast::internals::{FanOut, Membership};
 
 const MILLION: usize = 1_000_000;
 const SUBSCRIBERS: [usize; 3] = [10_000, 100_000, MILLION];
@@ -53,7 +53,7 @@ fn main() {
 }
 
 /// Has so many subscribers join each of the audiences.
-fn fill(fan_outs: &[FanOut<Counter>], subscribers: usize) -> Vec<Seat<Counter>> {
+fn fill(fan_outs: &[FanOut<Counter>], subscribers: usize) -> Vec<Membership<Counter>> {
     let mut seats = Vec::with_capacity(fan_outs.len() * subscribers);
     for fan_out in fan_outs {
         seats.extend((0..subscribers).map(|_| fan_out.join(Counter::default())));

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use smolcast::Limits;
-use smolcast::internals::{FanOut, Seat, Sink, encode_message};
+use smolcast::internals::{FanOut, Membership, Sink, encode_message};
 
 /// A message as people send them.
 const MESSAGE: &str =
@@ -57,7 +57,7 @@ pub struct Counter {
 }
 
 impl Sink for Counter {
-    fn take(&self, bytes: &[u8]) {
+    fn try_write(&self, bytes: &[u8]) {
         self.bytes.set(self.bytes.get() + black_box(bytes).len());
         self.writes.set(self.writes.get() + 1);
     }
@@ -83,7 +83,7 @@ pub fn deliver_to(fan_out: &FanOut<Counter>, topic: &str) {
 }
 
 /// Holds that everybody got so many of them, to the byte.
-pub fn check(seats: &[Seat<Counter>], messages: usize) {
+pub fn check(seats: &[Membership<Counter>], messages: usize) {
     let bytes = messages * encode_message(MESSAGE).len();
     assert!(seats.iter().all(|seat| seat.sink(|sink| sink.bytes.get()) == bytes), "not all have {bytes} bytes");
 }

@@ -14,19 +14,19 @@ use crate::event::frame::Fields;
 use crate::event::topic::Topics;
 use crate::net::Sink;
 
-static PUBLISHING: Publishing =
-    Publishing { fields: Fields { kind: None, id: None, retry: None }, topics: Topics::none(), wants_json: false };
+static PUBLISHING: PublishRequest =
+    PublishRequest { fields: Fields { kind: None, id: None, retry: None }, topics: Topics::none(), wants_json: false };
 
 /// What the admin thread has of its own.
-fn own() -> (Clock, Scratch) {
-    (Clock::new(&Limits::default()), Scratch::default())
+fn own() -> (Clock, ReadBuffer) {
+    (Clock::new(&Limits::default()), ReadBuffer::default())
 }
 
 /// The trial's stream, which this worker has opened, and the worker's end of it.
 async fn opened<'t>(trial: Trial<'t>, worker: &Worker) -> (Stream<'t>, Client) {
     let open = async {
         let client = worker.clients.recv().await.expect("it is dealt a client");
-        assert_eq!(client.io.take(OPENING).expect("it is connected"), OPENING.len());
+        assert_eq!(client.io.try_write(OPENING).expect("it is connected"), OPENING.len());
         client
     };
     let (stream, client) = future::zip(Stream::open(trial, &PUBLISHING), open).await;
@@ -37,25 +37,25 @@ async fn opened<'t>(trial: Trial<'t>, worker: &Worker) -> (Stream<'t>, Client) {
 #[test]
 fn what_no_worker_opens_a_stream_for_is_not_published() {
     let (watched, workers) = watched(Limits::default(), 1);
-    let (clock, scratch) = own();
-    let trial = Trial { patience: Duration::ZERO, ..Trial::new(&watched, &watched.hatches()[0], &clock, &scratch) };
+    let (clock, read_buffer) = own();
+    let trial = Trial { patience: Duration::ZERO, ..Trial::new(&watched, &watched.handles()[0], &clock, &read_buffer) };
     let outcome = run(trial.publish(&PUBLISHING, "x"));
     assert!(matches!(outcome, Err(NotArrived::NotOpened)), "{outcome:?}");
     assert_eq!(watched.shared.metrics.messages(), 0);
-    assert!(!workers[0].intake.has_waiting());
+    assert!(!workers[0].receiver.has_waiting());
 }
 
 #[test]
 fn what_is_published_and_does_not_come_out_is_late() {
     let (watched, mut workers) = watched(Limits::default(), 1);
-    let (clock, scratch) = own();
-    let trial = Trial::new(&watched, &watched.hatches()[0], &clock, &scratch);
+    let (clock, read_buffer) = own();
+    let trial = Trial::new(&watched, &watched.handles()[0], &clock, &read_buffer);
     let (mut stream, _client) = run(opened(trial, &workers[0]));
     let impatient = Trial { patience: Duration::ZERO, ..trial };
     let outcome = run(impatient.publish_to(&mut stream, &PUBLISHING, "x"));
     assert!(matches!(outcome, Err(NotArrived::Late)), "{outcome:?}");
     assert_eq!(watched.shared.metrics.messages(), 1);
-    assert!(workers[0].intake.take_waiting().is_some(), "every stream gets it");
+    assert!(workers[0].receiver.take_waiting().is_some(), "every stream gets it");
 }
 
 #[test]
@@ -66,15 +66,15 @@ fn what_there_is_no_room_for_in_time_is_not_late_since_it_is_not_published() {
     for (history_file, told) in [(None, "NoRoom"), (Some(HistoryFile { path, sync: HistorySync::Always }), "Unwritten")]
     {
         watched.config.history_file = history_file;
-        let (clock, scratch) = own();
-        let trial = Trial::new(&watched, &watched.hatches()[0], &clock, &scratch);
+        let (clock, read_buffer) = own();
+        let trial = Trial::new(&watched, &watched.handles()[0], &clock, &read_buffer);
         let (mut stream, _client) = run(opened(trial, &workers[0]));
         let impatient = Trial { patience: Duration::ZERO, ..trial };
         let outcome = run(impatient.publish_to(&mut stream, &PUBLISHING, "x"));
         assert_eq!(format!("{:?}", outcome.expect_err("nobody writes it")), told);
     }
-    assert!(workers[0].intake.take_waiting().is_some(), "the one before");
-    assert!(workers[0].intake.take_waiting().is_none(), "and no other follows");
+    assert!(workers[0].receiver.take_waiting().is_some(), "the one before");
+    assert!(workers[0].receiver.take_waiting().is_none(), "and no other follows");
     assert_eq!(watched.shared.metrics.messages(), 1);
 }
 
@@ -82,11 +82,11 @@ fn what_there_is_no_room_for_in_time_is_not_late_since_it_is_not_published() {
 #[test]
 fn a_stream_that_has_much_to_read_at_its_end_lets_others_go_on() {
     let (watched, workers) = watched(Limits::default(), 1);
-    let (clock, scratch) = own();
-    let trial = Trial::new(&watched, &watched.hatches()[0], &clock, &scratch);
+    let (clock, read_buffer) = own();
+    let trial = Trial::new(&watched, &watched.handles()[0], &clock, &read_buffer);
     let (stream, client) = run(opened(trial, &workers[0]));
     // As much as the system takes, which is more than is read at once.
-    while client.io.take(&[b'x'; 4096]).is_ok() {}
+    while client.io.try_write(&[b'x'; 4096]).is_ok() {}
     drop(client);
     let mut end = pin!(stream.hang_up());
     let mut poll = || end.as_mut().poll(&mut task::Context::from_waker(Waker::noop()));

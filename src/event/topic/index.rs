@@ -1,13 +1,13 @@
 //! Many interests, and which of them want a message.
 //!
-//! It answers what [`Interest::matches`] would for each, without asking each. It knows filters alone: a broadcast is
+//! It answers what [`FilterSet::matches`] would for each, without asking each. It knows filters alone: a broadcast is
 //! for everybody, and nobody needs to be looked up. Keys leave no trace when they are removed: no node stays that
 //! leads to none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::Split;
 
-use super::{ANY_LEVEL, ANY_REST, HIDDEN, Interest, SEPARATOR, Topics};
+use super::{ANY_LEVEL, ANY_REST, FilterSet, HIDDEN, SEPARATOR, Topics};
 
 /// Which of many interests want a message, each known by its key.
 ///
@@ -26,15 +26,15 @@ impl<K: Copy + Ord> Index<K> {
     }
 
     /// Adds a key to each filter of an interest. An interest without filters needs no place here.
-    pub(crate) fn insert(&mut self, interest: &Interest, key: K) {
-        for filter in interest.0.iter() {
+    pub(crate) fn insert(&mut self, filters: &FilterSet, key: K) {
+        for filter in filters.0.iter() {
             self.root.insert(filter, key);
         }
     }
 
     /// Takes a key from each filter of an interest, which is the one that it was inserted with.
-    pub(crate) fn remove(&mut self, interest: &Interest, key: K) {
-        for filter in interest.0.iter() {
+    pub(crate) fn remove(&mut self, filters: &FilterSet, key: K) {
+        for filter in filters.0.iter() {
             self.root.remove(filter.split(SEPARATOR), key);
         }
     }
@@ -141,7 +141,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::MOST_LEVELS;
-    use super::super::tests::{any_filters, any_topics, interest, interest_of, reference_matches, topics, topics_of};
+    use super::super::tests::{
+        any_filters, any_topics, filter_set, filter_set_of, reference_matches, topics, topics_of,
+    };
     use super::*;
 
     fn found(index: &Index<u8>, topics: &Topics) -> Vec<u8> {
@@ -153,29 +155,29 @@ mod tests {
     #[test]
     fn broadcasts_and_an_interest_in_them_alone_have_no_place_in_it() {
         let mut index = Index::new();
-        index.insert(&interest(&[]), 1);
+        index.insert(&filter_set(&[]), 1);
         assert!(index.root.is_empty());
-        index.insert(&interest(&["#"]), 2);
+        index.insert(&filter_set(&["#"]), 2);
         assert_eq!(found(&index, &Topics::none()), []);
     }
 
     #[test]
     fn a_key_is_found_once_and_in_order() {
         let mut index = Index::new();
-        index.insert(&interest(&["a/b", "a/+", "#", "c"]), 3);
-        index.insert(&interest(&["+/b"]), 2);
-        index.insert(&interest(&["a/b", "d"]), 1);
+        index.insert(&filter_set(&["a/b", "a/+", "#", "c"]), 3);
+        index.insert(&filter_set(&["+/b"]), 2);
+        index.insert(&filter_set(&["a/b", "d"]), 1);
         assert_eq!(found(&index, &topics(&["a/b", "c"])), [1, 2, 3]);
-        index.remove(&interest(&["a/b", "d"]), 1);
+        index.remove(&filter_set(&["a/b", "d"]), 1);
         assert_eq!(found(&index, &topics(&["a/b", "d"])), [2, 3]);
     }
 
     #[test]
     fn removing_what_is_not_there_changes_nothing() {
         let mut index = Index::new();
-        index.insert(&interest(&["a/b"]), 1);
-        index.remove(&interest(&["a", "a/+", "a/#", "a/b/c", "+", "#", "x"]), 1);
-        index.remove(&interest(&["a/b"]), 2);
+        index.insert(&filter_set(&["a/b"]), 1);
+        index.remove(&filter_set(&["a", "a/+", "a/#", "a/b/c", "+", "#", "x"]), 1);
+        index.remove(&filter_set(&["a/b"]), 2);
         assert_eq!(found(&index, &topics(&["a/b"])), [1]);
     }
 
@@ -184,12 +186,12 @@ mod tests {
         let deepest = "/".repeat(MOST_LEVELS - 1);
         let wild = ["+"; MOST_LEVELS / 2].join("/");
         let mut index = Index::new();
-        index.insert(&interest(&[&deepest]), 1);
-        index.insert(&interest(&[&wild]), 2);
+        index.insert(&filter_set(&[&deepest]), 1);
+        index.insert(&filter_set(&[&wild]), 2);
         assert_eq!(found(&index, &topics(&[&deepest])), [1]);
         assert_eq!(found(&index, &topics(&[&deepest[..MOST_LEVELS / 2 - 1]])), [2]);
-        index.remove(&interest(&[&deepest]), 1);
-        index.remove(&interest(&[&wild]), 2);
+        index.remove(&filter_set(&[&deepest]), 1);
+        index.remove(&filter_set(&[&wild]), 2);
         assert!(index.root.is_empty());
     }
 
@@ -203,13 +205,13 @@ mod tests {
             let mut pairs = BTreeSet::new();
             for (is_insert, filters, key, texts) in changes {
                 if is_insert {
-                    index.insert(&interest_of(&filters), key);
+                    index.insert(&filter_set_of(&filters), key);
                     pairs.extend(filters.into_iter().map(|filter| (filter, key)));
                 } else {
                     // One that is there, where there is one, and one that perhaps is not.
                     let present = pairs.iter().find(|(_, other)| *other == key).map(|(filter, _)| filter.clone());
                     let filters: Vec<_> = filters.into_iter().chain(present).collect();
-                    index.remove(&interest_of(&filters), key);
+                    index.remove(&filter_set_of(&filters), key);
                     pairs.retain(|(filter, other)| *other != key || !filters.contains(filter));
                 }
                 let is_wanted = |filter: &str| texts.iter().any(|topic| reference_matches(filter, topic));
@@ -219,7 +221,7 @@ mod tests {
                 prop_assert_eq!(index.root.is_empty(), pairs.is_empty());
             }
             for (filter, key) in pairs {
-                index.remove(&interest_of(&[filter]), key);
+                index.remove(&filter_set_of(&[filter]), key);
             }
             prop_assert!(index.root.is_empty(), "a node is left: {index:?}");
         }

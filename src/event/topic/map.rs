@@ -4,30 +4,30 @@ use std::collections::BTreeMap;
 
 use slab::Slab;
 
-use super::{Index, Interest, Topics};
+use super::{FilterSet, Index, Topics};
 
 /// A value for each interest that is not empty.
 #[derive(Debug)]
-pub(crate) struct Directory<T> {
-    entries: Slab<(Interest, T)>,
-    keys: BTreeMap<Interest, usize>,
+pub(crate) struct TopicMap<T> {
+    entries: Slab<(FilterSet, T)>,
+    keys: BTreeMap<FilterSet, usize>,
     index: Index<usize>,
 }
 
-impl<T> Directory<T> {
+impl<T> TopicMap<T> {
     /// A directory without values.
     pub(crate) fn new() -> Self {
         Self { entries: Slab::new(), keys: BTreeMap::new(), index: Index::new() }
     }
 
     /// The value of an interest, which is `first` where there is none yet.
-    pub(crate) fn entry(&mut self, interest: &Interest, first: impl FnOnce() -> T) -> &mut T {
-        let key = match self.keys.get(interest) {
+    pub(crate) fn entry(&mut self, filters: &FilterSet, first: impl FnOnce() -> T) -> &mut T {
+        let key = match self.keys.get(filters) {
             Some(key) => *key,
             None => {
-                let key = self.entries.insert((interest.clone(), first()));
-                self.keys.insert(interest.clone(), key);
-                self.index.insert(interest, key);
+                let key = self.entries.insert((filters.clone(), first()));
+                self.keys.insert(filters.clone(), key);
+                self.index.insert(filters, key);
                 key
             }
         };
@@ -50,23 +50,23 @@ impl<T> Directory<T> {
     }
 
     /// Keeps the value of this interest if `keep` says so.
-    pub(crate) fn retain_one(&mut self, interest: &Interest, keep: impl FnOnce(&mut T) -> bool) {
-        let Some(key) = self.keys.get(interest).copied() else { return };
+    pub(crate) fn retain_one(&mut self, filters: &FilterSet, keep: impl FnOnce(&mut T) -> bool) {
+        let Some(key) = self.keys.get(filters).copied() else { return };
         if !keep(&mut self.entries[key].1) {
             self.entries.remove(key);
-            self.keys.remove(interest);
-            self.index.remove(interest, key);
+            self.keys.remove(filters);
+            self.index.remove(filters, key);
         }
     }
 
     /// Keeps the values for which `keep` says so.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         let Self { entries, keys, index } = self;
-        entries.retain(|key, (interest, value)| {
+        entries.retain(|key, (filters, value)| {
             let is_kept = keep(value);
             if !is_kept {
-                keys.remove(interest);
-                index.remove(interest, key);
+                keys.remove(filters);
+                index.remove(filters, key);
             }
             is_kept
         });
@@ -77,39 +77,39 @@ impl<T> Directory<T> {
 mod tests {
     use super::*;
 
-    fn interest(filters: &[&str]) -> Interest {
-        Interest::parse(filters.iter().copied()).expect("filters")
+    fn filter_set(filters: &[&str]) -> FilterSet {
+        FilterSet::parse(filters.iter().copied()).expect("filters")
     }
 
-    fn matching(directory: &Directory<u32>, topic: &str) -> Vec<u32> {
+    fn matching(topic_map: &TopicMap<u32>, topic: &str) -> Vec<u32> {
         let mut keys = vec![7];
-        directory.matching(&Topics::parse([topic]).expect("a topic"), &mut keys);
-        keys.iter().map(|key| *directory.get(*key).expect("an entry")).collect()
+        topic_map.matching(&Topics::parse([topic]).expect("a topic"), &mut keys);
+        keys.iter().map(|key| *topic_map.get(*key).expect("an entry")).collect()
     }
 
     #[test]
     fn a_value_is_found_by_its_interest_and_by_a_topic_of_it() {
-        let mut directory = Directory::new();
-        let (one, other) = (interest(&["a", "b/+"]), interest(&["b/#"]));
-        assert_eq!(*directory.entry(&one, || 1), 1);
-        assert_eq!(*directory.entry(&other, || 2), 2);
-        assert_eq!(*directory.entry(&interest(&["b/+", "a", "a"]), || 3), 1, "the same set");
-        assert_eq!(matching(&directory, "a"), [1]);
-        assert_eq!(matching(&directory, "b/c"), [1, 2]);
-        assert_eq!(directory.iter().count(), 2);
+        let mut topic_map = TopicMap::new();
+        let (one, other) = (filter_set(&["a", "b/+"]), filter_set(&["b/#"]));
+        assert_eq!(*topic_map.entry(&one, || 1), 1);
+        assert_eq!(*topic_map.entry(&other, || 2), 2);
+        assert_eq!(*topic_map.entry(&filter_set(&["b/+", "a", "a"]), || 3), 1, "the same set");
+        assert_eq!(matching(&topic_map, "a"), [1]);
+        assert_eq!(matching(&topic_map, "b/c"), [1, 2]);
+        assert_eq!(topic_map.iter().count(), 2);
     }
 
     #[test]
     fn what_is_not_kept_is_not_found() {
-        let mut directory = Directory::new();
-        let interests = ["a", "b", "c"].map(|filter| interest(&[filter]));
-        for (value, interest) in interests.iter().enumerate() {
-            directory.entry(interest, || value as u32);
+        let mut topic_map = TopicMap::new();
+        let filter_sets = ["a", "b", "c"].map(|filter| filter_set(&[filter]));
+        for (value, filters) in filter_sets.iter().enumerate() {
+            topic_map.entry(filters, || value as u32);
         }
-        directory.retain(|value| *value != 1);
-        directory.retain_one(&interests[0], |value| *value != 0);
-        directory.retain_one(&interests[1], |_| panic!("it is gone"));
-        assert_eq!(["a", "b", "c"].map(|topic| matching(&directory, topic)), [vec![], vec![], vec![2]]);
-        assert_eq!(*directory.entry(&interests[1], || 9), 9);
+        topic_map.retain(|value| *value != 1);
+        topic_map.retain_one(&filter_sets[0], |value| *value != 0);
+        topic_map.retain_one(&filter_sets[1], |_| panic!("it is gone"));
+        assert_eq!(["a", "b", "c"].map(|topic| matching(&topic_map, topic)), [vec![], vec![], vec![2]]);
+        assert_eq!(*topic_map.entry(&filter_sets[1], || 9), 9);
     }
 }

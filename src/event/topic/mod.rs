@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use index::Index;
-pub(crate) use map::Directory;
+pub(crate) use map::TopicMap;
 
 /// The length of a topic and of a filter.
 pub(crate) const MOST_TOPIC_BYTES: usize = 256;
@@ -36,18 +36,18 @@ const HIDDEN: char = '$';
 
 /// The topics of a message. One without any is a broadcast.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Topics(Distinct);
+pub(crate) struct Topics(SortedSet);
 
 impl Topics {
     /// Those of a broadcast, for which nothing is allocated.
     #[cfg(test)]
     pub(crate) const fn none() -> Self {
-        Self(Distinct(None))
+        Self(SortedSet(None))
     }
 
     /// The topics that these texts are.
     pub(crate) fn parse<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Self, TopicError> {
-        let topics = Distinct::collect(texts, check_topic, MOST_TOPICS_OF_A_MESSAGE)?;
+        let topics = SortedSet::collect(texts, check_topic, MOST_TOPICS_OF_A_MESSAGE)?;
         topics.map(Self).ok_or(TopicError::TooManyOfAMessage)
     }
 
@@ -64,12 +64,12 @@ impl Topics {
 
 /// What a stream asks for: a set of filters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Interest(Distinct);
+pub(crate) struct FilterSet(SortedSet);
 
-impl Interest {
+impl FilterSet {
     /// The interest in what any of these filters matches.
     pub(crate) fn parse<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Self, TopicError> {
-        let filters = Distinct::collect(texts, check_filter, MOST_TOPICS_OF_A_STREAM)?;
+        let filters = SortedSet::collect(texts, check_filter, MOST_TOPICS_OF_A_STREAM)?;
         filters.map(Self).ok_or(TopicError::TooManyOfAStream)
     }
 
@@ -91,9 +91,9 @@ impl Interest {
 
 /// Sorted texts, no two of them equal, in one shared slice; nothing is allocated for none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Distinct(Option<Arc<[Box<str>]>>);
+struct SortedSet(Option<Arc<[Box<str>]>>);
 
-impl Distinct {
+impl SortedSet {
     /// Checks each text and keeps it; `None` where more than `most` differ, of which no more are read.
     fn collect<'t>(
         texts: impl IntoIterator<Item = &'t str>,
@@ -221,17 +221,17 @@ mod tests {
         Topics::parse(texts.iter().copied()).unwrap_or_else(|error| panic!("{texts:?}: {error:?}"))
     }
 
-    pub(super) fn interest(texts: &[&str]) -> Interest {
-        Interest::parse(texts.iter().copied()).unwrap_or_else(|error| panic!("{texts:?}: {error:?}"))
+    pub(super) fn filter_set(texts: &[&str]) -> FilterSet {
+        FilterSet::parse(texts.iter().copied()).unwrap_or_else(|error| panic!("{texts:?}: {error:?}"))
     }
 
     /// By the interest itself and by an index of it.
     #[track_caller]
     fn assert_matches(filter: &str, topic: &str, expected: bool) {
-        let (interest, topics) = (interest(&[filter]), topics(&[topic]));
-        assert_eq!(interest.matches(&topics), expected, "{filter} on {topic}");
+        let (filters, topics) = (filter_set(&[filter]), topics(&[topic]));
+        assert_eq!(filters.matches(&topics), expected, "{filter} on {topic}");
         let (mut index, mut found) = (Index::new(), Vec::new());
-        index.insert(&interest, ());
+        index.insert(&filters, ());
         index.matching(&topics, &mut found);
         assert_eq!(!found.is_empty(), expected, "an index of {filter} on {topic}");
     }
@@ -316,7 +316,7 @@ mod tests {
         ];
         for (text, as_topic, as_filter) in table {
             assert_eq!(Topics::parse(["a", text]).map(drop), as_topic, "{text:?} as a topic");
-            assert_eq!(Interest::parse(["a", text]).map(drop), as_filter, "{text:?} as a filter");
+            assert_eq!(FilterSet::parse(["a", text]).map(drop), as_filter, "{text:?} as a filter");
         }
     }
 
@@ -327,7 +327,7 @@ mod tests {
         }
         let as_topics = |count| Topics::parse(numbers(count).iter().map(String::as_str)).map(|set| set.iter().count());
         let as_filters =
-            |count| Interest::parse(numbers(count).iter().map(String::as_str)).map(|set| set.0.iter().count());
+            |count| FilterSet::parse(numbers(count).iter().map(String::as_str)).map(|set| set.0.iter().count());
         assert_eq!(as_topics(MOST_TOPICS_OF_A_MESSAGE), Ok(16));
         assert_eq!(as_topics(MOST_TOPICS_OF_A_MESSAGE + 1), Err(TopicError::TooManyOfAMessage));
         assert_eq!(as_filters(MOST_TOPICS_OF_A_STREAM), Ok(64));
@@ -350,16 +350,16 @@ mod tests {
 
     #[test]
     fn equal_sets_are_equal() {
-        let (one, other) = (interest(&["b", "a", "+/#", "b"]), interest(&["+/#", "b", "a"]));
+        let (one, other) = (filter_set(&["b", "a", "+/#", "b"]), filter_set(&["+/#", "b", "a"]));
         assert_eq!(one, other);
         assert_eq!(one.cmp(&other), Ordering::Equal);
-        assert_ne!(one, interest(&["a", "b"]));
+        assert_ne!(one, filter_set(&["a", "b"]));
         assert_eq!(topics(&["b", "a/b", "b", "a"]).iter().collect::<Vec<_>>(), ["a", "a/b", "b"]);
     }
 
     #[test]
     fn a_broadcast_is_for_everybody_and_nothing_else_is_for_who_asks_for_nothing() {
-        let (nothing, all) = (interest(&[]), interest(&["#"]));
+        let (nothing, all) = (filter_set(&[]), filter_set(&["#"]));
         assert!(nothing.is_empty() && !all.is_empty());
         assert!(nothing.matches(&Topics::none()) && all.matches(&Topics::none()));
         assert!(!nothing.matches(&topics(&["a"])) && all.matches(&topics(&["a"])));
@@ -399,8 +399,8 @@ mod tests {
         vec(filter.prop_filter_map("an empty filter", |(levels, last)| joined(levels, last)), 0..5)
     }
 
-    pub(super) fn interest_of(filters: &[String]) -> Interest {
-        Interest::parse(filters.iter().map(String::as_str)).expect("the filters are valid")
+    pub(super) fn filter_set_of(filters: &[String]) -> FilterSet {
+        FilterSet::parse(filters.iter().map(String::as_str)).expect("the filters are valid")
     }
 
     pub(super) fn topics_of(texts: &[String]) -> Topics {
@@ -411,7 +411,7 @@ mod tests {
         #[test]
         fn an_interest_matches_what_the_reference_does(filters in any_filters(), texts in any_topics()) {
             let expected = filters.iter().any(|filter| texts.iter().any(|topic| reference_matches(filter, topic)));
-            prop_assert_eq!(interest_of(&filters).matches(&topics_of(&texts)), expected);
+            prop_assert_eq!(filter_set_of(&filters).matches(&topics_of(&texts)), expected);
         }
     }
 }

@@ -70,7 +70,7 @@ use self::compaction::Compaction;
 use self::file::Locked;
 pub(crate) use self::record::Record;
 pub(crate) use self::recovery::Recovered;
-pub(crate) use self::writer::{Publication, Recorder, Unpublished};
+pub(crate) use self::writer::{Draft, LogWriter, PublishError};
 
 /// What a file begins with: the name of the format, and its version.
 const HEADER: [u8; HEADER_LENGTH as usize] = *b"smolcast-log\x01\0\0\0";

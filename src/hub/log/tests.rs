@@ -206,13 +206,13 @@ proptest! {
     #[test]
     fn junk_is_no_record(
         sound in 0_usize..4,
-        claimed in prop::option::of(0_u32..100),
+        reserved in prop::option::of(0_u32..100),
         junk in prop::collection::vec(any::<u8>(), 0..200),
     ) {
         let folder = Folder::new();
         let (mut bytes, _) = image(&samples()[..sound]);
         let end = bytes.len();
-        if let Some(length) = claimed {
+        if let Some(length) = reserved {
             bytes.extend(length.to_le_bytes());
             bytes.extend(crc32fast::hash(&length.to_le_bytes()).to_le_bytes());
         }

@@ -29,7 +29,7 @@ const TIME_BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
 
 /// A message that is to be written and published.
 #[derive(Debug)]
-pub(crate) struct Publication {
+pub(crate) struct Draft {
     pub(crate) fields: Fields,
     pub(crate) data: String,
     pub(crate) topics: Topics,
@@ -37,7 +37,7 @@ pub(crate) struct Publication {
 
 /// Why a message was not published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unpublished {
+pub(crate) enum PublishError {
     /// The server has stopped: nobody would get it.
     Closed,
     /// There is no room for it on the disk.
@@ -47,19 +47,19 @@ pub(crate) enum Unpublished {
 }
 
 /// Hands a frame to the channel, for whom it is, with what the message has claimed.
-type Deliver<C> = Box<dyn Fn(Frame, Topics, C) -> Result<(), Unpublished> + Send>;
+type Deliver<C> = Box<dyn Fn(Frame, Topics, C) -> Result<(), PublishError> + Send>;
 
-struct Request<C> {
-    publication: Publication,
-    claims: C,
-    reply: Sender<Result<String, Unpublished>>,
+struct Job<C> {
+    draft: Draft,
+    permits: C,
+    reply: Sender<Result<String, PublishError>>,
 }
 
 /// The thread, and the way to it. It ends when this is closed, or dropped, with all that was sent to it written.
 #[derive(Debug)]
-pub(crate) struct Recorder<C> {
+pub(crate) struct LogWriter<C> {
     /// Nothing any more once it is closed.
-    requests: Mutex<Option<SyncSender<Request<C>>>>,
+    requests: Mutex<Option<SyncSender<Job<C>>>>,
     /// Closed when nothing more is handed to the channel.
     delivered: channel::Receiver<()>,
     /// Closed at the thread's end, when its file is free.
@@ -67,7 +67,7 @@ pub(crate) struct Recorder<C> {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl<C: Send + 'static> Recorder<C> {
+impl<C: Send + 'static> LogWriter<C> {
     /// Starts the thread. No more than `queue` messages may be under way, so that there is room for each.
     pub(crate) fn start(
         journal: Journal,
@@ -91,18 +91,18 @@ impl<C: Send + 'static> Recorder<C> {
     /// Has a message written and published; returns its id.
     ///
     /// Not cancel safe: a message whose publishing is dropped may still be published.
-    pub(crate) async fn publish(&self, publication: Publication, claims: C) -> Result<String, Unpublished> {
+    pub(crate) async fn publish(&self, draft: Draft, permits: C) -> Result<String, PublishError> {
         let (reply, answer) = channel::bounded(1);
-        let request = Request { publication, claims, reply };
+        let request = Job { draft, permits, reply };
         let sent = lock(&self.requests).as_ref().map(|requests| requests.try_send(request));
         match sent {
-            Some(Ok(())) => answer.recv().await.unwrap_or(Err(Unpublished::Closed)),
-            Some(Err(_)) | None => Err(Unpublished::Closed),
+            Some(Ok(())) => answer.recv().await.unwrap_or(Err(PublishError::Closed)),
+            Some(Err(_)) | None => Err(PublishError::Closed),
         }
     }
 }
 
-impl<C> Recorder<C> {
+impl<C> LogWriter<C> {
     /// Takes nothing more.
     pub(crate) fn close(&self) {
         *lock(&self.requests) = None;
@@ -135,7 +135,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<C> Drop for Recorder<C> {
+impl<C> Drop for LogWriter<C> {
     fn drop(&mut self) {
         self.join();
     }
@@ -155,7 +155,7 @@ struct Writer<C> {
 }
 
 impl<C> Writer<C> {
-    fn run(mut self, waiting: &Receiver<Request<C>>, delivering: Sender<()>) {
+    fn run(mut self, waiting: &Receiver<Job<C>>, delivering: Sender<()>) {
         while let Some(first) = self.next(waiting) {
             let mut requests = vec![first];
             while requests.len() < MOST_AT_ONCE {
@@ -171,7 +171,7 @@ impl<C> Writer<C> {
     }
 
     /// The next message; syncs when it is time to, and ends when there are no more.
-    fn next(&mut self, waiting: &Receiver<Request<C>>) -> Option<Request<C>> {
+    fn next(&mut self, waiting: &Receiver<Job<C>>) -> Option<Job<C>> {
         while let Some(since) = self.unsynced_since {
             match waiting.recv_timeout(SYNC_INTERVAL.saturating_sub(since.elapsed())) {
                 Ok(request) => {
@@ -189,13 +189,13 @@ impl<C> Writer<C> {
 
     /// Writes messages and publishes them, all of them or none. Returns whether there is still somebody to publish to:
     /// where there is not, the numbers of these would be given once more.
-    fn publish(&mut self, requests: Vec<Request<C>>) -> bool {
+    fn publish(&mut self, requests: Vec<Job<C>>) -> bool {
         let (at, boot, first) = self.archive.next_place();
         let records: Vec<_> = requests
             .iter()
             .zip(first..)
             .map(|(request, number)| {
-                let Publication { fields, data, topics } = &request.publication;
+                let Draft { fields, data, topics } = &request.draft;
                 let topics = topics.iter().map(str::to_owned).collect();
                 let mut record = Record { at, boot, number, own_id: fields.id.clone(), topics, frame: Arc::from([]) };
                 record.frame = Frame::with_fields(fields, Some(&record.id()), data).into_bytes();
@@ -204,12 +204,12 @@ impl<C> Writer<C> {
             .collect();
         let written = self.write(&records);
         let mut is_open = true;
-        for (record, Request { publication, claims, reply }) in records.into_iter().zip(requests) {
-            let (id, is_own, topics) = (record.id(), record.own_id.is_some(), publication.topics);
-            let send = |frame| (self.deliver)(frame, topics.clone(), claims);
+        for (record, Job { draft, permits, reply }) in records.into_iter().zip(requests) {
+            let (id, is_own, topics) = (record.id(), record.own_id.is_some(), draft.topics);
+            let send = |frame| (self.deliver)(frame, topics.clone(), permits);
             let frame = Frame::encoded(record.frame);
             let published = written.and_then(|()| self.archive.append(id.clone(), is_own, &topics, frame, send));
-            is_open &= published != Err(Unpublished::Closed);
+            is_open &= published != Err(PublishError::Closed);
             // A publisher that is gone does not want to know.
             let _ = reply.try_send(published.map(|()| id));
         }
@@ -224,7 +224,7 @@ impl<C> Writer<C> {
         self.released = gone;
     }
 
-    fn write(&mut self, records: &[Record]) -> Result<(), Unpublished> {
+    fn write(&mut self, records: &[Record]) -> Result<(), PublishError> {
         let written = self.journal.append_all(records).and_then(|()| match self.sync {
             HistorySync::Always => self.journal.sync(),
             HistorySync::Interval => {
@@ -235,7 +235,7 @@ impl<C> Writer<C> {
         written.map_err(|error| {
             self.warn(&error);
             let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-            if is_full { Unpublished::NoSpace } else { Unpublished::NotWritten }
+            if is_full { PublishError::NoSpace } else { PublishError::NotWritten }
         })
     }
 
