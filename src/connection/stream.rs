@@ -200,9 +200,7 @@ impl<'s, S: Socket> Stream<'s, S> {
         let advice = frame::retry_advice(retry_delay(turn));
         let last = match end {
             StreamEnd::Stopped => Some(advice.as_bytes()),
-            StreamEnd::Lagged | StreamEnd::Input | StreamEnd::Disconnected if !is_skipping => {
-                partial_event.bytes()
-            }
+            StreamEnd::Lagged | StreamEnd::Input | StreamEnd::Disconnected if !is_skipping => partial_event.bytes(),
             StreamEnd::Lagged | StreamEnd::Input | StreamEnd::Disconnected => None,
             StreamEnd::HangUp | StreamEnd::Stalled | StreamEnd::Cut => None,
         };

@@ -3,9 +3,10 @@
 //! A stream without topics is not in it: it gets broadcasts alone, and those are for every stream. A lock is taken when
 //! a stream with topics opens or ends, and by who asks; no message takes one.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::event::topic::{FilterSet, TopicMap, Topics};
+use crate::sys::lock;
 
 /// The count, shared by all shards.
 #[derive(Clone, Debug)]
@@ -19,12 +20,12 @@ impl SubscriberCounts {
 
     /// Counts one more stream of this interest.
     pub(crate) fn enter(&self, filters: &FilterSet) {
-        *self.lock().entry(filters, || 0) += 1;
+        *lock(&self.0).entry(filters, || 0) += 1;
     }
 
     /// Counts one less.
     pub(crate) fn leave(&self, filters: &FilterSet) {
-        self.lock().retain_one(filters, |count| {
+        lock(&self.0).retain_one(filters, |count| {
             *count -= 1;
             *count > 0
         });
@@ -32,14 +33,9 @@ impl SubscriberCounts {
 
     /// The number of streams that a message with these topics is for.
     pub(crate) fn count(&self, topics: &Topics) -> usize {
-        let (topic_map, mut keys) = (self.lock(), Vec::new());
+        let (topic_map, mut keys) = (lock(&self.0), Vec::new());
         topic_map.matching(topics, &mut keys);
         keys.into_iter().filter_map(|key| topic_map.get(key)).sum()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, TopicMap<usize>> {
-        // Nothing that is done under the lock leaves it half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -58,6 +54,6 @@ mod tests {
         assert_eq!(count(&["a"]), 2);
         subscriber_counts.leave(&filter_set(&["b/#", "a"]));
         subscriber_counts.leave(&filter_set(&["a"]));
-        assert_eq!((count(&["a"]), subscriber_counts.lock().iter().count()), (0, 0));
+        assert_eq!((count(&["a"]), lock(&subscriber_counts.0).iter().count()), (0, 0));
     }
 }

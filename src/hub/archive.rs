@@ -3,7 +3,7 @@
 //! An event gets its number, its id and its place in the channel under one lock, so that numbers follow the one order
 //! of all messages. Streams read under the same lock, a portion at a time; no stream that is not coming back takes it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::history::{Cursor, History, Restored};
@@ -11,6 +11,7 @@ use crate::config::Retention;
 use crate::event::frame::Frame;
 use crate::event::json;
 use crate::event::topic::{FilterSet, Topics};
+use crate::sys::lock;
 
 /// How much a stream that comes back is sent at once.
 const PORTION_BYTES: usize = 64 * 1024;
@@ -34,22 +35,22 @@ impl Archive {
 
     /// Keeps an event of an earlier server, behind those that were restored before.
     pub(crate) fn restore(&self, boot: u64, event: Restored) {
-        self.lock().restore(boot, event);
+        lock(&self.history).restore(boot, event);
     }
 
     /// How many events were restored.
     pub(crate) fn restored(&self) -> u64 {
-        self.lock().restored()
+        lock(&self.history).restored()
     }
 
     /// How many events have come and gone, the restored ones included.
     pub(crate) fn gone(&self) -> u64 {
-        self.lock().gone()
+        lock(&self.history).gone()
     }
 
     /// The time, this server's start, and the number that its next event gets.
     pub(crate) fn next_place(&self) -> (u64, u64, u64) {
-        let (boot, number) = self.lock().next_place();
+        let (boot, number) = lock(&self.history).next_place();
         (self.now(), boot, number)
     }
 
@@ -62,7 +63,7 @@ impl Archive {
         frame: Frame,
         send: impl FnOnce(Frame) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.append_to(&mut self.lock(), id, is_own, topics, frame, send)
+        self.append_to(&mut lock(&self.history), id, is_own, topics, frame, send)
     }
 
     /// Encodes an event with its id, has `send` put it into the channel, and keeps it. Returns the id, or what `send`
@@ -74,7 +75,7 @@ impl Archive {
         encode: impl FnOnce(&str) -> Frame,
         send: impl FnOnce(Frame) -> Result<(), E>,
     ) -> Result<String, E> {
-        let mut history = self.lock();
+        let mut history = lock(&self.history);
         let id = own_id.map_or_else(|| history.next_id(), str::to_owned);
         let frame = encode(&id);
         self.append_to(&mut history, id.clone(), own_id.is_some(), topics, frame, send)?;
@@ -97,7 +98,7 @@ impl Archive {
 
     /// Where a stream goes on whose client has the event with this id, and what tells it of a gap.
     pub(crate) fn resume(&self, id: &str) -> Cursor {
-        let mut history = self.lock();
+        let mut history = lock(&self.history);
         history.expire(self.now());
         history.resume(id)
     }
@@ -105,7 +106,7 @@ impl Archive {
     /// The next events behind the cursor, up to the event `last`, and moves it behind them. Where events are missing
     /// before them an event says so, to a client that asked for `requested`; nothing where the cursor is at `last`.
     pub(crate) fn read(&self, cursor: &mut Cursor, last: u64, filters: &FilterSet, requested: &str) -> Vec<u8> {
-        let history = self.lock();
+        let history = lock(&self.history);
         let mut out = Vec::new();
         loop {
             if std::mem::take(&mut cursor.has_gap) {
@@ -120,7 +121,7 @@ impl Archive {
 
     /// What is held now: so many events and bytes, the oldest of them so old.
     pub(crate) fn held(&self) -> (usize, usize, Option<Duration>) {
-        let mut history = self.lock();
+        let mut history = lock(&self.history);
         let now = self.now();
         history.expire(now);
         let age = history.oldest_at().map(|at| Duration::from_millis(now.saturating_sub(at)));
@@ -129,11 +130,6 @@ impl Archive {
 
     fn now(&self) -> u64 {
         self.started_at.saturating_add(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, History> {
-        // A panic under the lock is a bug of ours; the history is then as it was before, or has the event.
-        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

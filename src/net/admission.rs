@@ -5,7 +5,9 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use crate::sys::lock;
 
 /// The networks that have connections now.
 #[derive(Clone, Debug, Default)]
@@ -15,15 +17,10 @@ impl Networks {
     /// Counts a connection from `address` until the guard is dropped; returns with it how many its network had before.
     pub(crate) fn enter(&self, address: IpAddr) -> (usize, NetworkPermit) {
         let network = network_of(address);
-        let mut networks = self.lock();
+        let mut networks = lock(&self.0);
         let connections = networks.entry(network).or_default();
         *connections += 1;
         (*connections - 1, NetworkPermit { networks: self.clone(), network })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        // No holder of the lock leaves it half-way.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -36,7 +33,7 @@ pub(crate) struct NetworkPermit {
 
 impl Drop for NetworkPermit {
     fn drop(&mut self) {
-        let mut networks = self.networks.lock();
+        let mut networks = lock(&self.networks.0);
         if let Some(connections) = networks.get_mut(&self.network) {
             *connections -= 1;
             if *connections == 0 {
@@ -74,10 +71,10 @@ mod tests {
             assert_eq!(count, before, "for {address}");
             open.push(counted);
         }
-        assert_eq!(networks.lock().len(), 4);
+        assert_eq!(lock(&networks.0).len(), 4);
         open.truncate(1);
         assert_eq!(networks.enter(IpAddr::from([10, 0, 0, 1])).0, 1, "the first is still open");
         open.clear();
-        assert!(networks.lock().is_empty(), "who has no connection takes no memory");
+        assert!(lock(&networks.0).is_empty(), "who has no connection takes no memory");
     }
 }

@@ -21,15 +21,13 @@ use super::admission::{NetworkPermit, Networks};
 use super::{Acceptor, Proxy};
 use crate::config::{Address, Limits, TrustedProxy};
 use crate::metrics::{GaugeGuard, Metrics};
+use crate::sys::Throttle;
 
 /// Connections over the limit that are told to come back; those over this as well are closed at once.
 const MOST_REJECTING: usize = 32;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// A want that comes and goes is said once a minute, not with each time it comes.
-const TIME_BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
 
 /// What the server needs descriptors for besides its connections: the standard streams, the listener, the reactor,
 /// and those whom it turns away.
@@ -65,8 +63,7 @@ struct Entrance {
 struct Pauses {
     /// How long the last was, until an accept succeeds.
     last: Option<Duration>,
-    /// When it was last said that it fails.
-    warned: Option<Instant>,
+    warnings: Throttle,
 }
 
 /// A client that was accepted.
@@ -249,8 +246,7 @@ impl Pauses {
     /// A pause, longer each time. Now and then it is said what cannot be accepted, and why.
     fn begin(&mut self, metrics: &Metrics, what: &str, error: &io::Error) -> Timer {
         metrics.accept_failed();
-        if self.warned.is_none_or(|last| last.elapsed() >= TIME_BETWEEN_WARNINGS) {
-            self.warned = Some(Instant::now());
+        if self.warnings.permits(Instant::now()) {
             log::warn!("cannot accept connections {what}, retrying: {error}");
         }
         let pause = self.last.map_or(SHORTEST_PAUSE, |last| (last * 2).min(LONGEST_PAUSE));

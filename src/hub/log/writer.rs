@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -17,15 +17,13 @@ use crate::config::HistorySync;
 use crate::event::frame::{Fields, Frame};
 use crate::event::topic::Topics;
 use crate::hub::Archive;
+use crate::sys::{Throttle, lock};
 
 /// How long an event may be in the system's memory alone, where not each has to be on the disk before it goes out.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How many messages are written at once.
 const MOST_AT_ONCE: usize = 256;
-
-/// What a full disk says is said again after this time.
-const TIME_BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
 
 /// A message that is to be written and published.
 #[derive(Debug)]
@@ -77,7 +75,15 @@ impl<C: Send + 'static> LogWriter<C> {
         deliver: Deliver<C>,
     ) -> io::Result<Self> {
         let (requests, waiting) = mpsc::sync_channel(queue);
-        let mut writer = Writer { journal, archive, sync, deliver, released: 0, unsynced_since: None, warned: None };
+        let mut writer = Writer {
+            journal,
+            archive,
+            sync,
+            deliver,
+            released: 0,
+            unsynced_since: None,
+            warnings: Throttle::default(),
+        };
         writer.release();
         let (delivering, delivered) = channel::bounded(1);
         let (running, ended) = channel::bounded(1);
@@ -130,11 +136,6 @@ impl<C> LogWriter<C> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that is done under these locks leaves it half done.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl<C> Drop for LogWriter<C> {
     fn drop(&mut self) {
         self.join();
@@ -151,7 +152,7 @@ struct Writer<C> {
     released: u64,
     /// Since when something is written and not synced.
     unsynced_since: Option<Instant>,
-    warned: Option<Instant>,
+    warnings: Throttle,
 }
 
 impl<C> Writer<C> {
@@ -248,8 +249,7 @@ impl<C> Writer<C> {
     }
 
     fn warn(&mut self, error: &io::Error) {
-        if self.warned.is_none_or(|last| last.elapsed() >= TIME_BETWEEN_WARNINGS) {
-            self.warned = Some(Instant::now());
+        if self.warnings.permits(Instant::now()) {
             log::error!("cannot write the history file, so nothing is published until that works again: {error}");
         }
     }
