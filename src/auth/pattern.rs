@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_pattern_is_refused() {
+    fn malformed_patterns_are_refused() {
         for text in
             ["", "*", "*.", "*example.com", "a.*.com", "*.a b", "exa mple.com", "a,b", "é.com", "*.a..b", "http://a"]
         {

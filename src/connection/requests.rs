@@ -9,7 +9,7 @@ use smol::future::yield_now;
 use super::Context;
 use super::reader::{ConnectionEnd, RequestReader};
 use super::stream::{OPENING, Stream, retry_delay};
-use crate::auth::{Access, Cors};
+use crate::auth::{Action, Caller, Cors, Denied, authorize};
 use crate::event::topic::FilterSet;
 use crate::event::{frame, json};
 use crate::fanout::Reservation;
@@ -80,7 +80,7 @@ struct Exchange<'s, S> {
     /// Whether the request at hand is one to publish.
     is_publish: bool,
     /// Which pages may read the answer to the last request, once its head is read.
-    cors: Option<Cors<String>>,
+    cors: Option<Cors>,
 }
 
 impl<'s, S: Socket> Exchange<'s, S> {
@@ -106,17 +106,17 @@ impl<'s, S: Socket> Exchange<'s, S> {
                         Some(topics) => self.context.subscriber_counts.count(topics),
                         None => self.context.metrics.streams(),
                     };
-                    response::stream_count(&mut self.reader.output, &common(self.context, &self.cors), streams);
+                    response::stream_count(&mut self.reader.output, &common(self.context, &mut self.cors), streams);
                     self.answered(StatusClass::Successful);
                     Persistence::Close
                 }
                 Request::Preflight => {
-                    response::preflight(&mut self.reader.output, &common(self.context, &self.cors));
+                    response::preflight(&mut self.reader.output, &common(self.context, &mut self.cors));
                     self.answered(StatusClass::Successful);
                     Persistence::Close
                 }
                 Request::PublishPreflight => {
-                    response::publish_preflight(&mut self.reader.output, &common(self.context, &self.cors));
+                    response::publish_preflight(&mut self.reader.output, &common(self.context, &mut self.cors));
                     self.answered(StatusClass::Successful);
                     Persistence::Close
                 }
@@ -139,7 +139,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         if !matches!(request.request, Request::Stream(_)) {
             return Err(RequestError::Overloaded.into());
         }
-        response::stream_head(&mut self.reader.output, &common(self.context, &self.cors));
+        response::stream_head(&mut self.reader.output, &common(self.context, &mut self.cors));
         self.answered(StatusClass::Successful);
         self.reader.output.extend_from_slice(frame::retry_advice(retry_delay(turn)).as_bytes());
         Ok(())
@@ -179,7 +179,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         place: Reservation<S>,
     ) -> Result<Reservation<S>, ConnectionEnd> {
         self.answered(StatusClass::Successful);
-        response::stream_head(&mut self.reader.output, &common(self.context, &self.cors));
+        response::stream_head(&mut self.reader.output, &common(self.context, &mut self.cors));
         self.reader.output.extend_from_slice(OPENING);
         let place = match (&subscribe.resume, self.context.hub.archive()) {
             // The first place counts until there is the other.
@@ -231,9 +231,22 @@ impl<'s, S: Socket> Exchange<'s, S> {
         let has_room = self.proxy.as_mut().is_none_or(|proxy| admit(proxy, bytes));
         let route = route(head.method, head.path);
         self.is_publish = route == Route::Publish;
-        let has_history = self.context.hub.archive().is_some();
-        let (cors, request) = self.context.settings.read(|access| authorize(access, route, &head, has_history));
+        let action = match route {
+            Route::Publish => Action::Publish,
+            Route::PublishPreflight => Action::PublishPreflight,
+            Route::Stream | Route::Count | Route::Preflight | Route::NotFound => Action::Read,
+        };
+        let caller = Caller { host: head.authority, origin: head.origin, token: head.optional.bearer() };
+        let (cors, verdict) = self.context.settings.read(|access| authorize(access, caller, action));
         self.cors = Some(cors);
+        // Parameters come last: a client that may not publish learns no more than that.
+        let request = match verdict {
+            Ok(()) => Request::read(route, &head, self.context.hub.archive().is_some()),
+            Err(Denied::Preflight) => Ok(Request::NotFound),
+            Err(Denied::Host) => Err(RequestError::Misdirected),
+            Err(Denied::Origin) => Err(RequestError::ForeignOrigin),
+            Err(Denied::Token) => Err(RequestError::Token),
+        };
         let request = PendingRequest {
             request: request?,
             framing: head.framing,
@@ -252,7 +265,12 @@ impl<'s, S: Socket> Exchange<'s, S> {
             // Nobody wants the body of such a request, so there is no next one to be found behind it.
             Framing::Length(_) | Framing::Chunked => Persistence::Close,
         };
-        response::not_found(&mut self.reader.output, &common(self.context, &self.cors), persistence, request.is_head);
+        response::not_found(
+            &mut self.reader.output,
+            &common(self.context, &mut self.cors),
+            persistence,
+            request.is_head,
+        );
         self.answered(StatusClass::ClientError);
         persistence
     }
@@ -287,7 +305,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         let topics = &publish_request.topics;
         let subscribers = || if topics.is_empty() { metrics.streams() } else { subscriber_counts.count(topics) };
         let receipt = publish_request.wants_json.then(|| receipt(id, subscribers()));
-        let common = common(self.context, &self.cors);
+        let common = common(self.context, &mut self.cors);
         response::accepted(&mut self.reader.output, &common, receipt.as_deref(), persistence);
         self.answered(StatusClass::Successful);
         self.context.shard_metrics.publish_ended(PublishOutcome::Accepted);
@@ -306,7 +324,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         if self.is_publish {
             self.context.shard_metrics.publish_ended(refusal.outcome());
         }
-        response::refused(&mut self.reader.output, &common(self.context, &self.cors), refusal, persistence);
+        response::refused(&mut self.reader.output, &common(self.context, &mut self.cors), refusal, persistence);
     }
 
     fn answered(&self, answer: StatusClass) {
@@ -330,31 +348,10 @@ impl From<PublishError> for RequestError {
     }
 }
 
-/// What an answer has in common with all others, for these readers; before a head is read, for nobody's page.
-fn common<'o, S>(context: &Context<S>, cors: &'o Option<Cors<String>>) -> Common<'o> {
-    let cors = match cors {
-        Some(cors) => cors.borrowed(),
-        None => context.settings.read(|access| access.cors(None)),
-    };
+/// Date and readers of an answer. If its head could not be read, no page of a listed origin is among them.
+fn common<'o, S>(context: &Context<S>, cors: &'o mut Option<Cors>) -> Common<'o> {
+    let cors = cors.get_or_insert_with(|| context.settings.read(|access| Cors::of(access, None)));
     Common { date: context.date.get(), cors }
-}
-
-/// Which pages may read the answer to a request, and what it asks for, if its sender may have that. Whether it is
-/// well asked is looked at last: who may not publish learns no more than that.
-fn authorize(
-    access: &Access,
-    route: Route,
-    head: &RequestHead<'_>,
-    has_history: bool,
-) -> (Cors<String>, Result<Request, RequestError>) {
-    let request = match route {
-        _ if !access.allows_host(head.authority) => Err(RequestError::Misdirected),
-        Route::Publish if !access.may_publish(head.origin) => Err(RequestError::ForeignOrigin),
-        Route::Publish if !access.accepts_token(head.optional.bearer()) => Err(RequestError::Token),
-        Route::PublishPreflight if !access.answers_publish_preflight(head.origin) => Ok(Request::NotFound),
-        route => Request::read(route, head, has_history),
-    };
-    (access.cors(head.origin).to_owned(), request)
 }
 
 /// Counts a request of a trusted proxy for the client that its head names. Returns whether that client has room.
