@@ -48,7 +48,7 @@ pub use config::{
     Address, Config, ConfigError, HistoryFile, HistorySync, InvalidAddress, InvalidProxy, Limits, Retention,
     TrustedProxy,
 };
-pub use event::{Event, InvalidField};
+pub use event::{Event, Filter, InvalidField, InvalidFilter};
 pub use metrics::{Health, Metrics, NotReady, StreamEnd};
 pub use net::Inherited;
 pub use server::{BindError, PublishError, Publisher, Server, Sockets};
