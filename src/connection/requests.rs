@@ -15,9 +15,8 @@ use crate::event::{frame, json};
 use crate::fanout::Reservation;
 use crate::http::framing::Framing;
 use crate::http::head::RequestHead;
-use crate::http::request::{PublishRequest, Request, SlowPolicy, SubscribeRequest};
+use crate::http::request::{PublishRequest, Request, Route, SlowPolicy, SubscribeRequest};
 use crate::http::response::{self, Common};
-use crate::http::router::{Route, route};
 use crate::http::{Persistence, RequestError, forwarded};
 use crate::hub::{Archive, Hub, PublishError};
 use crate::metrics::{PublishOutcome, StatusClass, StreamEnd};
@@ -99,7 +98,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
                 return Ok(None);
             }
             let persistence = match &request.request {
-                Request::Stream(subscribe) => return Ok(Some(subscribe.clone())),
+                Request::Subscribe(subscribe) => return Ok(Some(subscribe.clone())),
                 Request::Publish(publish_request) => self.publish(&request, publish_request).await?,
                 Request::Count(topics) => {
                     let streams = match topics {
@@ -136,7 +135,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
     /// after a stream that ends, and never after an error.
     fn reject(&mut self, request: &PendingRequest, turn: u64) -> Result<(), ConnectionEnd> {
         self.context.metrics.connection_refused();
-        if !matches!(request.request, Request::Stream(_)) {
+        if !matches!(request.request, Request::Subscribe(_)) {
             return Err(RequestError::Overloaded.into());
         }
         response::stream_head(&mut self.reader.output, &common(self.context, &mut self.cors));
@@ -229,12 +228,12 @@ impl<'s, S: Socket> Exchange<'s, S> {
         let bytes = &self.reader.bytes()[..length];
         let head = RequestHead::parse(bytes)?;
         let has_room = self.proxy.as_mut().is_none_or(|proxy| admit(proxy, bytes));
-        let route = route(head.method, head.path);
+        let route = Route::of(head.method, head.path);
         self.is_publish = route == Route::Publish;
         let action = match route {
             Route::Publish => Action::Publish,
             Route::PublishPreflight => Action::PublishPreflight,
-            Route::Stream | Route::Count | Route::Preflight | Route::NotFound => Action::Read,
+            Route::Subscribe | Route::Count | Route::Preflight | Route::NotFound => Action::Read,
         };
         let caller = Caller { host: head.authority, origin: head.origin, token: head.optional.bearer() };
         let (cors, verdict) = self.context.settings.read(|access| authorize(access, caller, action));

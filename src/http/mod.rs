@@ -15,7 +15,6 @@ pub(crate) mod head;
 pub(crate) mod query;
 pub(crate) mod request;
 pub(crate) mod response;
-pub(crate) mod router;
 
 pub(crate) use error::RequestError;
 
