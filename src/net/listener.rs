@@ -17,21 +17,14 @@ use async_io::{Async, Timer};
 use rustix::io::Errno;
 use smol::future::yield_now;
 
-use super::admission::{NetworkPermit, Networks};
-use super::{Acceptor, Proxy};
+use super::Acceptor;
+use super::admission::{Client, ConnectionPermit, Networks, Proxy, Room};
 use crate::config::{Address, Limits, TrustedProxy};
-use crate::metrics::{GaugeGuard, Metrics};
+use crate::metrics::Metrics;
 use crate::sys::Throttle;
-
-/// Connections over the limit that are told to come back; those over this as well are closed at once.
-const MOST_REJECTING: usize = 32;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// What the server needs descriptors for besides its connections: the standard streams, the listener, the reactor,
-/// and those whom it turns away.
-pub(crate) const RESERVED_DESCRIPTORS: usize = 32 + MOST_REJECTING;
 
 /// Sockets that listen, and give out connections within the limit.
 #[derive(Debug)]
@@ -64,59 +57,6 @@ struct Pauses {
     /// How long the last was, until an accept succeeds.
     last: Option<Duration>,
     warnings: Throttle,
-}
-
-/// A client that was accepted.
-#[derive(Debug)]
-pub(crate) struct Client<S = Async<OwnedFd>> {
-    pub(crate) io: S,
-    /// Set where there is no room, and the client is told to come back: a number that tells such clients apart.
-    pub(crate) rejection: Option<u64>,
-    pub(crate) place: ConnectionPermit,
-    /// Set where it is a trusted proxy, and connections are limited by where they come from.
-    pub(crate) proxy: Option<Box<Proxy>>,
-}
-
-/// What there is room for, from all to nothing.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Room {
-    Free,
-    /// For being told to come back.
-    ToBeTold,
-    None,
-}
-
-impl Room {
-    /// What is left of a limit of which `open` are taken.
-    pub(super) fn among(open: usize, limit: usize) -> Self {
-        if open < limit {
-            Self::Free
-        } else if open < limit.saturating_add(MOST_REJECTING) {
-            Self::ToBeTold
-        } else {
-            Self::None
-        }
-    }
-}
-
-/// A client's place in the count of connections, and in that of its network where those are counted.
-#[derive(Debug)]
-pub(crate) struct ConnectionPermit {
-    _counted: GaugeGuard,
-    /// In a box, since most servers have none and every stream holds a place.
-    in_network: Option<Box<NetworkPermit>>,
-}
-
-impl ConnectionPermit {
-    /// A place among all connections.
-    pub(crate) fn new(metrics: &Metrics) -> Self {
-        Self { _counted: metrics.connection(), in_network: None }
-    }
-
-    /// Counts for a client that came by way of a proxy from now on, if there is one.
-    pub(crate) fn pass_on(&mut self, client: Option<Box<NetworkPermit>>) {
-        self.in_network = client.or(self.in_network.take());
-    }
 }
 
 impl Listener {
