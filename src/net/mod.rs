@@ -14,7 +14,7 @@ mod wait_group;
 
 pub(crate) use self::acceptor::Acceptor;
 pub use self::acceptor::Inherited;
-pub(crate) use self::admission::{Client, ConnectionPermit, NetworkPermit, Proxy, RESERVED_DESCRIPTORS};
+pub(crate) use self::admission::{Admission, Client, ConnectionPermit, NetworkPermit, Proxy, RESERVED_DESCRIPTORS};
 pub(crate) use self::buffers::RecvBuffer;
 pub(crate) use self::clock::{Clock, Deadline};
 pub(crate) use self::listener::Listener;
