@@ -10,6 +10,7 @@ mod listener;
 mod scratch;
 mod socket;
 mod timeout;
+mod unix_socket;
 mod wait_group;
 
 pub(crate) use self::acceptor::Acceptor;
