@@ -162,7 +162,7 @@ impl<'s, S: Socket> Stream<'s, S> {
             // Its bytes still count as progress; the memory goes.
             stall.first = Vec::new();
             stall.written = 0;
-            self.membership.sink(|io| io.end_orderly(true));
+            self.membership.sink(|io| io.reset_on_close(false));
         }
         self.membership.catch_up(cx.waker())
     }
@@ -171,7 +171,7 @@ impl<'s, S: Socket> Stream<'s, S> {
     fn skip(&mut self) {
         let mut first = self.membership.skip();
         // Until that is written the client may be in the middle of an event, and the seat no longer is.
-        self.membership.sink(|io| io.end_orderly(false));
+        self.membership.sink(|io| io.reset_on_close(true));
         first.extend_from_slice(SKIPPED);
         first.extend_from_slice(&self.context.dispatcher.latest(&self.membership.filters()));
         self.context.metrics.stream_skipped();
@@ -206,9 +206,9 @@ impl<'s, S: Socket> Stream<'s, S> {
         };
         let deadline = context.clock.deadline();
         // Until the last byte is written: a shard that is told to end at once drops this future where it is.
-        io.end_orderly(false);
+        io.reset_on_close(true);
         match last {
-            Some(last) if write_all(&io, &deadline, &context.limits, last).await.is_ok() => io.end_orderly(true),
+            Some(last) if write_all(&io, &deadline, &context.limits, last).await.is_ok() => io.reset_on_close(false),
             _ => return,
         }
         match end {
