@@ -1,6 +1,6 @@
 //! `POST /broadcast`: a body becomes a message, and its publisher gets a receipt or an error.
 //!
-//! The hub's errors become HTTP's here and nowhere else. A message is published only after its body was read to the end.
+//! The hub's errors become HTTP's here and nowhere else. A message is published only after its whole body was read.
 
 use super::reader::ConnectionEnd;
 use super::requests::{Envelope, Exchange};

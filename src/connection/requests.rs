@@ -1,8 +1,8 @@
 //! The loop over a client's requests, until the last one or until one opens a stream.
 //!
 //! It permits and routes; `publish.rs` and `subscribe.rs` carry out. A client may send many requests at once: answers
-//! keep their order, and those to requests that have arrived leave in one write. A request that says so is the last, and
-//! so is a refused one; nothing behind it is carried out.
+//! keep their order, and those to requests that have arrived leave in one write. A refused request is the last one, as
+//! is one that says so; nothing behind it is carried out.
 
 use super::Context;
 use super::reader::{ConnectionEnd, RequestReader};
@@ -134,8 +134,8 @@ impl<'s, S: Socket> Exchange<'s, S> {
         Ok((request, envelope))
     }
 
-    /// Answers a client that there is no room for. A stream that ends makes a browser come back by itself; an error does
-    /// not.
+    /// Answers a client that there is no room for. A stream that ends makes a browser come back by itself; an error
+    /// does not.
     fn reject(&mut self, request: &Request, number: u64) -> Result<(), ConnectionEnd> {
         self.context.metrics.connection_refused();
         if !matches!(request, Request::Subscribe(_)) {

@@ -27,7 +27,7 @@ pub(super) struct OpenedStream<'s, S: Socket> {
 }
 
 impl<'s, S: Socket> Exchange<'s, S> {
-    /// Reserves the stream's position and counts it, with nothing between the two, then tells the client that it is open.
+    /// Reserves the stream's position and counts the stream, with no wait between, then tells the client.
     pub(super) async fn open_stream(
         mut self,
         subscribe: &SubscribeRequest,
