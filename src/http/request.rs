@@ -1,7 +1,7 @@
 //! A request's route and its parameters, from the query or from fields of the head.
 //!
-//! Pure: a head in, a [`Request`] or its refusal out. It reads no body and judges no permission. `/broadcast`, `/sse` and
-//! `/connections` leave unknown parameters alone: they are for a proxy, or for nobody.
+//! Pure: a head in, a [`Request`] or its refusal out. It reads no body and judges no permission. Unknown parameters
+//! are left alone: they are for a proxy, or for nobody.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -138,8 +138,8 @@ impl PublishRequest {
 /// Parameters for clients that cannot set the header, the most usual first.
 const RESUME_POINTS: [&str; 3] = ["last_event_id", "lastEventId", "evs_last_event_id"];
 
-/// The resume point: from the header that browsers send, else from the first parameter that is given. An empty id is none
-/// (WHATWG HTML, 9.2.6).
+/// The resume point: from the header that browsers send, else from the first parameter that is given. An empty id is
+/// none (WHATWG HTML, 9.2.6).
 fn resume_point(head: &RequestHead<'_>) -> Result<Option<String>, RequestError> {
     let mut point = text(head.optional.last_event_id)?;
     for name in RESUME_POINTS {
