@@ -11,7 +11,7 @@ use smol::future::FutureExt;
 use smol::stream::{Stream, StreamExt};
 use smolcast::Settings;
 
-use crate::lists::Lists;
+use crate::access_files::Lists;
 use crate::systemd::Manager;
 
 /// How long reading may take, so that a disk that hangs keeps no later request from being heard.

@@ -19,7 +19,7 @@ use smol::Timer;
 use smolcast::{Inherited, NotReady, Sockets};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::voice::Voice;
+use crate::log::Voice;
 
 /// The name that a unit gives to the socket of the admin address (`FileDescriptorName=`).
 const ADMIN: &str = "admin";

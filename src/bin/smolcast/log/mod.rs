@@ -3,12 +3,14 @@
 //! Warnings and errors only: a server that is well is silent. A closed standard error is no reason to end, and one that
 //! nobody reads none to wait.
 
+mod line_writer;
+
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use log::{LevelFilter, Log, Metadata, Record};
+use ::log::{LevelFilter, Log, Metadata, Record};
 
-use crate::voice::Voice;
+pub(crate) use self::line_writer::Voice;
 
 /// Begins with the first line: most servers never have one.
 struct Stderr(Mutex<Option<Voice>>);
@@ -18,8 +20,8 @@ static STDERR: Stderr = Stderr(Mutex::new(None));
 /// Has every warning and error of this process printed.
 pub(crate) fn init() {
     // Fails only where there is a logger already, which then does its work.
-    if log::set_logger(&STDERR).is_ok() {
-        log::set_max_level(LevelFilter::Warn);
+    if ::log::set_logger(&STDERR).is_ok() {
+        ::log::set_max_level(LevelFilter::Warn);
     }
 }
 

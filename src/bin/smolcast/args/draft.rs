@@ -11,7 +11,7 @@ use smolcast::{Address, Config, HistoryFile, HistorySync};
 
 use super::UsageError;
 use super::options::{Opt, Secret};
-use crate::lists::{Files, Lists};
+use crate::access_files::{Files, Lists};
 
 #[derive(Clone, Debug)]
 pub(super) struct Draft {

@@ -2,10 +2,10 @@
 //! it the secrets, which are told to the program and not typed.
 //!
 //! The rows of a group stand together, in the order in which they are told. An option more is a row more here, and
-//! where no function of [`values`](super::values) understands its text, one more there.
+//! where no function of [`units`](super::units) understands its text, one more there.
 
 use super::draft::{Draft, set};
-use super::values;
+use super::units;
 
 /// One option.
 pub(super) struct Opt {
@@ -100,7 +100,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         help: "The addresses to listen on, such as 127.0.0.1:1942, [::1]:1942 or unix:/run/smolcast.sock, in the place \
                of --host and --port.",
         takes: "addresses, such as 127.0.0.1:1942,[::1]:1942 or unix:/run/smolcast.sock",
-        apply: |draft, text| set(&mut draft.listen, values::list(text)),
+        apply: |draft, text| set(&mut draft.listen, units::list(text)),
     },
     Opt {
         group: LISTENING,
@@ -111,7 +111,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         help: "The unix socket to listen on: instead of a TCP port, or beside it where --host, --port or --listen is \
                given. One that a killed server left is replaced, and it is removed at the end.",
         takes: "a path",
-        apply: |draft, text| set(&mut draft.unix, values::path(text).map(Some)),
+        apply: |draft, text| set(&mut draft.unix, units::path(text).map(Some)),
     },
     Opt {
         group: LISTENING,
@@ -121,7 +121,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         default: "660",
         help: "The permissions of the sockets of --unix and --listen, as for chmod(1): who may write may connect.",
         takes: "permissions in octal from 1 to 777, such as 660",
-        apply: |draft, text| set(&mut draft.unix_mode, values::permissions(text).map(Some)),
+        apply: |draft, text| set(&mut draft.unix_mode, units::permissions(text).map(Some)),
     },
     Opt {
         group: LISTENING,
@@ -142,7 +142,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         default: "660",
         help: "The same permissions of the admin address, where that is a unix socket.",
         takes: "permissions in octal from 1 to 777, such as 600",
-        apply: |draft, text| set(&mut draft.admin_mode, values::permissions(text).map(Some)),
+        apply: |draft, text| set(&mut draft.admin_mode, units::permissions(text).map(Some)),
     },
     Opt {
         group: ACCESS,
@@ -152,7 +152,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         default: "any",
         help: "The hosts that requests may be for, such as example.com, [::1]:1942 or *.example.com; others get 421.",
         takes: "hosts, such as example.com,[::1]:1942,*.example.com",
-        apply: |draft, text| set(&mut draft.config.access.hosts, values::list(text)),
+        apply: |draft, text| set(&mut draft.config.access.hosts, units::list(text)),
     },
     Opt {
         group: ACCESS,
@@ -163,7 +163,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         help: "A file with more of these hosts, one a line, and at least one. Blank lines and lines that begin with # \
                are skipped. SIGHUP has it read anew.",
         takes: "a path",
-        apply: |draft, text| set(&mut draft.files.hosts, values::path(text).map(Some)),
+        apply: |draft, text| set(&mut draft.files.hosts, units::path(text).map(Some)),
     },
     Opt {
         group: ACCESS,
@@ -174,7 +174,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         help: "The origins whose pages may publish and read, such as https://example.com or *.example.com; a publish \
                of others gets 403, and browsers keep answers from them.",
         takes: "origins, such as https://example.com,*.example.com",
-        apply: |draft, text| set(&mut draft.config.access.origins, values::list(text)),
+        apply: |draft, text| set(&mut draft.config.access.origins, units::list(text)),
     },
     Opt {
         group: ACCESS,
@@ -184,7 +184,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         default: "none",
         help: "A file with more of these origins, as for hosts.",
         takes: "a path",
-        apply: |draft, text| set(&mut draft.files.origins, values::path(text).map(Some)),
+        apply: |draft, text| set(&mut draft.files.origins, units::path(text).map(Some)),
     },
     Opt {
         group: ACCESS,
@@ -195,7 +195,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         help: "A file with tokens, one a line, as for hosts. A publisher shows one (Authorization: Bearer TOKEN) or \
                gets 401. Pages may show one where their origin is listed with --allow-origin.",
         takes: "a path",
-        apply: |draft, text| set(&mut draft.files.publish_tokens, values::path(text).map(Some)),
+        apply: |draft, text| set(&mut draft.files.publish_tokens, units::path(text).map(Some)),
     },
     Opt {
         group: MESSAGES,
@@ -205,7 +205,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         default: "1m",
         help: "The longest message; a longer one gets 413.",
         takes: SIZE,
-        apply: |draft, text| set(&mut draft.config.limits.body_bytes, values::size(text)),
+        apply: |draft, text| set(&mut draft.config.limits.body_bytes, units::size(text)),
     },
     Opt {
         group: MESSAGES,
@@ -216,7 +216,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         help: "Give each event an id, and hold N of them for streams that come back: in at most SIZE of memory (64m \
                unless given), and none older than TIME (24h unless given).",
         takes: "events, bytes and age, such as 1000 or 1000,64m,24h",
-        apply: |draft, text| set(&mut draft.config.history, values::retention(text).map(Some)),
+        apply: |draft, text| set(&mut draft.config.history, units::retention(text).map(Some)),
     },
     Opt {
         group: MESSAGES,
@@ -226,7 +226,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         default: "none",
         help: "The file in which the history outlives the server. Without --history it holds 1000,64m,24h.",
         takes: "a path",
-        apply: |draft, text| set(&mut draft.history_path, values::path(text).map(Some)),
+        apply: |draft, text| set(&mut draft.history_path, units::path(text).map(Some)),
     },
     Opt {
         group: MESSAGES,
@@ -237,7 +237,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         help: "When an event is on the disk: always, which is before its publisher is answered, or interval, a second \
                later.",
         takes: "always or interval",
-        apply: |draft, text| set(&mut draft.history_sync, values::history_sync(text)),
+        apply: |draft, text| set(&mut draft.history_sync, units::history_sync(text)),
     },
     Opt {
         group: STREAMS,
@@ -247,7 +247,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         default: "15s",
         help: "The silence after which a stream gets a comment, which keeps proxies from closing it; 0 for none.",
         takes: TIME,
-        apply: |draft, text| set(&mut draft.config.heartbeat, values::time_or_never(text)),
+        apply: |draft, text| set(&mut draft.config.heartbeat, units::time_or_never(text)),
     },
     Opt {
         group: STREAMS,
@@ -258,7 +258,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         help: "How many bytes a stream may fall behind before it is closed; one with topics 16m at most, which all of \
                a worker's share.",
         takes: SIZE,
-        apply: |draft, text| set(&mut draft.config.limits.window_bytes, values::some_size(text)),
+        apply: |draft, text| set(&mut draft.config.limits.window_bytes, units::some_size(text)),
     },
     Opt {
         group: CONNECTIONS,
@@ -290,7 +290,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
                unix for all that connect to a unix socket: --max-connections-per-ip holds for each of their clients, \
                and not for them.",
         takes: "networks, such as 10.0.0.0/8,fd00::/8, or unix",
-        apply: |draft, text| set(&mut draft.config.trusted_proxies, values::list(text)),
+        apply: |draft, text| set(&mut draft.config.trusted_proxies, units::list(text)),
     },
     Opt {
         group: CONNECTIONS,
@@ -300,7 +300,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         default: "10s",
         help: "How long a request's head may take.",
         takes: SOME_TIME,
-        apply: |draft, text| set(&mut draft.config.limits.head_timeout, values::some_time(text)),
+        apply: |draft, text| set(&mut draft.config.limits.head_timeout, units::some_time(text)),
     },
     Opt {
         group: CONNECTIONS,
@@ -310,7 +310,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         default: "30s",
         help: "How long a request's body may take.",
         takes: SOME_TIME,
-        apply: |draft, text| set(&mut draft.config.limits.body_timeout, values::some_time(text)),
+        apply: |draft, text| set(&mut draft.config.limits.body_timeout, units::some_time(text)),
     },
     Opt {
         group: CONNECTIONS,
@@ -320,7 +320,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         default: "60s",
         help: "How long a connection may stay idle between two requests.",
         takes: SOME_TIME,
-        apply: |draft, text| set(&mut draft.config.limits.idle_timeout, values::some_time(text)),
+        apply: |draft, text| set(&mut draft.config.limits.idle_timeout, units::some_time(text)),
     },
     Opt {
         group: CONNECTIONS,
@@ -330,7 +330,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         default: "30s",
         help: "How long a write may make no progress before its connection is closed.",
         takes: SOME_TIME,
-        apply: |draft, text| set(&mut draft.config.limits.write_timeout, values::some_time(text)),
+        apply: |draft, text| set(&mut draft.config.limits.write_timeout, units::some_time(text)),
     },
     Opt {
         group: PROCESS,
@@ -340,7 +340,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         default: "one a core",
         help: "The number of worker threads.",
         takes: "a number from 1 to 1024",
-        apply: |draft, text| set(&mut draft.config.workers, values::worker_count(text).map(Some)),
+        apply: |draft, text| set(&mut draft.config.workers, units::worker_count(text).map(Some)),
     },
     Opt {
         group: PROCESS,
@@ -350,7 +350,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         default: "10s",
         help: "How long ending in order may take; what is left then is closed as it is.",
         takes: TIME,
-        apply: |draft, text| set(&mut draft.config.limits.drain_timeout, values::time(text)),
+        apply: |draft, text| set(&mut draft.config.limits.drain_timeout, units::time(text)),
     },
 ];
 
@@ -359,5 +359,5 @@ pub(super) static SECRETS: [Secret; 1] = [Secret {
     help: "The token that a publisher has to show, or several, with commas or line breaks between them; in place of \
            --publish-token-file. It has no flag, because everybody on a machine sees its command lines.",
     takes: "one token or more (letters, digits and -._~+/, with = at the end alone), by commas or line breaks",
-    apply: |draft, text| set(&mut draft.config.access.publish_tokens, values::tokens(text)),
+    apply: |draft, text| set(&mut draft.config.access.publish_tokens, units::tokens(text)),
 }];

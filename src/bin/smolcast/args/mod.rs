@@ -11,7 +11,7 @@ mod help;
 mod man;
 mod options;
 mod typed;
-mod values;
+mod units;
 
 use std::env;
 use std::error::Error;
@@ -23,7 +23,7 @@ use smolcast::Config;
 use self::draft::{Draft, Source};
 use self::options::{OPTIONS, SECRETS};
 use self::typed::{Request, Typed};
-use crate::lists::Lists;
+use crate::access_files::Lists;
 
 /// What the program was told to do.
 pub(crate) enum Command {
