@@ -18,9 +18,9 @@ use std::process::ExitCode;
 use smol::future::FutureExt;
 use smolcast::{Config, Server};
 
-use crate::access_files::Lists;
+use crate::access_files::AccessFiles;
 use crate::args::Command;
-use crate::log::Voice;
+use crate::log::LineWriter;
 use crate::systemd::Manager;
 
 fn main() -> ExitCode {
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
             say(&text);
             ExitCode::SUCCESS
         }
-        Ok(Command::Serve(config, lists)) => match serve(*config, lists) {
+        Ok(Command::Serve(config, files)) => match serve(*config, files) {
             Ok(()) => {
                 log::finish_with(None);
                 ExitCode::SUCCESS
@@ -41,10 +41,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(config: Config, lists: Lists) -> Result<(), Box<dyn Error>> {
+fn serve(config: Config, files: AccessFiles) -> Result<(), Box<dyn Error>> {
     // Before there is another thread.
     let sockets = systemd::sockets()?;
-    startup::warn_of_what_has_no_say(&config, &sockets);
+    startup::warn_of_unused_addresses(&config, &sockets);
     raise_descriptor_limit();
     // Before the history is read, which may take a while: a SIGHUP that came meanwhile would end the process. It is
     // heard once the server runs.
@@ -52,10 +52,10 @@ fn serve(config: Config, lists: Lists) -> Result<(), Box<dyn Error>> {
     let server = Server::bind_with(config, sockets)?;
     // Before the start line: whoever has read it may send a signal.
     let manager = Manager::from_env(startup::status(&server));
-    let stop = signals::stop()?.or(reload::whenever_asked(reloads, lists, server.settings(), &manager));
+    let stop = signals::stop()?.or(reload::reload_on_request(reloads, files, server.settings(), &manager));
     let health = server.health();
-    let voice = Voice::over(io::stdout());
-    voice.say(startup::start_line(&server));
+    let writer = LineWriter::new(io::stdout());
+    writer.write(startup::start_line(&server));
     // Begins once there are workers, which then serve.
     let until = async {
         manager.ready();

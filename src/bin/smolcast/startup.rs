@@ -30,7 +30,7 @@ pub(crate) fn status(server: &Server) -> String {
 }
 
 /// Says which addresses somebody has asked for in vain, since sockets were handed over that take their place.
-pub(crate) fn warn_of_what_has_no_say(config: &Config, sockets: &Sockets) {
+pub(crate) fn warn_of_unused_addresses(config: &Config, sockets: &Sockets) {
     let is_asked_for = config.listen != Config::default().listen;
     let listen = config.listen.iter().filter(|_| is_asked_for && !sockets.public.is_empty());
     let vain = joined(listen.chain(config.admin.iter().filter(|_| sockets.admin.is_some())));

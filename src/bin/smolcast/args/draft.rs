@@ -11,7 +11,7 @@ use smolcast::{Address, Config, HistoryFile, HistorySync};
 
 use super::UsageError;
 use super::options::{Opt, Secret};
-use crate::access_files::{Files, Lists};
+use crate::access_files::{AccessFiles, Files};
 
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
@@ -147,13 +147,13 @@ impl Draft {
     }
 
     /// Who is let in, by what was typed and by what files say, which are not read here.
-    pub(super) fn lists(&self) -> Result<Lists, UsageError> {
+    pub(super) fn access_files(&self) -> Result<AccessFiles, UsageError> {
         let typed = self.config.access.clone();
         match self.source_of("publish-token-file") {
             Some(source) if !typed.publish_tokens.is_empty() => {
                 Err(UsageError(format!("{source} and SMOLCAST_PUBLISH_TOKEN both give tokens: give one of the two")))
             }
-            _ => Ok(Lists { typed, files: self.files.clone() }),
+            _ => Ok(AccessFiles { typed, files: self.files.clone() }),
         }
     }
 

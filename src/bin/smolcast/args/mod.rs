@@ -23,14 +23,14 @@ use smolcast::Config;
 use self::draft::{Draft, Source};
 use self::options::{OPTIONS, SECRETS};
 use self::typed::{Request, Typed};
-use crate::access_files::Lists;
+use crate::access_files::AccessFiles;
 
 /// What the program was told to do.
 pub(crate) enum Command {
     /// Print this and end.
     Print(String),
     /// Serve, and read these lists anew when that is asked for.
-    Serve(Box<Config>, Lists),
+    Serve(Box<Config>, AccessFiles),
 }
 
 /// What was typed wrong, and what is right.
@@ -48,8 +48,8 @@ impl Error for UsageError {}
 /// Reads this process's arguments and environment, and the lists that they name.
 pub(crate) fn parse() -> Result<Command, Box<dyn Error>> {
     let mut command = parse_from(env::args_os().skip(1), |variable| env::var_os(variable))?;
-    if let Command::Serve(config, lists) = &mut command {
-        config.access = lists.read()?;
+    if let Command::Serve(config, files) = &mut command {
+        config.access = files.read()?;
     }
     Ok(command)
 }
@@ -65,7 +65,7 @@ fn parse_from(
         Request::Serve(typed) => typed,
     };
     let draft = draft(&typed, variable)?;
-    Ok(Command::Serve(Box::new(draft.config()?), draft.lists()?))
+    Ok(Command::Serve(Box::new(draft.config()?), draft.access_files()?))
 }
 
 /// What was typed, and where nothing was, what the environment says.
