@@ -46,8 +46,10 @@ fn version_is_one_line_and_succeeds() {
 
 #[test]
 fn what_is_typed_wrong_is_refused_in_one_line_with_code_2() {
-    let rows: [(&[&str], &str); 30] = [
-        (&["--prot", "1942"], "--prot"),
+    let rows: [(&[&str], &str); 32] = [
+        (&["--prot", "1942"], "(did you mean --port?)"),
+        (&["--port", "1", "--port=1"], "--port can be given once"),
+        (&["--port=1\n2"], "--port"),
         (&["-x"], "-x"),
         (&["stray"], "stray"),
         (&["--port", "0", "stray"], "stray"),

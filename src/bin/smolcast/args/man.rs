@@ -1,167 +1,86 @@
-//! `--man`: the table of options as a manual page, in roff with the macros of man(7).
+//! `--man`: a manual page in roff with the macros of man(7).
 //!
-//! `docs/smolcast.1` is what this prints, and a test holds it to that. No date is in it, so that the same sources
-//! make the same page.
+//! `smolcast.1.in` is the prose; everything that [`Args`] knows is filled in here. `docs/smolcast.1` is the result, and
+//! a test holds it to that. No date is in it, so that the same sources make the same page.
 
-use super::about::{DESCRIPTION, EXAMPLE, EXIT_CODES, PRECEDENCE, PRINTED, SUMMARY, UNITS};
-use super::help::{help_of, wrapped};
-use super::options::{OPTIONS, SECRETS, groups};
+use argh::{ArgsInfo, FlagInfo, FlagInfoKind};
 
-/// How long the lines of the source are at most.
-const COLUMNS: usize = 78;
-
-const BROWSERS: &str = "A browser's EventSource reconnects by itself. With --history it gets what it missed \
-     meanwhile, or is told of a gap.";
-const START: &str = "The first line on standard output tells the addresses, the workers and the connection limit. What \
-     goes wrong later is a line on standard error.";
-const SIGNALS: [(&str, &str); 3] = [
-    (
-        "SIGTERM, SIGINT",
-        "End the program in order: what was accepted is delivered, and every stream that takes it ends between two \
-         events with the advice to come back in 3 to 9 seconds. What is left after --drain is closed as it is. A \
-         second one, a tenth of a second later or more, ends the program at once.",
-    ),
-    (
-        "SIGHUP",
-        "Read the files of hosts, origins and tokens anew, where there are any. What they say holds from the next \
-         request on, and no stream notices; where one of them is wrong, everything stays as it was, and a line on \
-         standard error says so. A terminal that closes does not end the server.",
-    ),
-    ("SIGPIPE", "Is passed over: an output that nobody reads is no reason to end."),
-];
-
-const MANAGER: [(&str, &str); 3] = [
-    (
-        "LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES",
-        "Tell of sockets that a service manager hands over. They take the place of the addresses to listen on; one \
-         that is named admin takes that of the admin address.",
-    ),
-    (
-        "NOTIFY_SOCKET",
-        "Names the socket of a service manager that is told when the server serves, reads its files anew, and ends.",
-    ),
-    (
-        "WATCHDOG_USEC, WATCHDOG_PID",
-        "Tell how long it waits for a sign of life; it gets one in half of that time while the server is well.",
-    ),
-];
+use super::env::{printing, settings, short, variable_of};
+use super::{Args, SUMMARY};
 
 pub(super) fn page() -> String {
-    let mut page = Page(String::new());
-    page.line(&format!(".TH SMOLCAST 1 \"\" \"smolcast {}\" \"User Commands\"", env!("CARGO_PKG_VERSION")));
-    page.section("Name");
-    page.line(&format!("smolcast \\- {SUMMARY}"));
-    page.section("Synopsis");
-    page.line(".B smolcast");
-    page.line(".RI [ OPTION ]...");
-    page.section("Description");
-    page.text(DESCRIPTION);
-    page.text(BROWSERS);
-    page.line(".PP");
-    page.text(START);
-    options(&mut page);
-    environment(&mut page);
-    page.section("Signals");
-    page.items(&SIGNALS);
-    page.section("Exit status");
-    page.items(&EXIT_CODES);
-    page.section("Examples");
-    page.line("A server, a stream and a message:");
-    page.line(".PP\n.RS 4\n.EX");
-    for line in EXAMPLE {
-        page.line(&code(line));
-    }
-    page.line(".EE\n.RE");
-    page.section("See also");
-    page.line(".BR curl (1),\n.BR systemd.service (5),\n.BR systemd.socket (5),\n.BR signal (7)");
-    page.0
+    let info = Args::get_args_info();
+    let notes = info.notes.iter().filter(|note| !note.starts_with("SMOLCAST_"));
+    let variables = settings().map(|flag| item(&variable_of(flag.long), &format!("Is read for {}.", flag.long)));
+    let exit = info.error_codes.iter().map(|exit| item(&exit.code.to_string(), exit.description));
+    let parts = [
+        ("@VERSION@", env!("CARGO_PKG_VERSION").to_owned()),
+        ("@SUMMARY@", SUMMARY.to_owned()),
+        ("@DESCRIPTION@", text(info.description)),
+        ("@NOTES@", lines(notes.map(|note| text(note)))),
+        ("@OPTIONS@", lines(settings().chain(printing()).map(option))),
+        ("@ENVIRONMENT@", lines(variables)),
+        ("@EXIT@", lines(exit)),
+        ("@EXAMPLES@", lines(info.examples.iter().map(|example| code(example)))),
+    ];
+    let page = include_str!("smolcast.1.in").to_owned();
+    parts.iter().fold(page, |page, (mark, part)| page.replace(mark, part))
 }
 
-fn options(page: &mut Page) {
-    page.section("Options");
-    page.text(UNITS);
-    for (group, options) in groups() {
-        page.line(&format!(".SS {group}"));
-        for option in options {
-            page.line(&format!(".TP\n.BI {} \" {}\"", code(&option.flag()), code(option.value)));
-            page.text(&help_of(option));
-            page.text(&format!("Default: {}.", option.default));
-        }
-    }
-    page.line(".SS Instead of serving");
-    for (short, long, help) in PRINTED {
-        let short = short.map_or_else(String::new, |short| format!("{} \", \" ", code(short)));
-        page.line(&format!(".TP\n.BR {short}{}", code(long)));
-        page.text(help);
+/// A flag with its value, its description and its default.
+fn option(flag: &FlagInfo<'_>) -> String {
+    let label = match (&flag.kind, short(flag)) {
+        (FlagInfoKind::Option { arg_name }, _) => format!(".BI {} \" {}\"", code(flag.long), code(arg_name)),
+        (FlagInfoKind::Switch, Some(short)) => format!(".BR {} \", \" {}", code(&short), code(flag.long)),
+        (FlagInfoKind::Switch, None) => format!(".BR {}", code(flag.long)),
+    };
+    let (description, default) = described(flag);
+    let (first, rest) = description.split_at(1);
+    let default = default.map_or_else(String::new, |default| format!(" Default: {default}."));
+    format!(".TP\n{label}\n{}", text(&format!("{}{rest}.{default}", first.to_ascii_uppercase())))
+}
+
+/// A flag's description, and apart from it the default that it names.
+pub(super) fn described<'f>(flag: &FlagInfo<'f>) -> (&'f str, Option<&'f str>) {
+    match flag.description.split_once(" [default: ") {
+        Some((description, default)) => (description, default.strip_suffix(']')),
+        None => (flag.description, None),
     }
 }
 
-fn environment(page: &mut Page) {
-    page.section("Environment");
-    page.text(PRECEDENCE);
-    for option in &OPTIONS {
-        page.item(&option.variable(), &format!("Is read for {}.", option.flag()));
-    }
-    for secret in &SECRETS {
-        page.item(secret.variable, secret.help);
-    }
-    page.items(&MANAGER);
+fn lines(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join("\n")
 }
 
-/// A page in the making, a line of its source after the other.
-struct Page(String);
-
-impl Page {
-    fn line(&mut self, line: &str) {
-        self.0.push_str(line);
-        self.0.push('\n');
-    }
-
-    fn section(&mut self, title: &str) {
-        self.line(&format!(".SH {}", title.to_ascii_uppercase()));
-    }
-
-    fn items(&mut self, items: &[(&str, &str)]) {
-        for (label, text) in items {
-            self.item(label, text);
-        }
-    }
-
-    /// A text under its label.
-    fn item(&mut self, label: &str, text: &str) {
-        self.line(&format!(".TP\n.B {}", code(label)));
-        self.text(text);
-    }
-
-    /// Sentences, each on lines of its own: where one ends, the formatter wants to see a line end.
-    fn text(&mut self, text: &str) {
-        for sentence in text.split_inclusive(". ") {
-            let words: Vec<_> = sentence.split_whitespace().map(word).collect();
-            for line in wrapped(&words.join(" "), COLUMNS) {
-                self.line(&line);
-            }
-        }
-    }
+/// A text under its label.
+fn item(label: &str, description: &str) -> String {
+    format!(".TP\n.B {}\n{}", code(label), text(description))
 }
 
-/// A word of a text: bold where it is typed as it stands, which a flag and a variable are.
+/// Sentences, each on a line of its own: roff makes the space behind one from the line end.
+fn text(text: &str) -> String {
+    let words: Vec<_> = text.split_whitespace().map(word).collect();
+    words.join(" ").replace(". ", ".\n")
+}
+
+/// A word of a text: bold if it is typed as it stands, as flags and variables are.
 fn word(word: &str) -> String {
     let end = word.trim_end_matches(['.', ',', ';', ':']).len();
     let (typed, rest) = word.split_at(end);
     if typed.starts_with("--") || typed.starts_with("SMOLCAST_") {
         return format!("\\fB{}\\fP{rest}", code(typed));
     }
-    // The first character of a line could make it a request; here it is one of any word.
+    // The first character of a line could make it a request; any word may come to stand there.
     let guard = if word.starts_with(['.', '\'']) { "\\&" } else { "" };
     format!("{guard}{}", escaped(word))
 }
 
 /// A text that is typed as it stands: its dashes are no hyphens.
 fn code(text: &str) -> String {
-    escaped(text).replace('-', "\\-")
+    escaped(text).replace("-", "\\-")
 }
 
-/// A text without what roff would take for an escape, for the end of an argument, or for typographic marks.
+/// A text without the characters that roff takes for an escape, for the end of an argument, or for typographic marks.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -193,19 +112,26 @@ mod tests {
     #[test]
     fn it_has_every_option_with_its_variable() {
         let page = page();
-        for option in &OPTIONS {
-            let flag = format!("\n.TP\n.BI {} \" {}\"\n", code(&option.flag()), option.value);
-            assert_eq!(page.matches(&flag).count(), 1, "{flag}");
-            assert_eq!(page.matches(&format!("\n.TP\n.B {}\n", option.variable())).count(), 1, "{}", option.name);
+        assert!(!page.contains('@'), "a mark is left:\n{page}");
+        for flag in settings() {
+            let FlagInfoKind::Option { arg_name } = flag.kind else { panic!("{} takes a value", flag.long) };
+            let variable = variable_of(flag.long);
+            let label = format!("\n.TP\n.BI {} \" {arg_name}\"\n", code(flag.long));
+            assert_eq!(page.matches(&label).count(), 1, "{label}");
+            assert_eq!(page.matches(&format!("\n.TP\n.B {variable}\n")).count(), 1, "{variable}");
+            let (_, default) = described(flag);
+            let default = default.unwrap_or_else(|| panic!("{} says its default", flag.long));
+            assert!(page.contains(&format!("\nDefault: {}.\n", escaped(default))), "{default}");
+        }
+        for flag in ["\\-h \", \" \\-\\-help", "\\-V \", \" \\-\\-version", "\\-\\-man"] {
+            assert_eq!(page.matches(&format!("\n.TP\n.BR {flag}\n")).count(), 1, "{flag}");
         }
     }
 
     #[test]
     fn what_roff_would_take_for_its_own_is_escaped() {
-        let mut page = Page(String::new());
-        page.text(".a 'b' c\\d \"e\" f-g --h-i, SMOLCAST_J. `k` ^~");
         let expected = "\\&.a \\&\\(aqb\\(aq c\\ed \\(dqe\\(dq f-g \\fB\\-\\-h\\-i\\fP, \\fBSMOLCAST_J\\fP.\n\
-                        \\(gak\\(ga \\(ha\\(ti\n";
-        assert_eq!(page.0, expected);
+                        \\(gak\\(ga \\(ha\\(ti";
+        assert_eq!(text(".a 'b' c\\d \"e\" f-g --h-i, SMOLCAST_J. `k` ^~"), expected);
     }
 }

@@ -1,43 +1,130 @@
-//! What the texts of options mean: numbers, sizes, times, lists. `None` where a text means nothing.
+//! The values of flags: numbers, sizes, times, lists. An error says the right values, to end "takes ..." with.
+//!
+//! No flag takes the empty value.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use smolcast::{HistorySync, Retention, Token};
+use smolcast::{Address, HistorySync, HostPattern, OriginPattern, Retention, Token, TrustedProxy};
 
-/// A year: what is longer is a slip.
+/// A year: a longer time is a slip.
 const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-pub(super) fn list<T: FromStr>(text: &str) -> Option<Vec<T>> {
-    text.split(',').map(|item| item.trim().parse().ok()).collect()
+fn value<T>(understood: Option<T>, takes: &str) -> Result<T, String> {
+    understood.ok_or_else(|| takes.to_owned())
 }
 
-/// One token or more: nothing at all would let everybody publish.
+fn list<T: FromStr>(text: &str, takes: &str) -> Result<Vec<T>, String> {
+    value(text.split(',').map(|item| item.trim().parse().ok()).collect(), takes)
+}
+
+pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
+    value(text.parse().ok(), "an IP address, such as 127.0.0.1 or ::1")
+}
+
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    value(text.parse().ok(), "a number from 0 to 65535")
+}
+
+pub(super) fn addresses(text: &str) -> Result<Vec<Address>, String> {
+    list(text, "addresses, such as 127.0.0.1:1942,[::1]:1942 or unix:/run/smolcast.sock")
+}
+
+pub(super) fn admin_address(text: &str) -> Result<Address, String> {
+    value(text.parse().ok(), "an address, such as 127.0.0.1:9942 or unix:/run/smolcast/admin.sock")
+}
+
+pub(super) fn hosts(text: &str) -> Result<Vec<HostPattern>, String> {
+    list(text, "hosts, such as example.com,[::1]:1942,*.example.com")
+}
+
+pub(super) fn origins(text: &str) -> Result<Vec<OriginPattern>, String> {
+    list(text, "origins, such as https://example.com,*.example.com")
+}
+
+pub(super) fn proxies(text: &str) -> Result<Vec<TrustedProxy>, String> {
+    list(text, "networks, such as 10.0.0.0/8,fd00::/8, or unix")
+}
+
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    value((!text.is_empty()).then(|| text.into()), "a path")
+}
+
+/// Permissions of a file; those that let nobody do anything are a slip.
+pub(super) fn permissions(text: &str) -> Result<u32, String> {
+    let is_octal = text.bytes().all(|octet| matches!(octet, b'0'..=b'7'));
+    let mode = is_octal.then(|| u32::from_str_radix(text, 8).ok()).flatten();
+    let mode = mode.filter(|mode| (1..=0o777).contains(mode));
+    value(mode, "permissions in octal from 1 to 777, such as 660")
+}
+
+pub(super) fn count(text: &str) -> Result<NonZeroUsize, String> {
+    value(text.parse().ok(), "a number from 1")
+}
+
+pub(super) fn worker_count(text: &str) -> Result<NonZeroUsize, String> {
+    let count = text.parse().ok().filter(|count: &NonZeroUsize| count.get() <= 1024);
+    value(count, "a number from 1 to 1024")
+}
+
+pub(super) fn size(text: &str) -> Result<usize, String> {
+    value(bytes(text), "a number of bytes, such as 65536, 64k or 1m")
+}
+
+pub(super) fn positive_size(text: &str) -> Result<usize, String> {
+    value(bytes(text).filter(|size| *size > 0), "a number of bytes, such as 65536, 64k or 1m")
+}
+
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    value(duration(text), "a time, such as 500ms, 15s or 2m")
+}
+
+pub(super) fn positive_time(text: &str) -> Result<Duration, String> {
+    let time = duration(text).filter(|time| !time.is_zero());
+    value(time, "a time above 0, such as 500ms, 15s or 2m")
+}
+
+/// A time, or none at all for 0.
+pub(super) fn time_or_never(text: &str) -> Result<Option<Duration>, String> {
+    time(text).map(|time| Some(time).filter(|time| !time.is_zero()))
+}
+
+pub(super) fn history_sync(text: &str) -> Result<HistorySync, String> {
+    match text {
+        "always" => Ok(HistorySync::Always),
+        "interval" => Ok(HistorySync::Interval),
+        _ => Err("always or interval".to_owned()),
+    }
+}
+
+/// Events, then perhaps bytes, then perhaps an age, all of them above 0.
+pub(super) fn retention(text: &str) -> Result<Retention, String> {
+    let understood = || {
+        let mut parts = text.split(',').map(str::trim);
+        let mut retention = Retention { events: parts.next()?.parse().ok()?, ..Retention::default() };
+        if let Some(bytes) = parts.next() {
+            retention.bytes = positive_size(bytes).ok()?;
+        }
+        if let Some(age) = parts.next() {
+            retention.age = positive_time(age).ok()?;
+        }
+        (retention.events > 0 && parts.next().is_none()).then_some(retention)
+    };
+    value(understood(), "events, bytes and age, such as 1000 or 1000,64m,24h")
+}
+
+/// One token or more: none at all would let everybody publish.
 pub(super) fn tokens(text: &str) -> Option<Vec<Token>> {
     let items = text.split([',', '\n']).map(str::trim).filter(|item| !item.is_empty());
     let tokens: Option<Vec<_>> = items.map(|item| item.parse().ok()).collect();
     tokens.filter(|tokens| !tokens.is_empty())
 }
 
-pub(super) fn worker_count(text: &str) -> Option<NonZeroUsize> {
-    text.parse().ok().filter(|workers: &NonZeroUsize| workers.get() <= 1024)
-}
-
-pub(super) fn path(text: &str) -> Option<PathBuf> {
-    (!text.is_empty()).then(|| PathBuf::from(text))
-}
-
-/// Permissions of a file, in octal; those that let nobody do anything are a slip.
-pub(super) fn permissions(text: &str) -> Option<u32> {
-    let is_octal = text.bytes().all(|octet| matches!(octet, b'0'..=b'7'));
-    let mode = is_octal.then(|| u32::from_str_radix(text, 8).ok())??;
-    (1..=0o777).contains(&mode).then_some(mode)
-}
-
 /// A number of bytes, in units of 1024 with `k` and of 1024 x 1024 with `m`; no more than can be calculated with.
-pub(super) fn size(text: &str) -> Option<usize> {
+fn bytes(text: &str) -> Option<usize> {
     let (digits, unit) = match text.strip_suffix(['k', 'K']) {
         Some(digits) => (digits, 1024),
         None => text.strip_suffix(['m', 'M']).map_or((text, 1), |digits| (digits, 1024 * 1024)),
@@ -46,47 +133,13 @@ pub(super) fn size(text: &str) -> Option<usize> {
     number.checked_mul(unit).filter(|bytes| *bytes <= usize::MAX / 16)
 }
 
-pub(super) fn some_size(text: &str) -> Option<usize> {
-    size(text).filter(|size| *size > 0)
-}
-
-pub(super) fn history_sync(text: &str) -> Option<HistorySync> {
-    match text {
-        "always" => Some(HistorySync::Always),
-        "interval" => Some(HistorySync::Interval),
-        _ => None,
-    }
-}
-
-/// Events, then perhaps bytes, then perhaps an age, all of them some.
-pub(super) fn retention(text: &str) -> Option<Retention> {
-    let mut parts = text.split(',').map(str::trim);
-    let mut retention = Retention { events: parts.next()?.parse().ok()?, ..Retention::default() };
-    if let Some(bytes) = parts.next() {
-        retention.bytes = some_size(bytes)?;
-    }
-    if let Some(age) = parts.next() {
-        retention.age = some_time(age)?;
-    }
-    (retention.events > 0 && parts.next().is_none()).then_some(retention)
-}
-
-/// A number of seconds, or of what its suffix says; no more than a year.
-pub(super) fn time(text: &str) -> Option<Duration> {
+/// A number of seconds, or of the suffix's unit; no more than a year.
+fn duration(text: &str) -> Option<Duration> {
     let units = [("ms", 1), ("s", 1000), ("m", 60 * 1000), ("h", 60 * 60 * 1000)];
     let with_unit = units.into_iter().find_map(|(suffix, millis)| Some((text.strip_suffix(suffix)?, millis)));
     let (digits, millis) = with_unit.unwrap_or((text, 1000));
     let number = digits.bytes().all(|octet| octet.is_ascii_digit()).then(|| digits.parse::<u32>().ok())??;
     Duration::from_millis(millis).checked_mul(number).filter(|time| *time <= LONGEST_TIME)
-}
-
-pub(super) fn some_time(text: &str) -> Option<Duration> {
-    time(text).filter(|time| !time.is_zero())
-}
-
-/// A time, or none at all for 0.
-pub(super) fn time_or_never(text: &str) -> Option<Option<Duration>> {
-    time(text).map(|time| Some(time).filter(|time| !time.is_zero()))
 }
 
 #[cfg(test)]
@@ -109,7 +162,7 @@ mod tests {
             ("rw-", None),
             ("77777777777777777777", None),
         ] {
-            assert_eq!(permissions(text), expected, "for {text:?}");
+            assert_eq!(permissions(text).ok(), expected, "for {text:?}");
         }
     }
 
@@ -129,7 +182,7 @@ mod tests {
             ("99999999999999999999", None),
             ("99999999999999999m", None),
         ] {
-            assert_eq!(size(text), expected, "for {text:?}");
+            assert_eq!(size(text).ok(), expected, "for {text:?}");
         }
     }
 
@@ -168,7 +221,7 @@ mod tests {
             ("9999999999", None),
             ("525601m", None),
         ] {
-            assert_eq!(time(text).map(|time| time.as_millis()), milliseconds, "for {text:?}");
+            assert_eq!(time(text).ok().map(|time| time.as_millis()), milliseconds, "for {text:?}");
         }
     }
 }
