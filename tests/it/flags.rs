@@ -1,6 +1,7 @@
 //! What is typed at the program, or set in its environment: taken, or refused in one line.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::process::Command;
 
 use crate::support::{Finished, FreePort, Program, Served, finished, get, post, post_chunked};
 
@@ -34,6 +35,28 @@ fn what_is_asked_for_in_print_is_printed_and_succeeds() {
         let said = finished(&[flag], &[]);
         assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
         assert!(said.stdout.starts_with(start), "{said:?}");
+    }
+}
+
+#[test]
+fn completions_are_printed_for_a_shell_that_is_known() {
+    for shell in ["bash", "zsh", "fish", "nushell"] {
+        let script = finished(&["--completions", shell], &[("SMOLCAST_PORT", "x")]);
+        assert_eq!((script.code, script.stderr.as_str()), (Some(0), ""), "{script:?}");
+        for flag in FLAGS {
+            assert!(script.stdout.contains(flag.trim_start_matches('-')), "{flag} is not in:\n{}", script.stdout);
+        }
+    }
+    expect_refusal(&finished(&["--completions", "tcsh"], &[]), 2, &["--completions", "bash, zsh, fish or nushell"]);
+    expect_refusal(&finished(&["--completions"], &[]), 2, &["--completions", "bash, zsh, fish or nushell"]);
+}
+
+#[test]
+fn bash_accepts_its_completions() {
+    let script = finished(&["--completions", "bash"], &[]).stdout;
+    match Command::new("bash").args(["-n", "-c", &script]).output() {
+        Err(_) => eprintln!("SKIPPED: there is no bash"),
+        Ok(said) => assert!(said.status.success() && said.stderr.is_empty(), "{said:?}"),
     }
 }
 

@@ -1,9 +1,11 @@
 //! Flags and environment to a [`Config`], by way of argh.
 //!
-//! [`Args`] is the one table of flags: the parser, the variables, the help and the manual page come from it. A flag
-//! wins over its variable, and a variable over the default; an address that is typed wins over a host and a port of the
-//! environment. An error is one line that names the flag or the variable and says the right values.
+//! [`Args`] is the one table of flags: the parser, the variables, the help, the manual page and the completions for
+//! shells come from it. A flag wins over its variable, and a variable over the default; an address that is typed wins
+//! over a host and a port of the environment. An error is one line that names the flag or the variable and says the
+//! right values.
 
+mod completions;
 mod config;
 mod env;
 mod man;
@@ -151,10 +153,13 @@ struct Args {
     /// print the manual page
     #[argh(switch)]
     man: bool,
+    /// print the completions for a shell: bash, zsh, fish or nushell
+    #[argh(option, arg_name = "SHELL", from_str_fn(completions::script))]
+    completions: Option<String>,
 }
 
 /// Flags that print something instead of serving, so they have no variable and no default.
-const PRINTING: [&str; 3] = ["--help", "--version", "--man"];
+const PRINTING: [&str; 4] = ["--help", "--version", "--man", "--completions"];
 
 /// The job that the program was given.
 pub(crate) enum Command {
@@ -207,7 +212,7 @@ impl Args {
         match self {
             Self { version: true, .. } => Some(format!("{NAME} {}\n", env!("CARGO_PKG_VERSION"))),
             Self { man: true, .. } => Some(man::page()),
-            _ => None,
+            Self { completions, .. } => completions,
         }
     }
 }

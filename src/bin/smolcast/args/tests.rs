@@ -258,8 +258,8 @@ fn every_flag_has_its_variable_and_a_default_and_refuses_the_empty_value() {
 /// A bad value in the environment keeps nobody from reading the help.
 #[test]
 fn what_is_printed_is_not_asked_of_the_environment() {
-    let variables = [("SMOLCAST_PORT", "x"), ("SMOLCAST_VERSION", "1")];
-    for flags in [&["--help"] as &[_], &["-V"], &["--man"]] {
+    let variables = [("SMOLCAST_PORT", "x"), ("SMOLCAST_VERSION", "1"), ("SMOLCAST_COMPLETIONS", "bash")];
+    for flags in [&["--help"] as &[_], &["-V"], &["--man"], &["--completions", "fish"]] {
         assert_eq!(serve(flags, &variables), serve(flags, &[]), "{flags:?}");
         assert!(serve(flags, &[]).is_err_and(|text| text.len() > 10));
     }
