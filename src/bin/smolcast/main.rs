@@ -45,7 +45,7 @@ fn serve(config: Config, files: AccessFiles) -> Result<(), Box<dyn Error>> {
     // Before there is another thread.
     let sockets = systemd::sockets()?;
     startup::warn_of_unused_addresses(&config, &sockets);
-    raise_descriptor_limit();
+    startup::raise_descriptor_limit();
     // Before the history is read, which may take a while: a SIGHUP that came meanwhile would end the process. It is
     // heard once the server runs.
     let reloads = signals::reloads()?;
@@ -65,14 +65,6 @@ fn serve(config: Config, files: AccessFiles) -> Result<(), Box<dyn Error>> {
     smol::block_on(server.run(until).or(manager.keep_posted(|| health.ready())))?;
     manager.finish();
     Ok(())
-}
-
-/// Lets the process have as many descriptors as it may: each connection is one.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    // Where this fails, the limit stays as it is, and so does the number of connections in the start line.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 /// Prints what was asked for to standard output. Nobody may be reading it, which is no reason to fail.

@@ -1,6 +1,14 @@
-//! What the program says of the server that it starts.
+//! The start: the descriptors that a server needs, and the lines about it.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use smolcast::{Address, Config, Server, Sockets};
+
+/// Raises the soft limit of descriptors to the hard one: each connection is a descriptor.
+pub(crate) fn raise_descriptor_limit() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // After a failure the limit stays as it is, and so does the number of connections in the start line.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
 
 /// The first line on standard output: who reads it finds the server there.
 pub(crate) fn start_line(server: &Server) -> String {
