@@ -1,6 +1,14 @@
-//! What the program says of the server that it starts.
+//! The start: the descriptors that a server needs, and the lines about it.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use smolcast::{Address, Config, Server, Sockets};
+
+/// Raises the soft limit of descriptors to the hard one: each connection is a descriptor.
+pub(crate) fn raise_descriptor_limit() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // After a failure the limit stays as it is, and so does the number of connections in the start line.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
 
 /// The first line on standard output: who reads it finds the server there.
 pub(crate) fn start_line(server: &Server) -> String {
@@ -30,7 +38,7 @@ pub(crate) fn status(server: &Server) -> String {
 }
 
 /// Says which addresses somebody has asked for in vain, since sockets were handed over that take their place.
-pub(crate) fn warn_of_what_has_no_say(config: &Config, sockets: &Sockets) {
+pub(crate) fn warn_of_unused_addresses(config: &Config, sockets: &Sockets) {
     let is_asked_for = config.listen != Config::default().listen;
     let listen = config.listen.iter().filter(|_| is_asked_for && !sockets.public.is_empty());
     let vain = joined(listen.chain(config.admin.iter().filter(|_| sockets.admin.is_some())));

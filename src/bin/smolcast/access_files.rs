@@ -19,7 +19,7 @@ const MOST_BYTES: u64 = 1024 * 1024;
 
 /// Where each list comes from.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Lists {
+pub(crate) struct AccessFiles {
     /// What was typed, or stood in the environment.
     pub(crate) typed: Access,
     pub(crate) files: Files,
@@ -33,7 +33,7 @@ pub(crate) struct Files {
     pub(crate) publish_tokens: Option<PathBuf>,
 }
 
-impl Lists {
+impl AccessFiles {
     /// Whether reading them anew can bring anything new.
     pub(crate) fn have_files(&self) -> bool {
         let Files { hosts, origins, publish_tokens } = &self.files;
@@ -162,12 +162,12 @@ mod tests {
 
     #[test]
     fn a_file_has_a_bound_and_has_to_be_there() {
-        let lists = |path: &str| Lists {
+        let lists = |path: &str| AccessFiles {
             files: Files { publish_tokens: Some(path.into()), ..Files::default() },
-            ..Lists::default()
+            ..AccessFiles::default()
         };
-        assert!(lists("f").have_files() && !Lists::default().have_files());
-        assert_eq!(Lists::default().read().expect("there is nothing to read"), Access::default());
+        assert!(lists("f").have_files() && !AccessFiles::default().have_files());
+        assert_eq!(AccessFiles::default().read().expect("there is nothing to read"), Access::default());
         let path = std::env::temp_dir().join(format!("smolcast-list-{}", std::process::id()));
         let path = path.to_str().expect("it is text");
         for (length, expected) in [

@@ -3,23 +3,25 @@
 //! Warnings and errors only: a server that is well is silent. A closed standard error is no reason to end, and one that
 //! nobody reads none to wait.
 
+mod line_writer;
+
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use log::{LevelFilter, Log, Metadata, Record};
+use ::log::{LevelFilter, Log, Metadata, Record};
 
-use crate::voice::Voice;
+pub(crate) use self::line_writer::LineWriter;
 
 /// Begins with the first line: most servers never have one.
-struct Stderr(Mutex<Option<Voice>>);
+struct Stderr(Mutex<Option<LineWriter>>);
 
 static STDERR: Stderr = Stderr(Mutex::new(None));
 
 /// Has every warning and error of this process printed.
 pub(crate) fn init() {
     // Fails only where there is a logger already, which then does its work.
-    if log::set_logger(&STDERR).is_ok() {
-        log::set_max_level(LevelFilter::Warn);
+    if ::log::set_logger(&STDERR).is_ok() {
+        ::log::set_max_level(LevelFilter::Warn);
     }
 }
 
@@ -28,15 +30,15 @@ pub(crate) fn finish_with(line: Option<String>) {
     if let Some(line) = line {
         STDERR.say(line);
     }
-    if let Some(voice) = STDERR.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        voice.finish();
+    if let Some(writer) = STDERR.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        writer.finish();
     }
 }
 
 impl Stderr {
     fn say(&self, line: String) {
-        let mut voice = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        voice.get_or_insert_with(|| Voice::over(io::stderr())).say(line);
+        let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.get_or_insert_with(|| LineWriter::new(io::stderr())).write(line);
     }
 }
 

@@ -15,15 +15,15 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// One output and the thread that writes to it.
 #[derive(Debug)]
-pub(crate) struct Voice {
+pub(crate) struct LineWriter {
     lines: SyncSender<String>,
     /// Closed when all lines are written.
     done: Receiver<()>,
 }
 
-impl Voice {
-    /// A voice that writes to `out`. A write that fails is no reason to end: perhaps nobody listens.
-    pub(crate) fn over(mut out: impl Write + Send + 'static) -> Self {
+impl LineWriter {
+    /// A writer to `out`. A write that fails is no reason to end: perhaps nobody listens.
+    pub(crate) fn new(mut out: impl Write + Send + 'static) -> Self {
         let (lines, waiting) = mpsc::sync_channel::<String>(MOST_WAITING);
         let (is_done, done) = mpsc::channel();
         let write = move || {
@@ -33,12 +33,12 @@ impl Voice {
             }
         };
         // Without a thread the lines are lost, as they are where nobody listens.
-        let _ = thread::Builder::new().name("smolcast-voice".to_owned()).spawn(write);
+        let _ = thread::Builder::new().name("smolcast-output".to_owned()).spawn(write);
         Self { lines, done }
     }
 
     /// Has these lines written when it is their turn.
-    pub(crate) fn say(&self, lines: impl Into<String>) {
+    pub(crate) fn write(&self, lines: impl Into<String>) {
         let _ = self.lines.try_send(lines.into());
     }
 

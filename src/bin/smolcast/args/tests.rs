@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use smolcast::{Address, HistoryFile, HistorySync, Retention};
 
-use super::about::PRINTED;
-use super::options::Opt;
+use argh::{FlagInfo, FlagInfoKind, Optionality};
+
+use super::env::{flags, settings, variable_of};
+use super::man::described;
 use super::*;
 
 fn serve(typed: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
@@ -208,21 +210,60 @@ fn what_is_wrong_is_named_with_what_is_right() {
     assert!(unknown.contains("--prot") && !unknown.contains('\n'), "{unknown:?}");
 }
 
+/// Each with its description, which ends with its default and begins with its unit if it has one.
 #[test]
-fn help_names_every_flag_and_each_has_its_variable() {
+fn help_is_at_most_80_columns_wide_and_has_every_flag() {
     let help = serve(&["--help"], &[]).expect_err("help is printed");
-    assert!(help.contains("SMOLCAST_MAX_BODY"), "{help}");
-    for option in &OPTIONS {
-        let (flag, variable) = (option.name, option.variable());
-        assert!(help.contains(&format!("--{flag} ")), "{flag} in {help}");
-        assert_eq!(variable, format!("SMOLCAST_{}", flag.replace('-', "_").to_ascii_uppercase()));
-        // A question mark is a path; nothing is none.
-        let wrong = if option.takes == "a path" { "" } else { "?" };
-        let error = serve(&[], &[(&variable, wrong)]).expect_err("no option takes that");
-        assert!(error.starts_with(&format!("{variable} takes ")), "{error}");
+    for line in help.lines() {
+        assert!(line.chars().count() <= 80 && line.trim_end() == line, "{line:?}");
     }
-    assert!(help.contains("--version"), "{help}");
-    assert_eq!(serve(&["--version"], &[]), Err(format!("smolcast {}\n", env!("CARGO_PKG_VERSION"))));
+    assert!(help.contains("SMOLCAST_MAX_BODY") && help.contains("SMOLCAST_PUBLISH_TOKEN"), "{help}");
+    let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for flag in flags() {
+        let row = format!(" {} {}", flag.long, flag.description);
+        assert!(words.contains(&row), "{row:?} in {help}");
+        if let FlagInfoKind::Option { arg_name: unit @ ("SIZE" | "TIME") } = flag.kind {
+            assert!(flag.description.starts_with(unit), "{} tells its unit", flag.long);
+        }
+        let is_several = flag.description.contains(". Takes several, by commas or by giving it again [");
+        assert_eq!(is_several, flag.optionality == Optionality::Repeating, "{}", flag.long);
+    }
+}
+
+#[test]
+fn every_flag_has_its_variable_and_a_default_and_refuses_the_empty_value() {
+    assert!(settings().count() >= 27);
+    for flag in settings() {
+        let variable = variable_of(flag.long);
+        assert_eq!(variable, format!("SMOLCAST_{}", flag.long[2..].replace('-', "_").to_ascii_uppercase()));
+        assert!(described(flag).1.is_some_and(|default| !default.is_empty()), "{} has a default", flag.long);
+        for name in [variable.as_str(), flag.long] {
+            let is_typed = name == flag.long;
+            let (typed, variables) = if is_typed { (vec![name, ""], vec![]) } else { (vec![], vec![(name, "")]) };
+            let error = serve(&typed, &variables).expect_err("no option takes that");
+            assert!(error.starts_with(&format!("{name} takes ")) && error.contains(", not \"\"; see "), "{error}");
+        }
+        let error = serve(&[flag.long], &[]).expect_err("a value is missing");
+        assert!(error.starts_with(&format!("{} takes ", flag.long)) && error.contains(", and nothing "), "{error}");
+        // A question mark is a path.
+        if !error.contains(" takes a path") {
+            let error = serve(&[], &[(&variable, "?")]).expect_err("no option takes that");
+            assert!(error.starts_with(&format!("{variable} takes ")), "{error}");
+        }
+    }
+    let version = format!("smolcast {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(serve(&["--version"], &[]), Err(version));
+}
+
+/// A bad value in the environment keeps nobody from reading the help.
+#[test]
+fn what_is_printed_is_not_asked_of_the_environment() {
+    let variables = [("SMOLCAST_PORT", "x"), ("SMOLCAST_VERSION", "1"), ("SMOLCAST_COMPLETIONS", "bash")];
+    for flags in [&["--help"] as &[_], &["-V"], &["--man"], &["--completions", "fish"]] {
+        assert_eq!(serve(flags, &variables), serve(flags, &[]), "{flags:?}");
+        assert!(serve(flags, &[]).is_err_and(|text| text.len() > 10));
+    }
+    assert_eq!(serve(&[], &variables[1..]), Ok(Config::default()), "flags that print have no variable");
 }
 
 #[test]
@@ -235,7 +276,13 @@ fn what_is_asked_for_in_short_is_the_same() {
 #[test]
 fn what_is_typed_wrong_is_told_in_full() {
     for (typed, expected) in [
-        (&["--prot=1"] as &[&str], "there is no option --prot; see smolcast --help"),
+        (&["--prot=1"] as &[&str], "there is no option --prot (did you mean --port?); see smolcast --help"),
+        (&["--listne=1"], "there is no option --listne (did you mean --listen?); see smolcast --help"),
+        (&["--timeout"], "there is no option --timeout; see smolcast --help"),
+        (&["--bar"], "there is no option --bar; see smolcast --help"),
+        (&["--a\nb"], "there is no option --a\\nb; see smolcast --help"),
+        (&["--port", "a\nb"], "--port takes a number from 0 to 65535, not \"a\\nb\"; see smolcast --help"),
+        (&["help"], "\"help\" is no option; see smolcast --help"),
         (&["-x"], "there is no option -x; see smolcast --help"),
         (&["stray"], "\"stray\" is no option; see smolcast --help"),
         (&["--", "--port"], "\"--port\" is no option; see smolcast --help"),
@@ -268,10 +315,11 @@ fn what_is_not_utf8_is_refused() {
 /// Those that are values; the others are words for what no value says.
 #[test]
 fn the_defaults_that_are_told_are_the_defaults() {
-    let is_value = |option: &&Opt| option.default.starts_with(|letter: char| letter.is_ascii_digit());
+    let defaults = settings().filter_map(|flag| Some((flag.long, described(flag).1?)));
+    let is_value = |default: &str| default.starts_with(|letter: char| letter.is_ascii_digit());
     // Permissions are for a socket that there is not by default.
-    let values = OPTIONS.iter().filter(is_value).filter(|option| !option.name.ends_with("-mode"));
-    let typed: Vec<_> = values.map(|option| format!("{}={}", option.flag(), option.default)).collect();
+    let values = defaults.filter(|(flag, default)| is_value(default) && !flag.ends_with("-mode"));
+    let typed: Vec<_> = values.map(|(flag, default)| format!("{flag}={default}")).collect();
     assert!(typed.len() >= 10, "{typed:?}");
     let typed: Vec<_> = typed.iter().map(String::as_str).collect();
     assert_eq!(serve(&typed, &[]), Ok(Config::default()));
@@ -287,14 +335,18 @@ fn the_defaults_that_are_told_are_the_defaults() {
 #[test]
 fn the_page_of_options_has_every_option_and_no_other() {
     let page = fs::read_to_string("docs/options.md").expect("it is there");
-    let rows: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("| `--")).collect();
-    for option in &OPTIONS {
-        let start = format!("{} {}` | ", option.name, option.value);
+    let rows: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("| `")).collect();
+    for flag in settings() {
+        let FlagInfoKind::Option { arg_name } = flag.kind else { panic!("{} takes a value", flag.long) };
+        let start = format!("{} {arg_name}` | ", flag.long);
         let row = rows.iter().find_map(|row| row.strip_prefix(&start)).unwrap_or_else(|| panic!("no row {start:?}"));
         let (default, _) = row.split_once(" | ").expect("three cells");
-        assert_eq!(default.trim_matches('`'), option.default, "the default of {}", option.name);
+        assert_eq!(Some(default.trim_matches('`')), described(flag).1, "the default of {}", flag.long);
     }
-    assert_eq!(rows.len(), OPTIONS.len(), "a row an option: {rows:?}");
+    let rows = rows.iter().filter(|row| row.starts_with("--")).count();
+    assert_eq!(rows, settings().count(), "a row an option");
+    let printing = PRINTING.iter().filter(|flag| page.contains(&format!("`{flag}")));
+    assert_eq!(printing.count(), PRINTING.len(), "those that print are named");
     expect_options_in(&page);
 }
 
@@ -311,9 +363,9 @@ fn expect_options_in(page: &str) {
     let prose: String = page.split("```").step_by(2).collect();
     for named in prose.split("--").skip(1) {
         let flag = named.split(|letter: char| !letter.is_ascii_lowercase() && letter != '-').next().unwrap_or_default();
-        let is_printed = PRINTED.iter().any(|(_, long, _)| long.strip_prefix("--") == Some(flag));
         // The line below a table's head is dashes as well.
         let is_rule = flag.chars().all(|letter| letter == '-');
-        assert!(is_rule || is_printed || OPTIONS.iter().any(|option| option.name == flag), "there is no --{flag}");
+        let is_flag = |row: &FlagInfo<'_>| row.long.strip_prefix("--") == Some(flag);
+        assert!(is_rule || flags().iter().any(is_flag), "there is no --{flag}");
     }
 }
