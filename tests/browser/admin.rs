@@ -5,9 +5,11 @@
 
 use std::path::Path;
 
+use support::{EventStream, Served};
+
+use crate::Program;
 use crate::chromium::Chromium;
 use crate::hand::Hand;
-use crate::support::{EventStream, Program, Served};
 
 /// Room enough that a stream that takes nothing stays open, however long the browser needs.
 const FLAGS: [&str; 6] = ["--admin", "127.0.0.1:0", "--max-lag", "64m", "--write-timeout", "10m"];

@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use support::measure::{report, skipped, time_until};
+use support::wait_until;
 
 use crate::PATIENCE;
-use crate::measure::{report, skipped, time_until};
-use crate::support::wait_until;
 
 /// Names a browser that is not in the path.
 const VARIABLE: &str = "SMOLCAST_CHROMIUM";

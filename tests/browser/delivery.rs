@@ -1,10 +1,12 @@
 //! Messages from a page to itself, by way of a server of another origin.
 
-use crate::bodies::BODIES;
+use support::Served;
+use support::bodies::BODIES;
+
+use crate::Program;
 use crate::chromium::Chromium;
 use crate::page::{OPEN, Page};
 use crate::site::Site;
-use crate::support::{Program, Served};
 
 #[test]
 #[ignore = "it needs a browser"]

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use support::Served;
+use support::measure::report;
+
+use crate::Program;
 use crate::chromium::Chromium;
-use crate::measure::report;
 use crate::page::{CONNECTING, Page};
 use crate::site::Site;
-use crate::support::{Program, Served};
 
 const ROOM: usize = 8;
 

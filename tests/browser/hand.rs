@@ -10,9 +10,10 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 
+use support::measure::skipped;
+
 use crate::PATIENCE;
 use crate::chromium::{Browser, Chromium};
-use crate::measure::skipped;
 
 const PACKAGE: &str = "playwright-core@1";
 

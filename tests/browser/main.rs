@@ -25,32 +25,20 @@
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
 mod admin;
-#[path = "../clients/bodies.rs"]
-mod bodies;
 mod chromium;
 mod delivery;
 mod full;
 mod hand;
-#[expect(dead_code, reason = "shared with the tests of faults, which use the rest of it")]
-#[path = "../faults/measure.rs"]
-mod measure;
-#[path = "../clients/missed.rs"]
-mod missed;
 mod origin;
 mod page;
-#[path = "../clients/relay.rs"]
-mod relay;
 mod restart;
 mod resume;
 mod site;
-#[path = "../it/sse.rs"]
-mod sse;
-#[expect(dead_code, unused_imports, reason = "shared with the tests of the contract, which use the rest of it")]
-#[path = "../it/support/mod.rs"]
-mod support;
 mod token;
 
 use std::time::Duration;
+
+support::program_under_test!();
 
 /// How long a test waits for what a browser does, the browser's own start on a busy machine included.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,9 +1,11 @@
 //! A list of origins: what the browser makes of the answers to a page that is on it, and to one that is not.
 
+use support::Served;
+
+use crate::Program;
 use crate::chromium::Chromium;
 use crate::page::{CLOSED, OPEN, Page};
 use crate::site::Site;
-use crate::support::{Program, Served};
 
 /// Once the stream is open, or is not to be: counts, publishes, and publishes without wanting to read the answer.
 fn script(program: &Program) -> String {

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use support::Served;
+use support::measure::report;
 
+use crate::Program;
 use crate::chromium::Chromium;
-use crate::measure::report;
 use crate::page::{CONNECTING, Page};
 use crate::site::{Report, Site};
-use crate::support::{Program, Served};
 
 /// A browser opens six connections to one host and port; each of these hosts is this machine.
 const HOSTS: usize = 4;

@@ -4,13 +4,15 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use support::Relay;
+use support::Served;
+use support::measure::report;
+use support::missed::{self, LENGTHS, Published, publish};
+
+use crate::Program;
 use crate::chromium::Chromium;
-use crate::measure::report;
-use crate::missed::{self, LENGTHS, Published, publish};
 use crate::page::{CONNECTING, Page};
-use crate::relay::Relay;
 use crate::site::Site;
-use crate::support::{Program, Served};
 
 /// What messages are published to, and whether a stream on topic `a` gets them. Each round of them ends with some that
 /// it does not get, so that the last id that a page has is never the newest one.

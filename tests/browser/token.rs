@@ -1,9 +1,11 @@
 //! A publish token: a page of a listed origin shows it by `fetch`, and a page of another cannot.
 
+use support::Served;
+
+use crate::Program;
 use crate::chromium::Chromium;
 use crate::page::{OPEN, Page};
 use crate::site::Site;
-use crate::support::{Program, Served};
 
 const TOKEN: &str = "c2VjcmV0IG9mIGEgcGFnZQ==";
 

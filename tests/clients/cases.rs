@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 
-use crate::bodies::BODIES;
+use support::Relay;
+use support::Served;
+use support::bodies::BODIES;
+use support::missed::{self, LENGTHS, PART_OF_A_HEAD};
+use support::sse::Message;
+
+use crate::Program;
 use crate::ear::Ear;
-use crate::missed::{self, LENGTHS, PART_OF_A_HEAD};
-use crate::relay::Relay;
-use crate::sse::Message;
-use crate::support::{Program, Served};
 
 /// How many connections break before one that does not.
 pub(crate) const BREAKS: usize = LENGTHS.len() + 1;

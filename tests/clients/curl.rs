@@ -9,13 +9,14 @@ use std::sync::mpsc::Sender;
 use std::thread;
 
 use rustix::process::Signal;
+use support::measure::{report, skipped};
+use support::sse::Parser;
+use support::{Response, Served, parse_responses};
 
+use crate::Program;
 use crate::cases::{self, BREAKS, url_of};
 use crate::ear::{Ear, Heard};
-use crate::measure::{report, skipped};
 use crate::packages::run;
-use crate::sse::Parser;
-use crate::support::{Program, Response, Served, parse_responses};
 
 /// Whether there is a curl, and a word about it.
 fn is_here(test: &str) -> bool {

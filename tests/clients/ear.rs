@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::sse::Message;
+use support::sse::Message;
 
 /// How long a test waits for what a client does, its own start on a busy machine and its way back included.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -20,21 +20,12 @@
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
-mod bodies;
 mod cases;
 mod curl;
 mod ear;
-#[expect(dead_code, reason = "shared with the tests of faults, which use the rest of it")]
-#[path = "../faults/measure.rs"]
-mod measure;
-mod missed;
 mod node;
 mod packages;
 mod prometheus;
 mod python;
-mod relay;
-#[path = "../it/sse.rs"]
-mod sse;
-#[expect(dead_code, unused_imports, reason = "shared with the tests of the contract, which use the rest of it")]
-#[path = "../it/support/mod.rs"]
-mod support;
+
+support::program_under_test!();

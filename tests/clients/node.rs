@@ -6,12 +6,13 @@
 use std::process::Command;
 
 use rustix::process::Signal;
+use support::measure::{report, skipped};
+use support::{Folder, Served};
 
+use crate::Program;
 use crate::cases::{self, url_of};
 use crate::ear::{Ear, read_lines};
-use crate::measure::{report, skipped};
 use crate::packages::{installed, run};
-use crate::support::{Folder, Program, Served};
 
 const PACKAGE: &str = "eventsource@4";
 

@@ -10,10 +10,11 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
+use support::measure::{report, skipped, time_until};
+use support::{Client, EventStream, Folder, Served, escaped};
 
-use crate::measure::{report, skipped, time_until};
+use crate::Program;
 use crate::packages::run;
-use crate::support::{Client, EventStream, Folder, Program, Served, escaped};
 
 /// How long a test waits for what Prometheus does, its own start on a busy machine included.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -8,11 +8,12 @@
 
 use std::process::Command;
 
+use support::Served;
+use support::measure::{report, skipped};
+
 use crate::cases;
 use crate::ear::{Ear, read_lines};
-use crate::measure::{report, skipped};
 use crate::packages::{installed, run};
-use crate::support::Served;
 
 /// With `httpx`, on which it stands and which it does not bring.
 const PACKAGES: [&str; 2] = ["httpx-sse==0.4.*", "httpx==0.28.*"];

@@ -7,10 +7,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use smolcast::{Config, Limits, StreamEnd};
+use support::measure::report;
+use support::{DEADLINE, Served, TestServer, config};
 
 use crate::crowd::make_room;
-use crate::measure::report;
-use crate::support::{DEADLINE, Served, TestServer, config};
 
 const ROOMS: usize = 3000;
 const PUBLISHERS: usize = 300;

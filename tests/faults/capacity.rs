@@ -1,9 +1,10 @@
 //! More browsers than there is room for: each is told to come back, at a time of its own.
 
 use rustix::process::Signal;
+use support::measure::report;
+use support::{Client, Served, retry_of, wait_until};
 
-use crate::measure::report;
-use crate::support::{Client, Program, Served, retry_of, wait_until};
+use crate::Program;
 
 const ROOM: usize = 20;
 const TURNED_AWAY: usize = 300;

@@ -5,8 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
-
-use crate::support::{DEADLINE, TestServer};
+use support::{DEADLINE, TestServer};
 
 /// The descriptors that a process needs for the largest crowd here, with both ends in one process.
 const DESCRIPTORS: u64 = 5000;

@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use support::measure::{report, time_until, timed};
+use support::procfs::Observed;
+use support::{Client, EventStream, Served, get, post, showing};
 
+use crate::Program;
 use crate::crowd::{Crowd, make_room};
-use crate::measure::{Observed, report, time_until, timed};
 use crate::shim::Shim;
-use crate::support::{Client, EventStream, Program, Served, get, post, showing};
 
 /// How long the want lasts: several of the longest pauses between two tries.
 const WANT: Duration = Duration::from_secs(3);

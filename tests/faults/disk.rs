@@ -1,7 +1,9 @@
 //! The disk of the history's file is full: publishers are told, streams live on, and it goes on when there is room.
 
-use crate::measure::skipped;
-use crate::support::{Program, Served, post};
+use support::measure::skipped;
+use support::{Served, post};
+
+use crate::Program;
 
 const NAME: &str = "disk::a_full_disk_is_told_to_publishers_and_to_nobody_else";
 

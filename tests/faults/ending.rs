@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use support::measure::{report, time_until, timed};
+use support::{Client, DEADLINE, EventStream, Served, get, post, retry_of};
 
+use crate::Program;
 use crate::crowd::make_room;
-use crate::measure::{report, time_until, timed};
-use crate::support::{Client, DEADLINE, EventStream, Program, Served, get, post, retry_of};
 
 const STREAMS: usize = 1000;
 

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::thread;
 
 use smolcast::Limits;
+use support::measure::{Samples, report, timed};
+use support::procfs::Observed;
+use support::{Client, EventStream, Served, TestServer, post};
 
+use crate::Program;
 use crate::crowd::make_room;
-use crate::measure::{Observed, Samples, report, timed};
-use crate::support::{Client, EventStream, Program, Served, TestServer, post};
 
 const PUBLISHERS: usize = 100;
 

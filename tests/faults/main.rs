@@ -32,7 +32,6 @@ mod descriptors;
 mod disk;
 mod ending;
 mod flood;
-mod measure;
 mod network;
 mod output;
 mod pause;
@@ -40,11 +39,8 @@ mod resets;
 mod resume;
 mod shim;
 mod slowloris;
-#[path = "../it/sse.rs"]
-mod sse;
 mod stalled;
 mod starting;
-#[expect(dead_code, unused_imports, reason = "shared with the tests of the contract, which use the rest of it")]
-#[path = "../it/support/mod.rs"]
-mod support;
 mod vanish;
+
+support::program_under_test!();

@@ -5,8 +5,10 @@
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
-use crate::measure::skipped;
-use crate::support::{Program, alone};
+use support::alone;
+use support::measure::skipped;
+
+use crate::Program;
 
 /// What a test lays first, to see whether it may.
 const TRIAL: [&str; 3] =

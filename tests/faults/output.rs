@@ -8,9 +8,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use support::measure::{time_until, timed};
+use support::procfs::Observed;
+use support::{Client, DEADLINE, EventStream, FreePort, get, post, wait_until};
 
-use crate::measure::{Observed, time_until, timed};
-use crate::support::{Client, DEADLINE, EventStream, FreePort, Process, get, post, wait_until};
+use crate::Process;
 
 /// A program of whose output nothing is known, so that it has to be given its port.
 struct Mute {

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use support::measure::{report, time_until, timed};
+use support::procfs::Observed;
+use support::{Client, DEADLINE, EventStream, Served, assert_bytes, get, post};
 
+use crate::Program;
 use crate::crowd::make_room;
-use crate::measure::{Observed, report, time_until, timed};
 use crate::shim::Shim;
-use crate::support::{Client, DEADLINE, EventStream, Program, Served, assert_bytes, get, post};
 
 /// How long the process stands still: far longer than any of its timeouts.
 const PAUSE: Duration = Duration::from_secs(20);

@@ -7,10 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use smolcast::Limits;
+use support::measure::{report, time_until, timed};
+use support::procfs::Observed;
+use support::{Client, DEADLINE, Served, TestServer, get, post};
 
+use crate::Program;
 use crate::crowd::{connect_tight, make_room};
-use crate::measure::{Observed, report, time_until, timed};
-use crate::support::{Client, DEADLINE, Program, Served, TestServer, get, post};
 
 /// What a client has done by the time it resets.
 const MOMENTS: [Moment; 8] = [

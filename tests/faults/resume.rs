@@ -8,11 +8,12 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use support::measure::{report, timed};
+use support::sse;
+use support::{Client, DEADLINE, EventStream, FreePort, Served};
 
+use crate::Program;
 use crate::crowd::make_room;
-use crate::measure::{report, timed};
-use crate::sse;
-use crate::support::{Client, DEADLINE, EventStream, FreePort, Program, Served};
 
 const CLIENTS: usize = 200;
 const PUBLISHERS: usize = 4;

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::measure;
-use crate::support::Program;
+use support::measure;
+
+use crate::Program;
 
 const SOURCE: &str = r#"
 #define _GNU_SOURCE

@@ -6,10 +6,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use smolcast::Limits;
+use support::measure::{Samples, report, time_until, timed};
+use support::procfs::Observed;
+use support::{Client, DEADLINE, EventStream, Served, TestServer, get, post};
 
+use crate::Program;
 use crate::crowd::{Crowd, connect_tight, make_room};
-use crate::measure::{Observed, Samples, report, time_until, timed};
-use crate::support::{Client, DEADLINE, EventStream, Program, Served, TestServer, get, post};
 
 const SLOW: usize = 2000;
 

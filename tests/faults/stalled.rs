@@ -4,10 +4,12 @@ use std::thread;
 use std::time::Duration;
 
 use smolcast::Limits;
+use support::measure::{Samples, report, time_until, timed};
+use support::procfs::{Observed, kernel_tcp_memory};
+use support::{DEADLINE, EventStream, Served, get, post};
 
+use crate::Program;
 use crate::crowd::{Crowd, connect_tight, make_room};
-use crate::measure::{Observed, Samples, kernel_tcp_memory, report, time_until, timed};
-use crate::support::{DEADLINE, EventStream, Program, Served, get, post};
 
 const STALLED: usize = 1000;
 const HEALTHY: usize = 10;
@@ -36,7 +38,7 @@ fn bound() -> usize {
 }
 
 #[track_caller]
-fn publish(publisher: &mut crate::support::Client, numbers: std::ops::Range<usize>, times: &mut Samples) {
+fn publish(publisher: &mut support::Client, numbers: std::ops::Range<usize>, times: &mut Samples) {
     for number in numbers {
         let ((), took) = timed(|| drop(publisher.request(post(line(number))).expect_status(202)));
         times.push(took);

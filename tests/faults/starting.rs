@@ -5,15 +5,16 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
 use rustix::process::{Resource, geteuid, getrlimit};
+use support::measure::{skipped, timed};
+use support::showing;
 
-use crate::measure::{skipped, timed};
-use crate::support::{Finished, showing};
+use crate::Process;
 
 /// Holds the program to refuse at once, in one line that names `name`.
 #[track_caller]
 fn expect_refusal(launcher: &[&str], flags: &[&str], code: i32, name: &str) {
     let _row = showing(flags.join(" "), b"");
-    let (finished, took) = timed(|| Finished::of(launcher, flags, &[]));
+    let (finished, took) = timed(|| Process::finished(launcher, flags, &[]));
     assert_eq!((finished.code, finished.stdout.as_str()), (Some(code), ""), "{finished:?}");
     assert!(finished.stderr.lines().count() == 1 && finished.stderr.contains(name), "it names {name}: {finished:?}");
     assert!(took < Duration::from_secs(1), "it took {took:?}");
@@ -37,7 +38,7 @@ fn a_port_that_this_user_may_not_have_is_told() {
     }
     // Whoever may do everything has to give this one thing up.
     let launcher: &[&str] = if geteuid().is_root() { &["setpriv", "--bounding-set=-net_bind_service"] } else { &[] };
-    if !launcher.is_empty() && Finished::of(launcher, &["--version"], &[]).code != Some(0) {
+    if !launcher.is_empty() && Process::finished(launcher, &["--version"], &[]).code != Some(0) {
         return skipped(test, "no setpriv on this machine, and this user may listen anywhere");
     }
     expect_refusal(launcher, &["--port", "80"], 1, "may not listen there");

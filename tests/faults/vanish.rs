@@ -3,10 +3,13 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
+use support::measure::{report, time_until};
+use support::procfs::Observed;
+use support::{Client, DEADLINE, EventStream, Served, post};
+
+use crate::Program;
 use crate::crowd::connect_tight;
-use crate::measure::{Observed, report, time_until};
 use crate::network::{self, Cable};
-use crate::support::{Client, DEADLINE, EventStream, Program, Served, post};
 
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,8 +1,7 @@
 //! The lists of hosts and origins: who is let in, and what the others get.
 
 use smolcast::{Access, Config, Limits};
-
-use crate::support::{Client, EventStream, Served, TestServer, config, get, post, showing};
+use support::{Client, EventStream, Served, TestServer, config, get, post, showing};
 
 const PAGE: &str = "https://app.example";
 

@@ -24,9 +24,9 @@ mod stuck;
 mod trial;
 
 use smolcast::{Address, Config};
+use support::{Client, Response, TestServer, parse_responses, wait_until};
 
 use self::exposition::Exposition;
-use crate::support::{Client, Response, TestServer, parse_responses, wait_until};
 
 /// The configuration with an admin address, on a free port unless it has one.
 fn watched(config: Config) -> Config {

@@ -1,8 +1,9 @@
 //! Where a body ends: Content-Length, Transfer-Encoding, both, neither, and bodies where none is expected.
 
 use smolcast::Limits;
+use support::{Response, Served, TestServer, get, parse_responses, post, post_chunked, showing};
 
-use crate::support::{Response, Served, TestServer, Witness, get, parse_responses, post, post_chunked, showing};
+use crate::witness::Witness;
 
 const COMPLETE_CHUNKS: &str = "5\r\nhello\r\n0\r\n\r\n";
 

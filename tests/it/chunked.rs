@@ -4,8 +4,9 @@ use std::thread;
 use std::time::Duration;
 
 use smolcast::Limits;
+use support::{Served, TestServer, post, post_chunked, showing};
 
-use crate::support::{Served, TestServer, Witness, post, post_chunked, showing};
+use crate::witness::Witness;
 
 #[rustfmt::skip]
 const REFUSED: &[(&str, &str)] = &[

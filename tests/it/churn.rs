@@ -5,8 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use smolcast::{Event, Limits};
-
-use crate::support::{EventStream, Served, TestServer, escaped, get, post, wait_until, within_deadline};
+use support::{EventStream, Served, TestServer, escaped, get, post, wait_until, within_deadline};
 
 /// How a stream leaves: each kind in turn.
 fn leave(number: usize, mut stream: EventStream) {

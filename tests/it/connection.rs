@@ -1,11 +1,11 @@
 //! A connection from answer to answer: order, what ends it, and what behind its end is never executed.
 
 use smolcast::{Config, Limits};
-
-use crate::support::{
-    EventStream, Served, TestServer, Witness, assert_bytes, config, escaped, get, options, parse_responses, post,
-    showing,
+use support::{
+    EventStream, Served, TestServer, assert_bytes, config, escaped, get, options, parse_responses, post, showing,
 };
+
+use crate::witness::Witness;
 
 #[test]
 fn answers_come_in_the_order_of_their_requests() {

@@ -1,11 +1,12 @@
 //! The five tasks, row by row and rule by rule.
 
 use smolcast::Limits;
-
-use crate::support::{
-    Client, EventStream, Response, Served, TestServer, Witness, assert_bytes, get, options, parse_responses, post,
-    post_chunked, showing, wait_until,
+use support::{
+    Client, EventStream, Response, Served, TestServer, assert_bytes, get, options, parse_responses, post, post_chunked,
+    showing, wait_until,
 };
+
+use crate::witness::Witness;
 
 /// Holds the connection to do what the answer said: close, or serve on.
 #[track_caller]

@@ -4,8 +4,9 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use smolcast::{Config, Limits};
+use support::{Client, DEADLINE, Served, TestServer, config, get, post, post_chunked, showing};
 
-use crate::support::{Client, DEADLINE, Served, TestServer, Witness, config, get, post, post_chunked, showing};
+use crate::witness::Witness;
 
 const SHORT: Duration = Duration::from_millis(200);
 

@@ -4,8 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 
 use smolcast::{Address, Config, Limits, Server, Sockets};
-
-use crate::support::{
+use support::{
     Client, End, EventStream, Folder, FreePort, Served, TestServer, config, get, parse_responses, post, within_deadline,
 };
 

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use smolcast::{Config, Limits, Retention, StreamEnd};
-
-use crate::support::{Client, EventStream, Served, TestServer, assert_bytes, config, wait_until};
+use support::{Client, EventStream, Served, TestServer, assert_bytes, config, wait_until};
 
 const ENDS: [StreamEnd; 6] =
     [StreamEnd::HangUp, StreamEnd::Lagged, StreamEnd::Stalled, StreamEnd::Input, StreamEnd::Stopped, StreamEnd::Cut];

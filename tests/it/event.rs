@@ -7,14 +7,8 @@ use proptest::prelude::{ProptestConfig, Strategy};
 use proptest::sample::select;
 use proptest::test_runner::TestRunner;
 use smolcast::{Event, PublishError};
-
-use crate::sse::{Message, Parser};
-use crate::support::{EventStream, Served, TestServer, assert_bytes, escaped, post_chunked, showing, within_deadline};
-
-/// What the page must get: the body with each line break as one LF.
-fn normalised(body: &str) -> String {
-    body.replace("\r\n", "\n").replace('\r', "\n")
-}
+use support::sse::{Message, Parser, normalised};
+use support::{EventStream, Served, TestServer, assert_bytes, escaped, post_chunked, showing, within_deadline};
 
 /// A block in which a line of no data is written `data: `; the server may as well write `data:`.
 fn canonical(block: &[u8]) -> Vec<u8> {

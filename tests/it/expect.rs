@@ -1,8 +1,9 @@
 //! `Expect: 100-continue`: leave to send a body, or the reason not to.
 
 use smolcast::Limits;
+use support::{Client, Response, Served, post, showing};
 
-use crate::support::{Client, Response, Served, Witness, post, showing};
+use crate::witness::Witness;
 
 /// A publish that asks before it sends its body.
 fn asking(version: &str, fields: &str) -> String {

@@ -1,6 +1,6 @@
 //! The fields of an event, by query or by header, and the answer that tells what became of it.
 
-use crate::support::{Served, TestServer, assert_bytes, showing};
+use support::{Served, TestServer, assert_bytes, showing};
 
 fn publish(target: &str, fields: &str, body: &str) -> String {
     format!("POST {target} HTTP/1.1\r\nHost: h\r\n{fields}Content-Length: {}\r\n\r\n{body}", body.len())

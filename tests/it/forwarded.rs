@@ -5,8 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use smolcast::{Address, Config, Event, Limits};
-
-use crate::support::{
+use support::{
     Client, EventStream, Folder, Response, TestServer, config, get, post, retry_of, showing, wait_until,
     within_deadline,
 };

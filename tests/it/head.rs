@@ -4,8 +4,9 @@ use std::thread;
 use std::time::Duration;
 
 use smolcast::Limits;
+use support::{EventStream, Served, TestServer, escaped, get, post, post_chunked, showing};
 
-use crate::support::{EventStream, Served, TestServer, Witness, escaped, get, post, post_chunked, showing};
+use crate::witness::Witness;
 
 /// A publish that would work, but for what `spoil` does to its head.
 fn spoiled(from: &str, to: &str) -> Vec<u8> {

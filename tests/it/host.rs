@@ -2,7 +2,7 @@
 
 use smolcast::Limits;
 
-use crate::support::Witness;
+use crate::witness::Witness;
 
 /// A publish with these lines in the place of its Host.
 fn publish(version: &str, lines: &str) -> String {

@@ -9,8 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use smolcast::{Config, Event, HistoryFile, HistorySync, Limits, NotReady, Publisher, Server};
-
-use crate::support::{
+use support::{
     Client, DEADLINE, End, EventStream, Served, TestServer, alone, assert_bytes, config, get, parse_responses, post,
     wait_until, within_deadline,
 };

@@ -4,11 +4,12 @@ use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 
 use smolcast::{Event, Limits};
-
-use crate::support::{
-    Client, EventStream, Served, TestServer, Witness, assert_bytes, get, parse_responses, post, post_chunked, retry_of,
-    showing, wait_until, within_deadline,
+use support::{
+    Client, EventStream, Served, TestServer, assert_bytes, get, parse_responses, post, post_chunked, retry_of, showing,
+    wait_until, within_deadline,
 };
+
+use crate::witness::Witness;
 
 const KIB: usize = 1024;
 

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::thread;
 
 use smolcast::Event;
-
-use crate::support::{EventStream, Served, TestServer, post, within_deadline};
+use support::{EventStream, Served, TestServer, post, within_deadline};
 
 const PUBLISHERS: usize = 8;
 const MESSAGES: usize = 40;

@@ -5,8 +5,8 @@
 //!
 //! # Layout
 //!
-//! - `support`: the server under test, a client of raw bytes, a strict reader of answers, an event stream
-//! - `sse`: the event-stream parser of the HTML standard, which is the tests' own idea of a browser
+//! The tools are the crate `support`; `tools` tests them; `witness` is a server that shows forbidden publishes.
+//!
 //! - `contract`: the five tasks; `event`: what a browser makes of a message
 //! - `fields`: what a publisher adds to its message; `topics`: whom that is for
 //! - `resume`: streams that come back; `restart`: to another server
@@ -53,9 +53,12 @@ mod reload;
 #[cfg(feature = "cli")]
 mod restart;
 mod resume;
-mod sse;
-mod support;
 #[cfg(feature = "cli")]
 mod systemd;
 mod token;
+mod tools;
 mod topics;
+mod witness;
+
+#[cfg(feature = "cli")]
+support::program_under_test!();

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::Signal;
+use support::{Folder, Response, Served, get, post, showing, wait_until};
 
-use crate::support::{Folder, Process, Program, Response, Served, finished, get, post, showing, wait_until};
+use crate::{Process, Program, finished};
 
 /// Both easy to find in what is said.
 const OLD: &str = "secret-old-c2VjcmV0==";

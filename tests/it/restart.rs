@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use rustix::process::Signal;
+use support::{EventStream, Finished, Served, post};
 
-use crate::support::{EventStream, Finished, Program, Served, finished, post};
+use crate::{Program, finished};
 
 /// A folder of a test's own, gone with it.
 struct Folder(PathBuf);

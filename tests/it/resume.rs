@@ -3,9 +3,8 @@
 use std::thread;
 
 use smolcast::{Config, Limits, Retention};
-
-use crate::sse;
-use crate::support::{Client, EventStream, Served, TestServer, assert_bytes, config, post, showing};
+use support::sse;
+use support::{Client, EventStream, Served, TestServer, assert_bytes, config, post, showing};
 
 fn with_history(events: usize) -> TestServer {
     let history = Some(Retention { events, ..Retention::default() });

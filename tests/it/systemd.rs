@@ -10,10 +10,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use support::{Client, DEADLINE, EventStream, Folder, Served, get, post, wait_until};
 
-use crate::support::{
-    Client, DEADLINE, EventStream, Finished, Folder, Process, Program, Served, finished, get, post, wait_until,
-};
+use crate::{Process, Program, finished};
 
 /// Has the shell become its arguments, with its standard input as the first socket that is handed over.
 const HANDS_OVER: [&str; 4] = ["sh", "-c", "export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$@\" 3<&0 </dev/null", "sh"];
@@ -109,7 +108,7 @@ fn a_second_socket_that_is_named_admin_is_refused() {
     let hands_one_over_twice = HANDS_OVER[2].replace("LISTEN_FDS=1", "LISTEN_FDS=2").replace("3<&0", "3<&0 4<&0");
     let mut command = Process::command(&["sh", "-c", &hands_one_over_twice, "sh"]);
     let refused =
-        Finished::of_command(command.stdin(Stdio::from(OwnedFd::from(socket))).env("LISTEN_FDNAMES", "admin:admin"));
+        Process::finish_command(command.stdin(Stdio::from(OwnedFd::from(socket))).env("LISTEN_FDNAMES", "admin:admin"));
     assert_eq!((refused.code, refused.stderr.lines().count()), (Some(1), 1), "{refused:?}");
     assert!(refused.stderr.contains("number 2 (admin)"), "{refused:?}");
 }
@@ -133,7 +132,7 @@ fn what_is_handed_over_and_does_not_listen_is_refused_in_one_line_with_code_1() 
         ("web", "ListenStream=", OwnedFd::from(file)),
     ];
     for (name, reason, socket) in unusable {
-        let refused = Finished::of_command(with_socket(socket).args(["--port", "0"]).env("LISTEN_FDNAMES", name));
+        let refused = Process::finish_command(with_socket(socket).args(["--port", "0"]).env("LISTEN_FDNAMES", name));
         assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{refused:?}");
         assert_eq!(refused.stderr.lines().count(), 1, "{refused:?}");
         assert!(

@@ -1,8 +1,7 @@
 //! What a publisher shows: a token, once, before its message is looked at.
 
 use smolcast::{Access, Config, Event, Limits};
-
-use crate::support::{
+use support::{
     Client, EventStream, Response, Served, TestServer, assert_bytes, config, get, options, post, showing,
     within_deadline,
 };

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use smolcast::Limits;
-
-use crate::support::{End, EventStream, Served, TestServer, assert_bytes, get, post, showing, wait_until};
+use support::{End, EventStream, Served, TestServer, assert_bytes, get, post, showing, wait_until};
 
 fn stream(server: &TestServer, query: &str) -> EventStream {
     EventStream::open_with(server.connect(), &get(&format!("/sse{query}"))).0

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::support::Folder;
+use support::Folder;
 
 /// The name that the files of `deploy/` serve.
 pub(crate) const NAME: &str = "events.example.com";

@@ -6,12 +6,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use support::measure::{report, time_until};
+use support::{Folder, Served};
 
 use crate::PATIENCE;
+use crate::Program;
 use crate::curl::{Next, Stream, Version, publish, request};
-use crate::measure::{report, time_until};
 use crate::proxy::{Kind, Proxy, for_each};
-use crate::support::{Folder, Program, Served};
 
 /// Browsers of each version.
 const BROWSERS: usize = 3;

@@ -6,11 +6,12 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
+use support::sse::{Message, Parser};
+
 use crate::PATIENCE;
 use crate::certificate::NAME;
 use crate::child::Spoken;
 use crate::proxy::Proxy;
-use crate::sse::{Message, Parser};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use support::measure::report;
+use support::{Folder, Served};
+
+use crate::Program;
 use crate::backend::Backend;
 use crate::certificate::NAME;
 use crate::curl::{Stream, Version, publish, request};
-use crate::measure::report;
 use crate::proxy::{Proxy, for_each};
-use crate::support::{Folder, Program, Served};
 
 /// Near what is passed on, and beside it.
 const ELSEWHERE: [&str; 9] =

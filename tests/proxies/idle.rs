@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use support::Served;
+use support::measure::report;
+
+use crate::Program;
 use crate::curl::{Next, Stream, Version};
-use crate::measure::report;
 use crate::proxy::{Kind, Proxy, for_each};
-use crate::support::{Program, Served};
 
 /// The times of a proxy are cut from a minute to three seconds, and the heartbeat from 15 seconds to one.
 const SHORT: Duration = Duration::from_secs(3);

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use support::Served;
+use support::measure::{Samples, report};
+
+use crate::Program;
 use crate::curl::{Stream, Version};
-use crate::measure::{Samples, report};
 use crate::proxy::{Proxy, for_each_alone};
-use crate::support::{Program, Served};
 
 const EVENTS: usize = 20;
 

@@ -1,8 +1,10 @@
 //! Browsers that go.
 
+use support::Served;
+
+use crate::Program;
 use crate::curl::{Stream, Version};
 use crate::proxy::{Proxy, for_each};
-use crate::support::{Program, Served};
 
 #[test]
 #[ignore = "it needs nginx, Caddy and HAProxy"]

@@ -31,20 +31,14 @@ mod gate;
 mod idle;
 mod latency;
 mod leaving;
-#[expect(dead_code, reason = "shared with the tests of faults, which use the rest of it")]
-#[path = "../faults/measure.rs"]
-mod measure;
 mod node;
 mod proxy;
-#[path = "../it/sse.rs"]
-mod sse;
-#[expect(dead_code, unused_imports, reason = "shared with the tests of the contract, which use the rest of it")]
-#[path = "../it/support/mod.rs"]
-mod support;
 mod tabs;
 mod unix;
 
 use std::time::Duration;
+
+support::program_under_test!();
 
 /// How long a test waits for what a proxy does, its own start on a busy machine included.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -5,11 +5,12 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use support::Folder;
+
 use crate::PATIENCE;
 use crate::certificate::NAME;
 use crate::child::Spoken;
 use crate::proxy::Proxy;
-use crate::support::Folder;
 
 /// Says what it sees, a line each: the number of a tab, and the line of its stream. The second tab is closed when it
 /// has had its first event.

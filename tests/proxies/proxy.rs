@@ -10,9 +10,9 @@ use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use smolcast::Address;
+use support::measure::{skipped, time_until};
+use support::{Folder, FreePort};
 
-use crate::measure::{skipped, time_until};
-use crate::support::{Folder, FreePort};
 use crate::{PATIENCE, certificate, curl, node};
 
 /// Runs the proxy in the background, says its number, and kills all of the group when its own input ends: when the test

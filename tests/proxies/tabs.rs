@@ -1,8 +1,10 @@
 //! Many tabs of one browser, which share a connection by HTTP/2.
 
+use support::Served;
+
+use crate::Program;
 use crate::node::{CLOSES, Tabs};
 use crate::proxy::{Proxy, for_each};
-use crate::support::{Program, Served};
 
 /// More than three times what a browser opens to one host by HTTP/1.1.
 const TABS: usize = 20;

@@ -1,10 +1,11 @@
 //! The server behind a socket that is a file.
 
 use smolcast::Address;
+use support::{Folder, Served};
 
+use crate::Program;
 use crate::curl::{Stream, Version, publish, request};
 use crate::proxy::{Proxy, for_each};
-use crate::support::{Folder, Program, Served};
 
 /// A proxy has a user of its own, and this test has no group in common with it.
 const FLAGS: [&str; 6] = ["--unix-mode", "666", "--max-connections-per-ip", "2", "--trusted-proxy", "unix"];

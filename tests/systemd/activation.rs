@@ -6,9 +6,10 @@ use std::process::Command;
 use std::thread;
 
 use rustix::process::Signal;
+use support::{Client, EventStream, Served, get, wait_until};
 
 use crate::has;
-use crate::support::{Client, EventStream, Process, Program, Served, get, wait_until};
+use crate::{Process, Program};
 
 const TOOL: &str = "systemd-socket-activate";
 

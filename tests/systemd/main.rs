@@ -16,20 +16,14 @@
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
 mod activation;
-#[expect(dead_code, reason = "shared with the tests of faults, which use the rest of it")]
-#[path = "../faults/measure.rs"]
-mod measure;
 mod notify;
-#[path = "../it/sse.rs"]
-mod sse;
-#[expect(dead_code, unused_imports, reason = "shared with the tests of the contract, which use the rest of it")]
-#[path = "../it/support/mod.rs"]
-mod support;
 mod units;
 
 use std::process::{Command, Stdio};
 
-use crate::measure::{report, skipped};
+use support::measure::{report, skipped};
+
+support::program_under_test!();
 
 /// Whether one of systemd's tools is here, and a word about it.
 fn has(tool: &str, test: &str) -> bool {

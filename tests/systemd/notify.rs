@@ -8,8 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use support::{DEADLINE, Folder, Served};
 
-use crate::support::{DEADLINE, Folder, Process, Program, Served};
+use crate::{Process, Program};
 
 /// What a service manager is told of a watchdog: the time within which it has to hear of the server.
 const WATCHDOG: Duration = Duration::from_secs(2);

@@ -3,9 +3,10 @@
 use std::fs;
 use std::process::{Command, Output};
 
+use support::Folder;
+use support::measure::report;
+
 use crate::has;
-use crate::measure::report;
-use crate::support::Folder;
 
 const SERVICE: &str = "smolcast.service";
 const UNITS: [&str; 3] = [SERVICE, "smolcast.socket", "smolcast-admin.socket"];

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use smolcast::{Config, Limits, Server};
+use support::{Client, Folder, Served, TestServer, assert_bytes, config, parse_responses, showing, wait_until};
 
 use super::{admin, ask, connect, get, metrics, request, start, text, watched};
-use crate::support::{Client, Folder, Served, TestServer, assert_bytes, config, parse_responses, showing, wait_until};
 
 /// A publish whose body the server waits for, which holds up its end.
 #[track_caller]

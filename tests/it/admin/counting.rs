@@ -6,10 +6,10 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use smolcast::{Access, Config, Event, Limits, Retention};
+use support::{Client, EventStream, Served, TestServer, config, post, wait_until, within_deadline};
 
 use super::answers::begin_publish;
 use super::{Exposition, admin, get, metrics, start};
-use crate::support::{self, Client, EventStream, Served, TestServer, config, post, wait_until, within_deadline};
 
 fn with_limits(limits: Limits) -> TestServer {
     start(config(limits))

@@ -3,9 +3,9 @@
 use std::net::Ipv4Addr;
 
 use smolcast::{Config, Limits, Retention};
+use support::{Client, EventStream, Served, config, wait_until};
 
 use super::{admin, get, metrics, start, text};
-use crate::support::{Client, EventStream, Served, config, wait_until};
 
 const COUNTERS: [&str; 15] = [
     "smolcast_accept_failures_total",

@@ -1,9 +1,9 @@
 //! Whose requests are carried out: those of programs, and of pages of this address alone.
 
 use smolcast::{Access, Config, Limits};
+use support::{Served, config, showing, wait_until};
 
 use super::{admin, ask, connect, start};
-use crate::support::{Served, config, showing, wait_until};
 
 /// What has to be refused to whom, and what is for everybody.
 const GUARDED: [(&str, &str); 5] =

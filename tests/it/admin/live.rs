@@ -5,10 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use smolcast::{Access, Address, Config, Limits, Retention};
+use support::sse::Parser;
+use support::{Client, Served, TestServer, config, escaped, get, wait_until};
 
 use super::{admin, connect, request, start, watched};
-use crate::sse::Parser;
-use crate::support::{Client, Served, TestServer, config, escaped, get, wait_until};
 
 /// The stream of one page.
 pub(super) struct Page {
@@ -216,7 +216,7 @@ fn a_page_that_leaves_makes_room_for_another() {
         wait_until("there is room", || {
             client = connect(admin(&server));
             client.try_send(&request("GET", "/live", b"")).is_ok()
-                && client.readable_within(crate::support::DEADLINE)
+                && client.readable_within(support::DEADLINE)
                 && client.try_read_until(b"event: sample\n").is_some()
         });
         client

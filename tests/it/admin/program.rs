@@ -5,9 +5,11 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 
+use support::{Folder, Served, wait_until};
+
 use super::live::{Page, names};
 use super::{ask, get, request};
-use crate::support::{Folder, Program, Served, finished, wait_until};
+use crate::{Program, finished};
 
 /// Options that have no row, each with the row that shows what it does.
 const SHOWN_ELSEWHERE: [(&str, &str); 5] = [

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use smolcast::{Address, Limits, StreamEnd};
+use support::{End, EventStream, Served, TestServer, assert_bytes, config, showing, wait_until};
 
 use super::live::{Page, names};
 use super::{admin, ask, request, start};
-use crate::support::{End, EventStream, Served, TestServer, assert_bytes, config, showing, wait_until};
 
 /// More than the system holds for a stream that takes nothing.
 const MESSAGES: usize = 8;

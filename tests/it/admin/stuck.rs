@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use smolcast::{Config, Event, Limits, PublishError, Server};
+use support::{DEADLINE, TestServer, assert_bytes, config, parse_responses, wait_until, within_deadline};
 
 use super::live::Page;
 use super::{admin, connect, get, metrics, request, text, watched};
-use crate::support::{DEADLINE, TestServer, assert_bytes, config, parse_responses, wait_until, within_deadline};
 
 /// Keeps the worker that wakes it.
 struct Trap {

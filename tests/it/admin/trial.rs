@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 use smolcast::{Access, Config, Limits, Retention, Server};
+use support::{EventStream, Served, TestServer, assert_bytes, config, showing, wait_until};
 
 use super::{admin, ask, request, start, watched};
-use crate::support::{EventStream, Served, TestServer, assert_bytes, config, showing, wait_until};
 
 /// What it is told when the message has arrived.
 #[track_caller]

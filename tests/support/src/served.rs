@@ -1,24 +1,26 @@
-//! What a test asks of a server, whether it runs in this process or in one of its own.
+//! The requests that a test sends to a server, within this process or in another.
 
 use std::net::SocketAddr;
 
-use super::{Client, EventStream, Response, get, post, wait_until};
+use crate::{Client, EventStream, Response, get, post, wait_until};
 
-pub(crate) trait Served {
-    /// Where it listens.
+/// A server at an address.
+pub trait Served {
+    /// Its first TCP address.
     fn addr(&self) -> SocketAddr;
 
+    /// Connects to it.
     fn connect(&self) -> Client {
         Client::connect(self.addr())
     }
 
-    /// Sends one request on a connection of its own and reads its answer.
+    /// Sends one request on a new connection and reads the response.
     #[track_caller]
     fn request(&self, bytes: impl AsRef<[u8]>) -> Response {
         self.connect().request(bytes)
     }
 
-    /// Publishes by `POST` and holds the answer to be 202.
+    /// Publishes by `POST` and expects 202.
     #[track_caller]
     fn publish(&self, body: impl AsRef<[u8]>) {
         self.request(post(body)).expect_status(202);
@@ -30,7 +32,7 @@ pub(crate) trait Served {
         EventStream::open(self.connect())
     }
 
-    /// What `GET /connections` says.
+    /// The number of open streams, from `GET /connections`.
     #[track_caller]
     fn count(&self) -> usize {
         let response = self.request(get("/connections")).expect_status(200);
@@ -38,9 +40,16 @@ pub(crate) trait Served {
         text.parse().unwrap_or_else(|_| panic!("no count: {text:?}"))
     }
 
-    /// Waits for `GET /connections` to say `count`.
+    /// Waits until `GET /connections` says `count`.
     #[track_caller]
     fn wait_for_count(&self, count: usize) {
         wait_until(&format!("{count} streams"), || self.count() == count);
+    }
+}
+
+/// Any server, by its address alone.
+impl Served for SocketAddr {
+    fn addr(&self) -> SocketAddr {
+        *self
     }
 }

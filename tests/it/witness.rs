@@ -1,11 +1,9 @@
 //! A server with an open stream, which shows whatever was published and should not have been.
 
 use std::ops::RangeInclusive;
-use std::thread;
 
 use smolcast::Limits;
-
-use super::{EventStream, Response, Served, TestServer, escaped, parse_responses};
+use support::{EventStream, Response, Served, TestServer, parse_responses, showing};
 
 /// Holds every refused request to publish nothing.
 pub(crate) struct Witness {
@@ -74,24 +72,5 @@ impl Witness {
         let mut client = self.server.connect();
         client.send(request);
         parse_responses(&client.rest(), &["GET"; 4])
-    }
-}
-
-/// Shows a table's row when the test fails within its scope.
-pub(crate) fn showing(name: impl AsRef<str>, bytes: &[u8]) -> Showing {
-    Showing { name: name.as_ref().to_owned(), bytes: bytes.to_vec() }
-}
-
-/// A row, until its scope ends.
-pub(crate) struct Showing {
-    name: String,
-    bytes: Vec<u8>,
-}
-
-impl Drop for Showing {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            eprintln!("row: {}\n sent: {}", self.name, escaped(&self.bytes));
-        }
     }
 }

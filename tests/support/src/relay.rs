@@ -1,7 +1,6 @@
-//! The way between a client and the server, which breaks: each connection ends after so many bytes of its answer,
-//! wherever in an event that is.
+//! A path between a client and the server that breaks after a given number of bytes, anywhere within an event.
 //!
-//! The server sees a client that goes away, and the client a stream that ends early.
+//! The server sees a client that leaves; the client sees a stream that ends early.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,21 +8,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
-/// Dropping it lets no more connections in; those that it has end with their client or with the server.
-pub(crate) struct Relay {
-    pub(crate) addr: SocketAddr,
-    /// How many connections it has ended by itself.
+/// A listener that forwards to a server. Once dropped it accepts no more; open connections end with either side.
+pub struct Relay {
+    /// Its own address, for clients.
+    pub addr: SocketAddr,
+    /// Connections that it has broken.
     broken: Arc<AtomicUsize>,
-    /// Looked at after each accept.
+    /// Checked after each accept.
     ended: Arc<AtomicBool>,
-    /// Where it accepts, until it is joined.
+    /// The accepting thread, until it is joined.
     thread: Option<JoinHandle<()>>,
 }
 
 impl Relay {
-    /// Leads to this server: the first connections carry so many bytes each to the client, the later ones all.
+    /// Forwards to `server`. The first connections carry `lengths` bytes to the client, later ones everything.
     #[track_caller]
-    pub(crate) fn start(server: SocketAddr, lengths: &[usize]) -> Self {
+    pub fn start(server: SocketAddr, lengths: &[usize]) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let addr = listener.local_addr().expect("it is bound");
         let (broken, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
@@ -32,7 +32,8 @@ impl Relay {
         Self { addr, broken, ended, thread: Some(thread) }
     }
 
-    pub(crate) fn broken(&self) -> usize {
+    /// Number of connections that it has broken.
+    pub fn broken(&self) -> usize {
         self.broken.load(Ordering::Relaxed)
     }
 }
@@ -40,10 +41,10 @@ impl Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Relaxed);
-        // One more connection, for it to look.
+        // One more connection wakes it.
         let woken = TcpStream::connect(self.addr).is_ok();
         if let Some(thread) = self.thread.take().filter(|_| woken) {
-            // What it panicked with, if it did, has been printed.
+            // A panic of it has been printed.
             let _ = thread.join();
         }
     }
@@ -62,28 +63,28 @@ fn accept(
             return;
         }
         let broken = Arc::clone(broken);
-        // A connection that ends early is the server's affair or the client's; what is missed for it, the test misses.
+        // The test misses the messages of a connection that ends early by itself.
         thread::spawn(move || carry(&client?, server, length, &broken));
     }
 }
 
-/// Carries one connection until it has brought so many bytes, or one of its sides ends it.
+/// Forwards one connection until the client has `length` bytes, or one side ends it.
 fn carry(client: &TcpStream, server: SocketAddr, length: Option<usize>, broken: &AtomicUsize) -> io::Result<()> {
     let server = TcpStream::connect(server)?;
     let (from, to) = (client.try_clone()?, server.try_clone()?);
-    // A client that ends its own direction has gone.
+    // A client that closes its own direction has left.
     thread::spawn(move || io::copy(&mut &from, &mut &to).and_then(|_| to.shutdown(Shutdown::Both)));
     let limit = length.map_or(u64::MAX, |length| u64::try_from(length).unwrap_or(u64::MAX));
     let carried = copy_as_it_comes(&mut (&server).take(limit), &mut &*client);
     if carried == limit {
         broken.fetch_add(1, Ordering::Relaxed);
     }
-    // Each may be gone already.
+    // Either side may have closed already.
     let _ = server.shutdown(Shutdown::Both);
     client.shutdown(Shutdown::Both)
 }
 
-/// How many bytes came through before either side ended.
+/// Copies until either side ends; returns the number of bytes.
 fn copy_as_it_comes(from: &mut impl Read, to: &mut impl Write) -> u64 {
     let (mut buffer, mut total) = ([0; 4096], 0);
     while let Ok(count @ 1..) = from.read(&mut buffer) {
