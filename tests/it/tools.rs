@@ -7,7 +7,7 @@ use std::time::Duration;
 use support::FreePort;
 use support::date::unix_seconds;
 use support::measure::Samples;
-use support::sse::{Parser, normalised};
+use support::sse::{self, Parser, normalised};
 
 /// A stream, and its events as `(type, data, last event ID)`.
 type Row = (&'static str, &'static [(&'static str, &'static str, &'static str)]);
@@ -35,6 +35,7 @@ const STREAMS: &[Row] = &[
     // Comments, unknown fields, and an event without data.
     (":ok\n\n:\n\ndatum: x\nDATA: y\n data: z\n\n", &[]),
     ("event: tick\n\ndata: a\n\n", &[("message", "a", "")]),
+    ("event: add\ndata: 73\n\nevent: x\n\ndata: y\n\n", &[("add", "73", ""), ("message", "y", "")]),
     ("event: tick\ndata: a\n\ndata: b\n\n", &[("tick", "a", ""), ("message", "b", "")]),
     ("data: a:b: c\n\n", &[("message", "a:b: c", "")]),
     // An id stays until the next one; one with NUL is ignored.
@@ -56,6 +57,23 @@ fn the_parser_reads_what_the_standard_says_however_the_bytes_are_split() {
             assert_eq!(read, *expected, "stream {stream:?} split at {at}");
         }
     }
+}
+
+#[test]
+fn the_parser_takes_every_line_end() {
+    for (stream, _) in STREAMS.iter().filter(|(stream, _)| !stream.contains('\r')) {
+        let (messages, _) = sse::parse([stream.as_bytes()]);
+        for end in ["\r", "\r\n"] {
+            let other = stream.replace('\n', end);
+            assert_eq!(sse::parse([other.as_bytes()]).0, messages, "{other:?}");
+        }
+    }
+}
+
+#[test]
+fn the_parser_keeps_comments() {
+    let (messages, parser) = sse::parse([&b":ok\n\n: a\ndata: x\n\n:"[..]]);
+    assert_eq!((messages.len(), &parser.comments[..]), (1, &["ok".to_owned(), " a".to_owned()][..]));
 }
 
 #[test]

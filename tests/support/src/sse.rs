@@ -100,6 +100,13 @@ impl Parser {
     }
 }
 
+/// Parses a stream, given in pieces of any size; returns its events and the parser behind its last byte.
+pub fn parse<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<Message>, Parser) {
+    let mut parser = Parser::default();
+    let messages = pieces.into_iter().flat_map(|piece| parser.feed(piece)).collect();
+    (messages, parser)
+}
+
 /// Normalises line breaks to LF, as a page receives a published text.
 pub fn normalised(text: &str) -> String {
     text.replace("\r\n", "\n").replace('\r', "\n")
