@@ -31,7 +31,7 @@ fn stalled(program: &Program) -> EventStream {
 
 #[test]
 #[ignore = "it needs a browser, Node and npm"]
-fn the_live_page_shows_what_happens_and_does_what_it_is_told() {
+fn the_live_page_shows_and_controls_the_server() {
     const TEST: &str = "the live page";
     let Some(chromium) = Chromium::find(TEST) else { return };
     let program = Program::start(&FLAGS);

@@ -21,7 +21,7 @@ const LONGEST: Duration = Duration::from_secs(12);
 
 #[test]
 #[ignore = "it needs a browser, and waits for a stream that comes back after seconds"]
-fn a_stream_that_finds_no_room_comes_back_by_itself_until_there_is() {
+fn a_stream_over_capacity_reconnects_until_admitted() {
     let Some(chromium) = Chromium::find("no room") else { return };
     let program = Program::start(&["--max-connections", &ROOM.to_string()]);
     let streams: Vec<_> = (0..ROOM).map(|_| program.stream()).collect();

@@ -26,7 +26,7 @@ source.addEventListener("error", act, { once: true });
 
 #[test]
 #[ignore = "it needs a browser"]
-fn a_page_that_is_listed_reads_and_publishes_and_another_does_neither() {
+fn a_listed_page_alone_reads_and_publishes() {
     let Some(chromium) = Chromium::find("origins") else { return };
     let (listed, other) = (Site::bind(), Site::bind());
     let program = Program::start(&["--allow-origin", "https://app.example", "--allow-origin", &listed.origin()]);

@@ -105,7 +105,7 @@ impl Returns {
 
 #[test]
 #[ignore = "it needs a browser, and waits for streams that come back after seconds"]
-fn after_a_restart_streams_come_back_at_different_times() {
+fn after_a_restart_streams_return_at_different_times() {
     let Some(chromium) = Chromium::find("a restart") else { return };
     let (mut page, program) = open_streams(chromium);
     let port = program.addr.port();
@@ -123,7 +123,7 @@ fn after_a_restart_streams_come_back_at_different_times() {
 
 #[test]
 #[ignore = "it needs a browser, and waits for streams that come back after seconds"]
-fn after_a_crash_streams_come_back_with_the_delay_of_the_browser() {
+fn after_a_crash_streams_return_at_the_browsers_delay() {
     let Some(chromium) = Chromium::find("a crash") else { return };
     let (mut page, program) = open_streams(chromium);
     let port = program.addr.port();

@@ -98,9 +98,10 @@ fn expect_error(page: &mut Page) {
     assert_eq!(page.expect("error").ready, CONNECTING, "the stream is given up");
 }
 
+/// Every message arrives once and in order.
 #[test]
 #[ignore = "it needs a browser, and waits for streams that come back after seconds"]
-fn after_crashes_a_page_has_every_message_of_its_topic_once_and_in_order() {
+fn crashes_cost_a_page_no_message_of_its_topic() {
     let Some(chromium) = Chromium::find("a history on disk") else { return };
     let folder = Folder::new();
     let file = folder.file();
@@ -135,7 +136,7 @@ fn after_crashes_a_page_has_every_message_of_its_topic_once_and_in_order() {
 
 #[test]
 #[ignore = "it needs a browser, and waits for a stream that comes back after seconds"]
-fn a_page_that_missed_more_than_is_held_is_told_of_a_gap() {
+fn a_page_that_missed_too_much_gets_a_gap() {
     let Some(chromium) = Chromium::find("a gap") else { return };
     let history = [("SMOLCAST_HISTORY", "2")];
     let program = start(0, &history);
@@ -163,9 +164,10 @@ fn a_page_that_missed_more_than_is_held_is_told_of_a_gap() {
     }
 }
 
+/// Every message arrives once and in order.
 #[test]
 #[ignore = "it needs a browser"]
-fn a_page_whose_connections_break_anywhere_has_every_message_once_and_in_order() {
+fn broken_connections_cost_a_page_no_message() {
     let Some(chromium) = Chromium::find("broken connections") else { return };
     let program = start(0, &[("SMOLCAST_HISTORY", "1000")]);
     let relay = Relay::start(program.addr, &LENGTHS);

@@ -29,7 +29,7 @@ source.addEventListener("error", act, { once: true });
 
 #[test]
 #[ignore = "it needs a browser"]
-fn a_page_that_is_listed_publishes_with_a_token_and_another_does_not() {
+fn a_listed_page_alone_publishes_with_a_token() {
     let Some(chromium) = Chromium::find("tokens") else { return };
     let (listed, other) = (Site::bind(), Site::bind());
     let variables = [("SMOLCAST_PUBLISH_TOKEN", TOKEN)];

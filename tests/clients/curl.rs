@@ -108,7 +108,7 @@ fn every_body_arrives_intact() {
 
 #[test]
 #[ignore = "it needs curl"]
-fn what_was_missed_on_broken_connections_arrives_once_and_in_order() {
+fn messages_missed_on_broken_connections_arrive_once() {
     if !is_here("resume by curl") {
         return;
     }
@@ -168,7 +168,7 @@ const READERS: [Row; 3] = [
 
 #[test]
 #[ignore = "it needs curl"]
-fn every_answer_says_which_pages_may_read_it() {
+fn every_response_names_the_pages_that_may_read_it() {
     if !is_here("origins by curl") {
         return;
     }

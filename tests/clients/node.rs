@@ -63,7 +63,7 @@ fn every_body_arrives_intact() {
 
 #[test]
 #[ignore = "it needs Node and npm"]
-fn what_was_missed_on_broken_connections_arrives_once_and_in_order() {
+fn messages_missed_on_broken_connections_arrive_once() {
     let Some(listen) = find("resume by Node") else { return };
     cases::what_was_missed_arrives(|url| {
         let ear = listen(url);
@@ -73,7 +73,7 @@ fn what_was_missed_on_broken_connections_arrives_once_and_in_order() {
 
 #[test]
 #[ignore = "slow: it waits for a client to come back; it needs Node and npm"]
-fn an_event_source_of_node_comes_back_over_a_restart_and_misses_nothing() {
+fn a_restart_costs_an_event_source_of_node_no_message() {
     let Some(listen) = find("a restart for Node") else { return };
     let folder = Folder::new();
     let file = folder.path("history").to_str().expect("UTF-8").to_owned();

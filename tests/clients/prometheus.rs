@@ -61,7 +61,7 @@ fn check(metrics: &[u8]) -> Output {
 
 #[test]
 #[ignore = "it needs promtool"]
-fn promtool_has_nothing_to_say_of_the_metrics() {
+fn promtool_accepts_the_metrics() {
     let test = "promtool check metrics";
     if !has("promtool", test) {
         return;

@@ -76,7 +76,7 @@ fn every_body_arrives_intact() {
 
 #[test]
 #[ignore = "it needs Python and pip"]
-fn what_was_missed_on_broken_connections_arrives_once_and_in_order() {
+fn messages_missed_on_broken_connections_arrive_once() {
     let Some(listen) = find("resume by Python") else { return };
     cases::what_was_missed_arrives(|url| {
         let ear = listen(url);

@@ -36,7 +36,7 @@ fn publish(addr: SocketAddr, connections: usize) {
 /// Heartbeats of many rooms, each of which waited for all other tasks, once kept the worker's time from going on.
 #[test]
 #[ignore = "slow: it keeps a worker busy for seconds"]
-fn a_worker_that_is_busy_is_not_taken_for_stuck_and_cuts_nobody() {
+fn a_busy_shard_is_ready_and_cuts_no_stream() {
     make_room();
     let server = TestServer::start(Config {
         workers: NonZeroUsize::new(1),

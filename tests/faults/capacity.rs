@@ -10,7 +10,7 @@ const ROOM: usize = 20;
 const TURNED_AWAY: usize = 300;
 
 #[test]
-fn browsers_over_capacity_are_told_to_come_back_at_different_times() {
+fn browsers_over_capacity_get_different_retries() {
     let program = Program::start(&["--max-connections", &ROOM.to_string()]);
     let mut streams: Vec<_> = (0..ROOM).map(|_| program.stream()).collect();
     let mut delays: Vec<_> = (0..TURNED_AWAY).map(|_| turned_away(&program)).collect();

@@ -97,9 +97,10 @@ fn expect_recovery(waiting: &mut Client) -> Duration {
     took
 }
 
+/// Open connections are served meanwhile.
 #[test]
 #[ignore = "slow: it looks at the processor's time for seconds"]
-fn a_want_of_descriptors_is_waited_out_and_what_is_open_is_served() {
+fn a_lack_of_descriptors_is_waited_out() {
     const FREE: usize = 20;
     make_room();
     let mut open = Open::in_program(Program::start(&["--head-timeout", "60s"]));
@@ -125,7 +126,7 @@ fn a_want_of_descriptors_is_waited_out_and_what_is_open_is_served() {
 
 #[test]
 #[ignore = "slow: it looks at the processor's time for seconds"]
-fn whatever_the_system_lacks_for_an_accept_is_waited_out() {
+fn any_lack_of_resources_for_an_accept_is_waited_out() {
     for (name, errno) in [("ENFILE", Errno::NFILE), ("ENOBUFS", Errno::NOBUFS), ("ENOMEM", Errno::NOMEM)] {
         let _row = showing(name, b"");
         let Some(shim) = Shim::compile("what the system lacks for an accept") else { return };
@@ -152,7 +153,7 @@ fn start_with_failures(shim: &Shim, errno: Errno) -> (Program, Client) {
 }
 
 #[test]
-fn what_ails_one_connection_is_passed_over_at_once() {
+fn an_error_of_one_connection_is_skipped_at_once() {
     let Some(shim) = Shim::compile("what ails one connection") else { return };
     // What is not passed over, but waited for, takes a minute and a half for so many failures.
     let (_program, mut waiting) = start_with_failures(&shim, Errno::NFILE);

@@ -5,7 +5,7 @@ use support::{Served, post};
 
 use crate::Program;
 
-const NAME: &str = "disk::a_full_disk_is_told_to_publishers_and_to_nobody_else";
+const NAME: &str = "disk::a_full_disk_fails_publishers_alone";
 
 /// Lays a small disk over a folder that only the program sees, and becomes the program.
 const SMALL_DISK: &str = "mount -t tmpfs -o size=1m none \"$HOME\" && exec \"$0\" \"$@\"";
@@ -19,7 +19,7 @@ fn may_mount() -> bool {
 }
 
 #[test]
-fn a_full_disk_is_told_to_publishers_and_to_nobody_else() {
+fn a_full_disk_fails_publishers_alone() {
     if !may_mount() {
         return skipped(NAME, "this user may mount no disk of his own, or unshare is missing");
     }

@@ -37,9 +37,10 @@ fn expect_spread(delays: &[u64]) {
     assert!(seconds.iter().all(|count| *count > fair / 2), "streams that come back in each second: {seconds:?}");
 }
 
+/// A thousand streams get it whole and end between two events.
 #[test]
 #[ignore = "heavy: a thousand streams"]
-fn a_signal_amid_a_publish_to_a_thousand_streams_delivers_it_and_ends_each_between_two_events() {
+fn a_signal_amid_a_publish_still_delivers_it() {
     make_room();
     let program = Program::start(&[]);
     let mut streams: Vec<_> = (0..STREAMS).map(|_| program.stream()).collect();
@@ -82,9 +83,10 @@ fn a_second_signal_ends_a_thousand_streams_at_once() {
     report("a second SIGTERM", format_args!("1000 streams and the program are gone after {took:.1?}"));
 }
 
+/// Other streams end at once.
 #[test]
 #[ignore = "slow: it waits for a drain of seconds"]
-fn streams_that_do_not_read_hold_the_program_up_for_the_drain_and_the_others_not_at_all() {
+fn stalled_streams_delay_shutdown_for_the_drain_only() {
     make_room();
     let mut program = Program::start(&["--drain", "3s", "--max-lag", "64m"]);
     let mut healthy: Vec<_> = (0..50).map(|_| program.stream()).collect();
@@ -110,7 +112,7 @@ fn streams_that_do_not_read_hold_the_program_up_for_the_drain_and_the_others_not
 
 /// What an `EventSource` sees whose request was under way when the end came: a stream that says when to come back.
 #[test]
-fn a_stream_that_is_asked_for_during_the_drain_is_told_to_come_back() {
+fn a_stream_requested_during_the_drain_gets_a_retry() {
     let program = Program::start(&[]);
     let mut publisher = begin_publish(&program, 5);
     let mut late = program.connect();

@@ -85,7 +85,7 @@ impl Flood {
 
 #[test]
 #[ignore = "heavy: two hundred megabytes of messages"]
-fn a_flood_of_a_hundred_publishers_is_slowed_and_nothing_of_it_is_lost() {
+fn a_flood_of_publishers_is_slowed_and_loses_nothing() {
     const LAG: usize = 4 * 1024 * 1024;
     make_room();
     let flood = Flood { rounds: 16, pipelined: 16, message: 8 * 1024 };
@@ -108,7 +108,7 @@ fn a_flood_of_a_hundred_publishers_is_slowed_and_nothing_of_it_is_lost() {
 }
 
 #[test]
-fn publishers_that_have_to_wait_lose_nothing_and_keep_their_order() {
+fn waiting_publishers_lose_nothing_and_keep_their_order() {
     let flood = Flood { rounds: 2, pipelined: 10, message: 2048 };
     let limits = Limits {
         publish_queue: 4,

@@ -67,7 +67,7 @@ fn full() -> (Stdio, UnixStream) {
 }
 
 #[test]
-fn with_its_output_closed_it_serves_and_ends() {
+fn it_serves_and_ends_with_a_closed_output() {
     let launcher = ["sh", "-c", "exec \"$@\" >&- 2>&-", "sh"];
     let mute = Mute::start(&launcher, &[], Stdio::null(), Stdio::null());
     let stream = mute.expect_service("heard");
@@ -75,7 +75,7 @@ fn with_its_output_closed_it_serves_and_ends() {
 }
 
 #[test]
-fn with_an_output_that_always_fails_it_serves_and_ends() {
+fn it_serves_and_ends_with_a_failing_output() {
     let full = || Stdio::from(OpenOptions::new().write(true).open("/dev/full").expect("Linux has it"));
     let mute = Mute::start(&[], &[], full(), full());
     let stream = mute.expect_service("heard");
@@ -83,7 +83,7 @@ fn with_an_output_that_always_fails_it_serves_and_ends() {
 }
 
 #[test]
-fn with_an_output_that_is_full_and_never_read_it_serves_and_ends() {
+fn it_serves_and_ends_with_a_full_output() {
     let (stdout, _unread) = full();
     let mute = Mute::start(&[], &[], stdout, Stdio::null());
     let stream = mute.expect_service("heard");
@@ -92,7 +92,7 @@ fn with_an_output_that_is_full_and_never_read_it_serves_and_ends() {
 
 /// It has something to say, which is where it could be held up: that it has no descriptors.
 #[test]
-fn with_errors_that_are_full_and_never_read_it_accepts_again_and_ends() {
+fn it_accepts_again_with_a_full_standard_error() {
     let (stderr, _unread) = full();
     let mute = Mute::start(&[], &[], Stdio::null(), stderr);
     let mut stream = mute.expect_service("heard");
@@ -113,7 +113,7 @@ fn with_errors_that_are_full_and_never_read_it_accepts_again_and_ends() {
 
 /// The last that it has to say: that the drain was not enough.
 #[test]
-fn with_errors_that_are_full_and_never_read_it_ends_after_the_drain() {
+fn it_ends_after_the_drain_with_a_full_standard_error() {
     let (stderr, _unread) = full();
     let mut mute = Mute::start(&[], &["--drain", "500ms"], Stdio::null(), stderr);
     let mut stream = mute.expect_service("heard");
@@ -129,7 +129,7 @@ fn with_errors_that_are_full_and_never_read_it_ends_after_the_drain() {
 
 /// Even where it cannot say what it wants to, a second signal ends it.
 #[test]
-fn with_an_output_that_is_full_a_signal_ends_it() {
+fn a_signal_ends_it_with_a_full_output() {
     let (stdout, _unread) = full();
     let mut mute = Mute::start(&[], &[], stdout, Stdio::null());
     let observed = Observed::new(mute.process.id());

@@ -77,7 +77,7 @@ impl UnderWay {
 
 #[test]
 #[ignore = "slow: it stands still for twenty seconds"]
-fn a_process_that_was_stopped_for_a_while_goes_on_where_it_was() {
+fn a_stopped_process_goes_on_where_it_was() {
     make_room();
     let flags = "--write-timeout 4s --head-timeout 4s --body-timeout 4s --idle-timeout 4s --heartbeat 0 --max-lag 2m";
     let program = Program::start(&flags.split(' ').collect::<Vec<_>>());
@@ -117,7 +117,7 @@ fn date(program: &Program) -> String {
 }
 
 #[test]
-fn a_wall_clock_that_is_set_changes_the_date_and_nothing_else() {
+fn setting_the_wall_clock_changes_the_date_alone() {
     const EPOCH: &str = "Thu, 01 Jan 1970 00:00:00 GMT";
     let Some(shim) = Shim::compile("a wall clock that is set") else { return };
     // To a time before the one from which the date is counted, for which there is no date at all.

@@ -145,7 +145,7 @@ fn publish_to_servers(port: u16, file: &str) -> Program {
 
 #[test]
 #[ignore = "slow: two hundred clients, twenty thousand messages, five restarts"]
-fn whoever_comes_and_goes_over_restarts_has_every_event_once_and_in_order() {
+fn clients_get_each_event_once_in_order_over_restarts() {
     make_room();
     let folder = std::env::temp_dir().join(format!("smolcast-resume-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder can be made");

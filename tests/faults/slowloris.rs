@@ -93,9 +93,10 @@ fn expect_timeouts(answers: &[Vec<u8>]) {
 /// Of the first byte: the deadline of three seconds, and two in which who is told goes on sending.
 const DRIPPED: Duration = Duration::from_secs(3 + 2 + 3);
 
+/// Two thousand at a time.
 #[test]
 #[ignore = "heavy: two thousand connections, for seconds"]
-fn two_thousand_heads_that_never_end_delay_nobody_and_are_gone_in_time() {
+fn endless_heads_delay_no_client_and_end_in_time() {
     let program = Program::start(&["--head-timeout", "3s"]);
     let victim = Victim::of(&program);
     let crowd = Crowd::connect(victim.addr, SLOW, b"GET /sse HTTP/1.1\r\nHost: h\r\nX: ");
@@ -103,9 +104,10 @@ fn two_thousand_heads_that_never_end_delay_nobody_and_are_gone_in_time() {
     expect_nothing_left(&program, &victim);
 }
 
+/// Two thousand at a time.
 #[test]
 #[ignore = "heavy: two thousand connections, for seconds"]
-fn two_thousand_bodies_that_never_end_delay_nobody_and_are_gone_in_time() {
+fn endless_bodies_delay_no_client_and_end_in_time() {
     let program = Program::start(&["--body-timeout", "3s"]);
     let victim = Victim::of(&program);
     let head = "POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n";
@@ -120,9 +122,10 @@ fn expect_nothing_left(program: &Program, victim: &Victim) {
     assert_eq!(program.count(), 0);
 }
 
+/// Two thousand at a time, closed in time.
 #[test]
 #[ignore = "heavy: two thousand connections, for seconds"]
-fn two_thousand_clients_that_never_read_their_answers_delay_nobody_and_are_gone_in_time() {
+fn clients_that_never_read_delay_no_other() {
     make_room();
     // Little in the system for each, so that two thousand can be filled in no time; the waits are the same.
     let limits = Limits { unsent_bytes: 4096, write_timeout: Duration::from_secs(2), ..Limits::default() };

@@ -21,7 +21,7 @@ fn expect_refusal(launcher: &[&str], flags: &[&str], code: i32, name: &str) {
 }
 
 #[test]
-fn whatever_is_wrong_is_told_under_a_second() {
+fn any_bad_start_is_refused_within_a_second() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = taken.local_addr().expect("it is bound").port().to_string();
     expect_refusal(&[], &["--port", &port], 1, "the port is taken");
@@ -30,7 +30,7 @@ fn whatever_is_wrong_is_told_under_a_second() {
 }
 
 #[test]
-fn a_port_that_this_user_may_not_have_is_told() {
+fn a_privileged_port_is_refused_with_a_reason() {
     let test = "a port that this user may not have";
     let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
     if first.trim().parse().is_ok_and(|first: u16| first <= 80) {
@@ -45,7 +45,7 @@ fn a_port_that_this_user_may_not_have_is_told() {
 }
 
 #[test]
-fn too_few_descriptors_are_told() {
+fn too_few_descriptors_are_refused_with_a_reason() {
     let hard = getrlimit(Resource::Nofile).maximum;
     assert!(hard.is_none_or(|hard| hard >= 64), "the limit can be lowered to 64");
     let launcher = ["sh", "-c", "ulimit -n 64 && exec \"$@\"", "sh"];

@@ -18,10 +18,11 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 /// the server's.
 const BOUND: Duration = Duration::from_secs(HEARTBEAT.as_secs() + WRITE_TIMEOUT.as_secs() + 3);
 
+/// Others stay.
 #[test]
 #[ignore = "slow: it waits for the timers of the network; it needs one of its own"]
-fn a_peer_that_vanishes_is_out_of_the_count_in_time_and_others_stay() {
-    const NAME: &str = "vanish::a_peer_that_vanishes_is_out_of_the_count_in_time_and_others_stay";
+fn a_vanished_peer_leaves_the_count_in_time() {
+    const NAME: &str = "vanish::a_vanished_peer_leaves_the_count_in_time";
     if !network::own(NAME) {
         return;
     }
@@ -93,8 +94,8 @@ fn read_to(stream: &mut EventStream, line: &str) {
 /// A page behind the slowest of links: it reads all the time, and is not far behind.
 #[test]
 #[ignore = "slow: it reads for seconds; it needs a network of its own"]
-fn a_stream_that_is_read_slowly_but_all_the_time_stays() {
-    const NAME: &str = "vanish::a_stream_that_is_read_slowly_but_all_the_time_stays";
+fn a_stream_read_slowly_but_steadily_stays() {
+    const NAME: &str = "vanish::a_stream_read_slowly_but_steadily_stays";
     if !network::own(NAME) {
         return;
     }

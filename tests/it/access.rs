@@ -68,7 +68,7 @@ fn a_page_of_another_origin_publishes_nothing() {
 }
 
 #[test]
-fn an_answer_names_the_origin_that_may_read_it() {
+fn a_response_names_the_origin_that_may_read_it() {
     let server = guarded();
     let (_stream, allowed) = stream_for(&server, "Origin: https://app.example\r\n");
     assert_eq!(allowed.as_deref(), Some(PAGE));
@@ -88,7 +88,7 @@ fn an_answer_names_the_origin_that_may_read_it() {
 
 /// The origin of the request before once stood in the answer to a head that could not be read.
 #[test]
-fn an_answer_names_no_origin_of_another_request() {
+fn a_response_never_names_another_requests_origin() {
     let server = guarded();
     let mut client = server.connect();
     let answer = client.request(publish_from("Origin: https://app.example\r\n")).expect_status(202);
@@ -98,7 +98,7 @@ fn an_answer_names_no_origin_of_another_request() {
 }
 
 #[test]
-fn without_lists_nothing_is_looked_at() {
+fn without_lists_any_host_and_origin_is_served() {
     let server = TestServer::start_default();
     let answer = server
         .request("POST /broadcast HTTP/1.1\r\nHost: any\r\nOrigin: https://any\r\nContent-Length: 1\r\n\r\nx")

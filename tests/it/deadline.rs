@@ -47,7 +47,7 @@ fn let_a_head_time_out(server: &TestServer) {
 }
 
 #[test]
-fn a_head_that_is_begun_and_never_ends_is_408() {
+fn a_head_that_never_ends_is_408() {
     let server = TestServer::with_limits(short_head());
     for begun in ["G", "GET /sse HTTP/1.1", "GET /sse HTTP/1.1\r\nHost: h", "GET /sse HTTP/1.1\r\nHost: h\r\n"] {
         let _row = showing("begun", begun.as_bytes());
@@ -59,13 +59,13 @@ fn a_head_that_is_begun_and_never_ends_is_408() {
 }
 
 #[test]
-fn a_connection_that_sends_nothing_is_closed_in_silence() {
+fn a_silent_connection_is_closed_silently() {
     let server = TestServer::with_limits(short_head());
     server.connect().expect_closed();
 }
 
 #[test]
-fn a_heads_time_is_for_the_whole_head_not_for_each_read() {
+fn the_head_timeout_is_for_the_whole_head() {
     let server = TestServer::with_limits(short_head());
     let mut client = server.connect();
     drip(&mut client, &get(&format!("/sse?{}", "x".repeat(1000))));
@@ -74,7 +74,7 @@ fn a_heads_time_is_for_the_whole_head_not_for_each_read() {
 }
 
 #[test]
-fn a_later_heads_time_is_bounded_as_well() {
+fn a_later_head_has_a_timeout_too() {
     let server = TestServer::with_limits(short_head());
     let mut client = server.connect();
     client.request(post("x")).expect_status(202);
@@ -87,7 +87,7 @@ fn a_later_heads_time_is_bounded_as_well() {
 }
 
 #[test]
-fn a_later_heads_time_begins_with_its_first_byte() {
+fn the_timeout_of_a_later_head_starts_at_its_first_byte() {
     let server = TestServer::with_limits(short_head());
     let mut client = server.connect();
     for _ in 0..2 {
@@ -98,7 +98,7 @@ fn a_later_heads_time_begins_with_its_first_byte() {
 }
 
 #[test]
-fn a_kept_alive_connection_that_stays_idle_is_closed_in_silence() {
+fn an_idle_kept_alive_connection_is_closed_silently() {
     let server = TestServer::with_limits(Limits { idle_timeout: SHORT, ..Limits::default() });
     let mut client = server.connect();
     for _ in 0..3 {
@@ -125,7 +125,7 @@ fn a_body_that_never_ends_is_408_and_publishes_nothing() {
 }
 
 #[test]
-fn a_bodys_time_is_for_the_whole_body_not_for_each_read() {
+fn the_body_timeout_is_for_the_whole_body() {
     let mut witness = Witness::start(Limits { body_timeout: SHORT, ..Limits::default() });
     for request in [post([b'x'; 1000]), post_chunked(format!("3e8\r\n{}", "x".repeat(1000)))] {
         let at = request.len() - 1000;
@@ -138,7 +138,7 @@ fn a_bodys_time_is_for_the_whole_body_not_for_each_read() {
 }
 
 #[test]
-fn a_body_that_was_asked_for_and_never_comes_is_408() {
+fn a_body_that_never_follows_the_100_is_408() {
     let mut witness = Witness::start(Limits { body_timeout: SHORT, ..Limits::default() });
     let mut client = witness.server.connect();
     let head = "POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
@@ -148,7 +148,7 @@ fn a_body_that_was_asked_for_and_never_comes_is_408() {
 }
 
 #[test]
-fn a_body_has_its_own_time_not_its_heads() {
+fn a_body_has_its_own_timeout() {
     let server = TestServer::with_limits(short_head());
     let mut stream = server.stream();
     let mut client = server.connect();
@@ -213,7 +213,7 @@ fn a_heartbeat_is_never_within_an_event() {
 }
 
 #[test]
-fn after_an_error_the_connection_lingers_no_longer_than_its_time() {
+fn after_an_error_the_connection_lingers_briefly() {
     let server = TestServer::with_limits(Limits { linger_timeout: SHORT, ..Limits::default() });
     let mut client = server.connect();
     client.send("BAD\r\n\r\n");
@@ -228,7 +228,7 @@ fn after_an_error_the_connection_lingers_no_longer_than_its_time() {
 }
 
 #[test]
-fn after_an_error_no_more_is_read_than_the_limit() {
+fn after_an_error_input_is_discarded_up_to_a_limit() {
     let limits = Limits { linger_timeout: Duration::from_secs(600), linger_bytes: 256 * 1024, ..Limits::default() };
     let server = TestServer::with_limits(limits);
     let mut client = server.connect();
@@ -239,8 +239,9 @@ fn after_an_error_no_more_is_read_than_the_limit() {
     assert!(gone, "16 MiB were taken");
 }
 
+/// The write timeout bounds responses too.
 #[test]
-fn a_publisher_that_never_reads_its_answers_is_closed_at_the_write_deadline() {
+fn a_publisher_that_never_reads_is_closed_in_time() {
     let server = TestServer::with_limits(Limits { write_timeout: SHORT, ..Limits::default() });
     let mut client = server.connect();
     let segment = post("x").repeat(500);

@@ -13,7 +13,7 @@ fn on(listen: Vec<Address>) -> Config {
 }
 
 #[test]
-fn a_message_from_any_address_reaches_the_streams_of_all() {
+fn a_message_reaches_the_streams_of_every_address() {
     let folder = Folder::new();
     let path = folder.path("s");
     let unix = Address::Unix { path: path.clone(), mode: 0o600 };
@@ -44,7 +44,7 @@ fn a_message_from_any_address_reaches_the_streams_of_all() {
 }
 
 #[test]
-fn a_unix_client_is_held_to_http_as_any_other() {
+fn a_unix_client_is_held_to_http() {
     let folder = Folder::new();
     let path = folder.path("s");
     let _server =
@@ -62,7 +62,7 @@ fn a_unix_client_is_held_to_http_as_any_other() {
 
 /// A connect to `127.0.0.1` reaches what listens on `[::]`, and each has its own where both are listened on.
 #[test]
-fn an_ipv6_wildcard_takes_ipv4_unless_that_has_its_own() {
+fn an_ipv6_wildcard_takes_ipv4_too() {
     let both = TestServer::start(on(vec![(Ipv6Addr::UNSPECIFIED, 0).into()]));
     let port = both.addr.port();
     assert_eq!(both.addresses.len(), 1);
@@ -86,7 +86,7 @@ fn an_ipv6_wildcard_takes_ipv4_unless_that_has_its_own() {
 }
 
 #[test]
-fn sockets_that_listen_already_take_the_place_of_addresses() {
+fn passed_sockets_replace_addresses() {
     let folder = Folder::new();
     let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let unix = UnixListener::bind(folder.path("s")).expect("nobody is there");
@@ -112,7 +112,7 @@ fn sockets_that_listen_already_take_the_place_of_addresses() {
 }
 
 #[test]
-fn a_unix_socket_that_cannot_be_made_is_an_error_that_says_what_to_do() {
+fn an_impossible_unix_socket_is_a_helpful_error() {
     let folder = Folder::new();
     std::fs::write(folder.path("file"), "precious").expect("a file can be made");
     let _other = UnixListener::bind(folder.path("taken")).expect("nobody is there");
@@ -130,7 +130,7 @@ fn a_unix_socket_that_cannot_be_made_is_an_error_that_says_what_to_do() {
 
 /// There was no room for its connections, which then took that of the public side's.
 #[test]
-fn an_admin_socket_that_is_handed_over_has_room_for_its_connections_as_any_has() {
+fn a_passed_admin_socket_has_its_own_connection_limit() {
     TestServer::raise_descriptor_limit();
     let limit = |config, sockets| Server::bind_with(config, sockets).expect("free ports").connection_limit();
     let on_loopback = || Config::on(([127, 0, 0, 1], 0));

@@ -23,7 +23,7 @@ fn large() -> Vec<u8> {
 }
 
 #[test]
-fn whoever_closes_resets_or_half_closes_hangs_up() {
+fn a_close_reset_or_half_close_counts_as_hang_up() {
     let server = TestServer::start_default();
     drop(server.stream());
     expect_ends(&server, StreamEnd::HangUp, 1);
@@ -37,7 +37,7 @@ fn whoever_closes_resets_or_half_closes_hangs_up() {
 }
 
 #[test]
-fn whoever_is_too_far_behind_has_lagged() {
+fn a_stream_too_far_behind_has_lagged() {
     const STALLED: u64 = 5;
     let server = TestServer::with_limits(Limits { window_bytes: 64 * 1024, ..Limits::default() });
     let mut healthy = server.stream();
@@ -57,7 +57,7 @@ fn whoever_is_too_far_behind_has_lagged() {
 /// The system gives up on such a client as well (`TCP_USER_TIMEOUT`). Were it to do so first, the client would seem to
 /// have hung up; this time is one at which the server's clock is at its slowest.
 #[test]
-fn whoever_takes_nothing_for_too_long_has_stalled() {
+fn a_stream_that_takes_nothing_has_stalled() {
     const STALLED: u64 = 20;
     let limits =
         Limits { window_bytes: 1024 * 1024 * 1024, write_timeout: Duration::from_millis(2050), ..Limits::default() };
@@ -74,7 +74,7 @@ fn whoever_takes_nothing_for_too_long_has_stalled() {
 }
 
 #[test]
-fn whoever_sends_too_much_is_ended_for_its_input() {
+fn a_client_that_sends_too_much_ends_for_its_input() {
     let server = TestServer::with_limits(Limits { stream_input_bytes: 100, ..Limits::default() });
     let mut stream = server.stream();
     stream.send(&[b'x'; 101]);
@@ -83,7 +83,7 @@ fn whoever_sends_too_much_is_ended_for_its_input() {
 }
 
 #[test]
-fn whoever_had_everything_at_the_servers_end_was_stopped() {
+fn a_stream_up_to_date_at_the_shutdown_was_stopped() {
     let mut server = TestServer::start_default();
     let mut streams = [server.stream(), server.stream()];
     server.publish("x");
@@ -95,7 +95,7 @@ fn whoever_had_everything_at_the_servers_end_was_stopped() {
 }
 
 #[test]
-fn whoever_had_not_at_the_servers_end_was_cut() {
+fn a_stream_not_up_to_date_at_the_shutdown_was_cut() {
     let limits =
         Limits { window_bytes: 1024 * 1024 * 1024, drain_timeout: Duration::from_millis(300), ..Limits::default() };
     let mut server = TestServer::with_limits(limits);
@@ -110,7 +110,7 @@ fn whoever_had_not_at_the_servers_end_was_cut() {
 
 /// It reads all the time, and what it reads is little.
 #[test]
-fn whoever_reads_slowly_and_is_within_the_window_has_not_stalled() {
+fn a_slow_reader_within_the_window_has_not_stalled() {
     let limits = Limits { window_bytes: 64 * 1024 * 1024, write_timeout: Duration::from_secs(1), ..Limits::default() };
     let server = TestServer::with_limits(limits);
     let mut slow = EventStream::open_tight(server.connect());
@@ -147,7 +147,7 @@ fn comes_back(server: &TestServer) -> EventStream {
 
 /// These streams were counted as open, and under no reason when they ended.
 #[test]
-fn whoever_is_still_being_sent_what_it_missed_ends_for_its_reason_as_well() {
+fn a_replaying_stream_ends_for_its_own_reason() {
     let server = with_long_history(Limits::default());
     comes_back(&server).reset();
     expect_ends(&server, StreamEnd::HangUp, 1);

@@ -59,7 +59,7 @@ const MESSAGES: &[Row] = &[
 ];
 
 #[test]
-fn each_message_has_its_bytes_on_the_wire_and_comes_back_from_a_browser() {
+fn each_message_has_its_bytes_and_comes_back() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     for (name, body, wire) in MESSAGES {
@@ -95,7 +95,7 @@ fn expect_round_trip(server: &TestServer, stream: &mut EventStream, body: &str) 
 }
 
 #[test]
-fn a_body_of_a_mebibyte_comes_back_whatever_it_is_made_of() {
+fn a_body_of_a_mebibyte_of_anything_comes_back() {
     const MEBIBYTE: usize = 1024 * 1024;
     let server = TestServer::start_default();
     let mut stream = server.stream();
@@ -133,7 +133,7 @@ fn runner(cases: u32) -> TestRunner {
 }
 
 #[test]
-fn any_text_comes_back_from_a_browser() {
+fn a_browser_gets_back_any_text() {
     let server = TestServer::start_default();
     let outcome = runner(64).run(&vec(text(), 1..4), |bodies| {
         let mut stream = server.stream();
@@ -164,7 +164,7 @@ fn in_chunks(mut body: &[u8], sizes: &[usize]) -> Vec<u8> {
 }
 
 #[test]
-fn any_text_in_any_chunks_comes_back_from_a_browser() {
+fn a_browser_gets_back_any_text_in_any_chunks() {
     let server = TestServer::start_default();
     let outcome = runner(64).run(&(text(), vec(1_usize..7, 1..5)), |(body, sizes)| {
         let mut stream = server.stream();
@@ -181,7 +181,7 @@ fn message(event: &str, data: &str, id: &str) -> Message {
 }
 
 #[test]
-fn an_event_carries_its_type_id_and_retry_before_its_data() {
+fn type_id_and_retry_precede_the_data() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     for (event, wire) in [
@@ -199,7 +199,7 @@ fn an_event_carries_its_type_id_and_retry_before_its_data() {
 }
 
 #[test]
-fn an_event_with_every_field_comes_back_from_a_browser() {
+fn a_browser_reads_every_field() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     let event = Event::new("a\nb").with_type("tick").with_id("7").with_retry(Duration::from_secs(5));
@@ -213,8 +213,9 @@ fn an_event_with_every_field_comes_back_from_a_browser() {
     assert_eq!(parser.retry, Some(5000));
 }
 
+/// Nothing is published.
 #[test]
-fn a_type_or_id_that_would_break_its_line_is_an_error_and_nothing_is_published() {
+fn a_type_or_id_with_a_line_break_is_an_error() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     for (name, event) in [

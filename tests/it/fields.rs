@@ -7,7 +7,7 @@ fn publish(target: &str, fields: &str, body: &str) -> String {
 }
 
 #[test]
-fn an_event_carries_the_fields_that_its_publisher_names() {
+fn an_event_carries_its_publishers_fields() {
     let server = TestServer::start_default();
     let (mut stream, mut publisher) = (server.stream(), server.connect());
     for (target, fields, event) in [
@@ -26,8 +26,9 @@ fn an_event_carries_the_fields_that_its_publisher_names() {
     }
 }
 
+/// Line breaks in a value break it. Nothing is published.
 #[test]
-fn a_field_that_would_break_its_line_or_is_given_twice_is_400_and_publishes_nothing() {
+fn a_broken_or_doubled_field_is_400() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     for (target, fields) in [
@@ -54,7 +55,7 @@ fn a_field_that_would_break_its_line_or_is_given_twice_is_400_and_publishes_noth
 }
 
 #[test]
-fn who_accepts_json_is_told_how_many_streams_a_message_went_to() {
+fn a_publisher_that_accepts_json_gets_the_number_of_streams() {
     let server = TestServer::start_default();
     let (mut streams, mut publisher) = ([server.stream(), server.stream()], server.connect());
     for accept in ["application/json", "text/html, Application/JSON;q=0.5"] {

@@ -62,7 +62,7 @@ fn expect_refused(response: Response) {
 }
 
 #[test]
-fn streams_by_way_of_a_trusted_proxy_count_for_the_clients_that_it_names() {
+fn proxied_streams_count_for_the_named_clients() {
     let server = start(2);
     let first = stream_of("192.0.2.1", &server);
     let mut others = [stream_of("192.0.2.1", &server), stream_of("192.0.2.2", &server)];
@@ -86,7 +86,7 @@ fn streams_by_way_of_a_trusted_proxy_count_for_the_clients_that_it_names() {
 }
 
 #[test]
-fn who_is_no_trusted_proxy_cannot_name_another_client() {
+fn an_untrusted_client_cannot_name_another() {
     let server = start(2);
     let fields = |number: u8| format!("X-Forwarded-For: 192.0.2.{number}\r\nForwarded: for=192.0.2.{number}\r\n");
     let stream = |number| EventStream::open_with(via(STRANGER, &server), &with_fields(&get("/sse"), &fields(number))).0;
@@ -99,14 +99,15 @@ fn who_is_no_trusted_proxy_cannot_name_another_client() {
 }
 
 #[test]
-fn nothing_is_believed_unless_a_proxy_is_trusted() {
+fn without_trusted_proxies_no_field_counts() {
     let server = TestServer::start(limited(1, &[]));
     let _stream = stream_of("192.0.2.1", &server);
     expect_told(via(PROXY, &server), &from("192.0.2.2", &get("/sse")));
 }
 
+/// Either field names it in all its forms; entries that the client wrote itself do not count.
 #[test]
-fn a_client_is_known_by_either_field_in_all_its_forms_and_by_nothing_that_it_wrote_itself() {
+fn a_client_is_known_by_its_proxys_field_alone() {
     let server = start(1);
     let _streams = [stream_of("192.0.2.1", &server), stream_of("2001:db8::1", &server)];
     let refused = [
@@ -146,7 +147,7 @@ fn a_client_is_known_by_either_field_in_all_its_forms_and_by_nothing_that_it_wro
 
 /// Else whoever makes a proxy write something odd would be without a limit.
 #[test]
-fn a_client_that_is_not_named_counts_for_the_proxy() {
+fn an_unnamed_client_counts_for_the_proxy() {
     let server = start(1);
     for fields in ["", "X-Forwarded-For: unknown\r\n", "Forwarded: for=_hidden\r\n", "Forwarded: \"\r\n"] {
         let request = with_fields(&get("/sse"), fields);
@@ -161,7 +162,7 @@ fn a_client_that_is_not_named_counts_for_the_proxy() {
 
 /// A proxy that writes one of the fields passes the other on, so a client would be whomever it likes.
 #[test]
-fn clients_that_two_fields_name_differently_share_one_limit_and_it_is_not_the_proxys() {
+fn contradictory_fields_share_one_limit() {
     let server = start(1);
     let disputed = |number: u8| format!("X-Forwarded-For: 192.0.2.1\r\nForwarded: for=198.51.100.{number}\r\n");
     let (_stream, _) = EventStream::open_with(via(PROXY, &server), &with_fields(&get("/sse"), &disputed(1)));
@@ -170,8 +171,9 @@ fn clients_that_two_fields_name_differently_share_one_limit_and_it_is_not_the_pr
     stream_of("192.0.2.1", &server);
 }
 
+/// It counts for the client of each request until the response.
 #[test]
-fn a_connection_that_proxies_keep_counts_for_the_client_of_each_request_until_its_answer() {
+fn a_kept_proxy_connection_counts_per_request() {
     let server = start(1);
     let mut kept = via(PROXY, &server);
     // Idle, they are nobody's: a proxy may have more than one client may.
@@ -227,7 +229,7 @@ fn with_unix_socket(folder: &Folder, mut config: Config) -> (TestServer, PathBuf
 }
 
 #[test]
-fn a_proxy_by_a_unix_socket_is_trusted_where_those_are() {
+fn a_proxy_on_a_trusted_unix_socket_is_trusted() {
     let folder = Folder::new();
     let (server, path) = with_unix_socket(&folder, limited(1, &["unix"]));
     let connect = || Client::connect_unix(&path);
@@ -243,7 +245,7 @@ fn a_proxy_by_a_unix_socket_is_trusted_where_those_are() {
 }
 
 #[test]
-fn whoever_comes_by_a_unix_socket_that_is_not_trusted_has_no_limit_of_his_own() {
+fn an_untrusted_unix_socket_has_no_limit_per_client() {
     let folder = Folder::new();
     let (_server, path) = with_unix_socket(&folder, limited(1, &["127.0.0.2"]));
     let open = || EventStream::open_with(Client::connect_unix(&path), &from("192.0.2.1", &get("/sse"))).0;

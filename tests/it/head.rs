@@ -71,7 +71,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn a_head_that_breaks_the_grammar_is_400_and_publishes_nothing() {
+fn a_malformed_head_is_400_and_publishes_nothing() {
     let mut witness = Witness::start(Limits::default());
     for (name, from, to) in REFUSED {
         witness.refused(name, spoiled(from, to), &[400]);
@@ -88,7 +88,7 @@ fn a_head_of_bare_line_feeds_is_400() {
 }
 
 #[test]
-fn octets_that_are_no_http_are_400_or_dropped() {
+fn bytes_other_than_http_are_400_or_dropped() {
     let mut witness = Witness::start(Limits::default());
     let hello = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03\x5a\x5a\x5a\x5a\x00\x00\x02\x13\x01\x01\x00";
     for (name, octets) in [
@@ -117,7 +117,7 @@ fn empty_lines_before_the_request_line_are_skipped() {
 }
 
 #[test]
-fn a_target_that_is_no_path_is_404_or_400() {
+fn a_target_other_than_a_path_is_404_or_400() {
     let mut witness = Witness::start(Limits::default());
     for line in ["OPTIONS *", "GET *", "POST *", "CONNECT h:443", "GET h:80", "POST broadcast", "GET sse", "GET ?/sse"]
     {
@@ -135,7 +135,7 @@ fn a_target_that_is_no_path_is_404_or_400() {
 }
 
 #[test]
-fn names_are_understood_in_any_case_and_with_any_blanks() {
+fn field_names_may_have_any_case_and_blanks() {
     let mut witness = Witness::start(Limits::default());
     for (name, fields, coded) in [
         ("lower case", "content-length: 5", "hello"),
@@ -154,7 +154,7 @@ fn names_are_understood_in_any_case_and_with_any_blanks() {
 }
 
 #[test]
-fn connection_options_are_understood_in_any_case_place_and_line() {
+fn connection_options_may_have_any_case_and_place() {
     let server = TestServer::start_default();
     for fields in [
         "Connection: close",
@@ -178,7 +178,7 @@ fn connection_options_are_understood_in_any_case_place_and_line() {
 }
 
 #[test]
-fn an_option_that_only_looks_like_close_closes_nothing() {
+fn a_lookalike_of_close_closes_nothing() {
     let server = TestServer::start_default();
     for option in ["closed", "not-close", "clos", "\"close\"", "keep-alive", "upgrade", "x"] {
         let request =
@@ -210,7 +210,7 @@ fn an_upgrade_is_ignored() {
 }
 
 #[test]
-fn no_byte_of_a_request_comes_back() {
+fn no_response_echoes_the_request() {
     const MARK: &str = "Reflected7";
     let server = TestServer::start_default();
     for request in [
@@ -249,7 +249,7 @@ fn no_byte_of_a_request_comes_back() {
 }
 
 #[test]
-fn a_request_that_drips_in_byte_by_byte_is_understood() {
+fn a_request_may_drip_in_byte_by_byte() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     let mut client = server.connect();
@@ -269,7 +269,7 @@ fn a_request_that_drips_in_byte_by_byte_is_understood() {
 }
 
 #[test]
-fn a_request_split_at_any_byte_is_understood() {
+fn a_request_may_be_split_at_any_byte() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     let request = [b"\r\n".as_slice(), &post("hello")].concat();

@@ -28,7 +28,7 @@ fn http_1_1_without_one_host_is_400() {
 }
 
 #[test]
-fn a_host_that_is_no_host_and_port_is_400() {
+fn a_malformed_host_is_400() {
     let mut witness = Witness::start(Limits::default());
     for value in [
         "user@h",

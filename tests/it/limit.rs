@@ -24,8 +24,9 @@ fn publish_with_head(line: usize, bytes: usize) -> Vec<u8> {
     [head.as_bytes(), b"hello"].concat()
 }
 
+/// One byte more is 431.
 #[test]
-fn a_head_at_its_limit_is_fine_and_one_above_is_431() {
+fn a_head_may_be_as_long_as_its_limit() {
     for limit in [16 * KIB, 512] {
         let mut witness = Witness::start(Limits { head_bytes: limit, ..Limits::default() });
         witness.published("at the limit", publish_with_head(100, limit), "hello");
@@ -44,8 +45,9 @@ fn a_head_above_its_limit_is_431_before_it_ends() {
     witness.refused("fields that never end", endless, &[431]);
 }
 
+/// One byte more is 414.
 #[test]
-fn a_request_line_at_its_limit_is_fine_and_one_above_is_414() {
+fn a_request_line_may_be_as_long_as_its_limit() {
     for limit in [8 * KIB, 256] {
         let mut witness = Witness::start(Limits { request_line_bytes: limit, ..Limits::default() });
         witness.published("at the limit", publish_with_head(limit, limit + 100), "hello");
@@ -61,8 +63,9 @@ fn a_request_line_above_its_limit_is_414_before_it_ends() {
     witness.refused("1 MiB", format!("POST /broadcast?{}", "q".repeat(KIB * KIB)), &[414]);
 }
 
+/// One more is 431.
 #[test]
-fn a_hundred_fields_are_fine_and_one_more_is_431() {
+fn a_hundred_fields_are_accepted() {
     let mut witness = Witness::start(Limits::default());
     let publish = |fields: usize| {
         let more = "X: y\r\n".repeat(fields - 2);
@@ -73,8 +76,9 @@ fn a_hundred_fields_are_fine_and_one_more_is_431() {
     witness.refused("many more", publish(1000), &[431]);
 }
 
+/// One byte more is 413.
 #[test]
-fn a_body_at_its_limit_is_fine_and_one_above_is_413() {
+fn a_body_may_be_as_long_as_its_limit() {
     for limit in [KIB * KIB, 10] {
         let mut witness = Witness::start(Limits { body_bytes: limit, ..Limits::default() });
         let line = "x".repeat(limit);
@@ -108,7 +112,7 @@ fn a_length_above_the_limit_is_413_at_once() {
 }
 
 #[test]
-fn a_client_that_sends_on_behind_an_error_can_still_read_it() {
+fn a_client_that_sends_on_can_still_read_an_error() {
     let mut witness = Witness::start(Limits::default());
     let flood = vec![b'x'; 4 * KIB * KIB];
     for (name, head, status) in [
@@ -130,8 +134,9 @@ fn nearly_full() -> (TestServer, [EventStream; 2]) {
     (server, streams)
 }
 
+/// It comes in a stream that ends: no EventSource returns after a 503.
 #[test]
-fn at_the_connection_limit_an_event_source_is_told_when_to_come_back() {
+fn an_event_source_over_the_limit_gets_a_retry() {
     let (server, mut streams) = nearly_full();
     let mut third = server.stream();
     for _ in 0..3 {
@@ -152,7 +157,7 @@ fn at_the_connection_limit_an_event_source_is_told_when_to_come_back() {
 }
 
 #[test]
-fn at_the_connection_limit_any_other_request_is_503() {
+fn any_other_request_over_the_limit_is_503() {
     let (server, mut streams) = nearly_full();
     let third = server.stream();
     let publish = post("x");
@@ -191,7 +196,7 @@ fn serve_again(server: &TestServer) {
 }
 
 #[test]
-fn what_is_open_at_the_connection_limit_is_served_on() {
+fn open_connections_are_served_at_the_limit() {
     let (server, mut streams) = nearly_full();
     let mut publisher = server.connect();
     publisher.request(post("one")).expect_status(202);
@@ -204,8 +209,9 @@ fn what_is_open_at_the_connection_limit_is_served_on() {
     assert_bytes("the count", b"2", &count.body);
 }
 
+/// Its clients get a time to reconnect, and other addresses are served.
 #[test]
-fn one_address_over_its_limit_is_told_to_come_back_and_others_are_served() {
+fn an_address_over_its_limit_harms_no_other() {
     let mut server = TestServer::with_limits(Limits { connections_per_ip: NonZeroUsize::new(2), ..Limits::default() });
     let first = server.stream();
     let mut second = server.stream();
@@ -227,7 +233,7 @@ fn one_address_over_its_limit_is_told_to_come_back_and_others_are_served() {
 
 /// Being told to come back takes a place too: those are bounded as well, or one address could take all of them.
 #[test]
-fn one_address_far_over_its_limit_is_closed_at_once() {
+fn an_address_far_over_its_limit_is_closed_at_once() {
     let server = TestServer::with_limits(Limits { connections_per_ip: NonZeroUsize::new(1), ..Limits::default() });
     let mut stream = server.stream();
     let mut waiting: Vec<_> = (0..40).map(|_| server.connect()).collect();

@@ -10,7 +10,7 @@ const PUBLISHERS: usize = 8;
 const MESSAGES: usize = 40;
 
 #[test]
-fn three_hundred_streams_get_three_hundred_messages_in_order_and_once() {
+fn three_hundred_streams_get_each_message_once_in_order() {
     let server = TestServer::start_default();
     let mut streams: Vec<_> = (0..300).map(|_| server.stream()).collect();
     assert_eq!(server.count(), 300);
@@ -82,8 +82,9 @@ fn expect_order_of(publish: impl Fn(&TestServer, usize) + Sync) {
     assert!(orders.windows(2).all(|pair| pair[0] == pair[1]), "there is one order, for every stream");
 }
 
+/// Each message is delivered once.
 #[test]
-fn publishers_at_once_have_each_message_delivered_once_and_in_their_order() {
+fn concurrent_http_publishers_keep_their_order() {
     expect_order_of(|server, publisher| {
         let mut client = server.connect();
         for number in 0..MESSAGES {
@@ -92,8 +93,9 @@ fn publishers_at_once_have_each_message_delivered_once_and_in_their_order() {
     });
 }
 
+/// Each message is delivered once.
 #[test]
-fn publishers_in_the_process_at_once_have_each_message_delivered_once_and_in_their_order() {
+fn concurrent_publishers_in_process_keep_their_order() {
     expect_order_of(|server, publisher| {
         let handle = server.publisher.clone();
         within_deadline(async {
@@ -104,8 +106,9 @@ fn publishers_in_the_process_at_once_have_each_message_delivered_once_and_in_the
     });
 }
 
+/// Each message is delivered once.
 #[test]
-fn publishers_of_both_kinds_at_once_have_each_message_delivered_once_and_in_their_order() {
+fn concurrent_publishers_of_both_kinds_keep_their_order() {
     expect_order_of(|server, publisher| {
         let mut client = server.connect();
         for number in 0..MESSAGES {
@@ -120,7 +123,7 @@ fn publishers_of_both_kinds_at_once_have_each_message_delivered_once_and_in_thei
 }
 
 #[test]
-fn a_stream_that_opens_amid_messages_misses_none_after_its_ok() {
+fn a_stream_misses_no_message_after_its_ok() {
     let server = TestServer::start_default();
     let mut publisher = server.connect();
     let mut streams: Vec<(usize, EventStream)> = Vec::new();

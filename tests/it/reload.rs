@@ -57,7 +57,7 @@ fn a_token_is_replaced_while_a_stream_stays_open() {
 }
 
 #[test]
-fn a_file_that_is_wrong_leaves_everything_as_it_was() {
+fn a_bad_file_changes_nothing() {
     let folder = Folder::new();
     let tokens = file(&folder, "tokens", OLD);
     let hosts = file(&folder, "hosts", "h");
@@ -98,7 +98,7 @@ fn a_file_that_is_wrong_leaves_everything_as_it_was() {
 }
 
 #[test]
-fn a_file_that_is_wrong_is_refused_at_the_start() {
+fn a_bad_file_is_refused_at_the_start() {
     let folder = Folder::new();
     let long = "#\n".repeat(1024 * 1024);
     for name in ["publish-token-file", "allow-host-file", "allow-origin-file"] {
@@ -150,7 +150,7 @@ fn no_output_and_no_list_of_processes_has_a_token() {
 }
 
 #[test]
-fn hosts_and_origins_of_files_stand_beside_those_that_were_typed() {
+fn hosts_and_origins_of_files_add_to_those_of_flags() {
     let folder = Folder::new();
     let (hosts, origins) = (file(&folder, "hosts", "filed.example"), file(&folder, "origins", "https://filed.example"));
     let (hosts_file, origins_file) = (flag("allow-host-file", &hosts), flag("allow-origin-file", &origins));
@@ -173,7 +173,7 @@ fn hosts_and_origins_of_files_stand_beside_those_that_were_typed() {
 
 /// A pipe that nobody wrote to was once waited for, and with it every later SIGHUP.
 #[test]
-fn a_pipe_in_the_place_of_a_file_is_refused_and_holds_nothing_up() {
+fn a_pipe_in_place_of_a_file_is_refused_at_once() {
     let folder = Folder::new();
     let (path, pipe) = (folder.path("tokens"), folder.path("pipe"));
     fs::write(&path, OLD).expect("a file can be written");
@@ -205,7 +205,7 @@ const LONG_TO_READ: u64 = if cfg!(debug_assertions) { 1 << 25 } else { 1 << 27 }
 
 /// It once ended the process, while the history was read.
 #[test]
-fn a_sighup_while_it_starts_is_a_reload_once_it_serves() {
+fn a_sighup_during_the_start_reloads_once_it_serves() {
     let folder = Folder::new();
     let (hosts, history) = (file(&folder, "hosts", "old.example"), file(&folder, "history", "smolcast-log\u{1}\0\0\0"));
     // All of it is looked through, to see whether it is anything but the zeros that a crash may leave.

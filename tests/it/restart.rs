@@ -54,8 +54,9 @@ fn expect_held(program: &Program, query: &str, events: &[(&str, &str)]) {
     resume(program, &format!("last_event_id=earliest&{query}")).expect(expected.as_bytes());
 }
 
+/// The next server holds the events with their ids, and goes on with new ids.
 #[test]
-fn the_next_server_has_the_events_of_the_last_with_their_ids_and_goes_on_with_new_ones() {
+fn the_history_survives_a_restart() {
     let folder = Folder::new();
     let first = start(&folder.file(), &[]);
     let (a, b) = (publish(&first, "", "a"), publish(&first, "?topic=t", "b"));
@@ -81,7 +82,7 @@ fn the_next_server_has_the_events_of_the_last_with_their_ids_and_goes_on_with_ne
 }
 
 #[test]
-fn what_was_answered_is_there_after_a_kill_where_each_event_is_on_the_disk_first() {
+fn a_kill_loses_no_accepted_event_with_sync_always() {
     let folder = Folder::new();
     let mut ids = Vec::new();
     for round in 0..3 {
@@ -112,7 +113,7 @@ fn cut(file: &str, bytes: u64) {
 }
 
 #[test]
-fn a_torn_end_is_cut_off_with_a_line_about_it() {
+fn a_torn_end_is_cut_off_and_logged() {
     let folder = Folder::new();
     let program = start(&folder.file(), &[]);
     let first = publish(&program, "", "whole");
@@ -145,7 +146,7 @@ fn the_bounds_hold_over_restarts() {
 }
 
 #[test]
-fn a_file_that_is_another_servers_or_none_of_ours_is_refused_in_one_line() {
+fn a_foreign_or_locked_file_is_refused_in_one_line() {
     let folder = Folder::new();
     let program = start(&folder.file(), &[]);
     let other = folder.0.join("other");

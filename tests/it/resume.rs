@@ -29,8 +29,9 @@ fn events(ids: &[String], lines: &[&str]) -> String {
     ids.iter().zip(lines).map(|(id, line)| format!("id: {id}\ndata: {line}\n\n")).collect()
 }
 
+/// A number follows the time of the server's start.
 #[test]
-fn every_event_has_an_id_of_the_servers_start_and_a_number_or_its_publishers() {
+fn every_event_has_its_publishers_id_or_a_number() {
     let server = with_history(10);
     let mut stream = stream(&server, "", None);
     let ids = [publish(&server, "", "a"), publish(&server, "?event=e&retry=5", "b"), publish(&server, "?id=own", "c")];
@@ -43,7 +44,7 @@ fn every_event_has_an_id_of_the_servers_start_and_a_number_or_its_publishers() {
 }
 
 #[test]
-fn who_comes_back_gets_what_it_missed_and_then_what_is_live() {
+fn a_resumed_stream_gets_missed_events_then_live_ones() {
     let server = with_history(10);
     let ids = ["1", "2", "3"].map(|line| publish(&server, "", line));
     let all = events(&ids, &["1", "2", "3"]);
@@ -68,7 +69,7 @@ fn who_comes_back_gets_what_it_missed_and_then_what_is_live() {
 }
 
 #[test]
-fn who_comes_back_to_topics_gets_those() {
+fn a_resumed_stream_of_topics_gets_those_alone() {
     let server = with_history(10);
     let first = publish(&server, "", "0");
     let ids: Vec<_> =
@@ -83,7 +84,7 @@ fn who_comes_back_to_topics_gets_those() {
 }
 
 #[test]
-fn a_resume_point_that_is_not_held_is_a_gap_in_band() {
+fn an_unknown_resume_point_is_a_gap_in_band() {
     let server = with_history(2);
     let mut unknown = stream(&server, "", Some("a\"b"));
     unknown.expect(b"event: gap\ndata: {\"requested\":\"a\\\"b\",\"resumed_from\":null,\"oldest\":null}\n\n");
@@ -104,7 +105,7 @@ fn a_resume_point_that_is_not_held_is_a_gap_in_band() {
 }
 
 #[test]
-fn without_a_history_there_are_no_ids_and_nobody_looks_at_one() {
+fn without_a_history_ids_are_ignored() {
     let server = TestServer::start_default();
     server.publish("before");
     let mut streams = [stream(&server, "", Some("1-1")), stream(&server, "?last_event_id=a&last_event_id=b", None)];
@@ -114,7 +115,7 @@ fn without_a_history_there_are_no_ids_and_nobody_looks_at_one() {
 }
 
 #[test]
-fn a_history_larger_than_any_buffer_comes_whole() {
+fn a_history_larger_than_any_buffer_is_replayed_whole() {
     let server = with_history(1000);
     let line = "x".repeat(10_000);
     let first = publish(&server, "", "first");
@@ -154,7 +155,7 @@ fn wander(server: &TestServer, filters: &str, seed: usize) -> Vec<String> {
 
 /// Clients that stay for some events at a time see, in pieces, what one that stays would.
 #[test]
-fn whoever_comes_and_goes_amid_messages_has_all_of_them_once_and_in_order() {
+fn reconnecting_clients_get_each_message_once_in_order() {
     let server = with_history(MESSAGES + 1);
     let addr = server.addr;
     thread::scope(|scope| {

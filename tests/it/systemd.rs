@@ -34,7 +34,7 @@ fn tcp() -> (TcpListener, SocketAddr) {
 }
 
 #[test]
-fn a_socket_that_is_handed_over_takes_the_place_of_addresses() {
+fn a_passed_socket_replaces_addresses() {
     let folder = Folder::new();
     let never = folder.path("never");
     let (socket, addr) = tcp();
@@ -53,7 +53,7 @@ fn a_socket_that_is_handed_over_takes_the_place_of_addresses() {
 }
 
 #[test]
-fn a_unix_socket_that_is_handed_over_is_its_owners_to_remove() {
+fn a_passed_unix_socket_is_left_to_its_owner() {
     let folder = Folder::new();
     let path = folder.path("s");
     let socket = UnixListener::bind(&path).expect("nobody is there");
@@ -68,7 +68,7 @@ fn a_unix_socket_that_is_handed_over_is_its_owners_to_remove() {
 }
 
 #[test]
-fn several_sockets_are_taken_in_their_order() {
+fn several_passed_sockets_keep_their_order() {
     let folder = Folder::new();
     let path = folder.path("s");
     let (socket, addr) = tcp();
@@ -84,7 +84,7 @@ fn several_sockets_are_taken_in_their_order() {
 }
 
 #[test]
-fn a_socket_that_is_named_admin_is_the_admin_address() {
+fn a_socket_named_admin_is_the_admin_address() {
     let (socket, addr) = tcp();
     // The flags' public address stays, and their admin address does not.
     let flags = ["--port", "0", "--admin", "127.0.0.1:0"];
@@ -103,7 +103,7 @@ fn a_socket_that_is_named_admin_is_the_admin_address() {
 }
 
 #[test]
-fn a_second_socket_that_is_named_admin_is_refused() {
+fn a_second_socket_named_admin_is_refused() {
     let (socket, _) = tcp();
     let hands_one_over_twice = HANDS_OVER[2].replace("LISTEN_FDS=1", "LISTEN_FDS=2").replace("3<&0", "3<&0 4<&0");
     let mut command = Process::command(&["sh", "-c", &hands_one_over_twice, "sh"]);
@@ -114,14 +114,15 @@ fn a_second_socket_that_is_named_admin_is_refused() {
 }
 
 #[test]
-fn what_is_handed_to_another_process_is_left_alone() {
+fn sockets_passed_to_another_process_are_left_alone() {
     let own = std::process::id().to_string();
     let program = Program::start_with(&[], &[("LISTEN_FDS", "1"), ("LISTEN_PID", &own), ("LISTEN_FDNAMES", "admin")]);
     program.publish("x");
 }
 
+/// In one line, with exit code 1.
 #[test]
-fn what_is_handed_over_and_does_not_listen_is_refused_in_one_line_with_code_1() {
+fn a_passed_socket_that_does_not_listen_is_refused() {
     let (_listener, addr) = tcp();
     let connected = TcpStream::connect(addr).expect("it listens");
     let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -194,7 +195,7 @@ impl Manager {
 }
 
 #[test]
-fn the_manager_is_told_that_it_serves_and_that_it_ends() {
+fn the_manager_hears_of_start_and_shutdown() {
     let manager = Manager::new();
     let program = manager.start(&[]);
     manager.expect(&format!("READY=1\nSTATUS=Serving on http://{}/", program.addr));
@@ -209,7 +210,7 @@ fn the_manager_is_told_that_it_serves_and_that_it_ends() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_manager_may_have_a_name_that_no_file_has() {
+fn a_manager_may_have_an_abstract_name() {
     let manager = Manager::without_file();
     let program = manager.start(&[]);
     assert!(manager.told().starts_with("READY=1\n"));
@@ -221,7 +222,7 @@ fn a_manager_may_have_a_name_that_no_file_has() {
 
 /// It holds with files and without: who asks for a reload waits for its end.
 #[test]
-fn the_manager_is_told_of_a_reload_and_of_its_end() {
+fn the_manager_hears_of_a_reload_and_its_end() {
     let folder = Folder::new();
     let hosts = folder.path("hosts");
     std::fs::write(&hosts, "h\n").expect("it can be written");
@@ -243,7 +244,7 @@ fn the_manager_is_told_of_a_reload_and_of_its_end() {
 }
 
 #[test]
-fn what_cannot_be_listened_on_is_never_ready() {
+fn a_program_that_cannot_listen_is_never_ready() {
     let manager = Manager::new();
     let (_taken, addr) = tcp();
     let refused = finished(&["--listen", &addr.to_string()], &[("NOTIFY_SOCKET", &manager.address)]);
@@ -252,7 +253,7 @@ fn what_cannot_be_listened_on_is_never_ready() {
 }
 
 #[test]
-fn the_watchdog_is_fed_in_half_of_its_time_until_the_end() {
+fn the_watchdog_is_fed_at_half_its_interval() {
     let manager = Manager::new();
     let start = Instant::now();
     let program = manager.start(&[("WATCHDOG_USEC", "400000")]);
@@ -271,7 +272,7 @@ fn the_watchdog_is_fed_in_half_of_its_time_until_the_end() {
 
 /// systemd kills who does not feed its watchdog while it ends, too.
 #[test]
-fn the_watchdog_is_fed_while_the_program_ends() {
+fn the_watchdog_is_fed_during_the_shutdown() {
     let manager = Manager::new();
     let program = manager.start(&[("WATCHDOG_USEC", "20000")]);
     let mut client = program.connect();
@@ -288,7 +289,7 @@ fn the_watchdog_is_fed_while_the_program_ends() {
 }
 
 #[test]
-fn the_watchdog_of_another_process_is_not_fed_and_none_is_not() {
+fn another_processs_watchdog_is_not_fed() {
     let manager = Manager::new();
     let own = std::process::id().to_string();
     // At this rate there would be some before the first answer.
@@ -303,7 +304,7 @@ fn the_watchdog_of_another_process_is_not_fed_and_none_is_not() {
 }
 
 #[test]
-fn a_manager_that_does_not_listen_holds_nothing_up() {
+fn a_manager_that_never_reads_delays_nothing() {
     let manager = Manager::new();
     // More than any queue holds, soon.
     let program = manager.start(&[("WATCHDOG_USEC", "2")]);
@@ -319,7 +320,7 @@ fn a_manager_that_does_not_listen_holds_nothing_up() {
 }
 
 #[test]
-fn a_manager_that_is_not_there_is_one_warning() {
+fn a_missing_manager_is_one_warning() {
     let folder = Folder::new();
     let nowhere = folder.path("nowhere");
     let nowhere = nowhere.to_str().expect("a plain name");

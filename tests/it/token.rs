@@ -61,8 +61,9 @@ fn expect_challenge(response: Response) {
     assert!(response.closes(), "{response:?}");
 }
 
+/// Nothing is published.
 #[test]
-fn who_shows_no_token_that_is_known_gets_401_and_publishes_nothing() {
+fn a_publish_without_a_known_token_is_401() {
     let server = guarded();
     let mut stream = server.stream();
     let other_name = format!("X-Authorization: Bearer {TOKEN}\r\nProxy-Authorization: Bearer {TOKEN}\r\n");
@@ -99,8 +100,9 @@ fn who_shows_no_token_that_is_known_gets_401_and_publishes_nothing() {
     expect_nothing_published(&server, &mut stream);
 }
 
+/// Each request of a connection needs its own token.
 #[test]
-fn who_shows_one_publishes_and_each_request_shows_its_own() {
+fn each_publish_with_a_token_is_accepted() {
     let server = guarded();
     let mut stream = server.stream();
     let mut client = server.connect();
@@ -124,7 +126,7 @@ fn who_shows_one_publishes_and_each_request_shows_its_own() {
 }
 
 #[test]
-fn to_read_and_to_publish_from_within_takes_no_token() {
+fn subscribers_and_in_process_publishers_need_no_token() {
     let server = guarded();
     let mut stream = server.stream();
     assert_eq!(server.count(), 1);
@@ -134,7 +136,7 @@ fn to_read_and_to_publish_from_within_takes_no_token() {
 }
 
 #[test]
-fn a_body_is_neither_asked_for_nor_waited_for() {
+fn a_401_needs_no_body() {
     let server = guarded();
     for fields in [
         "Content-Length: 1048576\r\n",
@@ -155,7 +157,7 @@ fn a_body_is_neither_asked_for_nor_waited_for() {
 
 /// What is told first: a host that is another's, a page that may not, a token that is not there, and then the rest.
 #[test]
-fn a_token_is_asked_for_behind_host_and_origin_and_before_all_else() {
+fn a_token_is_checked_after_host_and_origin() {
     let hosts = vec!["h".parse().expect("a host")];
     let server = start(Access { hosts, ..access(&[TOKEN], &[PAGE]) });
     let token = showing_token(TOKEN);
@@ -180,7 +182,7 @@ fn a_token_is_asked_for_behind_host_and_origin_and_before_all_else() {
 }
 
 #[test]
-fn a_page_may_read_its_401_where_its_origin_is_listed() {
+fn a_listed_page_may_read_its_401() {
     let server = start(access(&[TOKEN], &[PAGE]));
     let answer = server.request(publish(&format!("Origin: {PAGE}\r\n"), "x")).expect_status(401);
     answer.expect_field("access-control-allow-origin", PAGE);
@@ -196,7 +198,7 @@ fn preflight(origin: &str) -> String {
 }
 
 #[test]
-fn a_listed_page_is_told_that_it_may_show_a_token() {
+fn the_preflight_of_a_listed_page_allows_a_token() {
     let server = start(access(&[TOKEN], &[PAGE, "*.pages.example"]));
     for origin in [PAGE, "https://a.pages.example:8443"] {
         let expected = format!(
@@ -211,7 +213,7 @@ fn a_listed_page_is_told_that_it_may_show_a_token() {
 }
 
 #[test]
-fn any_other_preflight_of_a_publish_is_404_as_without_tokens() {
+fn any_other_preflight_of_a_publish_is_404() {
     let listed = format!("Origin: {PAGE}\r\n");
     let lists = |readers: &str| {
         format!(
@@ -250,8 +252,9 @@ fn begin_publish(server: &TestServer) -> Client {
     client
 }
 
+/// Open streams are untouched.
 #[test]
-fn settings_are_replaced_from_the_next_request_on_and_touch_no_stream() {
+fn settings_are_replaced_from_the_next_request_on() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     let mut client = server.connect();

@@ -44,8 +44,9 @@ const STREAMS: &[Row] = &[
     ("id: 1\ndata: a\n\nid: x\0y\ndata: b\n\n", &[("message", "a", "1"), ("message", "b", "1")]),
 ];
 
+/// The bytes may be split anywhere.
 #[test]
-fn the_parser_reads_what_the_standard_says_however_the_bytes_are_split() {
+fn the_parser_reads_the_standards_examples() {
     for (stream, expected) in STREAMS {
         for at in 0..=stream.len() {
             let mut parser = Parser::default();
@@ -107,7 +108,7 @@ fn the_parser_knows_a_boundary_between_events() {
 }
 
 #[test]
-fn the_parser_replaces_bytes_that_are_not_utf8() {
+fn the_parser_replaces_invalid_utf8() {
     let messages = Parser::default().feed(b"data: \xff\n\n");
     assert_eq!(messages[0].data, "\u{fffd}");
 }
@@ -118,7 +119,7 @@ fn line_breaks_are_normalised() {
 }
 
 #[test]
-fn the_date_reader_reads_the_standards_example_and_refuses_what_is_not_it() {
+fn the_date_reader_takes_imf_fixdate_alone() {
     assert_eq!(unix_seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
     assert_eq!(unix_seconds("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
     assert_eq!(unix_seconds("Thu, 29 Feb 2024 23:59:59 GMT"), Some(1_709_251_199));
@@ -136,7 +137,7 @@ fn the_date_reader_reads_the_standards_example_and_refuses_what_is_not_it() {
 }
 
 #[test]
-fn a_free_port_is_one_servers_and_no_others() {
+fn a_free_port_is_for_one_server() {
     let port = FreePort::new();
     let refused = TcpStream::connect(port.addr()).expect_err("nobody listens");
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);

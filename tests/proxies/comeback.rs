@@ -134,9 +134,10 @@ fn await_reload(kind: Kind, told: &Told) -> (&'static str, Duration) {
     ("are open", time_until("messages are accepted after a reload", PATIENCE, || accepted() >= enough))
 }
 
+/// Every event arrives once and in order.
 #[test]
 #[ignore = "it needs nginx, Caddy and HAProxy, and waits for streams that come back"]
-fn over_a_reload_and_a_restart_browsers_come_back_and_have_every_event_once_and_in_order() {
+fn a_reload_and_a_restart_cost_browsers_no_event() {
     for_each("comeback", |kind| {
         let folder = Folder::new();
         let file = folder.path("history").to_str().expect("the path is UTF-8").to_owned();
@@ -184,9 +185,10 @@ fn over_a_reload_and_a_restart_browsers_come_back_and_have_every_event_once_and_
     });
 }
 
+/// A browser gets a response after which it reconnects, a publisher an error.
 #[test]
 #[ignore = "it needs nginx, Caddy and HAProxy, and waits for what they try first"]
-fn where_nobody_serves_a_browser_is_told_to_come_back_and_a_publisher_is_told_the_truth() {
+fn a_missing_server_is_an_honest_error() {
     for_each("nobody there", |kind| {
         // Gone as soon as its port is known.
         let addr = Program::start(&[]).addr;

@@ -20,7 +20,7 @@ const MESSAGES: usize = 12;
 
 #[test]
 #[ignore = "it needs nginx, Caddy and HAProxy"]
-fn publishing_is_for_those_who_may_and_nothing_else_is_passed_on() {
+fn only_allowed_publishes_and_streams_are_passed_on() {
     for_each("gate", |kind| {
         let program = Program::start(&[]);
         let proxy = Proxy::start(kind, program.addr, &[]);
@@ -56,7 +56,7 @@ fn publishing_is_for_those_who_may_and_nothing_else_is_passed_on() {
 
 #[test]
 #[ignore = "it needs nginx, Caddy and HAProxy"]
-fn the_server_is_told_who_asks_and_for_which_host_and_a_client_cannot_lie() {
+fn the_server_learns_the_true_client_and_host() {
     for_each("forwarding", |kind| {
         let backend = Backend::start();
         let proxy = Proxy::start(kind, backend.addr, &[]);
@@ -86,7 +86,7 @@ fn the_server_is_told_who_asks_and_for_which_host_and_a_client_cannot_lie() {
 
 #[test]
 #[ignore = "it needs nginx, Caddy and HAProxy"]
-fn publishers_that_come_one_by_one_share_connections_to_the_server() {
+fn successive_publishers_share_connections() {
     for_each("kept connections", |kind| {
         let backend = Backend::start();
         let proxy = Proxy::start(kind, backend.addr, &[]);
@@ -107,7 +107,7 @@ fn publishers_that_come_one_by_one_share_connections_to_the_server() {
 
 #[test]
 #[ignore = "it needs nginx, Caddy and HAProxy"]
-fn a_limit_for_each_address_is_for_each_client_of_the_proxy() {
+fn a_limit_per_address_is_per_client_of_the_proxy() {
     for_each("limit", |kind| {
         let flags = ["--max-connections-per-ip", "2", "--trusted-proxy", "127.0.0.1"];
         let program = Program::start(&flags);

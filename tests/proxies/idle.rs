@@ -23,7 +23,7 @@ fn changes(kind: Kind) -> &'static [(&'static str, &'static str)] {
 
 #[test]
 #[ignore = "it needs nginx, Caddy and HAProxy, and waits for their time-outs"]
-fn a_stream_outlives_the_proxys_time_out_by_heartbeats_and_by_nothing_else() {
+fn heartbeats_alone_outlive_the_proxys_timeout() {
     for_each("idle", |kind| {
         let (beating, silent) = (Program::start(&["--heartbeat", "1s"]), Program::start(&["--heartbeat", "0"]));
         let start = Instant::now();

@@ -8,7 +8,7 @@ use crate::proxy::{Proxy, for_each};
 
 #[test]
 #[ignore = "it needs nginx, Caddy and HAProxy"]
-fn a_browser_that_goes_is_out_of_the_count_at_once() {
+fn a_browser_that_leaves_is_uncounted_at_once() {
     for_each("leaving", |kind| {
         // Without heartbeats, so that nothing is written that could fail.
         let program = Program::start(&["--heartbeat", "0"]);

@@ -9,9 +9,10 @@ use crate::proxy::{Proxy, for_each};
 /// More than three times what a browser opens to one host by HTTP/1.1.
 const TABS: usize = 20;
 
+/// Each gets every event.
 #[test]
 #[ignore = "it needs nginx, Caddy, HAProxy and Node"]
-fn twenty_tabs_share_one_connection_and_each_gets_every_event() {
+fn twenty_tabs_share_one_connection() {
     for_each("tabs", |kind| {
         // Without heartbeats, so that nothing is written that could fail, or be said between.
         let program = Program::start(&["--heartbeat", "0"]);

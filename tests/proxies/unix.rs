@@ -13,9 +13,10 @@ const FLAGS: [&str; 6] = ["--unix-mode", "666", "--max-connections-per-ip", "2",
 /// Another address of this machine, so that what the test itself asks is not counted with it.
 const CLIENT: &str = "127.0.0.2";
 
+/// The limit per address is for each client of the proxy.
 #[test]
 #[ignore = "it needs nginx, Caddy and HAProxy"]
-fn all_goes_by_a_unix_socket_as_well_and_the_limit_is_for_each_client() {
+fn a_unix_socket_serves_proxies_too() {
     for_each("unix", |kind| {
         let folder = Folder::new();
         let path = folder.path("socket");

@@ -46,7 +46,7 @@ fn activate(addresses: &[SocketAddr], names: &[&str]) -> (Program, Client) {
 
 #[test]
 #[ignore = "it needs systemd's tools"]
-fn a_client_that_connected_before_the_server_started_has_its_stream() {
+fn a_client_that_connected_before_the_start_is_served() {
     if !has(TOOL, "a socket") {
         return;
     }
@@ -64,7 +64,7 @@ fn a_client_that_connected_before_the_server_started_has_its_stream() {
 
 #[test]
 #[ignore = "it needs systemd's tools"]
-fn it_serves_on_every_socket_that_it_is_handed() {
+fn it_serves_on_every_passed_socket() {
     if !has(TOOL, "two sockets") {
         return;
     }
@@ -82,7 +82,7 @@ fn it_serves_on_every_socket_that_it_is_handed() {
 
 #[test]
 #[ignore = "it needs systemd's tools"]
-fn a_socket_that_is_named_admin_is_the_operators() {
+fn a_socket_named_admin_is_the_operators() {
     if !has(TOOL, "a socket for the operator") {
         return;
     }
@@ -102,7 +102,7 @@ fn a_socket_that_is_named_admin_is_the_operators() {
 
 #[test]
 #[ignore = "with the other tests of systemd, though it needs nothing of it"]
-fn a_restart_refuses_nobody() {
+fn a_restart_refuses_no_client() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     let start = || {
@@ -126,7 +126,7 @@ fn a_restart_refuses_nobody() {
 
 #[test]
 #[ignore = "with the other tests of systemd, though it needs nothing of it"]
-fn what_was_handed_to_another_process_is_not_taken() {
+fn sockets_passed_to_another_process_are_not_taken() {
     let listener: OwnedFd = TcpListener::bind("127.0.0.1:0").expect("a free port").into();
     let hand_over = HAND_OVER.replace("LISTEN_PID=$$", "LISTEN_PID=1");
     let mut command: Command = Process::command(&["sh", "-c", &hand_over, "sh"]);

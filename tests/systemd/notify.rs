@@ -101,7 +101,7 @@ fn status_for(program: &Program, host: &str) -> u16 {
 
 #[test]
 #[ignore = "with the other tests of systemd, though it needs nothing of it"]
-fn it_says_when_it_serves_and_when_it_ends() {
+fn it_announces_its_start_and_its_shutdown() {
     let folder = Folder::new();
     let managers =
         [Manager::at_path(&folder.path("notify")), Manager::at_name(&format!("smolcast-{}", std::process::id()))];
@@ -117,7 +117,7 @@ fn it_says_when_it_serves_and_when_it_ends() {
 
 #[test]
 #[ignore = "with the other tests of systemd, though it needs nothing of it"]
-fn it_says_when_it_reads_its_files_anew_and_when_it_has() {
+fn it_announces_a_reload_and_its_end() {
     let folder = Folder::new();
     let mut manager = Manager::at_path(&folder.path("notify"));
     let hosts = folder.path("hosts");
@@ -141,7 +141,7 @@ fn it_says_when_it_reads_its_files_anew_and_when_it_has() {
 
 #[test]
 #[ignore = "with the other tests of systemd, though it needs nothing of it"]
-fn it_is_heard_of_within_the_time_of_its_watchdog() {
+fn the_watchdog_is_fed_within_its_interval() {
     let folder = Folder::new();
     let mut manager = Manager::at_path(&folder.path("notify"));
     let microseconds = WATCHDOG.as_micros().to_string();
@@ -160,7 +160,7 @@ fn it_is_heard_of_within_the_time_of_its_watchdog() {
 
 #[test]
 #[ignore = "with the other tests of systemd, though it needs nothing of it"]
-fn a_watchdog_of_another_process_hears_nothing() {
+fn another_processs_watchdog_hears_nothing() {
     let folder = Folder::new();
     let mut manager = Manager::at_path(&folder.path("notify"));
     let program = manager.start(&[], &[], &[("WATCHDOG_USEC", "1000"), ("WATCHDOG_PID", "1")]);

@@ -53,7 +53,7 @@ fn systemd_understands_every_line_of_the_units() {
 
 #[test]
 #[ignore = "it needs systemd's tools"]
-fn the_service_can_do_little_but_serve() {
+fn the_service_has_few_privileges() {
     if !has("systemd-analyze", "exposure") {
         return;
     }

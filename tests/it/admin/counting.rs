@@ -39,7 +39,7 @@ fn publish(fields: &str, body: &str) -> String {
 }
 
 #[test]
-fn messages_requests_and_what_became_of_publishes_are_counted() {
+fn messages_requests_and_publish_results_are_counted() {
     let access = Access {
         publish_tokens: vec!["let-me".parse().expect("a token")],
         origins: vec!["https://app.example".parse().expect("an origin")],
@@ -78,7 +78,7 @@ fn messages_requests_and_what_became_of_publishes_are_counted() {
 
 /// Two requests are held: one that is answered when nothing can be published any more, and one that holds the end up.
 #[test]
-fn what_a_server_that_ends_refuses_and_ends_is_counted() {
+fn refusals_and_ends_of_a_shutdown_are_counted() {
     let server = &mut with_limits(Limits { drain_timeout: Duration::from_secs(4), ..Limits::default() });
     let mut stream = server.stream();
     let (mut late, _never) = (begin_publish(server.addr), begin_publish(server.addr));
@@ -96,7 +96,7 @@ fn what_a_server_that_ends_refuses_and_ends_is_counted() {
 }
 
 #[test]
-fn streams_that_end_are_counted_by_reason() {
+fn ended_streams_are_counted_by_reason() {
     let limits = Limits { window_bytes: 64 * 1024, stream_input_bytes: 100, ..Limits::default() };
     let server = with_limits(limits);
     drop(server.stream());
@@ -119,8 +119,9 @@ fn streams_that_end_are_counted_by_reason() {
     drop(lagging);
 }
 
+/// It counts as slow and its window as memory, then its end is counted by reason.
 #[test]
-fn a_stream_that_stalls_is_behind_holds_memory_and_is_counted_when_it_ends() {
+fn a_stalled_stream_shows_in_its_metrics() {
     let limits =
         Limits { window_bytes: 1024 * 1024 * 1024, write_timeout: Duration::from_secs(2), ..Limits::default() };
     let server = with_limits(limits);
@@ -143,7 +144,7 @@ fn a_stream_that_stalls_is_behind_holds_memory_and_is_counted_when_it_ends() {
 }
 
 #[test]
-fn connections_that_are_refused_are_counted_by_reason() {
+fn refused_connections_are_counted_by_reason() {
     let server = with_limits(Limits { connections: NonZeroUsize::new(2), ..Limits::default() });
     let held = [server.stream(), server.stream()];
     assert_eq!(metrics(&server).value("smolcast_connections_limit"), 2.0);
@@ -164,7 +165,7 @@ fn connections_that_are_refused_are_counted_by_reason() {
 }
 
 #[test]
-fn connections_that_are_closed_for_their_silence_are_counted() {
+fn connections_closed_for_silence_are_counted() {
     let limits = Limits {
         idle_timeout: Duration::from_millis(300),
         linger_timeout: Duration::from_millis(300),
@@ -182,7 +183,7 @@ fn connections_that_are_closed_for_their_silence_are_counted() {
 
 /// Each message counts once, on the last of the workers, however few streams it is for.
 #[test]
-fn the_time_of_every_message_is_counted_once_and_every_batch() {
+fn every_message_and_batch_is_in_a_histogram_once() {
     let server = with_limits(Limits::default());
     let family = "smolcast_publish_to_last_write_seconds";
     let mut messages = 0.0;
@@ -215,7 +216,7 @@ fn the_time_of_every_message_is_counted_once_and_every_batch() {
 }
 
 #[test]
-fn what_a_history_holds_is_told() {
+fn the_size_of_the_history_is_exposed() {
     let history = Some(Retention { events: 3, ..Retention::default() });
     let server = start(Config { history, ..config(Limits::default()) });
     let history = |all: &Exposition| {
@@ -232,7 +233,7 @@ fn what_a_history_holds_is_told() {
 }
 
 #[test]
-fn what_the_admin_side_is_asked_counts_nowhere() {
+fn admin_requests_are_not_counted() {
     let server = with_limits(Limits::default());
     let before = metrics(&server);
     (0..5).for_each(|_| drop(get(admin(&server), "/nowhere").expect_status(404)));

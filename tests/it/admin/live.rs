@@ -78,7 +78,7 @@ fn unix_millis() -> u64 {
 }
 
 #[test]
-fn it_says_first_how_the_server_is_set_up() {
+fn a_page_first_gets_the_configuration() {
     let started = unix_millis();
     let server = start(config(Limits { body_bytes: 4321, ..Limits::default() }));
     let (_page, hello) = Page::open(admin(&server));
@@ -99,7 +99,7 @@ fn it_says_first_how_the_server_is_set_up() {
 }
 
 #[test]
-fn it_says_each_second_how_the_server_is() {
+fn a_page_gets_a_sample_each_second() {
     let server = start(config(Limits::default()));
     let mut streams = [server.stream(), server.stream(), server.stream()];
     let (mut page, _) = Page::open(admin(&server));
@@ -147,7 +147,7 @@ fn it_says_each_second_how_the_server_is() {
 }
 
 #[test]
-fn it_tells_what_a_history_holds() {
+fn a_page_gets_the_size_of_the_history() {
     let config = Config { history: Some(Retention::default()), ..config(Limits::default()) };
     let server = start(config);
     (0..3).for_each(|_| server.publish("x"));
@@ -160,7 +160,7 @@ fn it_tells_what_a_history_holds() {
 }
 
 #[test]
-fn a_configuration_that_changes_is_told_to_pages_that_are_open() {
+fn open_pages_get_a_changed_configuration() {
     let server = start(config(Limits::default()));
     let (mut page, hello) = Page::open(admin(&server));
     assert_eq!(option(&hello["configuration"], "--allow-host"), "any");
@@ -183,7 +183,7 @@ fn a_configuration_that_changes_is_told_to_pages_that_are_open() {
 
 /// Each page once kept the tokens that it had last told of, for as long as it waited or was not read.
 #[test]
-fn no_page_holds_who_is_let_in() {
+fn open_pages_release_replaced_settings() {
     let server = start(config(Limits::default()));
     let (mut page, _) = Page::open(admin(&server));
     page.sample();
@@ -195,7 +195,7 @@ fn no_page_holds_who_is_let_in() {
 }
 
 #[test]
-fn a_page_is_told_of_the_end_and_ends_with_the_server() {
+fn a_page_learns_of_the_shutdown_and_ends() {
     let mut server = start(config(Limits::default()));
     let (mut page, _) = Page::open(admin(&server));
     let mut held = super::answers::begin_publish(server.addr);
@@ -209,7 +209,7 @@ fn a_page_is_told_of_the_end_and_ends_with_the_server() {
 
 /// However it leaves, and though it says things that nobody expects.
 #[test]
-fn a_page_that_leaves_makes_room_for_another() {
+fn a_closed_page_makes_room_for_another() {
     let server = TestServer::start(watched(config(Limits { admin_connections: 1, ..Limits::default() })));
     let open = || {
         let mut client = connect(admin(&server));

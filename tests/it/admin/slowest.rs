@@ -47,8 +47,9 @@ fn disconnect(admin: &Address, id: &str) -> u16 {
     ask(admin, request("POST", &format!("/disconnect?stream={id}"), b"")).status
 }
 
+/// Its operator sees it, disconnects it, and it ends between two events.
 #[test]
-fn a_stream_that_is_behind_is_shown_and_ends_between_two_events_when_told() {
+fn a_slow_stream_is_listed_and_disconnected_cleanly() {
     let server = patient(Duration::from_secs(60));
     let mut stream = stalled(&server, "a/%2B");
     let (mut page, _) = Page::open(admin(&server));
@@ -77,7 +78,7 @@ fn a_stream_that_is_behind_is_shown_and_ends_between_two_events_when_told() {
 }
 
 #[test]
-fn one_that_does_not_take_the_rest_of_its_event_ends_by_a_reset() {
+fn a_disconnected_stream_that_never_reads_is_reset() {
     let server = patient(Duration::from_millis(1500));
     let mut stream = stalled(&server, "a");
     let (mut page, _) = Page::open(admin(&server));
@@ -88,8 +89,9 @@ fn one_that_does_not_take_the_rest_of_its_event_ends_by_a_reset() {
     assert_eq!(stream.rest_and_end().1, End::Reset);
 }
 
+/// A disconnect meant for a slow stream touches no other stream either.
 #[test]
-fn one_that_caught_up_meanwhile_is_left_alone_and_so_is_everybody_else() {
+fn a_stream_that_caught_up_is_not_disconnected() {
     let server = patient(Duration::from_secs(60));
     let mut stream = stalled(&server, "a");
     let mut others = [server.stream(), server.stream()];
@@ -110,7 +112,7 @@ fn one_that_caught_up_meanwhile_is_left_alone_and_so_is_everybody_else() {
 }
 
 #[test]
-fn those_that_are_furthest_behind_are_listed_first_and_no_more_than_twenty() {
+fn the_twenty_slowest_streams_are_listed() {
     let server = patient(Duration::from_secs(60));
     let mut streams = Vec::new();
     let message = vec![b'x'; 512 * 1024];

@@ -70,8 +70,9 @@ impl Hanging {
     }
 }
 
+/// The live page goes on meanwhile.
 #[test]
-fn a_worker_that_hangs_is_told_until_it_goes_on_and_the_page_goes_on_meanwhile() {
+fn a_stuck_shard_is_reported_until_it_goes_on() {
     let hanging = Hanging::start(config(Limits::default()));
     let (server, worker) = (&hanging.server, hanging.worker);
     let reason = format!("not ready: worker {worker} has not turned its loop for too long\n");
@@ -95,7 +96,7 @@ fn a_worker_that_hangs_is_told_until_it_goes_on_and_the_page_goes_on_meanwhile()
 
 /// It was told to be late, as if it had been published.
 #[test]
-fn a_message_that_is_tried_on_a_worker_that_hangs_is_not_published_and_told_so() {
+fn a_trial_on_a_stuck_shard_is_not_published() {
     let hanging = Hanging::start(Config { workers: std::num::NonZeroUsize::new(1), ..config(Limits::default()) });
     let mut client = connect(admin(&hanging.server));
     client.send(request("POST", "/publish", b"x"));

@@ -21,7 +21,7 @@ fn arrived(server: &TestServer, target: &str, message: &str, streams: u64) -> St
 }
 
 #[test]
-fn it_reaches_every_stream_and_comes_back_as_they_get_it() {
+fn a_trial_reaches_every_stream_and_is_shown() {
     let server = start(config(Limits::default()));
     let mut streams = [server.stream(), server.stream()];
     for (target, message, event) in [
@@ -45,7 +45,7 @@ fn it_reaches_every_stream_and_comes_back_as_they_get_it() {
 
 /// The event of a long message was looked for once for each read, which kept the thread busy for seconds.
 #[test]
-fn a_long_message_is_tried_as_well_and_shown_in_part() {
+fn a_long_message_is_shown_in_part() {
     let server = start(config(Limits::default()));
     let mut stream = server.stream();
     let message = "\n".repeat(1024 * 1024);
@@ -55,14 +55,14 @@ fn a_long_message_is_tried_as_well_and_shown_in_part() {
 }
 
 #[test]
-fn long_topics_are_tried_as_well() {
+fn a_trial_takes_long_topics() {
     let server = start(config(Limits::default()));
     let topics: Vec<_> = (0..16).map(|number| format!("topic={}{number:x}", "a/".repeat(20))).collect();
     arrived(&server, &format!("/publish?{}", topics.join("&")), "x", 0);
 }
 
 #[test]
-fn with_a_topic_it_reaches_those_that_ask_for_it() {
+fn a_trial_with_a_topic_reaches_its_subscribers() {
     let server = start(config(Limits::default()));
     let mut all = server.stream();
     let open = |topic: &str| {
@@ -79,7 +79,7 @@ fn with_a_topic_it_reaches_those_that_ask_for_it() {
 }
 
 #[test]
-fn with_a_history_it_has_an_id_and_can_be_come_back_to() {
+fn with_a_history_a_trial_can_be_resumed_from() {
     let history = Some(Retention::default());
     let server = start(Config { history, ..config(Limits::default()) });
     let mut stream = server.stream();
@@ -95,7 +95,7 @@ fn with_a_history_it_has_an_id_and_can_be_come_back_to() {
 
 /// Whoever reaches the address may publish, whatever the public side asks for.
 #[test]
-fn it_needs_no_token_and_knows_a_host_that_is_let_in() {
+fn a_trial_needs_no_token() {
     for hosts in [&["example.com"][..], &["*.example.com", "b.example"], &["example.com:81"]] {
         let access = Access {
             hosts: hosts.iter().map(|host| host.parse().expect("a host")).collect(),
@@ -111,7 +111,7 @@ fn it_needs_no_token_and_knows_a_host_that_is_let_in() {
 }
 
 #[test]
-fn what_is_no_message_is_refused_and_publishes_nothing() {
+fn an_invalid_trial_publishes_nothing() {
     let server = start(config(Limits { body_bytes: 1000, ..Limits::default() }));
     let mut stream = server.stream();
     let long = "x".repeat(1001);
@@ -142,7 +142,7 @@ fn what_is_no_message_is_refused_and_publishes_nothing() {
 }
 
 #[test]
-fn before_a_server_serves_there_is_nobody_to_try_it_on() {
+fn a_trial_before_the_server_runs_is_refused() {
     let server = Server::bind(watched(config(Limits::default()))).expect("a free port");
     let admin = server.admin_address().cloned().expect("it was asked for");
     let response = ask(&admin, request("POST", "/publish", b"x")).expect_status(503);
@@ -152,7 +152,7 @@ fn before_a_server_serves_there_is_nobody_to_try_it_on() {
 }
 
 #[test]
-fn a_client_that_waits_for_leave_to_send_its_message_gets_it() {
+fn a_client_that_expects_100_gets_it() {
     let server = start(config(Limits::default()));
     let mut stream = server.stream();
     let mut client = super::connect(admin(&server));
