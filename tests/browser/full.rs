@@ -1,4 +1,4 @@
-//! No room for a browser's stream: it is told to come back, and does.
+//! A stream over capacity: the browser gets a delay and reconnects.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::site::Site;
 
 const ROOM: usize = 8;
 
-/// How often the page finds no room.
+/// Number of times that the page is over capacity.
 const REFUSALS: usize = 2;
 
-/// What a stream may be told to wait for, with what a busy machine adds to it.
+/// The range of the delay, plus some time for a busy machine.
 const SHORTEST: Duration = Duration::from_millis(2900);
 const LONGEST: Duration = Duration::from_secs(12);
 

@@ -1,7 +1,7 @@
-//! A hand on a page: a script in Node that clicks and types in the browser as a person does.
+//! A person's hand on a page: a Node script that clicks and types in the browser.
 //!
-//! The clicks and keys are the browser's own, by way of `playwright-core` of npm, which brings no browser along. The
-//! script and its test take turns: each says a line and waits for one of the other's.
+//! `playwright-core` of npm drives the browser and brings none along. The script and its test take turns: each says a
+//! line and waits for one of the other's.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -17,17 +17,17 @@ use crate::chromium::{Browser, Chromium};
 
 const PACKAGE: &str = "playwright-core@1";
 
-/// A script that runs and its browser. Dropping it ends both.
+/// A running script and its browser. Its drop ends both.
 pub(crate) struct Hand {
-    // In this order: the script goes before the browser that it drives, and the folder last.
+    // Dropped in this order: the script before the browser that it drives, the folder last.
     script: Script,
     browser: Browser,
     _folder: Folder,
 }
 
 impl Hand {
-    /// Runs the script with these arguments, behind the place where the browser is driven; `None`, with a word about
-    /// it, where there is no Node or the package cannot be had.
+    /// Runs the script with the browser's endpoint and these arguments; `None`, after a line about it, without Node or
+    /// the package.
     #[track_caller]
     pub(crate) fn start(test: &str, chromium: Chromium, script: &str, arguments: &[&str]) -> Option<Self> {
         let Some(folder) = Folder::with_package() else {
@@ -69,7 +69,7 @@ struct Script {
 }
 
 impl Script {
-    /// What goes wrong in it is on the test's own standard error.
+    /// Its errors go to the test's own standard error.
     #[track_caller]
     fn start(command: &mut Command) -> Self {
         let mut process =
@@ -90,7 +90,7 @@ impl Drop for Script {
     }
 }
 
-/// A folder with the package, and gone with its test.
+/// A folder with the package that ends with its test.
 struct Folder(PathBuf);
 
 impl Folder {

@@ -1,4 +1,4 @@
-//! A list of origins: what the browser makes of the answers to a page that is on it, and to one that is not.
+//! A list of origins: the browser lets a listed page read responses, and no other page.
 
 use support::Served;
 
@@ -7,7 +7,7 @@ use crate::chromium::Chromium;
 use crate::page::{CLOSED, OPEN, Page};
 use crate::site::Site;
 
-/// Once the stream is open, or is not to be: counts, publishes, and publishes without wanting to read the answer.
+/// Counts streams, publishes, and publishes without reading the response, once the stream is open or has failed.
 fn script(program: &Program) -> String {
     let script = r#"
 const server = "http://SERVER";
@@ -49,7 +49,7 @@ fn a_listed_page_alone_reads_and_publishes() {
     assert_eq!(page.expect("error").ready, CLOSED, "a stream that may not be read is given up");
     assert_eq!(page.expect("count").data, "TypeError", "as a fetch fails whose answer may not be read");
     assert_eq!(page.expect("answer").data, "TypeError");
-    // The page is not told what became of this one; the witness is.
+    // The page cannot read the outcome of this one; the witness can.
     assert_eq!(page.expect("blind").data, "opaque");
     program.wait_for_count(1);
     program.publish("by no page");

@@ -1,4 +1,4 @@
-//! The server holds a history: a page whose stream comes back gets what it missed, or is told that it cannot.
+//! A server with a history: a page that reconnects gets missed messages, or a gap.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -14,8 +14,9 @@ use crate::chromium::Chromium;
 use crate::page::{CONNECTING, Page};
 use crate::site::Site;
 
-/// What messages are published to, and whether a stream on topic `a` gets them. Each round of them ends with some that
-/// it does not get, so that the last id that a page has is never the newest one.
+/// Targets of messages, each with the answer whether a stream on topic `a` receives it.
+///
+/// Each round ends with messages that it does not receive, so that a page's last id is never the newest.
 const TARGETS: [(&str, bool); 6] = [
     ("?topic=a", true),
     ("?topic=b", false),
@@ -26,7 +27,7 @@ const TARGETS: [(&str, bool); 6] = [
 ];
 const ROUNDS: usize = 10;
 
-/// A folder of the test's own, gone with it.
+/// A test's own folder, with a file for the history.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -49,13 +50,13 @@ impl Drop for Folder {
     }
 }
 
-/// Starts the program at a port, 0 for a free one, with a history as these variables say.
+/// Starts the program at a port, 0 for any, with a history by these variables.
 #[track_caller]
 fn start(port: u16, history: &[(&str, &str)]) -> Program {
     Program::start_without_flags(&[&[("SMOLCAST_PORT", port.to_string().as_str())], history].concat())
 }
 
-/// A page with one stream, on topic `a`, that is open.
+/// A page with one open stream on topic `a`.
 #[track_caller]
 fn open_stream(chromium: Chromium, addr: SocketAddr) -> Page {
     let script = format!(
@@ -67,7 +68,7 @@ stream.addEventListener("message", (event) => tell("id", event.lastEventId));"#
     page
 }
 
-/// Publishes to all targets in turn, and gives back what the page has to get of it.
+/// Publishes to all targets in turn; returns the messages that the page must receive.
 #[track_caller]
 fn publish_to_all(program: &Program, when: &str) -> Vec<Published> {
     let mut expected = Vec::new();
@@ -83,7 +84,7 @@ fn publish_to_all(program: &Program, when: &str) -> Vec<Published> {
     expected
 }
 
-/// Holds that these are the next messages that the page tells of.
+/// Holds that these are the next messages on the page.
 #[track_caller]
 fn expect_messages(page: &mut Page, expected: &[Published]) {
     for (id, text) in expected {
@@ -92,7 +93,7 @@ fn expect_messages(page: &mut Page, expected: &[Published]) {
     }
 }
 
-/// Holds that the page's stream has ended, and will come back by itself.
+/// Holds that the page's stream has ended and will reconnect.
 #[track_caller]
 fn expect_error(page: &mut Page) {
     assert_eq!(page.expect("error").ready, CONNECTING, "the stream is given up");
@@ -111,9 +112,9 @@ fn crashes_cost_a_page_no_message_of_its_topic() {
     let mut page = open_stream(chromium, program.addr);
     let mut messages = vec![publish(&program, "", "the first")];
     expect_messages(&mut page, &messages);
-    // How often the stream ends, the attempts included that find nobody.
+    // Number of errors of the stream, including attempts that find no server.
     for ends in [1, 2] {
-        // The page may have any part of it when the server is gone.
+        // The page may have any part of these when the server ends.
         let mut missed = publish_to_all(&program, &format!("before end {ends}"));
         assert_eq!(program.kill().code, None, "it was killed");
         for _ in 0..ends {

@@ -1,7 +1,7 @@
-//! The web server of a test's page: an origin of its own, which hands out the page and takes the page's reports.
+//! The web server of a test's page: an origin of its own that serves the page and takes its reports.
 //!
-//! It understands what a browser sends it and no more. Each request has a connection and a thread of its own, since a
-//! browser also opens connections on which it says nothing.
+//! It understands the requests of a browser and no others. Each connection has its own thread, since a browser also
+//! opens connections that stay silent.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -13,21 +13,21 @@ use std::time::Duration;
 
 use crate::PATIENCE;
 
-/// What the page tells of one thing that it saw.
+/// A page's report of one event.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) what: String,
-    /// The number of the stream that it is about.
+    /// The number of its stream.
     pub(crate) stream: usize,
     /// The `readyState` of that stream.
     pub(crate) ready: u8,
-    /// When the page saw it, since it was opened.
+    /// The time since the page was opened.
     pub(crate) at: Duration,
     pub(crate) data: String,
 }
 
 impl Report {
-    /// Reads one from the target and the body of its request.
+    /// Parses the target and the body of a report.
     fn parse(target: &str, body: Vec<u8>) -> Option<Self> {
         let mut parts = target.strip_prefix("/report/")?.split('/');
         let what = parts.next()?.to_owned();
@@ -39,7 +39,7 @@ impl Report {
     }
 }
 
-/// An origin that serves nothing yet: a server can be told of it before there is a page.
+/// An origin that serves nothing yet, so that a server can list it before there is a page.
 pub(crate) struct Site {
     listener: TcpListener,
     addr: SocketAddr,
@@ -67,13 +67,13 @@ impl Site {
     }
 }
 
-/// A site that serves. Dropping it ends it.
+/// A serving site. Its drop ends it.
 pub(crate) struct Serving {
     addr: SocketAddr,
     pub(crate) reports: Receiver<Report>,
-    /// Looked at after each accept.
+    /// Checked after each accept.
     ended: Arc<AtomicBool>,
-    /// Where it accepts, until it is joined.
+    /// The accepting thread, until it is joined.
     thread: Option<JoinHandle<()>>,
 }
 
@@ -86,10 +86,10 @@ impl Serving {
 impl Drop for Serving {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Relaxed);
-        // One more connection, for it to look.
+        // One more connection wakes it.
         let woken = TcpStream::connect(self.addr).is_ok();
         if let Some(thread) = self.thread.take().filter(|_| woken) {
-            // What it panicked with, if it did, has been printed.
+            // A panic of it has been printed.
             let _ = thread.join();
         }
     }
@@ -101,7 +101,7 @@ fn accept(listener: &TcpListener, html: &Arc<str>, reports: &Sender<Report>, end
             return;
         }
         let (html, reports) = (Arc::clone(html), reports.clone());
-        // A connection that ends early is the browser's affair; a report that is missed for it is missed by the test.
+        // The test misses the report of a connection that ends early.
         thread::spawn(move || connection.and_then(|connection| answer(&connection, &html, &reports)));
     }
 }
@@ -113,7 +113,7 @@ fn answer(connection: &TcpStream, html: &str, reports: &Sender<Report>) -> io::R
     let (status, content) = if target == "/" {
         ("200 OK", html)
     } else if let Some(report) = Report::parse(&target, body) {
-        // Where nobody listens any more, the test is over.
+        // Without a receiver the test is over.
         let _ = reports.send(report);
         ("200 OK", "")
     } else {

@@ -1,4 +1,4 @@
-//! A publish token: a page of a listed origin shows it by `fetch`, and a page of another cannot.
+//! A publish token: a page of a listed origin sends it by `fetch`, a page of another origin cannot.
 
 use support::Served;
 
@@ -9,7 +9,7 @@ use crate::site::Site;
 
 const TOKEN: &str = "c2VjcmV0IG9mIGEgcGFnZQ==";
 
-/// Publishes with the token and a field that only a preflight allows, then with a wrong token, then with none.
+/// Publishes with the token and a field that needs a preflight, then with a wrong token, then with none.
 fn script(program: &Program) -> String {
     let script = r#"
 const server = "http://SERVER";

@@ -1,6 +1,6 @@
-//! curl, which publishes, shows a stream byte by byte, and tells what an answer's head says to pages of other origins.
+//! curl: publishes, shows a stream byte by byte, and shows the head of responses to pages of other origins.
 //!
-//! It knows nothing of events and does not come back: the tests read its output as a browser would, and start it again
+//! It does not parse events and does not reconnect. The tests parse its output as a browser does, and start it again
 //! with the id of the last whole event.
 
 use std::io::{BufReader, Read, Write};
@@ -18,20 +18,20 @@ use crate::cases::{self, BREAKS, url_of};
 use crate::ear::{Ear, Heard};
 use crate::packages::run;
 
-/// Whether there is a curl, and a word about it.
+/// True if curl runs; prints its version or the reason.
 fn is_here(test: &str) -> bool {
     let version = run(Command::new("curl").arg("--version"));
     version.map(|version| report(test, version)).map_err(|why| skipped(test, why)).is_ok()
 }
 
-/// Without the settings of whoever runs the tests, and without a proxy.
+/// curl without the user's settings and without a proxy.
 fn curl() -> Command {
     let mut curl = Command::new("curl");
     curl.args(["--disable", "--silent", "--noproxy", "*", "--max-time", "60"]);
     curl
 }
 
-/// Opens a stream, behind the event of this id where there is one.
+/// Opens a stream, resumed after `last` unless that is empty.
 fn listen_from(url: &str, last: &str) -> Ear {
     let mut curl = curl();
     curl.args(["--no-buffer", url]);
@@ -48,7 +48,7 @@ fn listen(url: &str) -> Ear {
 /// Reads a stream from its `:ok` on.
 fn read_stream(mut output: BufReader<ChildStdout>, heard: &Sender<Heard>) {
     let (mut opening, mut buffer, mut parser) = ([0; 5], [0; 4096], Parser::default());
-    // Where it ends before that, or nobody listens any more, there is nothing to be heard.
+    // A stream that ends before, or without a receiver, has no events.
     if output.read_exact(&mut opening).is_err() || heard.send(Heard::Open).is_err() {
         return;
     }
@@ -65,7 +65,7 @@ fn read_stream(mut output: BufReader<ChildStdout>, heard: &Sender<Heard>) {
     }
 }
 
-/// Publishes what it is given on its standard input, by its own idea of how to.
+/// Publishes `body` through curl's standard input, by the options in `how`.
 #[track_caller]
 fn publish(program: &Program, body: &str, how: &[&str]) {
     let mut curl = curl();
@@ -84,7 +84,7 @@ fn a_broadcast_arrives() {
     if !is_here("broadcast by curl") {
         return;
     }
-    // As the README says it.
+    // The README's command.
     cases::a_broadcast_arrives(listen, |program, body| publish(program, "", &["-d", body]));
 }
 
@@ -96,9 +96,9 @@ fn every_body_arrives_intact() {
     }
     let ways: [&[&str]; 3] = [
         &["--data-binary", "@-"],
-        // Chunked, as what has no length.
+        // Chunked, since the length is unknown.
         &["--request", "POST", "--upload-file", "-"],
-        // It waits for a word of the server before it sends the body.
+        // curl waits for a `100` before it sends the body.
         &["--data-binary", "@-", "--header", "Expect: 100-continue"],
     ];
     for how in ways {
@@ -132,7 +132,7 @@ fn messages_missed_on_broken_connections_arrive_once() {
     });
 }
 
-/// What curl shows of an answer to a page of this origin.
+/// The response to a page of this origin, as curl shows it.
 #[track_caller]
 fn answer(url: &str, origin: &str, method: &str, rest: &[&str]) -> Response {
     let mut curl = curl();
@@ -142,7 +142,7 @@ fn answer(url: &str, origin: &str, method: &str, rest: &[&str]) -> Response {
     parse_responses(&output.stdout, &[method]).pop().expect("an answer")
 }
 
-/// What it shows of a stream, which the end of the server ends.
+/// The response to a stream request; the stream ends with its server.
 #[track_caller]
 fn answer_of_stream(program: Program, origin: &str) -> Response {
     let (url, origin) = (url_of(program.addr), origin.to_owned());
@@ -156,7 +156,7 @@ fn answer_of_stream(program: Program, origin: &str) -> Response {
 const LISTED: &str = "https://app.example";
 const OTHER: &str = "https://other.example";
 
-/// An origin, and what the answers to its pages say of who may read them.
+/// Flags, an origin, and its `Access-Control-Allow-Origin`.
 type Row = (&'static [&'static str], &'static str, Option<&'static str>);
 
 #[rustfmt::skip]

@@ -1,4 +1,4 @@
-//! A client that runs as a process of its own and says what it hears.
+//! A client as a process of its own that reports its events.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use support::sse::Message;
 
-/// How long a test waits for what a client does, its own start on a busy machine and its way back included.
+/// Longest wait for a client, including its start on a busy machine and its reconnects.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One thing that a client hears.
+/// One report of a client.
 #[derive(Debug)]
 pub(crate) enum Heard {
     /// The stream is open.
@@ -19,14 +19,14 @@ pub(crate) enum Heard {
     Message(Message),
 }
 
-/// A client that listens. Dropping it kills it.
+/// A listening client. Its drop kills it.
 pub(crate) struct Ear {
     process: Child,
     heard: Receiver<Heard>,
 }
 
 impl Ear {
-    /// Starts a client, of whose output `read` makes what was heard.
+    /// Starts a client; `read` turns its output into reports.
     #[track_caller]
     pub(crate) fn start(
         command: &mut Command,
@@ -40,7 +40,7 @@ impl Ear {
         Self { process, heard }
     }
 
-    /// The next thing; `None` where the client has ended.
+    /// The next report; `None` once the client has ended.
     #[track_caller]
     pub(crate) fn next(&self) -> Option<Heard> {
         match self.heard.recv_timeout(PATIENCE) {
@@ -65,7 +65,7 @@ impl Ear {
         }
     }
 
-    /// The next message, of the open stream or of one that is opened for it.
+    /// The next message, over any number of reconnects.
     #[track_caller]
     pub(crate) fn message_of_any_stream(&self) -> Message {
         loop {
@@ -86,10 +86,11 @@ impl Drop for Ear {
     }
 }
 
-/// Reads what the scripts of these tests say, a line for each thing: `open`, or an event's type, its id and its data,
-/// the last two in hexadecimal digits, which no line break can get into.
+/// Reads the output of the tests' scripts, a line for each report: `open`, or an event's type, id and data.
+///
+/// Id and data are hexadecimal, so that no line break gets in.
 pub(crate) fn read_lines(output: BufReader<ChildStdout>, heard: &Sender<Heard>) {
-    // Where nobody listens any more, the test is over.
+    // Without a receiver the test is over.
     let _ = output.lines().map_while(Result::ok).try_for_each(|line| heard.send(parse(&line)));
 }
 

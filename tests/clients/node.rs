@@ -1,7 +1,6 @@
-//! The `eventsource` package of npm, which brings browsers' EventSource to Node.
+//! The `eventsource` package of npm, an EventSource for Node.
 //!
-//! It comes back by itself, with the id of its last event. It is no page and has no origin, so that nothing here is
-//! about who may read an answer.
+//! It reconnects by itself, with the id of its last event. It has no origin, so CORS is not tested here.
 
 use std::process::Command;
 
@@ -16,7 +15,7 @@ use crate::packages::{installed, run};
 
 const PACKAGE: &str = "eventsource@4";
 
-/// Says what it hears.
+/// Prints each event.
 const SCRIPT: &str = r#"
 import { EventSource } from "eventsource";
 const hex = (text) => Buffer.from(text).toString("hex");
@@ -27,7 +26,7 @@ for (const type of ["message", "gap"]) {
 }
 "#;
 
-/// How to listen with it; `None`, with a word about it, where there is no Node or the package cannot be had.
+/// A function that starts it; `None`, after a line about it, without Node or the package.
 fn find(test: &str) -> Option<impl Fn(&str) -> Ear> {
     let found = run(Command::new("node").arg("--version")).and_then(|version| {
         let folder = installed(PACKAGE, |folder| {
@@ -40,7 +39,7 @@ fn find(test: &str) -> Option<impl Fn(&str) -> Ear> {
     let (version, folder) = found.map_err(|why| skipped(test, why)).ok()?;
     report(test, format_args!("{PACKAGE} on Node {version}"));
     Some(move |url: &str| {
-        // What a script imports is looked for where it runs.
+        // Node looks for imports in the working directory.
         let mut node = Command::new("node");
         node.current_dir(&folder).args(["--input-type=module", "--eval", SCRIPT, "--", url]);
         Ear::start(&mut node, read_lines)

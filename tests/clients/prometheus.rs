@@ -1,5 +1,4 @@
-//! Prometheus, which reads the metrics: its own checker finds nothing to say of them, and the server shows what it
-//! scrapes.
+//! Prometheus, a reader of the metrics: its checker accepts them, and it scrapes them.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -16,16 +15,16 @@ use support::{Client, EventStream, Folder, Served, escaped};
 use crate::Program;
 use crate::packages::run;
 
-/// How long a test waits for what Prometheus does, its own start on a busy machine included.
+/// Longest wait for Prometheus, including its start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Whether one of its programs is here, and a word about it.
+/// True if one of its programs runs; prints its version or the reason.
 fn has(tool: &str, test: &str) -> bool {
     let version = run(Command::new(tool).arg("--version"));
     version.map(|version| report(test, version)).map_err(|why| skipped(test, why)).is_ok()
 }
 
-/// A server with a history that has been used in every way, and two streams.
+/// A server with a history that has had every kind of traffic, and two streams.
 fn busy() -> (Program, SocketAddr, [EventStream; 2]) {
     let program = Program::start(&["--admin", "127.0.0.1:0", "--history", "100", "--workers", "2"]);
     let admin = program.admin().tcp().expect("it was asked for");
@@ -40,7 +39,7 @@ fn busy() -> (Program, SocketAddr, [EventStream; 2]) {
     (program, admin, streams)
 }
 
-/// What a program of others answers, whose form is its own.
+/// The response of another program, in its own form.
 #[track_caller]
 fn body(addr: SocketAddr, target: &str) -> Vec<u8> {
     let mut client = Client::connect(addr);
@@ -71,12 +70,12 @@ fn promtool_accepts_the_metrics() {
     let checked = check(&metrics);
     let said = format!("{}{}", String::from_utf8_lossy(&checked.stdout), String::from_utf8_lossy(&checked.stderr));
     assert_eq!((checked.status.code(), said.as_str()), (Some(0), ""), "{}", String::from_utf8_lossy(&metrics));
-    // It does find what is wrong.
+    // The checker does find errors.
     let wrong = String::from_utf8_lossy(&metrics).replace("smolcast_messages_total", "smolcast_messages");
     assert_ne!(check(wrong.as_bytes()).status.code(), Some(0), "a counter by another name");
 }
 
-/// Prometheus, with all that it keeps in a folder of its own. Dropping it kills it.
+/// Prometheus with its own data folder. Its drop kills it.
 struct Prometheus {
     process: Child,
     addr: SocketAddr,
@@ -100,7 +99,7 @@ impl Prometheus {
         let (sender, found) = channel();
         thread::spawn(move || {
             let said: Vec<_> = log.by_ref().map(|line| (address(&line), line)).scan(false, until_found).collect();
-            // Nobody waits any more where the test has given up.
+            // Without a receiver the test has given up.
             let _ = sender.send(said);
             log.for_each(drop);
         });
@@ -115,7 +114,7 @@ impl Prometheus {
         started
     }
 
-    /// The value of a query that comes to one sample.
+    /// The value of a query with one sample.
     #[track_caller]
     fn query(&self, query: &str) -> Option<f64> {
         let body = body(self.addr, &format!("/api/v1/query?query={query}"));
@@ -125,14 +124,14 @@ impl Prometheus {
     }
 }
 
-/// Goes on up to the first line that names an address, that one included.
+/// Continues up to the first line with an address, including that line.
 fn until_found<T>(is_found: &mut bool, (address, line): (Option<T>, String)) -> Option<(Option<T>, String)> {
     let goes_on = !*is_found;
     *is_found |= address.is_some();
     goes_on.then_some((address, line))
 }
 
-/// The address that a line of its log says it listens on.
+/// The address in a line of its log.
 fn address(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once("msg=\"Listening on\" address=")?;
     rest.split(' ').next()?.parse().ok()
@@ -140,7 +139,7 @@ fn address(line: &str) -> Option<SocketAddr> {
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
-        // It may have ended already, which is as good.
+        // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

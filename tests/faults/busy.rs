@@ -1,4 +1,4 @@
-//! A worker with more to do than it can: slower, but never taken for one that hangs, and nobody is cut for it.
+//! An overloaded shard: slower, never taken for stuck, and no stream is cut for it.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -16,7 +16,7 @@ const ROOMS: usize = 3000;
 const PUBLISHERS: usize = 300;
 const TIME: Duration = Duration::from_secs(6);
 
-/// Publishes for nobody, over many connections and many messages at once, for a while.
+/// Publishes without subscribers for a while, over many connections and in large batches.
 fn publish(addr: SocketAddr, connections: usize) {
     let one = "POST /broadcast?topic=nobody HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx";
     let (messages, mut answers) = (one.repeat(50), [0; 1 << 16]);
@@ -33,7 +33,7 @@ fn publish(addr: SocketAddr, connections: usize) {
     }
 }
 
-/// Heartbeats of many rooms, each of which waited for all other tasks, once kept the worker's time from going on.
+/// Heartbeats of many audiences each waited for all other tasks once, so the shard's clock stopped.
 #[test]
 #[ignore = "slow: it keeps a worker busy for seconds"]
 fn a_busy_shard_is_ready_and_cuts_no_stream() {

@@ -1,4 +1,4 @@
-//! More browsers than there is room for: each is told to come back, at a time of its own.
+//! More browsers than the server admits: each gets its own delay.
 
 use rustix::process::Signal;
 use support::measure::report;
@@ -21,7 +21,7 @@ fn browsers_over_capacity_get_different_retries() {
     assert!(widest < 500, "nobody comes back within {widest} ms of the six seconds");
     delays.dedup();
     report("over capacity", format_args!("{} different delays for {TURNED_AWAY} browsers", delays.len()));
-    // One that comes back later finds the place that was left meanwhile.
+    // A later one finds the place that has become free.
     drop(streams.pop());
     let mut back = None;
     wait_until("there is room", || {
@@ -35,7 +35,7 @@ fn browsers_over_capacity_get_different_retries() {
     assert_eq!(program.finish().code, Some(0));
 }
 
-/// Asks for a stream as a browser does.
+/// Requests a stream as a browser does.
 #[track_caller]
 fn ask(program: &Program) -> Client {
     let mut client = program.connect();
@@ -44,7 +44,7 @@ fn ask(program: &Program) -> Client {
     client
 }
 
-/// The delay that a browser is told for which there is no room.
+/// The delay of a browser over capacity.
 #[track_caller]
 fn turned_away(program: &Program) -> u64 {
     retry_of(&ask(program).rest())

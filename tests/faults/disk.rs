@@ -1,4 +1,5 @@
-//! The disk of the history's file is full: publishers are told, streams live on, and it goes on when there is room.
+//! A full disk under the history file: publishers get an error, streams stay, and publishing resumes once there is
+//! room.
 
 use support::measure::skipped;
 use support::{Served, post};
@@ -7,7 +8,7 @@ use crate::Program;
 
 const NAME: &str = "disk::a_full_disk_fails_publishers_alone";
 
-/// Lays a small disk over a folder that only the program sees, and becomes the program.
+/// Mounts a small disk over a folder that only the program sees, and becomes the program.
 const SMALL_DISK: &str = "mount -t tmpfs -o size=1m none \"$HOME\" && exec \"$0\" \"$@\"";
 
 fn may_mount() -> bool {
@@ -32,7 +33,7 @@ fn a_full_disk_fails_publishers_alone() {
     let (mut stream, mut publisher) = (program.stream(), program.connect());
     let large = "x".repeat(300 * 1024);
     let mut received = 0;
-    // Two are held and one is on its way out: there is no room for a fourth, nor for a copy without the first.
+    // The file holds two messages and an outdated one: a fourth has no room, and neither has a compacted copy.
     let statuses: Vec<_> = (0..6)
         .map(|_| {
             let status = publisher.request(post(&large)).status;
@@ -46,7 +47,7 @@ fn a_full_disk_fails_publishers_alone() {
     assert!(statuses.iter().all(|status| [202, 507].contains(status)), "{statuses:?}");
     assert!(statuses.starts_with(&[202, 202, 202]) && statuses.contains(&507), "{statuses:?}");
     assert_eq!(program.count(), 1, "streams live on");
-    // What is small still has room, and reaches them.
+    // A small message has room, and subscribers get it.
     publisher.request(post("small")).expect_status(202);
     assert_eq!(stream.message().data, "small", "behind {received} large ones");
     let said = program.kill().stderr;

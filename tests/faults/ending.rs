@@ -1,4 +1,4 @@
-//! The way out with a thousand streams: what is in flight is delivered, each stream is told when to come back.
+//! Shutdown with a thousand streams: messages in flight are delivered, and each stream gets a delay.
 
 use std::time::{Duration, Instant};
 
@@ -21,14 +21,14 @@ fn begin_publish(program: &Program, length: usize) -> Client {
     client
 }
 
-/// Tells the program to end, and waits until it has understood.
+/// Signals the program and waits until it has noticed.
 #[track_caller]
 fn tell_to_end(program: &Program) {
     program.signal(Signal::TERM);
     time_until("no new connection is taken", DEADLINE, || Client::try_connect(program.addr).is_err());
 }
 
-/// Holds the delays to cover 3 s to 9 s evenly: a thousand browsers must not come back at one moment.
+/// Holds that the delays cover 3 s to 9 s evenly, so that a thousand browsers do not return at once.
 #[track_caller]
 fn expect_spread(delays: &[u64]) {
     let mut seconds = [0; 6];
@@ -110,7 +110,7 @@ fn stalled_streams_delay_shutdown_for_the_drain_only() {
     drop(stalled);
 }
 
-/// What an `EventSource` sees whose request was under way when the end came: a stream that says when to come back.
+/// An `EventSource` whose request was under way at the shutdown gets a stream with a delay.
 #[test]
 fn a_stream_requested_during_the_drain_gets_a_retry() {
     let program = Program::start(&[]);
@@ -119,7 +119,7 @@ fn a_stream_requested_during_the_drain_gets_a_retry() {
     let request = get("/sse");
     let (first, second) = request.split_at(request.len() / 2);
     late.send(first);
-    // Known to the program: what comes later has been served, by each of its workers.
+    // Later requests have been served by each shard, so the program has noticed.
     for _ in 0..8 {
         program.request(post("")).expect_status(202);
     }

@@ -1,4 +1,4 @@
-//! A flood of publishers: slowed down to what the streams can be sent, and none of what was accepted is lost.
+//! A flood of publishers: slowed to the pace of the streams, with no accepted message lost.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -13,11 +13,11 @@ use crate::crowd::make_room;
 
 const PUBLISHERS: usize = 100;
 
-/// How much each publisher sends, and how long one message is.
+/// Amount and length of each publisher's messages.
 #[derive(Clone, Copy)]
 struct Flood {
     rounds: usize,
-    /// Messages that leave in one write, before the first of their answers is read.
+    /// Messages of one write, sent before the first response is read.
     pipelined: usize,
     message: usize,
 }
@@ -32,7 +32,7 @@ impl Flood {
         format!("{name}{}", "x".repeat(self.message - name.len()))
     }
 
-    /// Publishes from these connections, which take turns; returns how long a segment's answers took.
+    /// Publishes from these connections in turn; returns the time of each segment's responses.
     #[track_caller]
     fn publish(self, addr: SocketAddr, publishers: std::ops::Range<usize>) -> Samples {
         let mut clients: Vec<_> = publishers.map(|publisher| (publisher, Client::connect(addr))).collect();
@@ -52,7 +52,7 @@ impl Flood {
         times
     }
 
-    /// Reads every message: each once, each publisher's own in their order.
+    /// Reads every message: each once, and each publisher's own in order.
     #[track_caller]
     fn read(self, stream: &mut EventStream) {
         let mut next = [0; PUBLISHERS];
@@ -67,7 +67,7 @@ impl Flood {
         }
     }
 
-    /// Has all publish and all streams read, at one time.
+    /// Runs all publishers and all streams at once.
     #[track_caller]
     fn run(self, server: &impl Served, streams: &mut [EventStream]) -> Vec<Samples> {
         let addr = server.addr();
@@ -94,8 +94,8 @@ fn a_flood_of_publishers_is_slowed_and_loses_nothing() {
     let base = Observed::new(program.id()).resident();
     let (times, took) = timed(|| flood.run(&program, &mut streams));
     let grown = program.peak_memory() - base;
-    // What a stream may be behind and a batch for each shard, the messages under way, what each publisher has sent
-    // and nobody has looked at, and the allocator.
+    // The lag of a stream and a batch for each shard, messages under way, unread input of publishers, and the
+    // allocator.
     let limits = Limits::default();
     let unread = PUBLISHERS * 128 * 1024;
     let bound = (2 * (LAG + limits.batch_bytes) + limits.publish_queue_bytes + unread) / 1024 + 8 * 1024;

@@ -1,4 +1,4 @@
-//! Nobody reads what the program says, nobody ever will, or there is nothing to say it to.
+//! Outputs of the program that are full, closed, or failing.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -14,7 +14,7 @@ use support::{Client, DEADLINE, EventStream, FreePort, get, post, wait_until};
 
 use crate::Process;
 
-/// A program of whose output nothing is known, so that it has to be given its port.
+/// A program with an output that the test cannot read, so that it must be given its port.
 struct Mute {
     port: FreePort,
     process: Process,
@@ -35,7 +35,7 @@ impl Mute {
         Client::connect(self.port.addr())
     }
 
-    /// Holds it to do all that it is there for.
+    /// Holds that it serves.
     #[track_caller]
     fn expect_service(&self, line: &str) -> EventStream {
         assert_eq!(self.connect().request(get("/connections")).expect_status(200).body, b"0");
@@ -45,7 +45,7 @@ impl Mute {
         stream
     }
 
-    /// Holds it to end in order when it is told to.
+    /// Holds that it shuts down when signalled.
     #[track_caller]
     fn expect_orderly_end(mut self, mut stream: EventStream) {
         self.process.signal(Signal::TERM);
@@ -54,7 +54,7 @@ impl Mute {
     }
 }
 
-/// What is written to, full, and who could read it, who does not.
+/// A full pipe, and its reading end, which is never read.
 #[track_caller]
 fn full() -> (Stdio, UnixStream) {
     let (mut writer, reader) = UnixStream::pair().expect("a pair of sockets");
@@ -90,7 +90,7 @@ fn it_serves_and_ends_with_a_full_output() {
     mute.expect_orderly_end(stream);
 }
 
-/// It has something to say, which is where it could be held up: that it has no descriptors.
+/// It has a line to log, which could block it: the lack of descriptors.
 #[test]
 fn it_accepts_again_with_a_full_standard_error() {
     let (stderr, _unread) = full();
@@ -111,7 +111,7 @@ fn it_accepts_again_with_a_full_standard_error() {
     mute.expect_orderly_end(stream);
 }
 
-/// The last that it has to say: that the drain was not enough.
+/// Its last line: the drain was too short.
 #[test]
 fn it_ends_after_the_drain_with_a_full_standard_error() {
     let (stderr, _unread) = full();
@@ -127,7 +127,7 @@ fn it_ends_after_the_drain_with_a_full_standard_error() {
     assert!(took < Duration::from_secs(2), "it took {took:?}");
 }
 
-/// Even where it cannot say what it wants to, a second signal ends it.
+/// A second signal ends it even if its log blocks.
 #[test]
 fn a_signal_ends_it_with_a_full_output() {
     let (stdout, _unread) = full();

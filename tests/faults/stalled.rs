@@ -1,4 +1,4 @@
-//! A thousand subscribers that never read: what they cost, and what the others notice of them.
+//! A thousand subscribers that never read: their cost, and their effect on others.
 
 use std::thread;
 use std::time::Duration;
@@ -17,21 +17,22 @@ const MESSAGES: usize = 200;
 const MESSAGE: usize = 32 * 1024;
 const WORKERS: usize = 2;
 
-/// So many messages are less than what a stream may be behind.
+/// So many messages are less than the largest lag.
 const WITHIN_THE_WINDOW: usize = 24;
 
-/// What tasks, sockets and the allocator may take for all of these streams together, in KiB.
+/// Memory of tasks, sockets and the allocator for all of these streams, in KiB.
 const SLACK: usize = 6 * 1024;
 
-/// Any of the waits for a subscriber that there are would be longer.
+/// Shorter than any wait for a subscriber would be.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 fn line(number: usize) -> String {
     format!("{number:04} {}", "x".repeat(MESSAGE - 5))
 }
 
-/// What the server may hold more than before, in KiB: each shard a window and a batch, all of them the messages under
-/// way. It is shared by all streams, however many of them are stalled.
+/// Memory that the server may add, in KiB: each shard a window and a batch, and the messages under way.
+///
+/// All streams share it, however many are stalled.
 fn bound() -> usize {
     let limits = Limits::default();
     (WORKERS * (limits.window_bytes + limits.batch_bytes) + limits.publish_queue_bytes) / 1024 + SLACK
@@ -80,7 +81,7 @@ fn a_thousand_stalled_streams_cost_one_window() {
     drop(stalled);
 }
 
-/// Reads every message, each as it comes.
+/// Reads every message as it comes.
 #[track_caller]
 fn read_all(stream: &mut EventStream) {
     for number in 0..MESSAGES {

@@ -1,4 +1,4 @@
-//! What keeps the program from starting: one line, its exit code, under a second.
+//! Starts that fail: one line, an exit code, under a second.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -10,7 +10,7 @@ use support::showing;
 
 use crate::Process;
 
-/// Holds the program to refuse at once, in one line that names `name`.
+/// Holds that the program refuses at once, in one line that contains `name`.
 #[track_caller]
 fn expect_refusal(launcher: &[&str], flags: &[&str], code: i32, name: &str) {
     let _row = showing(flags.join(" "), b"");
@@ -36,7 +36,7 @@ fn a_privileged_port_is_refused_with_a_reason() {
     if first.trim().parse().is_ok_and(|first: u16| first <= 80) {
         return skipped(test, "anybody may listen on port 80 here");
     }
-    // Whoever may do everything has to give this one thing up.
+    // Root has to give up this one capability.
     let launcher: &[&str] = if geteuid().is_root() { &["setpriv", "--bounding-set=-net_bind_service"] } else { &[] };
     if !launcher.is_empty() && Process::finished(launcher, &["--version"], &[]).code != Some(0) {
         return skipped(test, "no setpriv on this machine, and this user may listen anywhere");

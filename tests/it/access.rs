@@ -1,4 +1,4 @@
-//! The lists of hosts and origins: who is let in, and what the others get.
+//! The lists of hosts and origins: listed requests, and refused ones.
 
 use smolcast::{Access, Config, Limits};
 use support::{Client, EventStream, Served, TestServer, config, get, post, showing};
@@ -54,7 +54,7 @@ fn a_page_of_another_origin_publishes_nothing() {
     let (mut stream, _) = stream_for(&server, "");
     for origin in ["https://evil.example", "null", "http://app.example", "https://app.example.evil.example"] {
         let _row = showing("the origin", origin.as_bytes());
-        // Decided by the head alone: there is no body to wait for.
+        // Decided by the head alone: no body is awaited.
         let head = format!("POST /broadcast HTTP/1.1\r\nHost: smol.example\r\nOrigin: {origin}\r\n");
         let answer = server.request(format!("{head}Content-Length: 1\r\n\r\n")).expect_status(403);
         assert!(answer.closes(), "{answer:?}");
@@ -86,7 +86,7 @@ fn a_response_names_the_origin_that_may_read_it() {
     }
 }
 
-/// The origin of the request before once stood in the answer to a head that could not be read.
+/// The origin of an earlier request was once in the response to a malformed head.
 #[test]
 fn a_response_never_names_another_requests_origin() {
     let server = guarded();

@@ -1,4 +1,4 @@
-//! Where a body ends: Content-Length, Transfer-Encoding, both, neither, and bodies where none is expected.
+//! The end of a body: Content-Length, Transfer-Encoding, both, neither, and unexpected bodies.
 
 use smolcast::Limits;
 use support::{Response, Served, TestServer, get, parse_responses, post, post_chunked, showing};

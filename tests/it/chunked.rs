@@ -1,4 +1,4 @@
-//! The grammar of the chunked coding, good and bad, and that no split of it makes a difference.
+//! The grammar of the chunked coding, good and bad, split anywhere.
 
 use std::thread;
 use std::time::Duration;
@@ -63,7 +63,7 @@ const REFUSED: &[(&str, &str)] = &[
 fn malformed_chunks_are_400_and_publish_nothing() {
     let mut witness = Witness::start(Limits::default());
     for (name, coded) in REFUSED {
-        // A whole request behind the bad body: it may not be taken for one.
+        // A whole request follows the bad body and must not be taken for one.
         let request = [post_chunked(coded), post("smuggled")].concat();
         witness.refused(name, request, &[400]);
     }
@@ -77,7 +77,7 @@ fn bad_chunks_that_drip_in_are_refused() {
         let mut client = witness.server.connect();
         client.send(post_chunked(""));
         for byte in coded.bytes() {
-            // The server may refuse, and stop listening, before the last one.
+            // The server may refuse, and stop reading, before the last one.
             if client.try_send(&[byte]).is_err() {
                 break;
             }
@@ -163,7 +163,7 @@ fn a_chunked_body_may_be_split_at_any_byte() {
         let (first, second) = request.split_at(at);
         let _row = showing(format!("split at {at}"), first);
         client.send(first);
-        // Lets the server see the first part alone; nothing depends on it.
+        // Lets the server see the first part alone; the test does not depend on it.
         thread::park_timeout(Duration::from_micros(500));
         client.send(second);
         client.response().expect_status(202);

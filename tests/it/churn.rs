@@ -1,4 +1,4 @@
-//! Streams that come and go, and streams that do not read: what they do to the count and to the others.
+//! Streams that come and go, and streams that never read: their effect on the count and on others.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use smolcast::{Event, Limits};
 use support::{EventStream, Served, TestServer, escaped, get, post, wait_until, within_deadline};
 
-/// How a stream leaves: each kind in turn.
+/// The ways in which a stream leaves, in turn.
 fn leave(number: usize, mut stream: EventStream) {
     match number % 4 {
         0 => drop(stream),
@@ -68,7 +68,7 @@ fn the_count_is_exact_after_clients_that_never_read() {
             _ => client.half_close(),
         }
     }
-    // The last of them may still be on its way in: it is behind this one in no queue but the system's.
+    // The last of them may still be in the backlog.
     server.wait_for_count(0);
     let stream = server.stream();
     server.wait_for_count(1);
@@ -89,12 +89,12 @@ fn the_count_is_exact_after_a_crowd_leaves_at_once() {
     }
 }
 
-/// A large message, told by its number.
+/// A large message that shows its number.
 fn large(number: usize) -> String {
     format!("{number} {}", "x".repeat(64 * 1024))
 }
 
-/// Publishes large messages, each of which `healthy` reads at once, until only it is left.
+/// Publishes large messages, which `healthy` reads at once, until it is the only stream.
 #[track_caller]
 fn publish_until_the_others_are_cut(server: &TestServer, healthy: &mut EventStream) -> usize {
     for number in 0..2000 {
@@ -108,7 +108,7 @@ fn publish_until_the_others_are_cut(server: &TestServer, healthy: &mut EventStre
     panic!("131 MB later, a stream that reads nothing is still open");
 }
 
-/// Holds that what a cut stream still brings is whole events, from the first on.
+/// Holds that a cut stream has whole events, from the first on.
 #[track_caller]
 fn expect_whole_events(stream: &mut EventStream, at_most: usize) {
     let (left, end) = stream.rest_and_end();
@@ -162,7 +162,7 @@ fn a_slow_stream_within_the_window_gets_everything() {
     assert_eq!(server.count(), 1);
 }
 
-/// The write timeout is the time.
+/// The write timeout sets the time.
 #[test]
 fn a_stream_without_progress_is_cut_in_time() {
     let limits =
@@ -170,7 +170,7 @@ fn a_stream_without_progress_is_cut_in_time() {
     let server = TestServer::with_limits(limits);
     let mut healthy = server.stream();
     let stalled = EventStream::open_tight(server.connect());
-    // More than any kernel keeps for one socket, and far less than the window.
+    // More than any kernel buffers for one socket, and far less than the window.
     for number in 0..256 {
         let line = large(number);
         server.publish(&line);

@@ -1,4 +1,4 @@
-//! A connection from answer to answer: order, what ends it, and what behind its end is never executed.
+//! A connection from response to response: the order, and the end, behind which no request runs.
 
 use smolcast::{Config, Limits};
 use support::{
@@ -108,7 +108,7 @@ fn input_on_a_stream_is_discarded_up_to_a_limit() {
         server.publish(line);
         stream.expect_data(line);
     }
-    // The server may have closed before it has read all of it, which the rest of the write then sees.
+    // The server may close before it has read everything; then the write fails.
     let _ = stream.client().try_send(&vec![b'x'; LIMIT]);
     let (rest, _) = stream.rest_and_end();
     assert_bytes("on the closed stream", b"", &rest);

@@ -8,7 +8,7 @@ use support::{
 
 use crate::witness::Witness;
 
-/// Holds the connection to do what the answer said: close, or serve on.
+/// Holds that the connection does as the response says: close, or serve on.
 #[track_caller]
 fn expect_promised_fate(client: &mut Client, response: &Response) {
     if response.closes() {

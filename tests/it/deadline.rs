@@ -1,4 +1,4 @@
-//! The waits that end: for a head, a body, the next request; and what has no end, a stream.
+//! Waits with a deadline: for a head, a body, the next request. A stream has none.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::witness::Witness;
 
 const SHORT: Duration = Duration::from_millis(200);
 
-/// Between two bytes of a client that drips: well below `SHORT`, so that each byte comes in time.
+/// Pause between two bytes of a client that drips: well below `SHORT`, so that each byte comes in time.
 const DRIP: Duration = Duration::from_millis(40);
 
 fn short_head() -> Limits {
@@ -25,7 +25,7 @@ fn expect_timeout(client: &mut Client) {
     client.expect_closed();
 }
 
-/// Sends a byte now and then, until the server has something to say about it.
+/// Sends a byte now and then until the server responds.
 #[track_caller]
 fn drip(client: &mut Client, bytes: &[u8]) {
     let deadline = Instant::now() + DEADLINE;
@@ -38,7 +38,7 @@ fn drip(client: &mut Client, bytes: &[u8]) {
     panic!("dripped {} bytes, and no deadline came", bytes.len());
 }
 
-/// Lets a head's time pass, as another connection sees it: nothing is slept through.
+/// Waits until a head timeout has passed on another connection, so that no test sleeps.
 #[track_caller]
 fn let_a_head_time_out(server: &TestServer) {
     let mut client = server.connect();
@@ -205,7 +205,7 @@ fn a_heartbeat_is_never_within_an_event() {
         }
         assert_eq!(block.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"data: line")).count(), 20_000);
         assert!(!block.starts_with(b":") && !block.windows(2).any(|pair| pair == b"\n:"), "a comment in an event");
-        // One more, so that heartbeats and events do alternate.
+        // One more, so that heartbeats and events alternate.
         while stream.block() != b":\n\n" {}
         heartbeats += 1;
     }
@@ -219,7 +219,7 @@ fn after_an_error_the_connection_lingers_briefly() {
     client.send("BAD\r\n\r\n");
     let answer = client.rest();
     assert!(answer.starts_with(b"HTTP/1.1 400 "), "{:?}", answer.escape_ascii());
-    // The client goes on sending: only a socket that is gone answers that with an error.
+    // The client sends on: only a closed socket answers with an error.
     let deadline = Instant::now() + DEADLINE;
     while client.try_send(b"x").is_ok() {
         assert!(Instant::now() < deadline, "the socket was still open after {DEADLINE:?}");
@@ -245,8 +245,8 @@ fn a_publisher_that_never_reads_is_closed_in_time() {
     let server = TestServer::with_limits(Limits { write_timeout: SHORT, ..Limits::default() });
     let mut client = server.connect();
     let segment = post("x").repeat(500);
-    // It sends until the server reads no more. Then either its write fails because the server has closed, or, where
-    // that write had come to an end already, the next one does.
+    // It sends until the server stops reading. Then this write fails because the server has closed, or the next one
+    // does.
     let deadline = Instant::now() + 2 * DEADLINE;
     loop {
         assert!(Instant::now() < deadline, "every publish was read, and no answer");

@@ -60,7 +60,7 @@ fn a_unix_client_is_held_to_http() {
     assert!(answer.closes(), "{answer:?}");
 }
 
-/// A connect to `127.0.0.1` reaches what listens on `[::]`, and each has its own where both are listened on.
+/// With an IPv4 address of the same port each address has its own socket.
 #[test]
 fn an_ipv6_wildcard_takes_ipv4_too() {
     let both = TestServer::start(on(vec![(Ipv6Addr::UNSPECIFIED, 0).into()]));
@@ -74,7 +74,7 @@ fn an_ipv6_wildcard_takes_ipv4_too() {
     let (mapped, any_v6) = (Ipv4Addr::LOCALHOST.to_ipv6_mapped().into(), Ipv6Addr::UNSPECIFIED.into());
     for pair in [[any, any_v6], [one, any_v6], [any_v6, one], [mapped, any_v6]] {
         let listen = |port| on(pair.map(|address| (address, port).into()).to_vec());
-        // One that is free for 127.0.0.1 may be somebody's for another address.
+        // A port that is free on 127.0.0.1 may be taken on another address.
         let server = (0..20).find_map(|_| Server::bind(listen(FreePort::new().number())).ok());
         let each = TestServer::run(server.unwrap_or_else(|| panic!("no port for {pair:?}")));
         let port = each.addr.port();
@@ -91,7 +91,7 @@ fn passed_sockets_replace_addresses() {
     let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let unix = UnixListener::bind(folder.path("s")).expect("nobody is there");
     let expected = tcp.local_addr().expect("it is bound");
-    // A client that came before there was a server waits in the backlog.
+    // A client that connected before the server started waits in the backlog.
     let mut early = Client::connect(expected);
     early.send(get("/sse"));
     let taken = Address::Unix { path: folder.path("never"), mode: 0o600 };
@@ -128,7 +128,7 @@ fn an_impossible_unix_socket_is_a_helpful_error() {
     assert_eq!(error.to_string(), "the configuration's listen has to name an address");
 }
 
-/// There was no room for its connections, which then took that of the public side's.
+/// Its connections once took the room of the public side.
 #[test]
 fn a_passed_admin_socket_has_its_own_connection_limit() {
     TestServer::raise_descriptor_limit();
@@ -139,7 +139,8 @@ fn a_passed_admin_socket_has_its_own_connection_limit() {
     let handed_over = Sockets { admin: Some(listener.into()), ..Sockets::default() };
     let limits =
         [limit(on_loopback(), Sockets::default()), limit(bound, Sockets::default()), limit(on_loopback(), handed_over)];
-    // One for each, two for the ends of a message that is tried, one for the last, one for who is closed at once.
+    // One for each connection, and one for the last. Two for the ends of a trial, one for a client that is closed at
+    // once.
     let room = Limits::default().admin_connections + 4;
     assert_eq!(limits.map(|limit| limits[0] - limit), [0, room, room], "without, bound, and handed over: {limits:?}");
 }

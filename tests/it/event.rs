@@ -1,4 +1,4 @@
-//! A message on its way to the page: its bytes on the wire, and what a browser makes of them.
+//! A message on its way to the page: its bytes on the wire, and a browser's view of them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use smolcast::{Event, PublishError};
 use support::sse::{Message, Parser, normalised};
 use support::{EventStream, Served, TestServer, assert_bytes, escaped, post_chunked, showing, within_deadline};
 
-/// A block in which a line of no data is written `data: `; the server may as well write `data:`.
+/// A block in which an empty line is `data: `; the server may also write `data:`.
 fn canonical(block: &[u8]) -> Vec<u8> {
     let mut lines: Vec<&[u8]> = block.split(|byte| *byte == b'\n').collect();
     for line in lines.iter_mut().filter(|line| **line == b"data:") {
@@ -85,7 +85,7 @@ fn an_empty_body_is_an_event_of_empty_data() {
     assert_eq!(stream.message(), message("message", "", ""));
 }
 
-/// Publishes by `POST` and holds the stream to hand the same to its page.
+/// Publishes by `POST` and holds that the stream hands the same text to its page.
 #[track_caller]
 fn expect_round_trip(server: &TestServer, stream: &mut EventStream, body: &str) {
     server.publish(body);
@@ -113,7 +113,7 @@ fn a_body_of_a_mebibyte_of_anything_comes_back() {
     expect_round_trip(&server, &mut stream, "and the stream lives on");
 }
 
-/// What an encoder could get wrong.
+/// Texts that an encoder could get wrong.
 #[rustfmt::skip]
 const PIECES: &[&str] = &[
     "\n", "\r", "\r\n", " ", ":", "\0", "\u{feff}", "a", "é", "🦀", "data", "data: ", "id: 1", "event:", "\u{2028}",
@@ -148,7 +148,7 @@ fn a_browser_gets_back_any_text() {
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-/// The chunked coding of `body` in chunks of these sizes, over and over.
+/// The chunked coding of `body` in chunks of these sizes, repeated.
 fn in_chunks(mut body: &[u8], sizes: &[usize]) -> Vec<u8> {
     let mut coded = Vec::new();
     let mut sizes = sizes.iter().cycle();

@@ -1,16 +1,16 @@
-//! `Expect: 100-continue`: leave to send a body, or the reason not to.
+//! `Expect: 100-continue`: leave to send a body, or a refusal.
 
 use smolcast::Limits;
 use support::{Client, Response, Served, post, showing};
 
 use crate::witness::Witness;
 
-/// A publish that asks before it sends its body.
+/// A publish that expects a `100` before its body.
 fn asking(version: &str, fields: &str) -> String {
     format!("POST /broadcast HTTP/{version}\r\nHost: h\r\nExpect: 100-continue\r\n{fields}\r\n\r\n")
 }
 
-/// The final answer, behind a `100` that may or may not come first.
+/// The final response, behind a `100` or without one.
 #[track_caller]
 fn final_response(client: &mut Client) -> Response {
     let first = client.response();

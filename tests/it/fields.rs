@@ -1,4 +1,4 @@
-//! The fields of an event, by query or by header, and the answer that tells what became of it.
+//! The fields of an event, by query or by header, and the receipt in the response.
 
 use support::{Served, TestServer, assert_bytes, showing};
 
@@ -26,7 +26,7 @@ fn an_event_carries_its_publishers_fields() {
     }
 }
 
-/// Line breaks in a value break it. Nothing is published.
+/// A line break breaks a value. Nothing is published.
 #[test]
 fn a_broken_or_doubled_field_is_400() {
     let server = TestServer::start_default();

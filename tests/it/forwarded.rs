@@ -1,4 +1,4 @@
-//! Limits by where a client comes from, for clients behind proxies: who is believed, and who is counted.
+//! Limits per client behind proxies: trusted fields, and the client that each request counts for.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -10,7 +10,7 @@ use support::{
     within_deadline,
 };
 
-/// The peer that is trusted, and one that is not.
+/// A trusted peer, and one that is not.
 const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
@@ -20,12 +20,12 @@ fn limited(each: usize, trusted: &[&str]) -> Config {
     Config { trusted_proxies, ..config(limits) }
 }
 
-/// A server that takes so many of each client, and believes `PROXY`.
+/// A server that admits `each` connections of a client, and trusts `PROXY`.
 fn start(each: usize) -> TestServer {
     TestServer::start(limited(each, &["127.0.0.2"]))
 }
 
-/// The request with these fields more.
+/// The request with these fields added.
 fn with_fields(request: &[u8], fields: &str) -> Vec<u8> {
     let at = request.windows(2).position(|window| window == b"\r\n").expect("a request line") + 2;
     [&request[..at], fields.as_bytes(), &request[at..]].concat()
@@ -45,7 +45,7 @@ fn stream_of(client: &str, server: &TestServer) -> EventStream {
     EventStream::open_with(via(PROXY, server), &from(client, &get("/sse"))).0
 }
 
-/// Holds that a stream is not opened: its client is told to come back.
+/// Holds that a stream is rejected with a delay.
 #[track_caller]
 fn expect_told(mut connection: Client, request: &[u8]) {
     let response = connection.request(request).expect_status(200);
@@ -53,7 +53,7 @@ fn expect_told(mut connection: Client, request: &[u8]) {
     retry_of(&rest);
 }
 
-/// Holds a request to be refused as one beyond a limit is.
+/// Holds that a request is rejected as over the limit.
 #[track_caller]
 fn expect_refused(response: Response) {
     let response = response.expect_status(503);
@@ -72,7 +72,7 @@ fn proxied_streams_count_for_the_named_clients() {
     refused.expect_closed();
     assert_eq!((server.metrics.connections_over_ip_limit(), server.metrics.connections_refused()), (2, 2));
     assert_eq!(server.publisher.streams(), 3);
-    // Neither the proxy nor its other clients are held to what that one has.
+    // The client's limit binds neither the proxy nor its other clients.
     via(PROXY, &server).request(get("/connections")).expect_status(200);
     drop(first);
     wait_until("its place is free", || {
@@ -93,7 +93,7 @@ fn an_untrusted_client_cannot_name_another() {
     let streams = [stream(1), stream(2)];
     expect_told(via(STRANGER, &server), &with_fields(&get("/sse"), &fields(3)));
     expect_refused(via(STRANGER, &server).request(with_fields(&get("/connections"), &fields(4))));
-    // None of whom it named has lost anything by it.
+    // None of the named clients has lost anything by it.
     let others: Vec<_> = (1..=4).map(|number| stream_of(&format!("192.0.2.{number}"), &server)).collect();
     assert_eq!(server.publisher.streams(), streams.len() + others.len());
 }
@@ -145,7 +145,7 @@ fn a_client_is_known_by_its_proxys_field_alone() {
     }
 }
 
-/// Else whoever makes a proxy write something odd would be without a limit.
+/// A client that makes its proxy write a malformed field would have no limit otherwise.
 #[test]
 fn an_unnamed_client_counts_for_the_proxy() {
     let server = start(1);
@@ -160,7 +160,9 @@ fn an_unnamed_client_counts_for_the_proxy() {
     }
 }
 
-/// A proxy that writes one of the fields passes the other on, so a client would be whomever it likes.
+/// Clients that two fields name differently share a limit, which is not the proxy's.
+///
+/// A proxy that writes one field passes on the other, so a client could claim any address.
 #[test]
 fn contradictory_fields_share_one_limit() {
     let server = start(1);
@@ -176,7 +178,7 @@ fn contradictory_fields_share_one_limit() {
 fn a_kept_proxy_connection_counts_per_request() {
     let server = start(1);
     let mut kept = via(PROXY, &server);
-    // Idle, they are nobody's: a proxy may have more than one client may.
+    // Idle connections count for no client: a proxy may have more of them than a client may.
     let mut idle: Vec<_> = (0..40).map(|_| via(PROXY, &server)).collect();
     for number in [1, 1, 2, 1, 3] {
         kept.request(from(&format!("192.0.2.{number}"), &post("x"))).expect_status(202);
@@ -190,7 +192,7 @@ fn a_kept_proxy_connection_counts_per_request() {
     kept.send("hi");
     kept.response().expect_status(202);
     idle[1].request(from("192.0.2.1", &get("/nope"))).expect_status(404);
-    // The last one opens a stream, so the connection is that client's.
+    // The last request opens a stream, so the connection counts for that client.
     let (stream, _) = EventStream::open_with(kept, &from("192.0.2.1", &get("/sse")));
     expect_refused(idle[1].request(from("192.0.2.1", &get("/nope"))));
     stream.reset();
@@ -236,10 +238,10 @@ fn a_proxy_on_a_trusted_unix_socket_is_trusted() {
     let (_stream, _) = EventStream::open_with(connect(), &from("192.0.2.1", &get("/sse")));
     expect_told(connect(), &from("192.0.2.1", &get("/sse")));
     EventStream::open_with(connect(), &from("192.0.2.2", &get("/sse")));
-    // All that name nobody are one.
+    // All unnamed clients count as one.
     let (_unnamed, _) = EventStream::open_with(connect(), &get("/sse"));
     expect_refused(connect().request(get("/connections")));
-    // That says nothing of other peers, or of what they say.
+    // Trust in the unix socket covers no other peer and none of its fields.
     let (_tcp, _) = EventStream::open_with(via(PROXY, &server), &from("192.0.2.3", &get("/sse")));
     expect_told(via(PROXY, &server), &from("192.0.2.4", &get("/sse")));
 }
@@ -252,7 +254,7 @@ fn an_untrusted_unix_socket_has_no_limit_per_client() {
     let _streams = [open(), open(), open()];
 }
 
-/// What listens on `[::]` sees an IPv4 peer by an IPv6 address.
+/// A socket on `[::]` sees an IPv4 peer by an IPv6 address.
 #[test]
 fn a_proxy_is_known_by_its_ipv4_address_on_an_ipv6_wildcard() {
     let server =

@@ -1,4 +1,4 @@
-//! Request heads: what is refused, what is understood, and that none of it comes back.
+//! Request heads: refused ones, accepted ones, and no echo of either.
 
 use std::thread;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use support::{EventStream, Served, TestServer, escaped, get, post, post_chunked,
 
 use crate::witness::Witness;
 
-/// A publish that would work, but for what `spoil` does to its head.
+/// A good publish, except for a replacement in its head.
 fn spoiled(from: &str, to: &str) -> Vec<u8> {
     let good = "POST /broadcast HTTP/1.1\r\nHost: h\r\nX-Field: value\r\nContent-Length: 5\r\n\r\nhello";
     assert!(good.contains(from), "{from:?} is not in the request");
@@ -17,7 +17,7 @@ fn spoiled(from: &str, to: &str) -> Vec<u8> {
 
 #[rustfmt::skip]
 const REFUSED: &[(&str, &str, &str)] = &[
-    // What is changed in a good publish: a name, from, to.
+    // Replacements in a good publish: a name, from, to.
     ("a method that is no token", "POST", "P@ST"),
     ("a method in quotes", "POST", "\"POST\""),
     ("a method with a slash", "POST", "PO/ST"),
@@ -278,7 +278,7 @@ fn a_request_may_be_split_at_any_byte() {
         let (first, second) = request.split_at(at);
         let _row = showing(format!("split at {at}"), first);
         client.send(first);
-        // Lets the server see the first part alone; nothing depends on it.
+        // Lets the server see the first part alone; the test does not depend on it.
         thread::park_timeout(Duration::from_micros(500));
         client.send(second);
         client.response().expect_status(202);

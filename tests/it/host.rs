@@ -4,7 +4,7 @@ use smolcast::Limits;
 
 use crate::witness::Witness;
 
-/// A publish with these lines in the place of its Host.
+/// A publish with these lines instead of its Host.
 fn publish(version: &str, lines: &str) -> String {
     format!("POST /broadcast HTTP/{version}\r\n{lines}Content-Length: 5\r\n\r\nhello")
 }

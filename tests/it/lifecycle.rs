@@ -1,4 +1,4 @@
-//! The server as a part of another program: bound, run, ended, dropped; and nothing of it left.
+//! The server within another program: bound, run, ended, dropped, with nothing left behind.
 
 use std::fs;
 use std::future::{Future, pending, ready};
@@ -71,7 +71,7 @@ fn the_socket_listens_from_bind_on() {
     let (stop, stopped) = smol::channel::bounded::<()>(1);
     let running = thread::spawn(move || {
         smol::block_on(server.run(async move {
-            // Only ever ends by the sender's drop.
+            // Ends by the sender's drop only.
             let _ = stopped.recv().await;
         }))
     });
@@ -148,7 +148,7 @@ fn a_shutdown_does_not_wait_for_idle_connections() {
     let mut used = server.connect();
     used.request(post("x")).expect_status(202);
     let mut fresh = server.connect();
-    // Both are known to the server: what comes later has been served.
+    // Later requests have been served, so the server knows both.
     server.publish("y");
     server.join();
     assert_bytes("on the idle connection", b"", &used.rest_and_end().0);
@@ -174,7 +174,7 @@ fn a_publish_in_flight_at_the_shutdown_is_delivered() {
     let mut client = begin_publish(&server);
     client.send("hel");
     server.stop();
-    // The one worker closes what is idle when it learns of the end, so that from here on it knows.
+    // The only shard closes idle connections once it knows of the shutdown.
     idle.expect_closed();
     client.send("lo");
     let answer = client.response().expect_status(202);
@@ -277,7 +277,7 @@ fn a_dropped_run_unlocks_its_history_file() {
     assert!(running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     drop(running);
     expect_publish_error(&publisher);
-    // Nor does one that never runs leave anything behind, or the future of one.
+    // A server that never runs leaves nothing behind either, and neither does its future.
     for never in [drop, |server: Server| drop(server.run(pending()))] {
         let server = bind();
         let publisher = server.publisher();
@@ -316,7 +316,7 @@ fn held() -> (usize, usize) {
     (count("/proc/self/task"), count("/proc/self/fd"))
 }
 
-/// One server, from start to end, in one of the ways in which it can go.
+/// One server from start to end, in one of several ways.
 fn come_and_go(way: usize) {
     match way % 4 {
         0 => {
@@ -344,7 +344,7 @@ fn fifty_servers_leave_no_thread_and_no_descriptor() {
     if !alone(&[], "lifecycle::fifty_servers_leave_no_thread_and_no_descriptor") {
         return;
     }
-    // The runtime keeps a thread and some descriptors of its own from its first use on.
+    // The runtime keeps a thread and some descriptors from its first use on.
     (0..4).for_each(come_and_go);
     let mut base = held();
     wait_until("the first servers' threads have ended", || {

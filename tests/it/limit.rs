@@ -13,7 +13,7 @@ use crate::witness::Witness;
 
 const KIB: usize = 1024;
 
-/// A publish whose head is `bytes` long with its empty line, and whose request line is `line` long with its end.
+/// A publish with a head of `bytes` including its empty line, and a request line of `line` including its end.
 fn publish_with_head(line: usize, bytes: usize) -> Vec<u8> {
     let fixed = "POST /broadcast? HTTP/1.1\r\n".len();
     let first = format!("POST /broadcast?{} HTTP/1.1\r\n", "q".repeat(line - fixed));
@@ -30,7 +30,7 @@ fn a_head_may_be_as_long_as_its_limit() {
     for limit in [16 * KIB, 512] {
         let mut witness = Witness::start(Limits { head_bytes: limit, ..Limits::default() });
         witness.published("at the limit", publish_with_head(100, limit), "hello");
-        // The limit does not say whether it counts the empty line, so one above it is one above it without that line.
+        // The limit may or may not count the empty line, so this is above it without that line.
         witness.refused("above the limit", publish_with_head(100, limit + 3), &[431]);
         witness.refused("far above the limit", publish_with_head(100, 8 * limit), &[431]);
     }
@@ -51,7 +51,7 @@ fn a_request_line_may_be_as_long_as_its_limit() {
     for limit in [8 * KIB, 256] {
         let mut witness = Witness::start(Limits { request_line_bytes: limit, ..Limits::default() });
         witness.published("at the limit", publish_with_head(limit, limit + 100), "hello");
-        // Nor does this limit say whether it counts the line's end.
+        // This limit may or may not count the line's end.
         witness.refused("above the limit", publish_with_head(limit + 3, limit + 100), &[414]);
     }
 }
@@ -127,7 +127,7 @@ fn a_client_that_sends_on_can_still_read_an_error() {
     }
 }
 
-/// A server that takes three connections, and what takes two of them.
+/// A server with room for three connections, and two streams on it.
 fn nearly_full() -> (TestServer, [EventStream; 2]) {
     let server = TestServer::with_limits(Limits { connections: NonZeroUsize::new(3), ..Limits::default() });
     let streams = [server.stream(), server.stream()];
@@ -144,7 +144,7 @@ fn an_event_source_over_the_limit_gets_a_retry() {
         let request = "GET /sse HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\nCache-Control: no-cache\r\n\r\n";
         let response = client.request(request).expect_status(200);
         response.expect_field("content-type", "text/event-stream");
-        // Without this one a page of another origin takes it for an error and never comes back.
+        // Without this field a page of another origin takes it for an error and never reconnects.
         response.expect_field("access-control-allow-origin", "*");
         let rest = if response.body.is_empty() { client.rest() } else { response.body };
         retry_of(&rest);
@@ -184,11 +184,11 @@ fn publish_in_process(server: &TestServer, line: &str) {
     within_deadline(server.publisher.publish(Event::new(line))).expect("the server runs");
 }
 
-/// Waits for the place of a connection that has ended to be free.
+/// Waits until the place of an ended connection is free.
 #[track_caller]
 fn serve_again(server: &TestServer) {
     wait_until("a place is free", || {
-        // The place that this one takes, or was refused, must be free again before the next.
+        // The place of this connection must be free again before the next.
         let mut client = server.connect();
         client.send(get("/connections"));
         parse_responses(&client.rest(), &["GET"]).iter().any(|response| response.status == 200)
@@ -231,13 +231,13 @@ fn an_address_over_its_limit_harms_no_other() {
     server.stop();
 }
 
-/// Being told to come back takes a place too: those are bounded as well, or one address could take all of them.
+/// Waiting rejections are bounded too, or one address could take every place.
 #[test]
 fn an_address_far_over_its_limit_is_closed_at_once() {
     let server = TestServer::with_limits(Limits { connections_per_ip: NonZeroUsize::new(1), ..Limits::default() });
     let mut stream = server.stream();
     let mut waiting: Vec<_> = (0..40).map(|_| server.connect()).collect();
-    // Accepted in turn, so the last ones are over the bound of those that are told.
+    // Accepted in turn, so the last ones are over the bound of rejections.
     waiting.split_off(32).iter_mut().for_each(Client::expect_closed);
     assert_eq!(server.metrics.connections_dropped(), 8);
     EventStream::open(Client::connect_from(Ipv4Addr::new(127, 0, 0, 2), server.addr));

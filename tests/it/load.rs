@@ -1,4 +1,4 @@
-//! Many streams and many publishers at once: each message to each stream, once and in order.
+//! Many streams and many publishers at once: each message reaches each stream, once and in order.
 
 use std::collections::HashMap;
 use std::thread;
@@ -47,7 +47,7 @@ fn three_hundred_messages_in_one_segment_reach_every_stream() {
     }
 }
 
-/// Reads what all publishers sent: every message once, each publisher's own in order. The order is given back.
+/// Reads all messages: each once, and each publisher's own in order. Returns the order.
 #[track_caller]
 fn expect_all_in_each_publishers_order(stream: &mut EventStream) -> Vec<String> {
     let mut next: HashMap<String, usize> = HashMap::new();
@@ -63,7 +63,7 @@ fn expect_all_in_each_publishers_order(stream: &mut EventStream) -> Vec<String> 
     order
 }
 
-/// Publishes from many threads at once, and holds every stream to see the same.
+/// Publishes from many threads at once, and holds that every stream sees the same order.
 fn expect_order_of(publish: impl Fn(&TestServer, usize) + Sync) {
     let server = TestServer::start_default();
     let mut streams: Vec<_> = (0..10).map(|_| server.stream()).collect();

@@ -1,26 +1,26 @@
 //! The wire contract, checked from outside: raw bytes on real sockets against a server on a free port.
 //!
-//! Every test starts a server of its own, so that all of them run at once. Every read has a deadline, and a failure
-//! shows what was expected and what came, side by side.
+//! Every test starts its own server, so that all of them run at once. Every read has a deadline, and a failure shows
+//! expected and received bytes side by side.
 //!
 //! # Layout
 //!
 //! The tools are the crate `support`; `tools` tests them; `witness` is a server that shows forbidden publishes.
 //!
-//! - `contract`: the five tasks; `event`: what a browser makes of a message
-//! - `fields`: what a publisher adds to its message; `topics`: whom that is for
-//! - `resume`: streams that come back; `restart`: to another server
-//! - `access`: the lists of hosts and origins; `token`: what a publisher shows
+//! - `contract`: the five tasks; `event`: a browser's view of a message
+//! - `fields`: the fields of a message; `topics`: its subscribers
+//! - `resume`: streams that reconnect; `restart`: streams that reconnect to another server
+//! - `access`: the lists of hosts and origins; `token`: publish tokens
 //! - `head`, `host`, `body`, `chunked`, `expect`: requests, good and bad
-//! - `connection`, `deadline`, `limit`: what becomes of a connection; `endings`: why streams ended
+//! - `connection`, `deadline`, `limit`: the life of a connection; `endings`: the reasons for which streams end
 //! - `load`, `churn`: many clients at once, and slow ones
-//! - `forwarded`: whom requests count for that come by way of proxies
+//! - `forwarded`: clients behind proxies
 //! - `doors`: several addresses, unix sockets among them
 //! - `admin`: the admin address
 //! - `lifecycle`: the server as a library, its start and its end
-//! - `binary`, `flags`: the program; `addresses`: where it listens; `reload`: what it reads anew
+//! - `binary`, `flags`: the program; `addresses`: its addresses; `reload`: its reload on SIGHUP
 //! - `systemd`: the program under a service manager
-//! - `docs`: the tables of `docs/`, held against what the server says
+//! - `docs`: the tables of `docs/`, held against the server
 
 mod access;
 #[cfg(feature = "cli")]

@@ -1,4 +1,4 @@
-//! A history that outlives its server: the same events and ids in the next one, whatever ended the last.
+//! A history that outlives its server: the next server has the same events and ids, however the last one ended.
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use support::{EventStream, Finished, Served, post};
 
 use crate::{Program, finished};
 
-/// A folder of a test's own, gone with it.
+/// A test's own folder, with a file for the history.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -47,7 +47,7 @@ fn resume(program: &Program, query: &str) -> EventStream {
     EventStream::open_with(program.connect(), format!("GET /sse?{query} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes()).0
 }
 
-/// What a stream that asks for all that is held gets, as many events of it as are expected.
+/// Holds that a stream from the start of the history gets these events.
 #[track_caller]
 fn expect_held(program: &Program, query: &str, events: &[(&str, &str)]) {
     let expected: String = events.iter().map(|(id, line)| format!("id: {id}\ndata: {line}\n\n")).collect();
@@ -91,7 +91,7 @@ fn a_kill_loses_no_accepted_event_with_sync_always() {
         for number in 0..20 {
             ids.push((publish(&program, "", &format!("{round} {number}")), format!("{round} {number}")));
         }
-        // One more is on its way, and may be there or not.
+        // One more is on its way, and may be lost.
         publisher.send(post("perhaps"));
         drop(program.kill());
     }

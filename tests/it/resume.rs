@@ -1,4 +1,4 @@
-//! Streams that come back: every event that was missed, once and in order, or a word that some are lost.
+//! Streams that reconnect: every missed event, once and in order, or a gap.
 
 use std::thread;
 
@@ -17,7 +17,7 @@ fn stream(server: &TestServer, query: &str, id: Option<&str>) -> EventStream {
     EventStream::open_with(server.connect(), request.as_bytes()).0
 }
 
-/// Publishes with this query and returns the id that the event got.
+/// Publishes with this query; returns the event's id.
 fn publish(server: &TestServer, query: &str, line: &str) -> String {
     let head = format!("POST /broadcast{query} HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\n");
     let answer = server.request(format!("{head}Content-Length: {}\r\n\r\n{line}", line.len())).expect_status(202);
@@ -131,7 +131,7 @@ fn a_history_larger_than_any_buffer_is_replayed_whole() {
 const TOPICS: [&str; 4] = ["a", "b", "c/d", "c/e"];
 const MESSAGES: usize = 2000;
 
-/// A client that leaves after a few events, in one way or another, and comes back for the rest.
+/// A client that leaves after a few events, in one of several ways, and resumes.
 fn wander(server: &TestServer, filters: &str, seed: usize) -> Vec<String> {
     let (mut lines, mut last, mut turn) = (Vec::new(), "earliest".to_owned(), seed);
     loop {
@@ -153,7 +153,7 @@ fn wander(server: &TestServer, filters: &str, seed: usize) -> Vec<String> {
     }
 }
 
-/// Clients that stay for some events at a time see, in pieces, what one that stays would.
+/// Clients that stay for some events at a time see, in pieces, the same as a client that stays.
 #[test]
 fn reconnecting_clients_get_each_message_once_in_order() {
     let server = with_history(MESSAGES + 1);

@@ -1,6 +1,6 @@
-//! What a service manager does for the program and is told by it, by the variables and sockets of systemd's protocol.
+//! The service manager's side of the program: the variables and sockets of systemd's protocol.
 //!
-//! No systemd is needed: a shell puts a socket where one would be handed over, and the test is whom the program tells.
+//! No systemd is needed: a shell passes the sockets, and the test listens for notifications.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -14,13 +14,13 @@ use support::{Client, DEADLINE, EventStream, Folder, Served, get, post, wait_unt
 
 use crate::{Process, Program, finished};
 
-/// Has the shell become its arguments, with its standard input as the first socket that is handed over.
+/// Becomes its arguments, with standard input as the first passed socket.
 const HANDS_OVER: [&str; 4] = ["sh", "-c", "export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$@\" 3<&0 </dev/null", "sh"];
-/// The same with a second one, its standard error.
+/// The same with a second socket, its standard error.
 const HANDS_TWO_OVER: [&str; 4] =
     ["sh", "-c", "export LISTEN_PID=$$ LISTEN_FDS=2; exec \"$@\" 3<&0 4<&2 </dev/null 2>/dev/null", "sh"];
 
-/// The program with this socket handed over.
+/// The program with this socket passed.
 fn with_socket(socket: impl Into<OwnedFd>) -> Command {
     let mut command = Process::command(&HANDS_OVER);
     command.stdin(Stdio::from(socket.into()));
@@ -38,7 +38,7 @@ fn a_passed_socket_replaces_addresses() {
     let folder = Folder::new();
     let never = folder.path("never");
     let (socket, addr) = tcp();
-    // A client that came before there was a server waits in the backlog.
+    // A client that connected before the server started waits in the backlog.
     let mut early = Client::connect(addr);
     early.send(get("/connections"));
     let program = Program::spawn(with_socket(socket).args(["--port", "0"]).arg("--unix").arg(&never));
@@ -86,7 +86,7 @@ fn several_passed_sockets_keep_their_order() {
 #[test]
 fn a_socket_named_admin_is_the_admin_address() {
     let (socket, addr) = tcp();
-    // The flags' public address stays, and their admin address does not.
+    // The flags' public address stays; their admin address is replaced.
     let flags = ["--port", "0", "--admin", "127.0.0.1:0"];
     let program = Program::spawn(with_socket(socket).args(flags).env("LISTEN_FDNAMES", "admin"));
     assert_ne!(program.addr, addr);
@@ -94,7 +94,7 @@ fn a_socket_named_admin_is_the_admin_address() {
     Client::connect(addr).request(get("/healthz")).expect_status(200);
     program.request(get("/healthz")).expect_status(404);
     program.publish("x");
-    // What it needs for itself is not given to clients, whichever way it came.
+    // Descriptors that it needs for itself are not given to clients, however it got its sockets.
     let limit = |program: &Program| program.start_line.split_once("up to ").map(|(_, rest)| rest[..8].to_owned());
     let (socket, _) = tcp();
     let handed = Program::spawn(with_socket(socket).args(["--port", "0"]).env("LISTEN_FDNAMES", "admin"));
@@ -143,7 +143,7 @@ fn a_passed_socket_that_does_not_listen_is_refused() {
     }
 }
 
-/// Whom the program tells how it is.
+/// A service manager, which receives notifications.
 struct Manager {
     socket: UnixDatagram,
     address: String,
@@ -158,7 +158,7 @@ impl Manager {
         Self { socket, address: path.to_str().expect("a plain name").to_owned(), _folder: folder }
     }
 
-    /// One whose socket has a name and no file.
+    /// A manager with an abstract socket.
     #[cfg(target_os = "linux")]
     fn without_file() -> Self {
         use std::os::linux::net::SocketAddrExt;
@@ -168,12 +168,12 @@ impl Manager {
         Self { socket, address: format!("@{name}"), ..Self::new() }
     }
 
-    /// The program, told of this manager.
+    /// The program, with the address of this manager.
     fn start(&self, variables: &[(&str, &str)]) -> Program {
         Program::start_with(&[], &[&[("NOTIFY_SOCKET", self.address.as_str())], variables].concat())
     }
 
-    /// What it is told next, a line an assignment.
+    /// The next notification, one line for each assignment.
     #[track_caller]
     fn told(&self) -> String {
         self.socket.set_read_timeout(Some(DEADLINE)).expect("a time above 0");
@@ -187,7 +187,7 @@ impl Manager {
         assert_eq!(self.told(), told);
     }
 
-    /// Whether it has been told all.
+    /// True once every notification has been read.
     fn is_done(&self) -> bool {
         self.socket.set_nonblocking(true).expect("a socket can be asked not to wait");
         self.socket.recv(&mut [0; 1]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
@@ -220,7 +220,7 @@ fn a_manager_may_have_an_abstract_name() {
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
 }
 
-/// It holds with files and without: who asks for a reload waits for its end.
+/// With files and without them: a manager that requests a reload waits for its end.
 #[test]
 fn the_manager_hears_of_a_reload_and_its_end() {
     let folder = Folder::new();
@@ -261,7 +261,7 @@ fn the_watchdog_is_fed_at_half_its_interval() {
     for _ in 0..4 {
         manager.expect("WATCHDOG=1");
     }
-    // A busy machine may take longer, for as long as the deadline of each.
+    // A busy machine may take longer, up to the deadline of each.
     let time = start.elapsed();
     assert!(time >= Duration::from_millis(600), "once, and three times more within {time:?}");
     program.signal(Signal::TERM);
@@ -270,7 +270,7 @@ fn the_watchdog_is_fed_at_half_its_interval() {
     assert_eq!(program.finish().code, Some(0));
 }
 
-/// systemd kills who does not feed its watchdog while it ends, too.
+/// systemd also kills a service that does not feed its watchdog during the shutdown.
 #[test]
 fn the_watchdog_is_fed_during_the_shutdown() {
     let manager = Manager::new();
@@ -292,7 +292,7 @@ fn the_watchdog_is_fed_during_the_shutdown() {
 fn another_processs_watchdog_is_not_fed() {
     let manager = Manager::new();
     let own = std::process::id().to_string();
-    // At this rate there would be some before the first answer.
+    // At this rate there would be some before the first response.
     for variables in [[("WATCHDOG_USEC", "2"), ("WATCHDOG_PID", &own)].as_slice(), &[("WATCHDOG_USEC", "0")]] {
         let program = manager.start(variables);
         assert!(manager.told().starts_with("READY=1\n"));
@@ -306,7 +306,7 @@ fn another_processs_watchdog_is_not_fed() {
 #[test]
 fn a_manager_that_never_reads_delays_nothing() {
     let manager = Manager::new();
-    // More than any queue holds, soon.
+    // Soon more than any queue holds.
     let program = manager.start(&[("WATCHDOG_USEC", "2")]);
     let mut stream = program.stream();
     for number in 0..300 {

@@ -1,4 +1,4 @@
-//! What a publisher shows: a token, once, before its message is looked at.
+//! Publish tokens: required once, before the message is looked at.
 
 use smolcast::{Access, Config, Event, Limits};
 use support::{
@@ -10,7 +10,7 @@ const TOKEN: &str = "c2VjcmV0-first==";
 const OTHER: &str = "another.token~2";
 const PAGE: &str = "https://app.example";
 
-/// Who shows one of these may publish; pages of these origins may.
+/// Access lists: publishers with these tokens, pages of these origins.
 fn access(tokens: &[&str], origins: &[&str]) -> Access {
     Access {
         origins: origins.iter().map(|text| text.parse().expect("an origin")).collect(),
@@ -36,7 +36,7 @@ fn showing_token(token: &str) -> String {
     format!("Authorization: Bearer {token}\r\n")
 }
 
-/// All that a connection brings up to its end, with the date as a word.
+/// Everything up to the end of a connection, with the date replaced.
 #[track_caller]
 fn whole_answer(server: &TestServer, request: impl AsRef<[u8]>) -> String {
     let mut client = server.connect();
@@ -47,7 +47,7 @@ fn whole_answer(server: &TestServer, request: impl AsRef<[u8]>) -> String {
     format!("{}DATE{}", &text[..start], &text[end..])
 }
 
-/// Publishes with a token of the server's, before which the stream must bring nothing.
+/// Publishes with a valid token; the stream must bring nothing before that message.
 #[track_caller]
 fn expect_nothing_published(server: &TestServer, stream: &mut EventStream) {
     server.request(publish(&showing_token(OTHER), "sentinel")).expect_status(202);
@@ -146,7 +146,7 @@ fn a_401_needs_no_body() {
     ] {
         let _row = showing("the fields", fields.as_bytes());
         let mut client = server.connect();
-        // The first answer: a `100` would be it.
+        // The first response: it would be a `100`.
         expect_challenge(client.request(format!("POST /broadcast HTTP/1.1\r\nHost: h\r\n{fields}\r\n")));
     }
     let mut client = server.connect();
@@ -155,7 +155,7 @@ fn a_401_needs_no_body() {
     client.request("x").expect_status(202);
 }
 
-/// What is told first: a host that is another's, a page that may not, a token that is not there, and then the rest.
+/// The order of refusals: a foreign host, a page that is not listed, a missing token, and then the rest.
 #[test]
 fn a_token_is_checked_after_host_and_origin() {
     let hosts = vec!["h".parse().expect("a host")];
@@ -191,7 +191,7 @@ fn a_listed_page_may_read_its_401() {
     assert_eq!((answer.field("access-control-allow-origin"), answer.field("vary")), (None, Some("Origin")));
 }
 
-/// What a browser asks before it sends a page's token.
+/// The preflight of a page that sends a token.
 fn preflight(origin: &str) -> String {
     let asks = "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization,event-type\r\n";
     format!("OPTIONS /broadcast HTTP/1.1\r\nHost: h\r\n{origin}{asks}\r\n")
@@ -244,7 +244,7 @@ fn any_other_preflight_of_a_publish_is_404() {
     }
 }
 
-/// A publish of five bytes that are not sent yet, whose head was read.
+/// A publish of five bytes whose head has been read and whose body is not sent.
 fn begin_publish(server: &TestServer) -> Client {
     let mut client = server.connect();
     let fields = format!("Expect: 100-continue\r\n{}Content-Length: 5\r\n\r\n", showing_token(TOKEN));

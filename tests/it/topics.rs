@@ -1,4 +1,4 @@
-//! Topics: a message reaches those who asked for one of its topics, each of them once, in one order.
+//! Topics: a message reaches the subscribers of its topics, each once, in one order.
 
 use std::time::Duration;
 
@@ -148,7 +148,7 @@ fn a_slow_stream_of_a_topic_is_cut_alone() {
     drop(stalled);
 }
 
-/// Everything that a stream still gets up to the event with this data, in blocks.
+/// All further blocks of a stream, up to the event with this data.
 fn rest_up_to(stream: &mut EventStream, data: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     loop {
@@ -159,7 +159,7 @@ fn rest_up_to(stream: &mut EventStream, data: &str) -> Vec<String> {
     }
 }
 
-/// By `slow=latest`, and a `gap` event precedes the latest ones.
+/// With `slow=latest`; a `gap` event precedes the latest ones.
 #[test]
 fn a_slow_stream_may_skip_to_the_latest_of_each_topic() {
     let limits = Limits { window_bytes: 64 * 1024, window_time: Duration::ZERO, ..Limits::default() };
@@ -193,7 +193,8 @@ fn a_slow_stream_may_skip_to_the_latest_of_each_topic() {
     assert_eq!(server.publisher.streams(), 2, "nobody was cut");
 }
 
-/// The rest of the event was written by the stream and not by its seat, which was between two events all the while.
+/// Its client must not take the end for orderly. The stream's own task once wrote the rest of an event, while its
+/// membership stood between two events.
 #[test]
 fn a_stream_that_ends_while_it_skips_is_reset() {
     let limits =
@@ -213,11 +214,6 @@ fn a_stream_that_ends_while_it_skips_is_reset() {
     slow.send(&[b'x'; 101]);
     wait_until("it is ended", || server.publisher.streams() == 0);
     let (received, end) = slow.rest_and_end();
-    eprintln!(
-        "DBG {end:?} {} {:?}",
-        received.len(),
-        String::from_utf8_lossy(&received[received.len().saturating_sub(20)..])
-    );
     assert!(end == End::Reset || received.ends_with(b"\n\n"), "{} bytes, then an orderly end", received.len());
 }
 

@@ -1,4 +1,4 @@
-//! A client as a process: what it says comes in pieces with their times, and it is gone with its owner.
+//! A client as a process: its output in pieces with their times. It ends with its owner.
 
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Instant;
 
-/// What a process said in one write, and when it was read.
+/// The output of one write, with the time of its read.
 pub(crate) type Piece = (Instant, Vec<u8>);
 
 pub(crate) struct Spoken {
@@ -25,7 +25,7 @@ impl Spoken {
         thread::spawn(move || {
             let mut buffer = [0; 65_536];
             while let Ok(count @ 1..) = output.read(&mut buffer) {
-                // Where nobody listens any more, the test is over.
+                // Without a receiver the test is over.
                 let _ = said.send((Instant::now(), buffer[..count].to_vec()));
             }
         });
@@ -35,7 +35,7 @@ impl Spoken {
 
 impl Drop for Spoken {
     fn drop(&mut self) {
-        // It may have ended by itself, which is as good.
+        // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! What a proxy passes on, from whom, and in which form.
+//! The requests that a proxy passes on: their origin and their form.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::certificate::NAME;
 use crate::curl::{Stream, Version, publish, request};
 use crate::proxy::{Proxy, for_each};
 
-/// Near what is passed on, and beside it.
+/// Paths near those that are passed on.
 const ELSEWHERE: [&str; 9] =
     ["/", "/sse/", "/ssee", "/broadcast/", "/connections/x", "/metrics", "/healthz", "/x?/broadcast", "/favicon.ico"];
 
@@ -29,8 +29,8 @@ fn only_allowed_publishes_and_streams_are_passed_on() {
             program.wait_for_count(1);
             let count = request(&proxy, version, "/connections", &[]);
             assert_eq!((count.status, count.body.as_str()), (200, "1"), "{}", kind.name());
-            // Another address of this machine is a stranger's. What has a body may be refused before it is sent, and
-            // curl may then miss the answer; no event tells of it either way.
+            // Another address of this machine counts as a stranger's. A refusal may come before the body is sent, and
+            // curl may miss it; no event shows it either way.
             let stranger = ["--interface", "127.0.0.2", "--request", "POST"];
             for target in ["/broadcast", "/broadcast?event=x"] {
                 let refused = request(&proxy, version, target, &stranger);
@@ -100,7 +100,7 @@ fn successive_publishers_share_connections() {
         }
         let used = connections.len();
         report("kept connections", format_args!("{}: {MESSAGES} publishers by {used}", kind.name()));
-        // One for each worker or thread of the proxy.
+        // One for each worker process or thread of the proxy.
         assert!(used <= MESSAGES / 2, "{}: {used} connections for {MESSAGES} messages", kind.name());
     });
 }
@@ -114,7 +114,7 @@ fn a_limit_per_address_is_per_client_of_the_proxy() {
         let proxy = Proxy::start(kind, program.addr, &[]);
         let open = |source: &str| Stream::open_from(&proxy, Version::Http2, source);
         let mut streams = vec![open("127.0.0.2"), open("127.0.0.2"), open("127.0.0.3")];
-        // A third of the first client's is told to come back, whatever it says of itself.
+        // The first client's third stream gets a delay, whatever the client says of itself.
         let words = ["--interface", "127.0.0.2", "--header", "X-Forwarded-For: 127.0.0.9"];
         let told = request(&proxy, Version::Http2, "/sse", &words);
         assert!(told.status == 200 && told.body.starts_with("retry: "), "{}: {told:?}", kind.name());

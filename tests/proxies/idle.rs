@@ -1,4 +1,4 @@
-//! Streams on which nothing happens for longer than a proxy waits for more.
+//! Streams that are idle for longer than a proxy's timeout.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::Program;
 use crate::curl::{Next, Stream, Version};
 use crate::proxy::{Kind, Proxy, for_each};
 
-/// The times of a proxy are cut from a minute to three seconds, and the heartbeat from 15 seconds to one.
+/// The timeouts of a proxy are cut from a minute to three seconds, and the heartbeat from 15 seconds to one.
 const SHORT: Duration = Duration::from_secs(3);
 const IDLE: Duration = Duration::from_secs(8);
 
@@ -32,7 +32,7 @@ fn heartbeats_alone_outlive_the_proxys_timeout() {
             let streams = Version::BOTH.map(|version| Stream::open(&proxy, version));
             (proxy, streams)
         });
-        // The control: the time-out is one, and is the file's.
+        // The control: without heartbeats the file's timeout ends the stream.
         for mut stream in cut.1 {
             assert!(matches!(stream.next(IDLE), Next::End), "{}: a silent stream is not cut", kind.name());
         }

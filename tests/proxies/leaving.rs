@@ -1,4 +1,4 @@
-//! Browsers that go.
+//! Browsers that leave.
 
 use support::Served;
 
@@ -10,7 +10,7 @@ use crate::proxy::{Proxy, for_each};
 #[ignore = "it needs nginx, Caddy and HAProxy"]
 fn a_browser_that_leaves_is_uncounted_at_once() {
     for_each("leaving", |kind| {
-        // Without heartbeats, so that nothing is written that could fail.
+        // Without heartbeats, so that no write can fail.
         let program = Program::start(&["--heartbeat", "0"]);
         let proxy = Proxy::start(kind, program.addr, &[]);
         let streams = Version::BOTH.map(|version| [(); 3].map(|()| Stream::open(&proxy, version)));

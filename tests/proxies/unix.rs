@@ -1,4 +1,4 @@
-//! The server behind a socket that is a file.
+//! The server on a unix socket.
 
 use smolcast::Address;
 use support::{Folder, Served};
@@ -7,10 +7,10 @@ use crate::Program;
 use crate::curl::{Stream, Version, publish, request};
 use crate::proxy::{Proxy, for_each};
 
-/// A proxy has a user of its own, and this test has no group in common with it.
+/// The proxy runs as another user and shares no group with this test.
 const FLAGS: [&str; 6] = ["--unix-mode", "666", "--max-connections-per-ip", "2", "--trusted-proxy", "unix"];
 
-/// Another address of this machine, so that what the test itself asks is not counted with it.
+/// Another address of this machine, so that the test's own requests do not count with it.
 const CLIENT: &str = "127.0.0.2";
 
 /// The limit per address is for each client of the proxy.

@@ -1,4 +1,4 @@
-//! Sockets that are open before the server is, and that it is handed when it starts.
+//! Sockets that are open before the server starts, and are passed to it.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -13,18 +13,18 @@ use crate::{Process, Program};
 
 const TOOL: &str = "systemd-socket-activate";
 
-/// Becomes a program that is handed what stands in place of its standard input.
+/// Becomes a program that gets standard input as a passed socket.
 const HAND_OVER: &str = r#"exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@""#;
 
-/// Addresses that nobody listens on just now.
+/// Addresses that nothing listens on.
 #[track_caller]
 fn free_addresses<const N: usize>() -> [SocketAddr; N] {
     let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("it is bound"))
 }
 
-/// Starts the program by the tool, which listens on these addresses and becomes the program once somebody connects:
-/// the client that is given back.
+/// Starts systemd's tool, which listens on these addresses and becomes the program at the first connection. Returns the
+/// client of that connection too.
 #[track_caller]
 fn activate(addresses: &[SocketAddr], names: &[&str]) -> (Program, Client) {
     let listen: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
@@ -115,7 +115,7 @@ fn a_restart_refuses_no_client() {
     program.signal(Signal::TERM);
     stream.expect_end(b"");
     assert_eq!(program.finish().code, Some(0));
-    // Nobody serves, and whoever connects waits.
+    // Nothing serves now, and clients wait.
     let mut waiting = [Client::connect(address), Client::connect(address)];
     waiting.iter_mut().for_each(|client| client.send(get("/connections")));
     let _program = start();

@@ -1,4 +1,4 @@
-//! Every path's answer, health before, amid and at the end of a server's life, and heads that are no good.
+//! Every path's response, health throughout a server's life, and malformed heads.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use support::{Client, Folder, Served, TestServer, assert_bytes, config, parse_re
 
 use super::{admin, ask, connect, get, metrics, request, start, text, watched};
 
-/// A publish whose body the server waits for, which holds up its end.
+/// A publish whose body the server waits for, which delays its shutdown.
 #[track_caller]
 pub(super) fn begin_publish(addr: SocketAddr) -> Client {
     let mut client = Client::connect(addr);
@@ -44,7 +44,7 @@ fn readyz_follows_the_life_of_the_server() {
     assert!(Client::try_connect(port).is_err(), "it goes with its server");
 }
 
-/// No worker turns in no time, so this is what one looks like that does not turn at all.
+/// No shard ticks within a limit of zero, so every shard counts as stuck here.
 #[test]
 fn readyz_names_a_stuck_shard() {
     let server = start(config(Limits { turn_timeout: Duration::ZERO, ..Limits::default() }));
@@ -197,7 +197,7 @@ fn connections_over_the_limit_are_closed_at_once() {
     }
     held[0].send(request("GET", "/healthz", b""));
     assert_eq!(parse_responses(&held[0].rest(), &["GET"])[0].status, 200);
-    // Who was served makes room when it has closed.
+    // A client that was served makes room when it has closed.
     let [first, mut second] = held;
     drop(first);
     wait_until("there is room", || {

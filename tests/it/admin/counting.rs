@@ -1,4 +1,4 @@
-//! What counts when: each thing that happens moves its own sample, by as much as happened, and no other of its family.
+//! The events behind each metric: one event moves its own sample by its amount, and no other of the family.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -26,7 +26,7 @@ fn wait_for(server: &TestServer, sample: &str, value: f64) -> Exposition {
     last
 }
 
-/// Holds that a family has these values where it has any.
+/// Holds that a family has these values, if it has any.
 #[track_caller]
 fn expect_only(all: &Exposition, family: &str, expected: &[(&str, f64)]) {
     let found: BTreeMap<_, _> = all.by_label(family).into_iter().filter(|(_, value)| *value != 0.0).collect();
@@ -68,7 +68,7 @@ fn messages_requests_and_publish_results_are_counted() {
     expect_only(&all, "smolcast_publishes_total", &outcomes);
     expect_only(&all, "smolcast_requests_total", &[("2xx", 7.0), ("4xx", 12.0)]);
     assert_eq!(all.value("smolcast_streams"), 3.0);
-    // Dealt in turn, whichever is first; told with the workers' next tick.
+    // Dealt in turn, in either order; updated at the shards' next tick.
     wait_until("two and one", || {
         let mut streams: Vec<_> = metrics(&server).by_label("smolcast_worker_streams").into_values().collect();
         streams.sort_by(f64::total_cmp);
@@ -76,7 +76,7 @@ fn messages_requests_and_publish_results_are_counted() {
     });
 }
 
-/// Two requests are held: one that is answered when nothing can be published any more, and one that holds the end up.
+/// Two requests are held: one is answered once nothing can be published any more, the other delays the shutdown.
 #[test]
 fn refusals_and_ends_of_a_shutdown_are_counted() {
     let server = &mut with_limits(Limits { drain_timeout: Duration::from_secs(4), ..Limits::default() });
@@ -103,7 +103,7 @@ fn ended_streams_are_counted_by_reason() {
     server.stream().reset();
     let mut talker = server.stream();
     talker.send(&[b'x'; 101]);
-    // They must not fall behind what only the last is to.
+    // The others must not wait behind a message for the last stream.
     wait_for(&server, "smolcast_streams", 0.0);
     let lagging = EventStream::open_tight(server.connect());
     for _ in 0..200 {
@@ -156,7 +156,7 @@ fn refused_connections_are_counted_by_reason() {
 
     let server = with_limits(Limits { connections_per_ip: NonZeroUsize::new(1), ..Limits::default() });
     let _held = server.stream();
-    // Those that wait to be told are bounded as well.
+    // Waiting rejections are bounded too.
     let mut waiting: Vec<_> = (0..40).map(|_| server.connect()).collect();
     waiting.split_off(32).iter_mut().for_each(Client::expect_closed);
     let _other = EventStream::open(Client::connect_from(Ipv4Addr::new(127, 0, 0, 2), server.addr));
@@ -181,7 +181,7 @@ fn connections_closed_for_silence_are_counted() {
     expect_only(&all, "smolcast_connections_closed_total", &[("idle", 1.0), ("lingered", 1.0)]);
 }
 
-/// Each message counts once, on the last of the workers, however few streams it is for.
+/// Each message counts once, on the last shard, however few streams it is for.
 #[test]
 fn every_message_and_batch_is_in_a_histogram_once() {
     let server = with_limits(Limits::default());
@@ -208,7 +208,7 @@ fn every_message_and_batch_is_in_a_histogram_once() {
     assert_eq!((buckets.len(), buckets[buckets.len() - 2]), (20, messages), "none took half a minute");
     let sum = all.value(&format!("{family}_sum"));
     assert!(sum > 0.0 && sum < 30.0, "{sum} seconds");
-    // Each worker is given each message.
+    // Each shard gets each message.
     let all = wait_for(&server, "smolcast_batch_messages_sum", 2.0 * messages);
     let batches = all.buckets("smolcast_batch_messages");
     assert_eq!((batches.len(), batches.last()), (11, Some(&(2.0 * messages))), "they came one by one");

@@ -1,4 +1,4 @@
-//! What the metrics are: every family, and labels that nobody outside has a say in.
+//! The list of metrics: every family, and labels that no client controls.
 
 use std::net::Ipv4Addr;
 
@@ -77,7 +77,7 @@ fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
     items
 }
 
-/// Whoever may connect could fill the memory of a Prometheus otherwise.
+/// No topic, address, path or name of a client becomes a label: any client could fill a Prometheus's memory.
 #[test]
 fn no_client_data_becomes_a_label() {
     let server = start(config(Limits::default()));

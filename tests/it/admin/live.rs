@@ -1,4 +1,4 @@
-//! The live page's stream: how the server is set up, then each second how it is, all of it JSON.
+//! The live page's stream: the configuration first, then a sample each second, all of it JSON.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,7 +17,7 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// Opens it and reads how the server is set up.
+    /// Opens it and reads the configuration.
     #[track_caller]
     pub(super) fn open(admin: &Address) -> (Self, Value) {
         let mut client = connect(admin);
@@ -46,7 +46,7 @@ impl Page {
         sample
     }
 
-    /// The first sample of which this holds.
+    /// The first sample for which `holds` is true.
     #[track_caller]
     pub(super) fn sample_where(&mut self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..8 {
@@ -181,7 +181,7 @@ fn open_pages_get_a_changed_configuration() {
     page.sample();
 }
 
-/// Each page once kept the tokens that it had last told of, for as long as it waited or was not read.
+/// A waiting page once held on to replaced tokens until its next event.
 #[test]
 fn open_pages_release_replaced_settings() {
     let server = start(config(Limits::default()));
@@ -207,7 +207,7 @@ fn a_page_learns_of_the_shutdown_and_ends() {
     server.join();
 }
 
-/// However it leaves, and though it says things that nobody expects.
+/// However it leaves, and even if it sends unexpected bytes.
 #[test]
 fn a_closed_page_makes_room_for_another() {
     let server = TestServer::start(watched(config(Limits { admin_connections: 1, ..Limits::default() })));

@@ -1,4 +1,4 @@
-//! The admin address of the program: where it is, what its page says of the options, and what nothing there says.
+//! The admin address of the program: the address, the options on its page, and the secrets that stay out of it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,17 +11,17 @@ use super::live::{Page, names};
 use super::{ask, get, request};
 use crate::{Program, finished};
 
-/// Options that have no row, each with the row that shows what it does.
+/// Options without a row of their own, each with the row that shows its effect.
 const SHOWN_ELSEWHERE: [(&str, &str); 5] = [
     ("--host", "--listen"),
     ("--port", "--listen"),
     ("--unix", "--listen"),
-    // What the files say, as it is in force, beside what was typed.
+    // The lists in force include the files' entries.
     ("--allow-host-file", "--allow-host"),
     ("--allow-origin-file", "--allow-origin"),
 ];
 
-/// The line is said before there are workers.
+/// The start line is printed before there are shards.
 #[track_caller]
 fn expect_ready(program: &Program) {
     let admin = program.admin();

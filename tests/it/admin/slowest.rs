@@ -1,4 +1,4 @@
-//! The streams that are furthest behind: shown while they are, and ended when they are told to.
+//! The slowest streams: listed while they are slow, and disconnected on request.
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ use support::{End, EventStream, Served, TestServer, assert_bytes, config, showin
 use super::live::{Page, names};
 use super::{admin, ask, request, start};
 
-/// More than the system holds for a stream that takes nothing.
+/// More messages than the system buffers for a stalled stream.
 const MESSAGES: usize = 8;
 
 fn event() -> Vec<u8> {
     [b"data: ", &vec![b'x'; 1024 * 1024][..], b"\n\n"].concat()
 }
 
-/// A server that keeps whoever is behind, for so long as it takes nothing.
+/// A server that keeps slow streams, as long as `write_timeout` allows.
 fn patient(write_timeout: Duration) -> TestServer {
     let limits = Limits { window_bytes: 1024 * 1024 * 1024, write_timeout, ..Limits::default() };
     start(config(limits))
 }
 
-/// A stream of this topic that reads nothing while there is much for it.
+/// A stream of this topic that reads nothing of many messages.
 #[track_caller]
 fn stalled(server: &TestServer, topic: &str) -> EventStream {
     let head = format!("GET /sse?topic={topic} HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -34,7 +34,7 @@ fn stalled(server: &TestServer, topic: &str) -> EventStream {
     stream
 }
 
-/// The one stream that is listed.
+/// The only stream in the list.
 #[track_caller]
 fn listed(page: &mut Page) -> Value {
     let sample = page.sample_where("one is behind", |sample| sample["slowest"] != json!([]));
@@ -60,7 +60,7 @@ fn a_slow_stream_is_listed_and_disconnected_cleanly() {
     assert!(one["behind"].as_u64() > Some(1024 * 1024) && one["worker"].as_u64() < Some(2), "{one}");
     let later = listed(&mut page);
     assert_eq!(later["id"], one["id"]);
-    // The system may still have found room for some of it.
+    // The system may still have taken some of it.
     assert!(later["behind"].as_u64() <= one["behind"].as_u64(), "{one}, then {later}");
     assert!(later["seconds"].as_f64() > one["seconds"].as_f64(), "{one}, then {later}");
 
@@ -116,7 +116,7 @@ fn the_twenty_slowest_streams_are_listed() {
     let server = patient(Duration::from_secs(60));
     let mut streams = Vec::new();
     let message = vec![b'x'; 512 * 1024];
-    // Those that come later are behind by less.
+    // Later ones are behind by less.
     for _ in 0..MESSAGES {
         streams.extend((0..3).map(|_| EventStream::open_tight(server.connect())));
         server.publish(&message);

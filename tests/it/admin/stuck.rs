@@ -1,7 +1,7 @@
-//! A worker that really hangs: what is told of it meanwhile, and that it goes on.
+//! A shard that really hangs: the reports meanwhile, and its recovery.
 //!
-//! A publisher that waits for room is woken by the worker that makes some, on that worker's thread. One with a waker
-//! that does not return keeps the worker there.
+//! The shard that makes room wakes a waiting publisher on its own thread. A waker that does not return keeps the shard
+//! there.
 
 use std::pin::Pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -17,10 +17,10 @@ use support::{DEADLINE, TestServer, assert_bytes, config, parse_responses, wait_
 use super::live::Page;
 use super::{admin, connect, get, metrics, request, text, watched};
 
-/// Keeps the worker that wakes it.
+/// A waker that holds the shard that calls it.
 struct Trap {
     caught: Sender<usize>,
-    /// Closed when the worker may go on.
+    /// Closed to release the shard.
     held: Mutex<Receiver<()>>,
 }
 
@@ -33,13 +33,13 @@ impl Wake for Trap {
     }
 }
 
-/// A server, one of whose workers hangs.
+/// A server with one shard that hangs.
 struct Hanging {
     server: TestServer,
     worker: usize,
-    /// Dropped to have the worker go on. Before what waits for room, which cannot be dropped while it is being woken.
+    /// Dropped to release the shard, before the waiting publish: that cannot be dropped while it is being woken.
     hold: Sender<()>,
-    /// What waits for room.
+    /// The publish that waits for room.
     publish: Pin<Box<dyn Future<Output = Result<(), PublishError>>>>,
 }
 
@@ -59,7 +59,7 @@ impl Hanging {
         Self { server, worker, hold, publish }
     }
 
-    /// Has the worker go on, and waits until all is well.
+    /// Releases the shard and waits until the server is ready.
     #[track_caller]
     fn end(self) -> TestServer {
         let Self { server, hold, publish, .. } = self;
@@ -76,7 +76,7 @@ fn a_stuck_shard_is_reported_until_it_goes_on() {
     let hanging = Hanging::start(config(Limits::default()));
     let (server, worker) = (&hanging.server, hanging.worker);
     let reason = format!("not ready: worker {worker} has not turned its loop for too long\n");
-    // The other one may be late as well, on a machine that has no time for it, but goes on.
+    // The other shard may be late too on a busy machine, but goes on.
     wait_until("that worker is told", || {
         let response = get(admin(server), "/readyz");
         response.status == 503 && response.body == reason.as_bytes()
@@ -94,19 +94,19 @@ fn a_stuck_shard_is_reported_until_it_goes_on() {
     assert_eq!(server.metrics.messages(), 2);
 }
 
-/// It was told to be late, as if it had been published.
+/// The response once said that it was late, as if it had been published. It is not published later either.
 #[test]
 fn a_trial_on_a_stuck_shard_is_not_published() {
     let hanging = Hanging::start(Config { workers: std::num::NonZeroUsize::new(1), ..config(Limits::default()) });
     let mut client = connect(admin(&hanging.server));
     client.send(request("POST", "/publish", b"x"));
-    // The answer takes as long as a worker may take.
+    // The response takes as long as a shard may be late.
     assert!(client.readable_within(3 * DEADLINE), "there is no answer");
     let answers = parse_responses(&client.rest(), &["POST"]);
     assert_eq!(answers[0].status, 503, "{answers:?}");
     let told = b"No worker has opened a stream to see it arrive on, so it was not published.\n";
     assert_bytes("what it is told", told, &answers[0].body);
     let server = hanging.end();
-    // The one that took all the room, and the one that waited for some.
+    // The message that took all the room, and the one that waited for some.
     assert_eq!(server.metrics.messages(), 2, "it is not published afterwards either");
 }

@@ -1,4 +1,4 @@
-//! A message to try: published, seen to arrive on a stream of its own, and told how.
+//! A test message: published, received on a stream of its own, and shown.
 
 use serde_json::Value;
 use smolcast::{Access, Config, Limits, Retention, Server};
@@ -6,7 +6,7 @@ use support::{EventStream, Served, TestServer, assert_bytes, config, showing, wa
 
 use super::{admin, ask, request, start, watched};
 
-/// What it is told when the message has arrived.
+/// The response once the message has arrived.
 #[track_caller]
 fn arrived(server: &TestServer, target: &str, message: &str, streams: u64) -> String {
     let response = ask(admin(server), request("POST", target, message.as_bytes())).expect_status(200);
@@ -43,7 +43,7 @@ fn a_trial_reaches_every_stream_and_is_shown() {
     wait_until("so is its connection", || server.metrics.connections() == 2);
 }
 
-/// The event of a long message was looked for once for each read, which kept the thread busy for seconds.
+/// The event of a long message was once searched for at each read, which blocked the thread for seconds.
 #[test]
 fn a_long_message_is_shown_in_part() {
     let server = start(config(Limits::default()));
@@ -93,7 +93,7 @@ fn with_a_history_a_trial_can_be_resumed_from() {
     EventStream::open_with(server.connect(), head.as_bytes()).0.expect(next.as_bytes());
 }
 
-/// Whoever reaches the address may publish, whatever the public side asks for.
+/// Every client of the admin address may publish, whatever the public side demands.
 #[test]
 fn a_trial_needs_no_token() {
     for hosts in [&["example.com"][..], &["*.example.com", "b.example"], &["example.com:81"]] {
