@@ -5,15 +5,14 @@
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use support::measure::{report, skipped, time_until};
-use support::wait_until;
+use support::{Folder, wait_until};
 
 use crate::PATIENCE;
 
@@ -97,19 +96,19 @@ fn version(name: &str) -> Option<String> {
 pub(crate) struct Browser {
     /// The shell that keeps the browser: the leader of its process group.
     keeper: Child,
-    folder: PathBuf,
+    folder: Folder,
 }
 
 impl Browser {
     #[track_caller]
     fn start(name: &str, more: &[&str], url: &str) -> Self {
-        let folder = new_folder();
-        let log = File::create(log_in(&folder)).expect("the folder is new");
+        let folder = Folder::new();
+        let log = File::create(folder.path("log")).expect("the folder is new");
         let mut command = Command::new("sh");
         command.args(["-c", KEEPER, "sh", name]).args(FLAGS).args(more);
-        command.arg(format!("--user-data-dir={}", folder.join("profile").display())).arg(url);
+        command.arg(format!("--user-data-dir={}", folder.path("profile").display())).arg(url);
         // Everything that it may write outside of its profile.
-        command.env("HOME", &folder).env("TMPDIR", &folder);
+        command.env("HOME", folder.as_ref()).env("TMPDIR", folder.as_ref());
         command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_CACHE_HOME").env_remove("XDG_RUNTIME_DIR");
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).process_group(0);
         let keeper = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
@@ -119,7 +118,7 @@ impl Browser {
     /// The URL by which it is driven with the Chrome DevTools protocol: on loopback, at a name that cannot be guessed.
     #[track_caller]
     pub(crate) fn endpoint(&self) -> String {
-        let file = self.folder.join("profile").join("DevToolsActivePort");
+        let file = self.folder.path("profile").join("DevToolsActivePort");
         let read = || fs::read_to_string(&file).unwrap_or_default();
         // Its second line is written last, and maybe later.
         time_until("the browser can be driven", PATIENCE, || {
@@ -132,7 +131,7 @@ impl Browser {
 
     /// The last lines of its output, for a failure.
     pub(crate) fn last_words(&self) -> String {
-        let said = fs::read(log_in(&self.folder)).unwrap_or_default();
+        let said = fs::read(self.folder.path("log")).unwrap_or_default();
         let said = String::from_utf8_lossy(&said);
         let lines: Vec<_> = said.lines().collect();
         lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
@@ -144,7 +143,7 @@ impl Drop for Browser {
         let group = self.keeper.id();
         // The keeper is reaped last: until then no other group can have its number.
         let _ = kill_process_group(Pid::from_child(&self.keeper), Signal::KILL);
-        let is_gone = || !runs(group, &self.folder) && fs::remove_dir_all(&self.folder).is_ok();
+        let is_gone = || !runs(group, self.folder.as_ref()) && fs::remove_dir_all(&self.folder).is_ok();
         if std::thread::panicking() {
             // The test has failed already and says why.
             (0..100).take_while(|_| !is_gone()).for_each(|_| std::thread::sleep(Duration::from_millis(10)));
@@ -174,18 +173,4 @@ fn runs(group: u32, folder: &Path) -> bool {
         let is_over = matches!(state, Some("" | "Z" | "X"));
         !is_over && (of == Some(group.as_str()) || String::from_utf8_lossy(&command).contains(folder))
     })
-}
-
-fn log_in(folder: &Path) -> PathBuf {
-    folder.join("log")
-}
-
-/// A folder for one browser. Its path is short, for the sockets that the browser makes there.
-#[track_caller]
-fn new_folder() -> PathBuf {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let name = format!("smolcast-browser-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let folder = std::env::temp_dir().join(name);
-    fs::create_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    folder
 }

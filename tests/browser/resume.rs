@@ -1,13 +1,10 @@
 //! A server with a history: a page that reconnects gets missed messages, or a gap.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
-use support::Relay;
-use support::Served;
 use support::measure::report;
 use support::missed::{self, LENGTHS, Published, publish};
+use support::{Folder, Relay, Served};
 
 use crate::Program;
 use crate::chromium::Chromium;
@@ -26,29 +23,6 @@ const TARGETS: [(&str, bool); 6] = [
     ("?topic=b", false),
 ];
 const ROUNDS: usize = 10;
-
-/// A test's own folder, with a file for the history.
-struct Folder(PathBuf);
-
-impl Folder {
-    #[track_caller]
-    fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("smolcast-browser-history-{}", std::process::id()));
-        fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        Self(path)
-    }
-
-    fn file(&self) -> String {
-        self.0.join("history").to_str().expect("the path is UTF-8").to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let removed = fs::remove_dir_all(&self.0);
-        assert!(removed.is_ok() || std::thread::panicking(), "{}: {removed:?}", self.0.display());
-    }
-}
 
 /// Starts the program at a port, 0 for any, with a history by these variables.
 #[track_caller]
@@ -105,7 +79,7 @@ fn expect_error(page: &mut Page) {
 fn crashes_cost_a_page_no_message_of_its_topic() {
     let Some(chromium) = Chromium::find("a history on disk") else { return };
     let folder = Folder::new();
-    let file = folder.file();
+    let file = folder.file("history");
     let history = [("SMOLCAST_HISTORY", "1000"), ("SMOLCAST_HISTORY_FILE", file.as_str())];
     let mut program = start(0, &history);
     let port = program.addr.port();

@@ -5,11 +5,10 @@
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use support::Acceptor;
 
 use crate::PATIENCE;
 
@@ -60,49 +59,20 @@ impl Site {
     /// Serves this page from now on.
     pub(crate) fn serve(self, html: String) -> Serving {
         let (sender, reports) = channel();
-        let ended = Arc::new(AtomicBool::new(false));
-        let (addr, listener, html, is_ended) = (self.addr, self.listener, Arc::from(html), Arc::clone(&ended));
-        let thread = thread::spawn(move || accept(&listener, &html, &sender, &is_ended));
-        Serving { addr, reports, ended, thread: Some(thread) }
+        let acceptor = Acceptor::on(self.listener, move |connection, _| answer(&connection, &html, &sender));
+        Serving { acceptor, reports }
     }
 }
 
 /// A serving site. Its drop ends it.
 pub(crate) struct Serving {
-    addr: SocketAddr,
+    acceptor: Acceptor,
     pub(crate) reports: Receiver<Report>,
-    /// Checked after each accept.
-    ended: Arc<AtomicBool>,
-    /// The accepting thread, until it is joined.
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Serving {
     pub(crate) fn url(&self) -> String {
-        format!("http://{}/", self.addr)
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::Relaxed);
-        // One more connection wakes it.
-        let woken = TcpStream::connect(self.addr).is_ok();
-        if let Some(thread) = self.thread.take().filter(|_| woken) {
-            // A panic of it has been printed.
-            let _ = thread.join();
-        }
-    }
-}
-
-fn accept(listener: &TcpListener, html: &Arc<str>, reports: &Sender<Report>, ended: &AtomicBool) {
-    for connection in listener.incoming() {
-        if ended.load(Ordering::Relaxed) {
-            return;
-        }
-        let (html, reports) = (Arc::clone(html), reports.clone());
-        // The test misses the report of a connection that ends early.
-        thread::spawn(move || connection.and_then(|connection| answer(&connection, &html, &reports)));
+        format!("http://{}/", self.acceptor.addr())
     }
 }
 

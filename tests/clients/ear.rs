@@ -1,11 +1,12 @@
 //! A client as a process of its own that reports its events.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use support::Child;
 use support::sse::Message;
 
 /// Longest wait for a client, including its start on a busy machine and its reconnects.
@@ -21,7 +22,7 @@ pub(crate) enum Heard {
 
 /// A listening client. Its drop kills it.
 pub(crate) struct Ear {
-    process: Child,
+    _process: Child,
     heard: Receiver<Heard>,
 }
 
@@ -33,11 +34,11 @@ impl Ear {
         read: impl FnOnce(BufReader<ChildStdout>, &Sender<Heard>) + Send + 'static,
     ) -> Self {
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut process = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let mut process = Child::spawn(command);
         let output = BufReader::new(process.stdout.take().expect("it is piped"));
         let (sender, heard) = channel();
         thread::spawn(move || read(output, &sender));
-        Self { process, heard }
+        Self { _process: process, heard }
     }
 
     /// The next report; `None` once the client has ended.
@@ -75,14 +76,6 @@ impl Ear {
                 None => panic!("the client has given up"),
             }
         }
-    }
-}
-
-impl Drop for Ear {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

@@ -3,14 +3,14 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
 use support::measure::{report, skipped, time_until};
-use support::{Client, EventStream, Folder, Served, escaped};
+use support::{Child, Client, EventStream, Folder, Served, escaped};
 
 use crate::Program;
 use crate::packages::run;
@@ -77,7 +77,7 @@ fn promtool_accepts_the_metrics() {
 
 /// Prometheus with its own data folder. Its drop kills it.
 struct Prometheus {
-    process: Child,
+    _process: Child,
     addr: SocketAddr,
     _folder: Folder,
 }
@@ -94,7 +94,7 @@ impl Prometheus {
         command.arg(format!("--config.file={}", file.display()));
         command.arg(format!("--storage.tsdb.path={}", data.display())).arg("--web.listen-address=127.0.0.1:0");
         command.current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut process = command.spawn().expect("it has run already");
+        let mut process = Child::spawn(&mut command);
         let mut log = BufReader::new(process.stderr.take().expect("it is piped")).lines().map_while(Result::ok);
         let (sender, found) = channel();
         thread::spawn(move || {
@@ -105,11 +105,8 @@ impl Prometheus {
         });
         let said = found.recv_timeout(PATIENCE).unwrap_or_default();
         let addr = said.last().and_then(|(address, _)| *address);
-        let Some(addr) = addr else {
-            let _ = process.kill();
-            panic!("it does not say where it listens: {said:?}");
-        };
-        let started = Self { process, addr, _folder: folder };
+        let addr = addr.unwrap_or_else(|| panic!("no address of it: {said:?}"));
+        let started = Self { _process: process, addr, _folder: folder };
         time_until("it is ready", PATIENCE, || body(addr, "/-/ready").ends_with(b"Ready.\n"));
         started
     }
@@ -135,14 +132,6 @@ fn until_found<T>(is_found: &mut bool, (address, line): (Option<T>, String)) -> 
 fn address(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once("msg=\"Listening on\" address=")?;
     rest.split(' ').next()?.parse().ok()
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 #[test]

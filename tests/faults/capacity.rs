@@ -18,7 +18,7 @@ fn browsers_over_capacity_get_different_retries() {
     let (first, last) = (delays[0], delays[TURNED_AWAY - 1]);
     assert!(first < 3500 && last > 8500, "from {first} to {last} ms");
     let widest = delays.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
-    assert!(widest < 500, "nobody comes back within {widest} ms of the six seconds");
+    assert!(widest < 500, "no client returns within {widest} ms of the six seconds");
     delays.dedup();
     report("over capacity", format_args!("{} different delays for {TURNED_AWAY} browsers", delays.len()));
     // A later one finds the place that has become free.

@@ -2,7 +2,7 @@
 //! room.
 
 use support::measure::skipped;
-use support::{Served, post};
+use support::{Folder, Served, post};
 
 use crate::Program;
 
@@ -22,12 +22,11 @@ fn may_mount() -> bool {
 #[test]
 fn a_full_disk_fails_publishers_alone() {
     if !may_mount() {
-        return skipped(NAME, "this user may mount no disk of his own, or unshare is missing");
+        return skipped(NAME, "this user may not mount a disk, or unshare is missing");
     }
-    let folder = std::env::temp_dir().join(format!("smolcast-disk-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder can be made");
-    let home = folder.to_str().expect("UTF-8").to_owned();
-    let flags = ["--history", "2", "--history-file", &format!("{home}/history")].map(str::to_owned);
+    let folder = Folder::new();
+    let home = folder.file("");
+    let flags = ["--history", "2", "--history-file", &folder.file("history")].map(str::to_owned);
     let flags: Vec<_> = flags.iter().map(String::as_str).collect();
     let program = Program::launch(&["unshare", "--mount", "sh", "-c", SMALL_DISK], &flags, &[("HOME", &home)]);
     let (mut stream, mut publisher) = (program.stream(), program.connect());
@@ -52,5 +51,4 @@ fn a_full_disk_fails_publishers_alone() {
     assert_eq!(stream.message().data, "small", "behind {received} large ones");
     let said = program.kill().stderr;
     assert!(said.lines().any(|line| line.contains("cannot write the history file")), "{said}");
-    std::fs::remove_dir_all(&folder).expect("the folder is there");
 }

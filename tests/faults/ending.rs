@@ -58,7 +58,7 @@ fn a_signal_amid_a_publish_still_delivers_it() {
     let finished = program.finish();
     let took = start.elapsed();
     assert_eq!((finished.code, finished.stdout.as_str(), finished.stderr.as_str()), (Some(0), "", ""));
-    assert!(took < DEADLINE, "{took:?} with nobody to wait for");
+    assert!(took < DEADLINE, "{took:?} with no client to wait for");
     expect_spread(&delays);
     report("SIGTERM with 1000 streams", format_args!("all have the message and have ended after {took:.1?}"));
 }
@@ -96,11 +96,11 @@ fn stalled_streams_delay_shutdown_for_the_drain_only() {
         program.publish(&line);
         healthy.iter_mut().for_each(|stream| stream.expect_data(&line));
     }
-    assert_eq!(program.count(), 100, "nobody is too far behind");
+    assert_eq!(program.count(), 100, "no stream is too far behind");
     program.signal(Signal::TERM);
     let (_, ended) = timed(|| healthy.iter_mut().map(|stream| stream.expect_end(b"")).collect::<Vec<_>>());
-    assert!(ended < Duration::from_secs(1), "those who read have waited {ended:?}");
-    assert!(program.is_running(), "it gives those who do not read their time");
+    assert!(ended < Duration::from_secs(1), "streams that read have waited {ended:?}");
+    assert!(program.is_running(), "stalled streams have the drain");
     let (finished, took) = timed(|| program.finish());
     assert_eq!((finished.code, finished.stderr.lines().count()), (Some(0), 1), "{finished:?}");
     report(

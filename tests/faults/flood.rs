@@ -60,7 +60,7 @@ impl Flood {
         for read in 0..self.messages() {
             let event = String::from_utf8(stream.client().read_exactly(length)).expect("an event is text");
             let publisher: usize = event.get(6..9).and_then(|name| name.parse().ok()).unwrap_or(PUBLISHERS);
-            assert!(publisher < PUBLISHERS, "nobody sent this, after {read} events: {:?}", &event[..32]);
+            assert!(publisher < PUBLISHERS, "no publisher sent this, after {read} events: {:?}", &event[..32]);
             let expected = format!("data: {}\n\n", self.line(publisher, next[publisher]));
             assert!(event == expected, "expected {:?}, not {:?}, after {read} events", &expected[..32], &event[..32]);
             next[publisher] += 1;
@@ -120,5 +120,5 @@ fn waiting_publishers_lose_nothing_and_keep_their_order() {
     let mut streams = [server.stream(), server.stream()];
     flood.run(&server, &mut streams);
     assert_eq!(server.metrics.messages(), flood.messages() as u64);
-    assert!(server.metrics.publishes_delayed() > 0, "nobody has waited, which is what this is about");
+    assert!(server.metrics.publishes_delayed() > 0, "no publisher has waited");
 }

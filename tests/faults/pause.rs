@@ -95,7 +95,7 @@ fn a_stopped_process_goes_on_where_it_was() {
     program.signal(Signal::CONT);
     let ((), took) = timed(|| {
         // The first `Date` may still be from before.
-        assert_bytes("to who came meanwhile", ACCEPTED, &late.read_exactly(ACCEPTED.len()));
+        assert_bytes("to the client that came meanwhile", ACCEPTED, &late.read_exactly(ACCEPTED.len()));
         under_way.expect_everywhere("while it stood still");
     });
     under_way.behind.expect(&large.as_bytes()[1024..]);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use support::measure::{report, timed};
 use support::sse;
-use support::{Client, DEADLINE, EventStream, FreePort, Served};
+use support::{Client, DEADLINE, EventStream, Folder, FreePort, Served};
 
 use crate::Program;
 use crate::crowd::make_room;
@@ -147,9 +147,8 @@ fn publish_to_servers(port: u16, file: &str) -> Program {
 #[ignore = "slow: two hundred clients, twenty thousand messages, five restarts"]
 fn clients_get_each_event_once_in_order_over_restarts() {
     make_room();
-    let folder = std::env::temp_dir().join(format!("smolcast-resume-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder can be made");
-    let file = folder.join("history").to_str().expect("UTF-8").to_owned();
+    let folder = Folder::new();
+    let file = folder.file("history");
     let port = FreePort::new();
     let addr = port.addr();
     let ((lines, order), took) = timed(|| {
@@ -178,5 +177,4 @@ fn clients_get_each_event_once_in_order_over_restarts() {
         "streams that come back",
         format_args!("{events} events to {CLIENTS} clients over {SERVERS} restarts, {took:.1?}"),
     );
-    std::fs::remove_dir_all(&folder).expect("the folder is there");
 }

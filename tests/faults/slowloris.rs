@@ -146,7 +146,7 @@ fn clients_that_never_read_delay_no_other() {
         let counts = normal.join().expect("normal traffic has not failed");
         assert_eq!(server.metrics.answers_stalled(), SLOW as u64, "closed after {took:?}");
         let answers = format_args!("{SLOW} connections gone after {took:.1?}; GET /connections meanwhile: {counts}");
-        report("answers that nobody reads", answers);
+        report("responses that are never read", answers);
         time_until("none of them is left", DEADLINE, || server.metrics.connections() == 0);
     });
 }

@@ -64,7 +64,7 @@ fn a_thousand_stalled_streams_cost_one_window() {
         let readers: Vec<_> = healthy.iter_mut().map(|stream| scope.spawn(|| read_all(stream))).collect();
         publish(&mut publisher, 0..WITHIN_THE_WINDOW, &mut times);
         (0..WITHIN_THE_WINDOW).for_each(|number| witness.expect_data(&line(number)));
-        assert_eq!(program.count(), STALLED + HEALTHY + 1, "nobody is too far behind yet");
+        assert_eq!(program.count(), STALLED + HEALTHY + 1, "no stream is too far behind yet");
         let kept = kernel_tcp_memory().saturating_sub(kernel);
         report("a stalled stream", format_args!("the system keeps {} KiB for it", kept / STALLED));
         drop(witness);
@@ -72,7 +72,7 @@ fn a_thousand_stalled_streams_cost_one_window() {
         let failed = readers.into_iter().filter_map(|reader| reader.join().err()).count();
         assert_eq!(failed, 0, "streams that read have missed something");
     });
-    let cut = time_until("those who are too far behind are cut", DEADLINE, || program.count() == HEALTHY);
+    let cut = time_until("stalled streams are cut", DEADLINE, || program.count() == HEALTHY);
     let grown = program.peak_memory() - base;
     report("1000 stalled streams", format_args!("{grown} KiB more than {base} KiB; bound {} KiB", bound()));
     report("a publish meanwhile", format_args!("{times}; the last are cut {cut:.1?} after the last event"));

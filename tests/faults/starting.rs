@@ -34,7 +34,7 @@ fn a_privileged_port_is_refused_with_a_reason() {
     let test = "a port that this user may not have";
     let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
     if first.trim().parse().is_ok_and(|first: u16| first <= 80) {
-        return skipped(test, "anybody may listen on port 80 here");
+        return skipped(test, "every user may listen on port 80 here");
     }
     // Root has to give up this one capability.
     let launcher: &[&str] = if geteuid().is_root() { &["setpriv", "--bounding-set=-net_bind_service"] } else { &[] };

@@ -43,11 +43,11 @@ fn expect_those_to_go_who_vanish(program: &Program, [silenced, cut, _]: &[Cable;
     assert_eq!(program.count(), 21);
     // Heartbeats alone can find this one.
     silenced.silence();
-    let took = time_until("those who are silenced are out of the count", BOUND, || program.count() == 11);
+    let took = time_until("silenced peers are out of the count", BOUND, || program.count() == 11);
     report("peers that go silent", format_args!("out of the count after {took:?}, bound {BOUND:?}"));
     cut.cut();
     program.publish("into the void");
-    let took = time_until("those who are cut off are out of the count", BOUND, || program.count() == 1);
+    let took = time_until("cut peers are out of the count", BOUND, || program.count() == 1);
     report("peers that are cut off", format_args!("out of the count after {took:?}, bound {BOUND:?}"));
     read_to(&mut stay, "into the void");
     let took = time_until("their descriptors are free", 2 * BOUND, || observed.descriptors() <= base);
@@ -86,7 +86,7 @@ fn read_to(stream: &mut EventStream, line: &str) {
         if message == line {
             return;
         }
-        assert_eq!(message, "x", "of those who published before");
+        assert_eq!(message, "x", "of the earlier publishers");
     }
 }
 

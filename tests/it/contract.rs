@@ -102,7 +102,7 @@ fn the_date_follows_the_clock() {
 #[test]
 fn a_publish_without_any_stream_is_202() {
     let server = TestServer::start_default();
-    server.publish("to nobody");
+    server.publish("to no stream");
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn an_ipv6_wildcard_takes_ipv4_too() {
 fn passed_sockets_replace_addresses() {
     let folder = Folder::new();
     let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let unix = UnixListener::bind(folder.path("s")).expect("nobody is there");
+    let unix = UnixListener::bind(folder.path("s")).expect("the path is free");
     let expected = tcp.local_addr().expect("it is bound");
     // A client that connected before the server started waits in the backlog.
     let mut early = Client::connect(expected);
@@ -115,7 +115,7 @@ fn passed_sockets_replace_addresses() {
 fn an_impossible_unix_socket_is_a_helpful_error() {
     let folder = Folder::new();
     std::fs::write(folder.path("file"), "precious").expect("a file can be made");
-    let _other = UnixListener::bind(folder.path("taken")).expect("nobody is there");
+    let _other = UnixListener::bind(folder.path("taken")).expect("the path is free");
     for (name, advice) in
         [("file", "no socket; remove that"), ("taken", "another program"), ("no/folder", "folder does not exist")]
     {

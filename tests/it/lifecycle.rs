@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use smolcast::{Config, Event, HistoryFile, HistorySync, Limits, NotReady, Publisher, Server};
 use support::{
-    Client, DEADLINE, End, EventStream, Served, TestServer, alone, assert_bytes, config, get, parse_responses, post,
-    wait_until, within_deadline,
+    Client, DEADLINE, End, EventStream, Folder, Served, TestServer, alone, assert_bytes, config, get, parse_responses,
+    post, wait_until, within_deadline,
 };
 
 fn bind() -> Server {
@@ -225,7 +225,7 @@ fn a_publisher_of_an_ended_server_gets_an_error() {
 #[track_caller]
 fn expect_publish_error(publisher: &Publisher) {
     let outcome = within_deadline(publisher.publish(Event::new("too late")));
-    let error = outcome.expect_err("there is nobody to publish to");
+    let error = outcome.expect_err("the server has ended");
     assert!(!error.to_string().is_empty());
     assert_eq!(publisher.streams(), 0);
 }
@@ -267,8 +267,8 @@ fn dropping_the_run_frees_everything_at_once() {
 /// Even if a `Publisher` of it lives on.
 #[test]
 fn a_dropped_run_unlocks_its_history_file() {
-    let path = std::env::temp_dir().join(format!("smolcast-lifecycle-{}", std::process::id()));
-    let file = || Some(HistoryFile { path: path.clone(), sync: HistorySync::Interval });
+    let folder = Folder::new();
+    let file = || Some(HistoryFile { path: folder.path("history"), sync: HistorySync::Interval });
     let bind = || Server::bind(Config { history_file: file(), ..config(Limits::default()) }).expect("it binds");
     let server = bind();
     let publisher = server.publisher();
@@ -286,7 +286,6 @@ fn a_dropped_run_unlocks_its_history_file() {
         expect_publish_error(&publisher);
     }
     drop(bind());
-    fs::remove_file(&path).expect("it is there");
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn expect_all_in_each_publishers_order(stream: &mut EventStream) -> Vec<String> 
     let mut order = Vec::new();
     for _ in 0..PUBLISHERS * MESSAGES {
         let line = stream.message().data;
-        let (publisher, number) = line.split_once(' ').unwrap_or_else(|| panic!("nobody sent {line:?}"));
+        let (publisher, number) = line.split_once(' ').unwrap_or_else(|| panic!("no publisher sent {line:?}"));
         let expected = next.entry(publisher.to_owned()).or_default();
         assert_eq!(number, expected.to_string(), "of publisher {publisher}, after {order:?}");
         *expected += 1;

@@ -17,14 +17,6 @@ fn stream(server: &TestServer, query: &str, id: Option<&str>) -> EventStream {
     EventStream::open_with(server.connect(), request.as_bytes()).0
 }
 
-/// Publishes with this query; returns the event's id.
-fn publish(server: &TestServer, query: &str, line: &str) -> String {
-    let head = format!("POST /broadcast{query} HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\n");
-    let answer = server.request(format!("{head}Content-Length: {}\r\n\r\n{line}", line.len())).expect_status(202);
-    let body = String::from_utf8(answer.body).expect("JSON is text");
-    body.split('"').nth(3).unwrap_or_else(|| panic!("no id in {body}")).to_owned()
-}
-
 fn events(ids: &[String], lines: &[&str]) -> String {
     ids.iter().zip(lines).map(|(id, line)| format!("id: {id}\ndata: {line}\n\n")).collect()
 }
@@ -34,19 +26,23 @@ fn events(ids: &[String], lines: &[&str]) -> String {
 fn every_event_has_its_publishers_id_or_a_number() {
     let server = with_history(10);
     let mut stream = stream(&server, "", None);
-    let ids = [publish(&server, "", "a"), publish(&server, "?event=e&retry=5", "b"), publish(&server, "?id=own", "c")];
+    let ids = [
+        server.publish_for_id("", "a"),
+        server.publish_for_id("?event=e&retry=5", "b"),
+        server.publish_for_id("?id=own", "c"),
+    ];
     let boot = ids[0].strip_suffix("-1").expect("the first");
     assert!(boot.len() == 13 && boot.bytes().all(|digit| digit.is_ascii_digit()), "{boot}");
     assert_eq!(ids[1..], [format!("{boot}-2"), "own".to_owned()]);
     stream.expect(format!("id: {boot}-1\ndata: a\n\nevent: e\nid: {boot}-2\nretry: 5\ndata: b\n\n").as_bytes());
     stream.expect(b"id: own\ndata: c\n\n");
-    assert_eq!(publish(&server, "", "d"), format!("{boot}-4"));
+    assert_eq!(server.publish_for_id("", "d"), format!("{boot}-4"));
 }
 
 #[test]
 fn a_resumed_stream_gets_missed_events_then_live_ones() {
     let server = with_history(10);
-    let ids = ["1", "2", "3"].map(|line| publish(&server, "", line));
+    let ids = ["1", "2", "3"].map(|line| server.publish_for_id("", line));
     let all = events(&ids, &["1", "2", "3"]);
     let behind_first = events(&ids[1..], &["2", "3"]);
     let query = |name: &str| format!("?{name}={}", ids[0]);
@@ -60,7 +56,7 @@ fn a_resumed_stream_gets_missed_events_then_live_ones() {
         ("all", stream(&server, "?last_event_id=earliest", None), &*all),
         ("the last", stream(&server, "", Some(&ids[2])), ""),
     ];
-    let live = publish(&server, "", "live");
+    let live = server.publish_for_id("", "live");
     for (name, stream, expected) in &mut table {
         let _row = showing(*name, expected.as_bytes());
         stream.expect(expected.as_bytes());
@@ -71,9 +67,9 @@ fn a_resumed_stream_gets_missed_events_then_live_ones() {
 #[test]
 fn a_resumed_stream_of_topics_gets_those_alone() {
     let server = with_history(10);
-    let first = publish(&server, "", "0");
+    let first = server.publish_for_id("", "0");
     let ids: Vec<_> =
-        ["?topic=a", "?topic=b", "", "?topic=a/x"].iter().map(|query| publish(&server, query, "x")).collect();
+        ["?topic=a", "?topic=b", "", "?topic=a/x"].iter().map(|query| server.publish_for_id(query, "x")).collect();
     for (query, wanted) in [("", &[2][..]), ("?topic=a", &[0, 2]), ("?topic=a/%23", &[0, 2, 3]), ("?topic=b", &[1, 2])]
     {
         let _row = showing(query, b"");
@@ -88,7 +84,7 @@ fn an_unknown_resume_point_is_a_gap_in_band() {
     let server = with_history(2);
     let mut unknown = stream(&server, "", Some("a\"b"));
     unknown.expect(b"event: gap\ndata: {\"requested\":\"a\\\"b\",\"resumed_from\":null,\"oldest\":null}\n\n");
-    let ids = ["1", "2", "3", "4"].map(|line| publish(&server, "", line));
+    let ids = ["1", "2", "3", "4"].map(|line| server.publish_for_id("", line));
     let held = events(&ids[2..], &["3", "4"]);
     unknown.expect(events(&ids, &["1", "2", "3", "4"]).as_bytes());
     for (id, has_gap) in [(&*ids[0], true), ("1-1", true), ("never", true), (&ids[1], false)] {
@@ -118,7 +114,7 @@ fn without_a_history_ids_are_ignored() {
 fn a_history_larger_than_any_buffer_is_replayed_whole() {
     let server = with_history(1000);
     let line = "x".repeat(10_000);
-    let first = publish(&server, "", "first");
+    let first = server.publish_for_id("", "first");
     let mut publisher = server.connect();
     publisher.send(post(&line).repeat(500));
     (0..500).for_each(|_| drop(publisher.response().expect_status(202)));

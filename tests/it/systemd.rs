@@ -56,7 +56,7 @@ fn a_passed_socket_replaces_addresses() {
 fn a_passed_unix_socket_is_left_to_its_owner() {
     let folder = Folder::new();
     let path = folder.path("s");
-    let socket = UnixListener::bind(&path).expect("nobody is there");
+    let socket = UnixListener::bind(&path).expect("the path is free");
     let program = Program::spawn(&mut with_socket(socket));
     assert_eq!(program.addresses(), [format!("unix:{}", path.display())]);
     let mut stream = EventStream::open(Client::connect_unix(&path));
@@ -72,7 +72,7 @@ fn several_passed_sockets_keep_their_order() {
     let folder = Folder::new();
     let path = folder.path("s");
     let (socket, addr) = tcp();
-    let unix = UnixListener::bind(&path).expect("nobody is there");
+    let unix = UnixListener::bind(&path).expect("the path is free");
     let mut command = Process::command(&HANDS_TWO_OVER);
     command.stdin(Stdio::from(OwnedFd::from(socket))).stdout(Stdio::piped()).stderr(Stdio::from(OwnedFd::from(unix)));
     command.env("LISTEN_FDNAMES", "smolcast.socket:other");
@@ -154,7 +154,7 @@ impl Manager {
     fn new() -> Self {
         let folder = Folder::new();
         let path = folder.path("notify");
-        let socket = UnixDatagram::bind(&path).expect("nobody is there");
+        let socket = UnixDatagram::bind(&path).expect("the path is free");
         Self { socket, address: path.to_str().expect("a plain name").to_owned(), _folder: folder }
     }
 
@@ -164,7 +164,7 @@ impl Manager {
         use std::os::linux::net::SocketAddrExt;
         let name = format!("smolcast-test-{}", std::process::id());
         let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).expect("a short name");
-        let socket = UnixDatagram::bind_addr(&address).expect("nobody is there");
+        let socket = UnixDatagram::bind_addr(&address).expect("the path is free");
         Self { socket, address: format!("@{name}"), ..Self::new() }
     }
 

@@ -139,7 +139,7 @@ fn the_date_reader_takes_imf_fixdate_alone() {
 #[test]
 fn a_free_port_is_for_one_server() {
     let port = FreePort::new();
-    let refused = TcpStream::connect(port.addr()).expect_err("nobody listens");
+    let refused = TcpStream::connect(port.addr()).expect_err("nothing listens");
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     let server = TcpListener::bind(port.addr()).expect("it is free");
     TcpStream::connect(port.addr()).expect("it listens");

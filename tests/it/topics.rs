@@ -190,7 +190,7 @@ fn a_slow_stream_may_skip_to_the_latest_of_each_topic() {
     let newest = first_words(&blocks[gap + 1..]);
     assert_eq!(newest[..2], ["data: b 1", "data: all"], "the newest that are no longer in the window");
     assert!(newest[2].starts_with("data: a ") && newest.last().is_some_and(|last| last == "data: end"), "{newest:?}");
-    assert_eq!(server.publisher.streams(), 2, "nobody was cut");
+    assert_eq!(server.publisher.streams(), 2, "no stream was cut");
 }
 
 /// Its client must not take the end for orderly. The stream's own task once wrote the rest of an event, while its

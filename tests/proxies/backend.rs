@@ -1,9 +1,10 @@
 //! A stand-in for the server that reports every request of a proxy, and its connection.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
+
+use support::Acceptor;
 
 use crate::PATIENCE;
 
@@ -29,23 +30,15 @@ impl Passed {
 pub(crate) struct Backend {
     pub(crate) addr: SocketAddr,
     passed: Receiver<Passed>,
+    _acceptor: Acceptor,
 }
 
 impl Backend {
-    /// Starts it on a thread that lives as long as the process.
     #[track_caller]
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let addr = listener.local_addr().expect("it is bound");
         let (sender, passed) = channel();
-        thread::spawn(move || {
-            for (number, connection) in listener.incoming().enumerate() {
-                let sender = sender.clone();
-                // The test misses a request of a connection that ends early.
-                thread::spawn(move || connection.and_then(|connection| answer(&connection, number, &sender)));
-            }
-        });
-        Self { addr, passed }
+        let acceptor = Acceptor::start(move |connection, number| answer(&connection, number, &sender));
+        Self { addr: acceptor.addr(), passed, _acceptor: acceptor }
     }
 
     /// The next request.

@@ -98,7 +98,7 @@ fn publish_all(proxy: &Proxy, told: &Told) {
         let is_last = told.is_enough.load(SeqCst);
         let number = if is_last { LAST } else { number };
         if publish(proxy, Version::BOTH[number % 2], &number.to_string()) == 202 {
-            told.accepted.lock().expect("nobody panics with it").push(number);
+            told.accepted.lock().expect("no thread panics with it").push(number);
             if is_last {
                 return;
             }
@@ -129,7 +129,7 @@ fn await_reload(kind: Kind, told: &Told) -> (&'static str, Duration) {
     if kind != Kind::Caddy {
         return ("are back", told.wait_for_opened("all streams are back from a reload", 2 * ALL));
     }
-    let accepted = || told.accepted.lock().expect("nobody panics with it").len();
+    let accepted = || told.accepted.lock().expect("no thread panics with it").len();
     let enough = accepted() + AFTER_RELOAD;
     ("are open", time_until("messages are accepted after a reload", PATIENCE, || accepted() >= enough))
 }
@@ -168,7 +168,7 @@ fn a_reload_and_a_restart_cost_browsers_no_event() {
             program.wait_for_count(ALL);
             told.is_enough.store(true, SeqCst);
             publisher.join().expect("the publisher is well");
-            let accepted = told.accepted.lock().expect("nobody panics with it").clone();
+            let accepted = told.accepted.lock().expect("no thread panics with it").clone();
             for browser in browsers {
                 check(kind, &browser.join().expect("the browser is well"), &accepted);
             }
@@ -189,7 +189,7 @@ fn a_reload_and_a_restart_cost_browsers_no_event() {
 #[test]
 #[ignore = "it needs nginx, Caddy and HAProxy, and waits for what they try first"]
 fn a_missing_server_is_an_honest_error() {
-    for_each("nobody there", |kind| {
+    for_each("no server", |kind| {
         // Ended as soon as its port is known.
         let addr = Program::start(&[]).addr;
         let patience: &[_] = if kind == Kind::Caddy { &[("lb_try_duration 10s", "lb_try_duration 1s")] } else { &[] };

@@ -111,7 +111,7 @@ fn it_announces_its_start_and_its_shutdown() {
         program.signal(Signal::TERM);
         manager.expect("STOPPING=1");
         assert_eq!(program.finish().code, Some(0));
-        assert_ne!(manager.status, "", "a word for whoever asks how it is");
+        assert_ne!(manager.status, "", "a status for the operator");
     }
 }
 

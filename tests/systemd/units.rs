@@ -3,10 +3,10 @@
 use std::fs;
 use std::process::{Command, Output};
 
-use support::Folder;
 use support::measure::report;
+use support::{Binary, Folder};
 
-use crate::has;
+use crate::{Smolcast, has};
 
 const SERVICE: &str = "smolcast.service";
 const UNITS: [&str; 3] = [SERVICE, "smolcast.socket", "smolcast-admin.socket"];
@@ -23,7 +23,7 @@ fn analyze(arguments: &[&str], change: impl Fn(&str) -> String) -> Output {
     let folder = Folder::new();
     for unit in UNITS {
         let text = fs::read_to_string(format!("deploy/{unit}")).expect("it is there");
-        let text = change(&text).replace(INSTALLED, env!("CARGO_BIN_EXE_smolcast"));
+        let text = change(&text).replace(INSTALLED, Smolcast::PATH);
         fs::write(folder.path(unit), text).expect("it can be written");
     }
     let mut command = Command::new("systemd-analyze");
@@ -48,7 +48,7 @@ fn systemd_understands_every_line_of_the_units() {
     // The control: the tool reports an unknown setting.
     let output = verify(|text| text.replace("NoNewPrivileges=", "NoNewPrivilege="));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("NoNewPrivilege"), "of a line that nobody knows it says: {said:?}");
+    assert!(said.contains("NoNewPrivilege"), "of an unknown setting it says: {said:?}");
 }
 
 #[test]

@@ -188,10 +188,10 @@ fn open_pages_release_replaced_settings() {
     let (mut page, _) = Page::open(admin(&server));
     page.sample();
     // The server's own, and this one.
-    wait_until("nobody else holds it", || Arc::strong_count(&server.settings.access()) == 2);
+    wait_until("no page holds it", || Arc::strong_count(&server.settings.access()) == 2);
     server.settings.replace(Access { hosts: vec!["*.example.com".parse().expect("a host")], ..Access::default() });
     assert_eq!(page.next().0, "configuration");
-    wait_until("nobody else holds the new one", || Arc::strong_count(&server.settings.access()) == 2);
+    wait_until("no page holds the new one", || Arc::strong_count(&server.settings.access()) == 2);
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn the_start_line_ends_with_the_admin_address() {
     let program = Program::start_with(&[], &[("SMOLCAST_ADMIN", &path)]);
     assert!(program.start_line.ends_with(&format!("; admin on {path}")), "{}", program.start_line);
     expect_ready(&program);
-    assert!(!Program::start(&[]).start_line.contains("admin"), "nobody asked for it");
+    assert!(!Program::start(&[]).start_line.contains("admin"), "no flag asked for it");
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn a_slow_stream_is_listed_and_disconnected_cleanly() {
     let whole = bytes.len() / event.len();
     assert!((1..MESSAGES).contains(&whole), "{whole} events, not all of them");
     assert_bytes("whole events", &event.repeat(whole), &bytes);
-    let sample = page.sample_where("nobody is behind", |sample| sample["slowest"] == json!([]));
+    let sample = page.sample_where("no stream is slow", |sample| sample["slowest"] == json!([]));
     assert_eq!((&sample["ended"]["disconnected"], &sample["streams"]), (&json!(1), &json!(0)));
 }
 

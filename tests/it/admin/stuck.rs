@@ -27,8 +27,8 @@ struct Trap {
 impl Wake for Trap {
     fn wake(self: Arc<Self>) {
         let thread = thread::current();
-        let worker = thread.name().and_then(|name| name.strip_prefix("smolcast-")?.parse().ok());
-        let _ = self.caught.send(worker.expect("only a worker makes room"));
+        let shard = thread.name().and_then(|name| name.strip_prefix("smolcast-")?.parse().ok());
+        let _ = self.caught.send(shard.expect("only a shard makes room"));
         let _ = self.held.lock().expect("it is woken once").recv();
     }
 }
@@ -36,7 +36,7 @@ impl Wake for Trap {
 /// A server with one shard that hangs.
 struct Hanging {
     server: TestServer,
-    worker: usize,
+    shard: usize,
     /// Dropped to release the shard, before the waiting publish: that cannot be dropped while it is being woken.
     hold: Sender<()>,
     /// The publish that waits for room.
@@ -55,8 +55,8 @@ impl Hanging {
         let waker = Waker::from(Arc::new(Trap { caught, held: Mutex::new(held) }));
         assert!(publish.as_mut().poll(&mut Context::from_waker(&waker)).is_pending(), "there is no room");
         let server = TestServer::run(server);
-        let worker = catches.recv_timeout(DEADLINE).expect("a worker makes room");
-        Self { server, worker, hold, publish }
+        let shard = catches.recv_timeout(DEADLINE).expect("a shard makes room");
+        Self { server, shard, hold, publish }
     }
 
     /// Releases the shard and waits until the server is ready.
@@ -74,10 +74,10 @@ impl Hanging {
 #[test]
 fn a_stuck_shard_is_reported_until_it_goes_on() {
     let hanging = Hanging::start(config(Limits::default()));
-    let (server, worker) = (&hanging.server, hanging.worker);
-    let reason = format!("not ready: worker {worker} has not turned its loop for too long\n");
+    let (server, shard) = (&hanging.server, hanging.shard);
+    let reason = format!("not ready: worker {shard} has not turned its loop for too long\n");
     // The other shard may be late too on a busy machine, but goes on.
-    wait_until("that worker is told", || {
+    wait_until("that shard is reported", || {
         let response = get(admin(server), "/readyz");
         response.status == 503 && response.body == reason.as_bytes()
     });
@@ -86,7 +86,7 @@ fn a_stuck_shard_is_reported_until_it_goes_on() {
     let (mut page, _) = Page::open(admin(server));
     let turned = [page.sample(), page.sample()].map(|sample| {
         assert_eq!((&sample["ready"], &sample["slowest"]), (&json!(false), &json!([])), "{sample}");
-        sample["workers"][worker]["turned"].as_f64().expect("a number")
+        sample["workers"][shard]["turned"].as_f64().expect("a number")
     });
     assert!(0.5 < turned[0] && turned[0] < turned[1], "{turned:?}");
     let server = hanging.end();
@@ -105,7 +105,7 @@ fn a_trial_on_a_stuck_shard_is_not_published() {
     let answers = parse_responses(&client.rest(), &["POST"]);
     assert_eq!(answers[0].status, 503, "{answers:?}");
     let told = b"No worker has opened a stream to see it arrive on, so it was not published.\n";
-    assert_bytes("what it is told", told, &answers[0].body);
+    assert_bytes("the reason", told, &answers[0].body);
     let server = hanging.end();
     // The message that took all the room, and the one that waited for some.
     assert_eq!(server.metrics.messages(), 2, "it is not published afterwards either");

@@ -34,7 +34,7 @@ fn a_trial_reaches_every_stream_and_is_shown() {
         let _row = showing(target, message.as_bytes());
         let told = arrived(&server, target, message, 2);
         if !event.is_empty() {
-            assert_bytes("what it is told", event.as_bytes(), told.as_bytes());
+            assert_bytes("the event shown", event.as_bytes(), told.as_bytes());
         }
         streams.iter_mut().for_each(|stream| stream.expect(told.as_bytes()));
         wait_until("its own stream is gone", || server.publisher.streams() == 2);
@@ -71,7 +71,7 @@ fn a_trial_with_a_topic_reaches_its_subscribers() {
     };
     let (mut asks, mut asks_for_other) = (open("a/%23"), open("b"));
     let told = arrived(&server, "/publish?topic=a/1&topic=%C3%A9", "x", 1);
-    assert_bytes("what it is told", b"data: x\n\n", told.as_bytes());
+    assert_bytes("the event shown", b"data: x\n\n", told.as_bytes());
     asks.expect_data("x");
     server.publish("sentinel");
     [&mut all, &mut asks, &mut asks_for_other].into_iter().for_each(|stream| stream.expect_data("sentinel"));
@@ -104,7 +104,7 @@ fn a_trial_needs_no_token() {
         };
         let server = start(Config { access, ..config(Limits::default()) });
         let told = arrived(&server, "/publish", hosts[0], 0);
-        assert_bytes("what it is told", format!("data: {}\n\n", hosts[0]).as_bytes(), told.as_bytes());
+        assert_bytes("the event shown", format!("data: {}\n\n", hosts[0]).as_bytes(), told.as_bytes());
         server.request("POST /broadcast HTTP/1.1\r\nHost: b.example\r\nContent-Length: 1\r\n\r\nx");
         assert_eq!(server.metrics.messages(), 1, "the public side still asks for it");
     }

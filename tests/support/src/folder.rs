@@ -24,6 +24,11 @@ impl Folder {
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
+
+    /// The same as text, for options and variables.
+    pub fn file(&self, name: &str) -> String {
+        self.path(name).to_str().expect("the path is UTF-8").to_owned()
+    }
 }
 
 impl Default for Folder {

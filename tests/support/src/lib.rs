@@ -15,6 +15,7 @@
 //! Servers:
 //!
 //! - [`TestServer`]: a server within this process; [`Program`]: the program as a process
+//! - [`Acceptor`]: a stand-in of a test's own; [`Child`]: any other process
 //!
 //! The rest:
 //!
@@ -22,9 +23,11 @@
 //! - [`Folder`], [`FreePort`], [`alone`]: a test's own folder, port and process
 //! - [`bytes`], [`date`]: bytes and dates in failures
 
+mod acceptor;
 mod alone;
 pub mod bodies;
 pub mod bytes;
+mod child;
 mod client;
 pub mod date;
 mod folder;
@@ -41,8 +44,10 @@ mod server;
 pub mod sse;
 mod stream;
 
+pub use acceptor::Acceptor;
 pub use alone::alone;
 pub use bytes::{assert_bytes, escaped, showing};
+pub use child::Child;
 pub use client::{Client, End};
 pub use folder::Folder;
 pub use free_port::FreePort;

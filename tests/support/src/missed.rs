@@ -31,9 +31,5 @@ pub fn publish_all(server: &impl Served) -> Vec<Published> {
 /// Publishes one message.
 #[track_caller]
 pub fn publish(server: &impl Served, query: &str, text: &str) -> Published {
-    let head = format!("POST /broadcast{query} HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\n");
-    let answer = server.request(format!("{head}Content-Length: {}\r\n\r\n{text}", text.len())).expect_status(202);
-    let body = String::from_utf8(answer.body).expect("JSON is text");
-    let id = body.split('"').nth(3).unwrap_or_else(|| panic!("no id in {body}"));
-    (id.to_owned(), text.to_owned())
+    (server.publish_for_id(query, text), text.to_owned())
 }

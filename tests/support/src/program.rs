@@ -7,7 +7,7 @@
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::marker::PhantomData;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use smolcast::Address;
 
 use crate::procfs::Observed;
-use crate::{DEADLINE, Served, wait_until};
+use crate::{Child, DEADLINE, Served, wait_until};
 
 /// Prefixes of the variables that configure the program: its own, and a service manager's.
 const SETTINGS: [&str; 4] = ["SMOLCAST_", "LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_"];
@@ -49,7 +49,7 @@ macro_rules! program_under_test {
     };
 }
 
-/// A process that serves. Its drop kills it.
+/// The program once it serves. Its drop kills it.
 pub struct Program<B> {
     /// Its first TCP address; without one, an address that accepts no connection.
     pub addr: SocketAddr,
@@ -75,7 +75,7 @@ pub struct Finished {
     pub stderr: String,
 }
 
-/// A child process that does not outlive its test.
+/// The program as a child process. Its drop kills it.
 pub struct Process<B> {
     child: Child,
     binary: PhantomData<B>,
@@ -120,8 +120,7 @@ impl<B> Process<B> {
     /// Starts a command.
     #[track_caller]
     pub fn spawn(command: &mut Command) -> Self {
-        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        Self { child, binary: PhantomData }
+        Self { child: Child::spawn(command), binary: PhantomData }
     }
 
     /// Runs a command that becomes the program to its end.
@@ -162,14 +161,6 @@ impl<B> Process<B> {
 
     fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("it is a child of this process").is_none()
-    }
-}
-
-impl<B> Drop for Process<B> {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

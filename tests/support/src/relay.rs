@@ -3,10 +3,12 @@
 //! The server sees a client that leaves; the client sees a stream that ends early.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use crate::Acceptor;
 
 /// A listener that forwards to a server. Once dropped it accepts no more; open connections end with either side.
 pub struct Relay {
@@ -14,57 +16,23 @@ pub struct Relay {
     pub addr: SocketAddr,
     /// Connections that it has broken.
     broken: Arc<AtomicUsize>,
-    /// Checked after each accept.
-    ended: Arc<AtomicBool>,
-    /// The accepting thread, until it is joined.
-    thread: Option<JoinHandle<()>>,
+    _acceptor: Acceptor,
 }
 
 impl Relay {
     /// Forwards to `server`. The first connections carry `lengths` bytes to the client, later ones everything.
     #[track_caller]
     pub fn start(server: SocketAddr, lengths: &[usize]) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let addr = listener.local_addr().expect("it is bound");
-        let (broken, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let (lengths, count, is_ended) = (lengths.to_vec(), Arc::clone(&broken), Arc::clone(&ended));
-        let thread = thread::spawn(move || accept(&listener, server, &lengths, &count, &is_ended));
-        Self { addr, broken, ended, thread: Some(thread) }
+        let broken = Arc::new(AtomicUsize::new(0));
+        let (lengths, count) = (lengths.to_vec(), Arc::clone(&broken));
+        let acceptor =
+            Acceptor::start(move |client, number| carry(&client, server, lengths.get(number).copied(), &count));
+        Self { addr: acceptor.addr(), broken, _acceptor: acceptor }
     }
 
     /// Number of connections that it has broken.
     pub fn broken(&self) -> usize {
         self.broken.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::Relaxed);
-        // One more connection wakes it.
-        let woken = TcpStream::connect(self.addr).is_ok();
-        if let Some(thread) = self.thread.take().filter(|_| woken) {
-            // A panic of it has been printed.
-            let _ = thread.join();
-        }
-    }
-}
-
-fn accept(
-    listener: &TcpListener,
-    server: SocketAddr,
-    lengths: &[usize],
-    broken: &Arc<AtomicUsize>,
-    ended: &AtomicBool,
-) {
-    let lengths = lengths.iter().map(|length| Some(*length)).chain(std::iter::repeat(None));
-    for (client, length) in listener.incoming().zip(lengths) {
-        if ended.load(Ordering::Relaxed) {
-            return;
-        }
-        let broken = Arc::clone(broken);
-        // The test misses the messages of a connection that ends early by itself.
-        thread::spawn(move || carry(&client?, server, length, &broken));
     }
 }
 

@@ -26,6 +26,15 @@ pub trait Served {
         self.request(post(body)).expect_status(202);
     }
 
+    /// Publishes by `POST` with this query; returns the event's id.
+    #[track_caller]
+    fn publish_for_id(&self, query: &str, body: &str) -> String {
+        let head = format!("POST /broadcast{query} HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\n");
+        let response = self.request(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())).expect_status(202);
+        let receipt = String::from_utf8(response.body).expect("JSON is text");
+        receipt.split('"').nth(3).unwrap_or_else(|| panic!("no id in {receipt}")).to_owned()
+    }
+
     /// Opens a stream and reads it up to its `:ok`.
     #[track_caller]
     fn stream(&self) -> EventStream {

@@ -56,7 +56,7 @@ impl TestServer {
     /// Runs a bound server.
     pub fn run(server: Server) -> Self {
         let addresses: Vec<_> = server.addresses().cloned().collect();
-        let addr = server.local_addr().expect("tests have a TCP address, whatever else they have");
+        let addr = server.local_addr().expect("tests have a TCP address among others");
         let admin = server.admin_address().cloned();
         let (publisher, metrics, settings) = (server.publisher(), server.metrics(), server.settings());
         let health = server.health();
