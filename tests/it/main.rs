@@ -15,7 +15,7 @@
 //! - `connection`, `deadline`, `limit`: the life of a connection; `endings`: the reasons for which streams end
 //! - `load`, `churn`: many clients at once, and slow ones
 //! - `forwarded`: clients behind proxies
-//! - `doors`: several addresses, unix sockets among them
+//! - `listen`: several addresses, unix sockets among them
 //! - `admin`: the admin address
 //! - `lifecycle`: the server as a library, its start and its end
 //! - `binary`, `flags`: the program; `addresses`: its addresses; `reload`: its reload on SIGHUP
@@ -35,7 +35,6 @@ mod connection;
 mod contract;
 mod deadline;
 mod docs;
-mod doors;
 mod endings;
 mod event;
 mod expect;
@@ -47,6 +46,7 @@ mod head;
 mod host;
 mod lifecycle;
 mod limit;
+mod listen;
 mod load;
 #[cfg(all(target_os = "linux", feature = "cli"))]
 mod reload;
