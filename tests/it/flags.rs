@@ -3,7 +3,9 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
 
-use crate::support::{Finished, FreePort, Program, Served, finished, get, post, post_chunked};
+use support::{Finished, FreePort, Served, get, post, post_chunked};
+
+use crate::{Program, finished};
 
 const FLAGS: [&str; 7] =
     ["--host", "--port", "--workers", "--max-body", "--max-connections", "--heartbeat", "--version"];

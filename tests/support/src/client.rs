@@ -1,4 +1,6 @@
-//! A client of raw bytes: a blocking socket, a deadline on every read.
+//! A client of raw bytes: a blocking socket with a deadline on every read.
+//!
+//! It knows requests and responses as bytes, and works with any server.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
@@ -9,50 +11,54 @@ use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 
-use super::{DEADLINE, Response, assert_bytes, escaped};
+use crate::{DEADLINE, Response, assert_bytes, escaped};
 
-/// How a connection ended, as its client sees it.
+/// The end of a connection, as its client sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// The server's FIN.
     Closed,
-    /// A reset: whatever was on its way is lost.
+    /// A reset: bytes under way are lost.
     Reset,
 }
 
 /// One connection.
-pub(crate) struct Client {
+pub struct Client {
     stream: TcpStream,
-    /// Read from the socket, not yet taken by the test.
+    /// Longest wait of one read.
+    patience: Duration,
+    /// Bytes read from the socket and not yet taken by the test.
     ahead: Vec<u8>,
 }
 
 impl Client {
-    pub(crate) fn connect(addr: SocketAddr) -> Self {
+    /// Connects, or panics.
+    pub fn connect(addr: SocketAddr) -> Self {
         Self::try_connect(addr).unwrap_or_else(|error| panic!("no connection to {addr}: {error}"))
     }
 
-    pub(crate) fn try_connect(addr: SocketAddr) -> io::Result<Self> {
+    /// Connects, if it can.
+    pub fn try_connect(addr: SocketAddr) -> io::Result<Self> {
         Self::over(TcpStream::connect_timeout(&addr, DEADLINE)?)
     }
 
-    /// A client over a socket that a test has made itself, connected.
-    pub(crate) fn over(stream: TcpStream) -> io::Result<Self> {
+    /// Wraps a connected socket.
+    pub fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(DEADLINE))?;
-        Ok(Self { stream, ahead: Vec::new() })
+        Ok(Self { stream, patience: DEADLINE, ahead: Vec::new() })
     }
 
-    /// Connects to a unix socket, which is read and written by the same calls.
-    pub(crate) fn connect_unix(path: &Path) -> Self {
+    /// Connects to a unix socket, read and written by the same calls.
+    pub fn connect_unix(path: &Path) -> Self {
         let stream = UnixStream::connect(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let stream = TcpStream::from(OwnedFd::from(stream));
         stream.set_write_timeout(Some(DEADLINE)).expect("an option of any socket");
-        Self { stream, ahead: Vec::new() }
+        Self { stream, patience: DEADLINE, ahead: Vec::new() }
     }
 
-    /// Connects from one of this machine's own addresses.
-    pub(crate) fn connect_from(source: Ipv4Addr, addr: SocketAddr) -> Self {
+    /// Connects from an address of this machine.
+    pub fn connect_from(source: Ipv4Addr, addr: SocketAddr) -> Self {
         use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
         let own = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
         bind(&own, &SocketAddr::from((source, 0))).expect("an address of this machine");
@@ -60,44 +66,51 @@ impl Client {
         Self::over(TcpStream::from(own)).expect("options can be set")
     }
 
-    /// The same with little room for what it has not read; with less than this the loopback would crawl.
-    pub(crate) fn tight(self) -> Self {
+    /// Sets the longest wait of one read, instead of [`DEADLINE`].
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Shrinks the receive buffer, for a slow reader. Any smaller, and loopback would crawl.
+    pub fn tight(self) -> Self {
         set_socket_recv_buffer_size(&self.stream, 64 * 1024).expect("SO_RCVBUF can be set");
         self
     }
 
-    /// The socket itself, for its options.
-    pub(crate) fn socket(&self) -> &TcpStream {
+    /// The socket, for its options.
+    pub fn socket(&self) -> &TcpStream {
         &self.stream
     }
 
+    /// Sends bytes.
     #[track_caller]
-    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
         if let Err(error) = self.try_send(bytes) {
             panic!("cannot send: {error}\n bytes: {}", escaped(bytes));
         }
     }
 
-    /// Sends when the server may have gone meanwhile.
-    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Sends bytes to a server that may have closed meanwhile.
+    pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
-    /// Ends the client's direction with a FIN; the other one stays open.
-    pub(crate) fn half_close(&mut self) {
+    /// Closes the client's direction with a FIN; the other one stays open.
+    pub fn half_close(&mut self) {
         self.stream.shutdown(Shutdown::Write).expect("the socket is connected");
     }
 
-    /// Ends the connection with a reset.
-    pub(crate) fn reset(self) {
+    /// Closes the connection with a reset.
+    pub fn reset(self) {
         rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)).expect("SO_LINGER can be set");
     }
 
-    /// Reads as many bytes as `expected` has and holds them to be those.
+    /// Reads as many bytes as `expected` has and holds that they are the same.
     #[track_caller]
-    pub(crate) fn expect(&mut self, expected: &[u8]) {
-        let deadline = Instant::now() + DEADLINE;
+    pub fn expect(&mut self, expected: &[u8]) {
+        let deadline = Instant::now() + self.patience;
         while self.ahead.len() < expected.len() {
             let differs = self.ahead != expected[..self.ahead.len()];
             match self.fill(deadline) {
@@ -115,7 +128,7 @@ impl Client {
 
     /// Reads to the end of the first `mark`.
     #[track_caller]
-    pub(crate) fn read_until(&mut self, mark: &[u8]) -> Vec<u8> {
+    pub fn read_until(&mut self, mark: &[u8]) -> Vec<u8> {
         match self.try_read_until(mark) {
             Some(found) => found,
             None => {
@@ -124,10 +137,10 @@ impl Client {
         }
     }
 
-    /// Reads to the end of the first `mark`, or `None` when the server closes before it.
+    /// Reads to the end of the first `mark`; `None` if the server closes before it.
     #[track_caller]
-    pub(crate) fn try_read_until(&mut self, mark: &[u8]) -> Option<Vec<u8>> {
-        let deadline = Instant::now() + DEADLINE;
+    pub fn try_read_until(&mut self, mark: &[u8]) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + self.patience;
         let mut searched = 0;
         loop {
             if let Some(at) = find(&self.ahead[searched..], mark) {
@@ -147,8 +160,8 @@ impl Client {
 
     /// Reads exactly `count` bytes.
     #[track_caller]
-    pub(crate) fn read_exactly(&mut self, count: usize) -> Vec<u8> {
-        let deadline = Instant::now() + DEADLINE;
+    pub fn read_exactly(&mut self, count: usize) -> Vec<u8> {
+        let deadline = Instant::now() + self.patience;
         while self.ahead.len() < count {
             match self.fill(deadline) {
                 Ok(true) => {}
@@ -160,18 +173,18 @@ impl Client {
         std::mem::replace(&mut self.ahead, rest)
     }
 
-    /// Reads to the server's FIN; a reset is a failure.
+    /// Reads to the server's FIN; panics at a reset.
     #[track_caller]
-    pub(crate) fn rest(&mut self) -> Vec<u8> {
+    pub fn rest(&mut self) -> Vec<u8> {
         let (bytes, end) = self.rest_and_end();
         assert_eq!(end, End::Closed, "received before the reset: {}", escaped(&bytes));
         bytes
     }
 
-    /// Reads to the end, whichever it is.
+    /// Reads to the end, whether FIN or reset.
     #[track_caller]
-    pub(crate) fn rest_and_end(&mut self) -> (Vec<u8>, End) {
-        let deadline = Instant::now() + DEADLINE;
+    pub fn rest_and_end(&mut self) -> (Vec<u8>, End) {
+        let deadline = Instant::now() + self.patience;
         let end = loop {
             match self.fill(deadline) {
                 Ok(true) => {}
@@ -183,28 +196,30 @@ impl Client {
         (std::mem::take(&mut self.ahead), end)
     }
 
-    /// Holds that the server closes and has sent nothing more.
+    /// Holds that the server closes and sends nothing more.
     #[track_caller]
-    pub(crate) fn expect_closed(&mut self) {
-        assert_bytes("after the last answer", b"", &self.rest());
+    pub fn expect_closed(&mut self) {
+        assert_bytes("after the last response", b"", &self.rest());
     }
 
-    /// Reads one answer, as `Response` understands it.
+    /// Reads one response and holds it to the rules of [`Response::check`].
     #[track_caller]
-    pub(crate) fn response(&mut self) -> Response {
-        Response::read(self)
+    pub fn response(&mut self) -> Response {
+        let response = Response::read(self);
+        response.check();
+        response
     }
 
-    /// Sends one request and reads its answer.
+    /// Sends one request and reads the response.
     #[track_caller]
-    pub(crate) fn request(&mut self, bytes: impl AsRef<[u8]>) -> Response {
+    pub fn request(&mut self, bytes: impl AsRef<[u8]>) -> Response {
         self.send(bytes);
         self.response()
     }
 
-    /// Whether something can be read, or the end, within `wait`; for a test that paces what it sends.
+    /// True if bytes or the end can be read within `wait`.
     #[track_caller]
-    pub(crate) fn readable_within(&mut self, wait: Duration) -> bool {
+    pub fn readable_within(&mut self, wait: Duration) -> bool {
         if !self.ahead.is_empty() {
             return true;
         }
@@ -213,14 +228,17 @@ impl Client {
         !peeked.is_err_and(|error| is_timeout(&error))
     }
 
-    /// Reads what there is into `ahead`; `false` at the end.
+    /// Reads once into `ahead`; false at the end.
     fn fill(&mut self, deadline: Instant) -> io::Result<bool> {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         self.stream.set_read_timeout(Some(left))?;
         let mut buffer = [0; 65_536];
         let count = match self.stream.read(&mut buffer) {
             Err(error) if is_timeout(&error) => {
-                return Err(io::Error::new(ErrorKind::TimedOut, format!("nothing more came within {DEADLINE:?}")));
+                return Err(io::Error::new(
+                    ErrorKind::TimedOut,
+                    format!("nothing more came within {:?}", self.patience),
+                ));
             }
             other => other?,
         };
@@ -229,7 +247,7 @@ impl Client {
     }
 }
 
-/// Where `mark` begins in `bytes`.
+/// Position of `mark` in `bytes`.
 fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
     bytes.windows(mark.len()).position(|window| window == mark)
 }

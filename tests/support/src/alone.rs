@@ -1,14 +1,15 @@
-//! A test in a process of its own, for what all tests of a process share: its threads, its descriptors, its network.
+//! A process of its own for one test, whose subject is process-wide: threads, descriptors, the network.
 
 use std::process::{Command, Stdio};
 
-/// Set for the process in which a test runs alone.
+/// Set in the process that runs a test alone.
 const ALONE: &str = "SMOLCAST_TEST_ALONE";
 
-/// Whether this process runs the test alone. Where it does not, one that does is started, and must succeed; it is
-/// started by another program where `launcher` is not empty, which has to become it.
+/// Returns true in a process that runs only `test`; anywhere else, runs such a process and holds that it succeeds.
+///
+/// A `launcher` that is not empty starts that process and must become it by `exec`.
 #[track_caller]
-pub(crate) fn alone(launcher: &[&str], test: &str) -> bool {
+pub fn alone(launcher: &[&str], test: &str) -> bool {
     if std::env::var_os(ALONE).is_some() {
         return true;
     }
@@ -24,7 +25,7 @@ pub(crate) fn alone(launcher: &[&str], test: &str) -> bool {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}\n{stdout}\n{stderr}", output.status);
     assert!(stdout.contains("1 passed"), "{test} has not run:\n{stdout}\n{stderr}");
-    // What it has measured, for who reads along.
+    // Its figures, for a person who reads along.
     eprint!("{stderr}");
     false
 }

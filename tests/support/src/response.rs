@@ -1,15 +1,17 @@
-//! A strict reader of answers: status line, fields, exact framing, and what holds for every answer.
+//! A strict reader of responses: status line, fields and exact framing, for any server that closes or gives a length.
 
 use std::fmt;
 
-use super::{Client, date, escaped};
+use crate::{Client, date, escaped};
 
-/// One answer.
-pub(crate) struct Response {
-    pub(crate) status: u16,
-    /// Names in lower case, in the order they came.
-    pub(crate) fields: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+/// One response.
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Fields in the order received, names in lower case.
+    pub fields: Vec<(String, String)>,
+    /// The body; empty for a stream.
+    pub body: Vec<u8>,
 }
 
 impl fmt::Debug for Response {
@@ -18,18 +20,18 @@ impl fmt::Debug for Response {
     }
 }
 
-/// How the end of an answer's body is known.
+/// The rule that ends a response's body.
 enum Framing {
     Length(usize),
     Close,
-    /// A stream, which the test reads on.
+    /// A stream: the test reads on.
     Open,
 }
 
 impl Response {
-    /// Reads one answer from a connection; of a stream, only the head.
+    /// Reads one response from a connection; of a stream, only the head.
     #[track_caller]
-    pub(crate) fn read(client: &mut Client) -> Self {
+    pub fn read(client: &mut Client) -> Self {
         let head = client.read_until(b"\r\n\r\n");
         let mut response = Self::parse_head(&head);
         response.body = match response.framing() {
@@ -37,45 +39,46 @@ impl Response {
             Framing::Close => client.rest(),
             Framing::Open => Vec::new(),
         };
-        response.check();
         response
     }
 
-    /// The value of a field that may come once.
+    /// The value of a field that may occur once.
     #[track_caller]
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+    pub fn field(&self, name: &str) -> Option<&str> {
         let mut values = self.fields.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
         let value = values.next();
         assert!(values.next().is_none(), "{name} twice in {self:?}");
         value
     }
 
+    /// Holds that a field has this value.
     #[track_caller]
-    pub(crate) fn expect_field(&self, name: &str, value: &str) {
+    pub fn expect_field(&self, name: &str, value: &str) {
         assert_eq!(self.field(name), Some(value), "{name} in {self:?}");
     }
 
+    /// Holds that the status is this one.
     #[track_caller]
-    pub(crate) fn expect_status(self, status: u16) -> Self {
+    pub fn expect_status(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{self:?}");
         self
     }
 
-    /// Holds that no field but these is there.
+    /// Holds that the response has no other fields.
     #[track_caller]
-    pub(crate) fn expect_only(&self, names: &[&str]) {
+    pub fn expect_only(&self, names: &[&str]) {
         for (name, value) in &self.fields {
             assert!(names.contains(&name.as_str()), "added without a reason: {name}: {value}");
         }
     }
 
-    /// Whether the answer says that it is the connection's last.
-    pub(crate) fn closes(&self) -> bool {
+    /// True if `Connection: close` announces the end of the connection.
+    pub fn closes(&self) -> bool {
         let options = self.fields.iter().filter(|(name, _)| name == "connection").map(|(_, value)| value);
         options.flat_map(|value| value.split(',')).any(|option| option.trim().eq_ignore_ascii_case("close"))
     }
 
-    /// Parses a head that ends with its empty line.
+    /// Parses a head, including its empty line.
     #[track_caller]
     fn parse_head(head: &[u8]) -> Self {
         let text = std::str::from_utf8(head).unwrap_or_else(|_| panic!("no ASCII: {}", escaped(head)));
@@ -88,7 +91,7 @@ impl Response {
 
     #[track_caller]
     fn framing(&self) -> Framing {
-        assert_eq!(self.field("transfer-encoding"), None, "no answer is chunked: {self:?}");
+        assert_eq!(self.field("transfer-encoding"), None, "no response is chunked: {self:?}");
         let length = self.field("content-length").map(|value| {
             assert!(value.bytes().all(|byte| byte.is_ascii_digit()), "Content-Length {value:?}");
             value.parse().unwrap_or_else(|_| panic!("Content-Length {value:?}"))
@@ -103,9 +106,9 @@ impl Response {
         }
     }
 
-    /// What holds for every answer: a true date, and an error that says what to do in one line.
+    /// Holds the rules of all smolcast responses: a current `Date`, and an error in one line of text.
     #[track_caller]
-    fn check(&self) {
+    pub fn check(&self) {
         if matches!(self.status, 200..=299 | 400..=499) {
             date::assert_date(self.field("date").unwrap_or_else(|| panic!("no Date: {self:?}")));
         }
@@ -120,13 +123,13 @@ impl Response {
     }
 }
 
-/// Parses all that a connection sent up to its end; each of `methods` has had one answer, as far as they go.
+/// Parses all bytes of a connection: one response for each of `methods`, or for the first of them.
 ///
 /// # Panics
 ///
-/// When a byte is left over, or an answer follows one that closed.
+/// If a byte is left over, or a response follows one that closed.
 #[track_caller]
-pub(crate) fn parse_responses(mut bytes: &[u8], methods: &[&str]) -> Vec<Response> {
+pub fn parse_responses(mut bytes: &[u8], methods: &[&str]) -> Vec<Response> {
     let mut responses: Vec<Response> = Vec::new();
     for method in methods {
         if bytes.is_empty() {
@@ -138,11 +141,11 @@ pub(crate) fn parse_responses(mut bytes: &[u8], methods: &[&str]) -> Vec<Respons
     }
     assert!(bytes.is_empty(), "left over: {}\n after {responses:?}", escaped(bytes));
     let last = responses.len().saturating_sub(1);
-    assert!(!responses.iter().take(last).any(Response::closes), "an answer behind `Connection: close`: {responses:?}");
+    assert!(!responses.iter().take(last).any(Response::closes), "a response behind `Connection: close`: {responses:?}");
     responses
 }
 
-/// Parses the first answer of what a connection sent up to its end; the rest is given back.
+/// Parses the first response in all bytes of a connection; returns it and the rest.
 #[track_caller]
 fn parse_response<'a>(bytes: &'a [u8], method: &str) -> (Response, &'a [u8]) {
     let at = bytes.windows(4).position(|window| window == b"\r\n\r\n");

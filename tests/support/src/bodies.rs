@@ -1,19 +1,19 @@
-//! Messages that a client may get wrong, for every client the same.
+//! Messages that a client may get wrong, the same for every client.
 
-/// What is published, and what a client's stream must hand out.
+/// Published messages, each with the data that a client must hand out.
 #[rustfmt::skip]
-pub(crate) const BODIES: [(&str, &str); 14] = [
+pub const BODIES: [(&str, &str); 14] = [
     ("hello", "hello"),
     ("", ""),
     ("two\nlines", "two\nlines"),
-    // Each line break counts once, whichever it is, and LF is what arrives.
+    // Each line break counts once and arrives as LF.
     ("a\r\nb\rc\nd", "a\nb\nc\nd"),
     ("\r\n", "\n"),
     ("a\n\nb", "a\n\nb"),
     ("  a\r\n\r\n b\r\n", "  a\n\n b\n"),
     ("\n\nin the middle\n\nof nothing\n\n", "\n\nin the middle\n\nof nothing\n\n"),
     ("  spaces stay  \n\ttabs too\t", "  spaces stay  \n\ttabs too\t"),
-    // What looks like fields is data.
+    // Lines that look like fields are data.
     ("data: x\nevent: y\nid: 1\nretry: 1\n\n: z", "data: x\nevent: y\nid: 1\nretry: 1\n\n: z"),
     ("grüße, 你好, שלום, 🦀", "grüße, 你好, שלום, 🦀"),
     ("\u{feff}a mark at the beginning", "\u{feff}a mark at the beginning"),

@@ -4,8 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 
 use smolcast::{Address, Config, Limits, Server, Sockets};
-
-use crate::support::{
+use support::{
     Client, End, EventStream, Folder, FreePort, Served, TestServer, config, get, parse_responses, post, within_deadline,
 };
 
@@ -14,7 +13,7 @@ fn on(listen: Vec<Address>) -> Config {
 }
 
 #[test]
-fn a_message_from_any_address_reaches_the_streams_of_all() {
+fn a_message_reaches_the_streams_of_every_address() {
     let folder = Folder::new();
     let path = folder.path("s");
     let unix = Address::Unix { path: path.clone(), mode: 0o600 };
@@ -45,7 +44,7 @@ fn a_message_from_any_address_reaches_the_streams_of_all() {
 }
 
 #[test]
-fn a_unix_client_is_held_to_http_as_any_other() {
+fn a_unix_client_is_held_to_http() {
     let folder = Folder::new();
     let path = folder.path("s");
     let _server =
@@ -61,9 +60,9 @@ fn a_unix_client_is_held_to_http_as_any_other() {
     assert!(answer.closes(), "{answer:?}");
 }
 
-/// A connect to `127.0.0.1` reaches what listens on `[::]`, and each has its own where both are listened on.
+/// With an IPv4 address of the same port each address has its own socket.
 #[test]
-fn an_ipv6_wildcard_takes_ipv4_unless_that_has_its_own() {
+fn an_ipv6_wildcard_takes_ipv4_too() {
     let both = TestServer::start(on(vec![(Ipv6Addr::UNSPECIFIED, 0).into()]));
     let port = both.addr.port();
     assert_eq!(both.addresses.len(), 1);
@@ -75,7 +74,7 @@ fn an_ipv6_wildcard_takes_ipv4_unless_that_has_its_own() {
     let (mapped, any_v6) = (Ipv4Addr::LOCALHOST.to_ipv6_mapped().into(), Ipv6Addr::UNSPECIFIED.into());
     for pair in [[any, any_v6], [one, any_v6], [any_v6, one], [mapped, any_v6]] {
         let listen = |port| on(pair.map(|address| (address, port).into()).to_vec());
-        // One that is free for 127.0.0.1 may be somebody's for another address.
+        // A port that is free on 127.0.0.1 may be taken on another address.
         let server = (0..20).find_map(|_| Server::bind(listen(FreePort::new().number())).ok());
         let each = TestServer::run(server.unwrap_or_else(|| panic!("no port for {pair:?}")));
         let port = each.addr.port();
@@ -87,12 +86,12 @@ fn an_ipv6_wildcard_takes_ipv4_unless_that_has_its_own() {
 }
 
 #[test]
-fn sockets_that_listen_already_take_the_place_of_addresses() {
+fn passed_sockets_replace_addresses() {
     let folder = Folder::new();
     let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let unix = UnixListener::bind(folder.path("s")).expect("nobody is there");
+    let unix = UnixListener::bind(folder.path("s")).expect("the path is free");
     let expected = tcp.local_addr().expect("it is bound");
-    // A client that came before there was a server waits in the backlog.
+    // A client that connected before the server started waits in the backlog.
     let mut early = Client::connect(expected);
     early.send(get("/sse"));
     let taken = Address::Unix { path: folder.path("never"), mode: 0o600 };
@@ -113,10 +112,10 @@ fn sockets_that_listen_already_take_the_place_of_addresses() {
 }
 
 #[test]
-fn a_unix_socket_that_cannot_be_made_is_an_error_that_says_what_to_do() {
+fn an_impossible_unix_socket_is_a_helpful_error() {
     let folder = Folder::new();
     std::fs::write(folder.path("file"), "precious").expect("a file can be made");
-    let _other = UnixListener::bind(folder.path("taken")).expect("nobody is there");
+    let _other = UnixListener::bind(folder.path("taken")).expect("the path is free");
     for (name, advice) in
         [("file", "no socket; remove that"), ("taken", "another program"), ("no/folder", "folder does not exist")]
     {
@@ -129,9 +128,9 @@ fn a_unix_socket_that_cannot_be_made_is_an_error_that_says_what_to_do() {
     assert_eq!(error.to_string(), "the configuration's listen has to name an address");
 }
 
-/// There was no room for its connections, which then took that of the public side's.
+/// Its connections once took the room of the public side.
 #[test]
-fn an_admin_socket_that_is_handed_over_has_room_for_its_connections_as_any_has() {
+fn a_passed_admin_socket_has_its_own_connection_limit() {
     TestServer::raise_descriptor_limit();
     let limit = |config, sockets| Server::bind_with(config, sockets).expect("free ports").connection_limit();
     let on_loopback = || Config::on(([127, 0, 0, 1], 0));
@@ -140,7 +139,8 @@ fn an_admin_socket_that_is_handed_over_has_room_for_its_connections_as_any_has()
     let handed_over = Sockets { admin: Some(listener.into()), ..Sockets::default() };
     let limits =
         [limit(on_loopback(), Sockets::default()), limit(bound, Sockets::default()), limit(on_loopback(), handed_over)];
-    // One for each, two for the ends of a message that is tried, one for the last, one for who is closed at once.
+    // One for each connection, and one for the last. Two for the ends of a trial, one for a client that is closed at
+    // once.
     let room = Limits::default().admin_connections + 4;
     assert_eq!(limits.map(|limit| limits[0] - limit), [0, room, room], "without, bound, and handed over: {limits:?}");
 }

@@ -1,13 +1,11 @@
-//! A server with an open stream, which shows whatever was published and should not have been.
+//! A server with an open stream that shows every message that should not have been published.
 
 use std::ops::RangeInclusive;
-use std::thread;
 
 use smolcast::Limits;
+use support::{EventStream, Response, Served, TestServer, parse_responses, showing};
 
-use super::{EventStream, Response, Served, TestServer, escaped, parse_responses};
-
-/// Holds every refused request to publish nothing.
+/// Holds that refused requests publish nothing.
 pub(crate) struct Witness {
     pub(crate) server: TestServer,
     stream: EventStream,
@@ -21,14 +19,15 @@ impl Witness {
         Self { server, stream, sentinels: 0 }
     }
 
-    /// Sends `request`; it must get one answer of a status in `statuses` that says `Connection: close`, then the end
-    /// of the connection, and publish nothing.
+    /// Sends `request` and holds that one response comes, with a status in `statuses` and `Connection: close`.
+    ///
+    /// Then the connection ends, and nothing is published.
     #[track_caller]
     pub(crate) fn refused(&mut self, name: &str, request: impl AsRef<[u8]>, statuses: &[u16]) {
         self.refused_with(1..=1, name, request.as_ref(), statuses);
     }
 
-    /// Like `refused`, for octets that need no answer.
+    /// Like `refused`, for bytes that need no response.
     #[track_caller]
     pub(crate) fn refused_or_dropped(&mut self, name: &str, request: impl AsRef<[u8]>, statuses: &[u16]) {
         self.refused_with(0..=1, name, request.as_ref(), statuses);
@@ -46,7 +45,7 @@ impl Witness {
         self.expect_nothing_published();
     }
 
-    /// Sends `request`; it must be taken as a publish of `line`, which is a single line.
+    /// Sends `request` and holds that it publishes `line`, which is a single line.
     #[track_caller]
     pub(crate) fn published(&mut self, name: &str, request: impl AsRef<[u8]>, line: &str) {
         let request = request.as_ref();
@@ -55,7 +54,7 @@ impl Witness {
         self.stream.expect_data(line);
     }
 
-    /// Publishes a sentinel, before which the stream must bring nothing.
+    /// Publishes a sentinel; the stream must bring nothing before it.
     #[track_caller]
     pub(crate) fn expect_nothing_published(&mut self) {
         self.sentinels += 1;
@@ -68,30 +67,11 @@ impl Witness {
         &mut self.stream
     }
 
-    /// All that a connection of its own brings for `request`, up to the server's FIN.
+    /// All responses to `request` on a new connection, up to the server's FIN.
     #[track_caller]
     fn answers(&self, request: &[u8]) -> Vec<Response> {
         let mut client = self.server.connect();
         client.send(request);
         parse_responses(&client.rest(), &["GET"; 4])
-    }
-}
-
-/// Shows a table's row when the test fails within its scope.
-pub(crate) fn showing(name: impl AsRef<str>, bytes: &[u8]) -> Showing {
-    Showing { name: name.as_ref().to_owned(), bytes: bytes.to_vec() }
-}
-
-/// A row, until its scope ends.
-pub(crate) struct Showing {
-    name: String,
-    bytes: Vec<u8>,
-}
-
-impl Drop for Showing {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            eprintln!("row: {}\n sent: {}", self.name, escaped(&self.bytes));
-        }
     }
 }
