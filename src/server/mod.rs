@@ -1,24 +1,25 @@
-//! The whole: a listener, a hub, and a shard for each worker.
+//! The server: listening sockets, a hub, and a shard for each worker thread.
 //!
-//! [`Server::run`] deals connections to the shards in turn until it is told to end, and then drains: requests in
-//! flight are answered, what they published is delivered, streams end between two events. However it ends, dropped
-//! half-way included, every thread, task and socket is gone when it is.
+//! [`Server::run`] deals connections to the shards until its future ends, and then shuts down (`shutdown.rs`). It
+//! serves no client itself. The invariant: every thread, task and socket is gone once it returns or is dropped.
 
 mod error;
 mod shard;
 mod shards;
+mod shutdown;
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use smol::future::FutureExt;
 
 pub use self::error::{BindError, PublishError};
 use self::shards::Shards;
+use self::shutdown::HubGuard;
 use crate::admin::{Admin, AdminContext};
 use crate::auth::Settings;
 use crate::config::{Address, Config, HistoryFile};
@@ -27,11 +28,8 @@ use crate::event::frame::{Event, Frame, InvalidField};
 use crate::event::topic::{Filter, Topics};
 use crate::fanout::{ShardHandle, SubscriberCounts};
 use crate::hub::{self, Archive, HistorySetup, Hub, Journal, QueueReceiver, Record, Restored};
-use crate::metrics::{Health, Metrics, StreamEnd};
-use crate::net::{Acceptor, Admission, Inherited, Listener, RESERVED_DESCRIPTORS, within};
-
-/// How long the disk may take for the last of the history before it is said that the server waits for it.
-const DISK_PATIENCE: Duration = Duration::from_secs(1);
+use crate::metrics::{Health, Metrics};
+use crate::net::{Acceptor, Admission, Inherited, Listener, RESERVED_DESCRIPTORS};
 
 /// A server that is bound to its address: clients can connect, and are served once [`Server::run`] is called.
 #[derive(Debug)]
@@ -49,18 +47,7 @@ pub struct Server {
     admin: Option<Admin>,
     /// Filled when the server runs.
     handles: Arc<OnceLock<Vec<ShardHandle>>>,
-    ending: Ending,
-}
-
-/// Ends the hub when dropped, however the server ends: nothing more is published and the file of the history is free,
-/// whoever still has a publisher.
-#[derive(Debug)]
-struct Ending(Hub);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        self.0.end();
-    }
+    hub_guard: HubGuard,
 }
 
 impl Server {
@@ -95,7 +82,7 @@ impl Server {
         let kept = open_history(&config)?;
         let hub = Hub::new(&config.limits, kept, workers.get(), metrics.clone());
         let (hub, receivers) = hub.map_err(BindError::Thread)?;
-        let ending = Ending(hub.clone());
+        let hub_guard = HubGuard(hub.clone());
         let (limits, settings) = (config.limits.clone(), Settings::new(config.access.clone()));
         let shared = Shared { limits, settings, hub, metrics, subscriber_counts: SubscriberCounts::new() };
         let admin_address = admin_listener.as_ref().and_then(|listener| listener.addresses().next().cloned());
@@ -113,7 +100,7 @@ impl Server {
         };
         let admin =
             admin_listener.map(|listener| Admin::start(listener, watched)).transpose().map_err(BindError::Thread)?;
-        Ok(Self { config, listener, admission, shared, receivers, health, admin, handles, ending })
+        Ok(Self { config, listener, admission, shared, receivers, health, admin, handles, hub_guard })
     }
 
     /// Where clients connect to, with the port that the system picked where port 0 was asked for.
@@ -198,13 +185,13 @@ impl Server {
     ///
     /// [`Limits::drain_timeout`]: crate::Limits::drain_timeout
     pub async fn run(self, until: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { config, mut listener, mut admission, shared, receivers, health, admin, handles, ending } = self;
-        // To the very end: it tells how that goes.
+        let Self { config, mut listener, mut admission, shared, receivers, health, admin, handles, hub_guard } = self;
+        // Until the very end: the admin side shows the shutdown.
         let _admin = admin;
-        let _ending = ending;
-        let (mut shards, ways_in) = Shards::start(&shared, config.heartbeat, receivers, health.since())?;
-        // Nobody else fills them.
-        let _ = handles.set(ways_in);
+        let _hub_guard = hub_guard;
+        let (mut shards, of_shards) = Shards::start(&shared, config.heartbeat, receivers, health.since())?;
+        // No other caller fills them.
+        let _ = handles.set(of_shards);
         let serving = health.serve();
         let until = async {
             until.await;
@@ -212,16 +199,7 @@ impl Server {
         };
         until.or(shards.deal(&mut listener, &mut admission)).await?;
         drop((serving, listener));
-        let metrics = &shared.metrics;
-        if !shards.drain(config.limits.drain_timeout).await && metrics.connections() > 0 {
-            metrics.streams_ended_at_once(StreamEnd::Cut, metrics.streams());
-            log::warn!("what did not end within {:?} is closed as it is", config.limits.drain_timeout);
-        }
-        drop(shards);
-        if within(DISK_PATIENCE, shared.hub.recorded()).await.is_none() {
-            log::warn!("waiting for the disk to take the last of the history's file");
-            shared.hub.recorded().await;
-        }
+        shutdown::shut_down(shards, &shared.hub, &shared.metrics, config.limits.drain_timeout).await;
         Ok(())
     }
 }
