@@ -203,6 +203,7 @@ impl Server {
 
 /// Sockets that listen already, in place of those that the server would make.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Sockets {
     /// Sockets in place of [`Config::listen`], unless there are none.
     pub public: Vec<Inherited>,
