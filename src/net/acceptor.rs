@@ -7,7 +7,7 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -15,9 +15,7 @@ use std::task::{self, Poll};
 
 use async_io::Async;
 use rustix::net::Shutdown;
-#[cfg(target_os = "linux")]
-use socket2::SockRef;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::unix_socket::{self, SocketFile};
 use crate::config::{Address, DEFAULT_MODE, Limits};
@@ -28,23 +26,17 @@ pub(super) const BACKLOG: i32 = 4096;
 
 /// A socket that listens already: a service manager hands it over, for one.
 #[derive(Debug)]
-pub struct Inherited(Listening);
-
-#[derive(Debug)]
-enum Listening {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
+pub struct Inherited(OwnedFd);
 
 impl From<TcpListener> for Inherited {
     fn from(socket: TcpListener) -> Self {
-        Self(Listening::Tcp(socket))
+        Self(socket.into())
     }
 }
 
 impl From<UnixListener> for Inherited {
     fn from(socket: UnixListener) -> Self {
-        Self(Listening::Unix(socket))
+        Self(socket.into())
     }
 }
 
@@ -53,7 +45,7 @@ impl From<UnixListener> for Inherited {
 pub(crate) struct Acceptor {
     /// Set for a unix socket that this server has made.
     file: Option<SocketFile>,
-    io: Io,
+    io: Async<OwnedFd>,
     address: Address,
     limits: Limits,
     /// Set if other processes may hold the socket too.
@@ -62,45 +54,36 @@ pub(crate) struct Acceptor {
     has_early: bool,
 }
 
-#[derive(Debug)]
-enum Io {
-    Tcp(Async<TcpListener>),
-    Unix(Async<UnixListener>),
-}
-
 impl Acceptor {
     /// Makes the socket and listens. `only_v6` keeps IPv4 out of an IPv6 wildcard.
     pub(crate) fn bind(address: &Address, only_v6: bool, limits: &Limits) -> io::Result<Self> {
-        let (file, io, address) = match address {
-            Address::Tcp(address) => {
-                let socket = bind_tcp(*address, only_v6, limits)?;
-                let address = socket.local_addr()?.into();
-                (None, Io::Tcp(Async::new(socket)?), address)
-            }
+        let (socket, file) = match address {
+            Address::Tcp(address) => (bind_tcp(*address, only_v6, limits)?, None),
             Address::Unix { path, mode } => {
                 let (socket, file) = unix_socket::bind(path, *mode)?;
-                (Some(file), Io::Unix(Async::new(socket)?), address.clone())
+                (socket, Some(file))
             }
         };
-        Ok(Self { file, io, address, limits: limits.clone(), is_inherited: false, has_early: false })
+        // With the port that the kernel has picked.
+        let address = socket.local_addr()?.as_socket().map_or_else(|| address.clone(), Address::Tcp);
+        let (io, limits) = (Async::new(socket.into())?, limits.clone());
+        Ok(Self { file, io, address, limits, is_inherited: false, has_early: false })
     }
 
     /// An acceptor over a socket that listens already.
     pub(crate) fn over(inherited: Inherited, limits: &Limits) -> io::Result<Self> {
-        let (io, address) = match inherited.0 {
-            Listening::Tcp(socket) => {
-                set_options(&socket, limits)?;
-                let address = socket.local_addr()?.into();
-                (Io::Tcp(Async::new(socket)?), address)
-            }
-            Listening::Unix(socket) => {
-                let path = socket.local_addr()?.as_pathname().unwrap_or(Path::new("")).to_owned();
-                // The socket's owner has chosen the mode. A socket without a file has none.
-                let mode = fs::metadata(&path).map_or(DEFAULT_MODE, |file| file.mode() & 0o777);
-                (Io::Unix(Async::new(socket)?), Address::Unix { path, mode })
-            }
+        let local = SockRef::from(&inherited.0).local_addr()?;
+        let address = if let Some(address) = local.as_socket() {
+            set_options(&inherited.0, limits)?;
+            Address::Tcp(address)
+        } else {
+            let path = local.as_pathname().unwrap_or(Path::new("")).to_owned();
+            // The socket's owner has chosen the mode. A socket without a file has none.
+            let mode = fs::metadata(&path).map_or(DEFAULT_MODE, |file| file.mode() & 0o777);
+            Address::Unix { path, mode }
         };
-        Ok(Self { file: None, io, address, limits: limits.clone(), is_inherited: true, has_early: true })
+        let (io, limits) = (Async::new(inherited.0)?, limits.clone());
+        Ok(Self { file: None, io, address, limits, is_inherited: true, has_early: true })
     }
 
     /// The address that clients connect to.
@@ -116,28 +99,20 @@ impl Acceptor {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.has_early = false,
                 accepted => return Poll::Ready(accepted),
             }
-            let ready = match &self.io {
-                Io::Tcp(socket) => socket.poll_readable(cx),
-                Io::Unix(socket) => socket.poll_readable(cx),
-            };
-            task::ready!(ready)?;
+            task::ready!(self.io.poll_readable(cx))?;
         }
     }
 
     fn accept(&self) -> io::Result<(OwnedFd, Option<IpAddr>)> {
-        match &self.io {
-            Io::Tcp(socket) => {
-                let (io, peer) = socket.get_ref().accept()?;
-                // On Linux a connection inherits the options that the socket had when the connection was queued. Other
-                // systems inherit none.
-                if self.has_early || cfg!(not(target_os = "linux")) {
-                    // Fails only if the connection has failed, which its first read reports.
-                    let _ = set_options(&io, &self.limits);
-                }
-                Ok((io.into(), Some(peer.ip())))
-            }
-            Io::Unix(socket) => socket.get_ref().accept().map(|(io, _)| (io.into(), None)),
+        let (socket, peer) = SockRef::from(&self.io).accept()?;
+        let peer = peer.as_socket().map(|peer| peer.ip());
+        // On Linux a connection inherits the options that the socket had when the connection was queued. Other systems
+        // inherit none.
+        if peer.is_some() && (self.has_early || cfg!(not(target_os = "linux"))) {
+            // Fails only if the connection has failed, which its first read reports.
+            let _ = set_options(&socket, &self.limits);
         }
+        Ok((socket.into(), peer))
     }
 }
 
@@ -148,21 +123,12 @@ impl Drop for Acceptor {
         drop(self.file.take());
         if !self.is_inherited {
             // Fails on systems that shut down no listening socket. There it ends with its last descriptor.
-            let _ = rustix::net::shutdown(self.io.as_fd(), Shutdown::Both);
+            let _ = rustix::net::shutdown(&self.io, Shutdown::Both);
         }
     }
 }
 
-impl AsFd for Io {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(socket) => socket.as_fd(),
-            Self::Unix(socket) => socket.as_fd(),
-        }
-    }
-}
-
-fn bind_tcp(address: SocketAddr, only_v6: bool, limits: &Limits) -> io::Result<TcpListener> {
+fn bind_tcp(address: SocketAddr, only_v6: bool, limits: &Limits) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // Old connections of a server that has just ended must not keep the next one from the port.
     socket.set_reuse_address(true)?;
@@ -172,7 +138,7 @@ fn bind_tcp(address: SocketAddr, only_v6: bool, limits: &Limits) -> io::Result<T
     set_options(&socket, limits)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Sets the options of TCP connections: small frames leave at once, the kernel keeps little unsent data, and gives up a

@@ -1,6 +1,6 @@
-//! Sockets and time, as the engine needs them: listening, accepting and admitting, reads and writes with deadlines.
+//! Sockets and time: accepting, admitting, reads and writes with deadlines.
 //!
-//! It knows no HTTP and no events: bytes, descriptors, addresses and ticks alone.
+//! It knows no HTTP and no events, only bytes, descriptors, addresses and ticks.
 
 mod acceptor;
 mod admission;

@@ -7,7 +7,6 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,7 +50,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 /// Makes a socket at `path` and listens, in the place of a stale one if there is one.
-pub(super) fn bind(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
+pub(super) fn bind(path: &Path, mode: u32) -> io::Result<(Socket, SocketFile)> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     let address = SockAddr::unix(path)?;
     let _lock = lock_folder(path);
@@ -66,7 +65,7 @@ pub(super) fn bind(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFi
     // Before it listens: no client connects with looser permissions.
     fs::set_permissions(path, Permissions::from_mode(mode))?;
     socket.listen(BACKLOG)?;
-    Ok((socket.into(), file))
+    Ok((socket, file))
 }
 
 /// Removes a socket that no process listens on.
@@ -105,7 +104,7 @@ fn lock_folder(path: &Path) -> Option<Locked<OwnedFd>> {
 
 #[cfg(all(test, target_os = "linux"))]
 pub(super) mod tests {
-    use std::os::unix::net::UnixStream;
+    use std::os::unix::net::{UnixListener, UnixStream};
     use std::sync::Barrier;
 
     use super::super::Acceptor;
