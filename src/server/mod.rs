@@ -5,6 +5,7 @@
 //! half-way included, every thread, task and socket is gone when it is.
 
 mod error;
+mod publisher;
 mod shard;
 mod shards;
 
@@ -18,15 +19,16 @@ use std::time::{Duration, Instant, SystemTime};
 use smol::future::FutureExt;
 
 pub use self::error::{BindError, PublishError};
+pub use self::publisher::Publisher;
 use self::shards::Shards;
 use crate::admin::{Admin, AdminContext};
 use crate::auth::Settings;
 use crate::config::{Address, Config, HistoryFile};
 use crate::connection::Shared;
-use crate::event::frame::{Event, Frame, InvalidField};
+use crate::event::frame::Frame;
 use crate::event::topic::{Filter, Topics};
 use crate::fanout::{ShardHandle, SubscriberCounts};
-use crate::hub::{self, Archive, HistorySetup, Hub, Journal, QueueReceiver, Record, Restored};
+use crate::hub::{Archive, HistorySetup, Hub, Journal, QueueReceiver, Record, Restored};
 use crate::metrics::{Health, Metrics, StreamEnd};
 use crate::net::{Acceptor, Inherited, Listener, RESERVED_DESCRIPTORS, within};
 
@@ -141,7 +143,7 @@ impl Server {
 
     /// A handle that publishes to this server's streams. It outlives [`Server::run`], and fails from then on.
     pub fn publisher(&self) -> Publisher {
-        Publisher { hub: self.shared.hub.clone(), metrics: self.shared.metrics.clone() }
+        Publisher::new(self.shared.hub.clone(), self.shared.metrics.clone())
     }
 
     /// The number of open streams.
@@ -305,43 +307,4 @@ fn connection_limit(config: &Config, has_admin: bool) -> Option<usize> {
     let reserved = RESERVED_DESCRIPTORS.saturating_add(admin);
     let available = descriptors.checked_sub(reserved).filter(|available| *available > 0)?;
     Some(config.limits.connections.map_or(available, |request| request.get().min(available)))
-}
-
-/// A handle that publishes to the streams of a [`Server`]. Cheap to clone, and usable from any thread and executor.
-#[derive(Clone, Debug)]
-pub struct Publisher {
-    hub: Hub,
-    metrics: Metrics,
-}
-
-impl Publisher {
-    /// Publishes an event: when this returns, it is accepted for every open stream, behind all that this publisher
-    /// published before. Waits while the server has more messages than it can take
-    /// ([`Limits::publish_queue`](crate::Limits::publish_queue),
-    /// [`Limits::publish_queue_bytes`](crate::Limits::publish_queue_bytes)); they are taken from when
-    /// [`Server::run`] begins.
-    ///
-    /// Cancel safe: an event whose publishing is dropped before it returns is not published. Where the history has a
-    /// file it may be.
-    ///
-    /// # Errors
-    ///
-    /// When a field of the event cannot be encoded, when the history's file cannot be written, or when the server has
-    /// stopped: where the file's disk hung until then, the event may be in it, for those who come back.
-    pub async fn publish(&self, event: Event) -> Result<(), PublishError> {
-        let (fields, data) = event.parts().map_err(PublishError::InvalidField)?;
-        let topics = Topics::parse(event.topics());
-        let topics = topics.map_err(|_| PublishError::InvalidField(InvalidField::Topic))?;
-        let published = self.hub.publish(fields, data, &topics).await;
-        published.map(drop).map_err(|error| match error {
-            hub::PublishError::Closed => PublishError::Stopped,
-            hub::PublishError::NoSpace => PublishError::NoSpace,
-            hub::PublishError::NotWritten => PublishError::NotWritten,
-        })
-    }
-
-    /// The number of open streams.
-    pub fn streams(&self) -> usize {
-        self.metrics.streams()
-    }
 }
