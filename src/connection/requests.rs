@@ -19,7 +19,7 @@ use crate::http::request::{PublishRequest, Request, SlowPolicy, SubscribeRequest
 use crate::http::response::{self, Common};
 use crate::http::router::{Route, route};
 use crate::http::{Persistence, RequestError, forwarded};
-use crate::hub::{Archive, Hub, PublishError};
+use crate::hub::{Draft, Hub, PublishError, Sequence};
 use crate::metrics::{GaugeGuard, PublishOutcome, StatusClass, StreamEnd};
 use crate::net::{Deadline, Interrupted, NetworkPermit, Proxy, RecvBuffer, Socket, close_in_stages, read, write_all};
 
@@ -202,7 +202,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         if subscribe.slow == SlowPolicy::Latest {
             dispatcher.keep_latest();
         }
-        let place = dispatcher.reserve_after(hub.accepted(), &subscribe.filters).await;
+        let place = dispatcher.reserve_after(hub.position(), &subscribe.filters).await;
         let counted = metrics.stream();
         match self.send_opening(subscribe, place).await {
             Ok(place) => Ok(OpenedStream { counted, place, slow: subscribe.slow, unread: self.input.len() }),
@@ -227,9 +227,9 @@ impl<'s, S: Socket> Exchange<'s, S> {
         self.answered(StatusClass::Successful);
         response::stream_head(&mut self.output, &common(self.context, &self.cors));
         self.output.extend_from_slice(OPENING);
-        let place = match (&subscribe.resume, self.context.hub.archive()) {
+        let place = match (&subscribe.resume, self.context.hub.history()) {
             // The first place counts until there is the other.
-            (Some(id), Some(archive)) => self.replay(archive, id, &subscribe.filters).await?,
+            (Some(id), Some(history)) => self.replay(history, id, &subscribe.filters).await?,
             _ => place,
         };
         self.flush().await?;
@@ -240,15 +240,15 @@ impl<'s, S: Socket> Exchange<'s, S> {
     ///
     /// What the client has, this shard has given as well, or will soon. When the client has all that was given, it gets
     /// a place behind it, with nothing between the two: nothing is missing, and nothing comes twice.
-    async fn replay(&mut self, archive: &Archive, id: &str, filters: &FilterSet) -> Result<Reservation<S>, Closing> {
+    async fn replay(&mut self, history: &Sequence, id: &str, filters: &FilterSet) -> Result<Reservation<S>, Closing> {
         let dispatcher = &self.context.dispatcher;
         // Before this server's first event there may be some of earlier ones.
-        let restored = archive.restored();
-        let mut cursor = archive.resume(id);
+        let restored = history.restored();
+        let mut cursor = history.resume(id);
         dispatcher.has_dispatched(cursor.after.saturating_sub(restored)).await;
         loop {
             let last = restored + dispatcher.dispatched();
-            let events = archive.read(&mut cursor, last, filters, id);
+            let events = history.read(&mut cursor, last, filters, id);
             self.output.extend_from_slice(&events);
             if cursor.after >= last {
                 return Ok(dispatcher.place(filters));
@@ -287,7 +287,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         let has_room = self.proxy.as_mut().is_none_or(|proxy| admit(proxy, bytes));
         let route = route(head.method, head.path);
         self.is_publish = route == Route::Publish;
-        let has_history = self.context.hub.archive().is_some();
+        let has_history = self.context.hub.history().is_some();
         let (cors, request) = self.context.settings.read(|access| authorize(access, route, &head, has_history));
         self.cors = Some(cors);
         let request = PendingRequest {
@@ -481,7 +481,8 @@ impl<'s, S: Socket> Exchange<'s, S> {
 impl From<PublishError> for RequestError {
     fn from(unpublished: PublishError) -> Self {
         match unpublished {
-            PublishError::Closed => Self::Stopping,
+            PublishError::InvalidField(field) => Self::EventField(field),
+            PublishError::Stopped => Self::Stopping,
             PublishError::NoSpace => Self::NoSpace,
             PublishError::NotWritten => Self::NotWritten,
         }
@@ -530,5 +531,6 @@ fn receipt(id: Option<&str>, subscribers: usize) -> String {
 /// Publishes a body, which has to be text; returns the id that it got.
 async fn publish(hub: &Hub, body: &[u8], publish_request: &PublishRequest) -> Result<Option<String>, RequestError> {
     let message = std::str::from_utf8(body).map_err(|_| RequestError::NotUtf8)?;
-    hub.publish(&publish_request.fields, message, &publish_request.topics).await.map_err(RequestError::from)
+    let draft = Draft::new(&publish_request.fields, message, &publish_request.topics);
+    hub.publish(draft).await.map_err(RequestError::from)
 }

@@ -18,17 +18,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use smol::future::FutureExt;
 
-pub use self::error::{BindError, PublishError};
+pub use self::error::BindError;
 pub use self::publisher::Publisher;
 use self::shards::Shards;
 use crate::admin::{Admin, AdminContext};
 use crate::auth::Settings;
 use crate::config::{Address, Config, HistoryFile};
 use crate::connection::Shared;
-use crate::event::frame::Frame;
-use crate::event::topic::{Filter, Topics};
+use crate::event::topic::Filter;
 use crate::fanout::{ShardHandle, SubscriberCounts};
-use crate::hub::{Archive, HistorySetup, Hub, Journal, QueueReceiver, Record, Restored};
+use crate::hub::{Hub, Log, QueueReceiver};
 use crate::metrics::{Health, Metrics, StreamEnd};
 use crate::net::{Acceptor, Inherited, Listener, RESERVED_DESCRIPTORS, within};
 
@@ -60,7 +59,7 @@ struct Ending(Hub);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.0.end();
+        self.0.join();
     }
 }
 
@@ -92,9 +91,7 @@ impl Server {
         let admin_door = open_admin_door(&config, sockets.admin)?;
         let (limits, trusted) = (config.limits.clone(), &config.trusted_proxies);
         let listener = Listener::new(acceptors, connections, limits, trusted, metrics.clone());
-        let kept = open_history(&config)?;
-        let hub = Hub::new(&config.limits, kept, workers.get(), metrics.clone());
-        let (hub, receivers) = hub.map_err(BindError::Thread)?;
+        let (hub, receivers) = open_hub(&config, workers.get(), metrics.clone())?;
         let ending = Ending(hub.clone());
         let (limits, settings) = (config.limits.clone(), Settings::new(config.access.clone()));
         let shared = Shared { limits, settings, hub, metrics, subscriber_counts: SubscriberCounts::new() };
@@ -218,9 +215,9 @@ impl Server {
             log::warn!("what did not end within {:?} is closed as it is", config.limits.drain_timeout);
         }
         drop(shards);
-        if within(DISK_PATIENCE, shared.hub.recorded()).await.is_none() {
+        if within(DISK_PATIENCE, shared.hub.log_synced()).await.is_none() {
             log::warn!("waiting for the disk to take the last of the history's file");
-            shared.hub.recorded().await;
+            shared.hub.log_synced().await;
         }
         Ok(())
     }
@@ -270,28 +267,15 @@ fn leaves_v4_to_others(wildcard: SocketAddr, addresses: &[Address]) -> bool {
         && addresses.iter().filter_map(Address::tcp).any(is_v4)
 }
 
-/// The history that the configuration asks for, with what its file has of earlier servers.
-fn open_history(config: &Config) -> Result<Option<HistorySetup>, BindError> {
-    let Some(retention) = config.retention() else { return Ok(None) };
-    let archive = Archive::new(retention);
+/// Makes the hub that the configuration asks for, with the events that its history's file has.
+fn open_hub(config: &Config, shards: usize, metrics: Metrics) -> Result<(Hub, Vec<QueueReceiver>), BindError> {
+    let (limits, retention) = (&config.limits, config.retention());
     let Some(HistoryFile { path, sync }) = &config.history_file else {
-        return Ok(Some(HistorySetup { archive, journal: None }));
+        return Ok(Hub::new(limits, retention, shards, metrics));
     };
-    let opened = Journal::open(path, |record| restore(&archive, record));
-    let (journal, recovered) = opened.map_err(|error| BindError::History(path.clone(), error))?;
-    if recovered.cut > 0 {
-        let kept = recovered.damaged.map_or_else(String::new, |file| format!("; it is kept in {}", file.display()));
-        log::warn!("cut {} bytes of what was not whole from the end of {}{kept}", recovered.cut, path.display());
-    }
-    Ok(Some(HistorySetup { archive, journal: Some((journal, *sync)) }))
-}
-
-/// Has the archive keep what an earlier server published.
-fn restore(archive: &Archive, record: Record) {
-    let (id, is_own) = (record.id(), record.own_id.is_some());
-    // Whoever wrote other topics than there are was not this program, and nobody can ask for them.
-    let Ok(topics) = Topics::parse(record.topics.iter().map(String::as_str)) else { return };
-    archive.restore(record.boot, Restored { at: record.at, id, is_own, topics, frame: Frame::encoded(record.frame) });
+    let log =
+        Log::open(path, retention.unwrap_or_default()).map_err(|error| BindError::History(path.clone(), error))?;
+    Hub::with_log(limits, log, *sync, shards, metrics).map_err(BindError::Thread)
 }
 
 /// What the admin address needs descriptors for besides its connections: both ends of the stream on which the one

@@ -129,7 +129,7 @@ impl Shards {
         let _ = within(time / 2, self.answered.recv()).await;
         // What the history's file has got is published: that takes no time but where its disk hangs, which leaves a
         // quarter of it, in which the streams can come to their end.
-        let _ = within(time / 4, self.hub.settle()).await;
+        let _ = within(time / 4, self.hub.close_log()).await;
         self.hub.close();
         let all = async {
             for _ in &self.threads {
@@ -183,7 +183,7 @@ mod tests {
     fn what_one_shard_has_no_room_for_goes_to_the_others() {
         let ((hangs, left), (works, taken)) = (channel::bounded(2), channel::bounded(3));
         let (_, never) = channel::bounded(1);
-        let (hub, _intakes) = Hub::new(&Limits::default(), None, 1, Metrics::default()).expect("no thread is started");
+        let (hub, _intakes) = Hub::new(&Limits::default(), None, 1, Metrics::default());
         let (clients, threads) = (vec![hangs, works], Vec::new());
         let mut shards = Shards { clients, next: 0, hub, answered: never.clone(), ended: never, abort: None, threads };
         for number in 0..4 {

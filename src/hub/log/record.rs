@@ -5,7 +5,12 @@
 use std::io;
 use std::sync::Arc;
 
-/// An event that was accepted, with what has to be known to send it again.
+use crate::event::frame::Frame;
+use crate::event::topic::Topics;
+use crate::hub::history::{StoredEvent, server_id};
+use crate::hub::queue::Message;
+
+/// A published event, with all that a later server needs to send it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     /// When it was accepted, in milliseconds since 1970.
@@ -32,9 +37,15 @@ const LEAST_PAYLOAD: usize = 8 + 8 + 8 + 1 + 4;
 const MOST_PAYLOAD: usize = 1 << 28;
 
 impl Record {
-    /// The ID by which clients know it.
-    pub(crate) fn id(&self) -> String {
-        self.own_id.clone().unwrap_or_else(|| format!("{}-{}", self.boot, self.number))
+    /// Id by which clients know the event.
+    pub(super) fn id(&self) -> String {
+        self.own_id.clone().unwrap_or_else(|| server_id(self.boot, self.number))
+    }
+
+    /// The event as the history holds it, with its topics parsed.
+    pub(in crate::hub) fn into_event(self, topics: Topics) -> StoredEvent {
+        let (id, is_own) = (self.id(), self.own_id.is_some());
+        StoredEvent { at: self.at, id, is_own, message: Message { frame: Frame::encoded(self.frame), topics } }
     }
 
     /// Adds its bytes to a buffer and returns their number; a record that is too long is `InvalidInput` and adds none.
