@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{self, Poll, ready};
 
-pub(crate) use self::context::{Context, Shared};
+pub(crate) use self::context::{Context, Shared, subscribers_of};
 use self::requests::Upgraded;
 pub(crate) use self::stream::OPENING;
 use self::stream::Stream;

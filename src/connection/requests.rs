@@ -7,6 +7,7 @@
 use smol::future::yield_now;
 
 use super::Context;
+use super::context::subscribers_of;
 use super::stream::{OPENING, Stream, retry_delay};
 use crate::auth::{Access, Cors};
 use crate::event::topic::FilterSet;
@@ -353,7 +354,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
     fn accepted(&mut self, publish_request: &PublishRequest, id: Option<&str>, persistence: Persistence) {
         let Context { metrics, subscriber_counts, .. } = self.context;
         let topics = &publish_request.topics;
-        let subscribers = || if topics.is_empty() { metrics.streams() } else { subscriber_counts.count(topics) };
+        let subscribers = || subscribers_of(topics, metrics, subscriber_counts);
         let receipt = publish_request.wants_json.then(|| receipt(id, subscribers()));
         let common = common(self.context, &self.cors);
         response::accepted(&mut self.output, &common, receipt.as_deref(), persistence);

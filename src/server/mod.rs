@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 use smol::future::FutureExt;
 
 pub use self::error::BindError;
-pub use self::publisher::Publisher;
+pub use self::publisher::{Publisher, Receipt};
 use self::shards::Shards;
 use crate::admin::{Admin, AdminContext};
 use crate::auth::Settings;
@@ -140,7 +140,7 @@ impl Server {
 
     /// A handle that publishes to this server's streams. It outlives [`Server::run`], and fails from then on.
     pub fn publisher(&self) -> Publisher {
-        Publisher::new(self.shared.hub.clone(), self.shared.metrics.clone())
+        Publisher::new(&self.shared)
     }
 
     /// The number of open streams.
