@@ -40,7 +40,7 @@ impl<'d> Draft<'d> {
     }
 }
 
-/// Why an event was not published.
+/// Reason that an event was not published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PublishError {

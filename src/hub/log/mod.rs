@@ -1,8 +1,8 @@
 //! The append-only file of events behind the history, which outlives the server.
 //!
-//! It adds records, gives them back when the file is opened again, and keeps the file small as the oldest are released.
-//! It leaves to its user what is worth holding, when to sync and what to do when the disk is full. Every call blocks,
-//! so it belongs on a thread of its own.
+//! It adds records, reads them when the file is opened again, and keeps the file small as the oldest are released. Its
+//! user decides which records to hold, when to sync, and how to handle a full disk. Every call blocks, so it belongs on
+//! a thread of its own.
 //!
 //! The invariant: the file is a header and whole records, oldest first, the held ones last. What a crash or a failed
 //! write leaves behind them is cut off, at the latest when the file is opened again.
@@ -45,9 +45,9 @@
 //! `PATH.new` is the copy that a compaction makes; one that is found when the file is opened is removed. What is cut
 //! off and is more than one torn record is added to `PATH.damaged` first; nothing here ever reads or removes that file.
 //!
-//! The lock is on the file itself (`flock`), and a copy is locked before it takes the file's name: so whoever opens the
-//! name finds it locked at any time. Who opened the file just before it was replaced locks a file without a name, sees
-//! that, and opens again.
+//! The lock is on the file itself (`flock`), and a copy is locked before it takes the file's name: so a
+//! server that opens the name finds it locked at any time. A server that opened the file just before it was replaced
+//! locks a file without a name, sees that, and opens again.
 
 mod appender;
 mod compaction;
@@ -76,7 +76,7 @@ use super::sequence::unix_millis;
 use crate::config::Retention;
 use crate::event::topic::Topics;
 
-/// What a file begins with: the name of the format, and its version.
+/// First bytes of a file: the name of the format, and its version.
 const HEADER: [u8; HEADER_LENGTH as usize] = *b"smolcast-log\x01\0\0\0";
 const HEADER_LENGTH: u64 = 16;
 
@@ -84,7 +84,7 @@ const HEADER_LENGTH: u64 = 16;
 /// failed, before the next is tried.
 const LEAST_DEAD: u64 = 1 << 20;
 
-/// What the buffer for encoding keeps of its memory, in bytes.
+/// Memory that the buffer for encoding keeps between two writes, in bytes.
 const MOST_KEPT: usize = 1 << 20;
 
 /// An open journal, and the history that it had.
@@ -119,17 +119,17 @@ pub(super) struct Journal {
     /// With symbolic links resolved, so that a compaction replaces the file and not a link to it.
     path: PathBuf,
     appender: Appender,
-    /// Where the oldest held record begins. What lies before is dead.
+    /// Position of the oldest held record. The bytes before it are dead.
     start: u64,
-    /// How long each held record is, oldest first.
+    /// Length of each held record, oldest first.
     held: VecDeque<u32>,
     /// The one that is under way.
     compaction: Option<Compaction>,
-    /// How many bytes have to be dead for the next attempt, after one that failed.
+    /// Dead bytes that the next attempt waits for, after one that failed.
     patience: u64,
-    /// Whether the file's name may still lead to its predecessor after a crash.
+    /// Set if the file's name may still lead to its predecessor after a crash.
     folder_is_behind: bool,
-    /// Where records are encoded before they are written.
+    /// Buffer in which records are encoded before they are written.
     buffer: Vec<u8>,
 }
 
@@ -160,7 +160,7 @@ impl Journal {
         Ok((journal, recovered))
     }
 
-    /// Has another way of writing its file.
+    /// Replaces the way in which its file is written.
     #[cfg(test)]
     pub(super) fn put_on<S: Storage + 'static>(&mut self, storage: impl FnOnce(fs::File) -> S) {
         let file = self.appender.file().try_clone().expect("another handle");
@@ -191,7 +191,7 @@ impl Journal {
         appended
     }
 
-    /// Has everything that was appended survive a failure of power.
+    /// Makes everything that was appended survive a power failure.
     ///
     /// # Errors
     ///
@@ -234,7 +234,7 @@ impl Journal {
         Ok(())
     }
 
-    /// How many bytes hold released records.
+    /// Number of bytes of released records.
     fn dead(&self) -> u64 {
         self.start - HEADER_LENGTH
     }

@@ -13,21 +13,21 @@ use crate::hub::queue::Message;
 /// A published event, with all that a later server needs to send it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
-    /// When it was accepted, in milliseconds since 1970.
+    /// Time of its publication, in milliseconds since 1970.
     pub(crate) at: u64,
-    /// The start of the server that accepted it.
+    /// Start of the server that published it.
     pub(crate) boot: u64,
-    /// Its number since that start, from 1.
+    /// Number since that start, from 1.
     pub(crate) number: u64,
-    /// The ID that its publisher gave it.
+    /// Id that its publisher gave it.
     pub(crate) own_id: Option<String>,
-    /// What it is about.
+    /// Topics of the message.
     pub(crate) topics: Vec<String>,
-    /// The event as it goes out.
+    /// Bytes of the event as clients get them.
     pub(crate) frame: Arc<[u8]>,
 }
 
-/// What comes before a payload, in bytes.
+/// Length of the head before a payload, in bytes.
 pub(super) const HEAD_LENGTH: usize = 12;
 
 /// Place and time, no ID, no topic, an empty frame.
@@ -101,7 +101,7 @@ fn encode_text(text: &str, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(text.as_bytes());
 }
 
-/// What a payload announces itself with.
+/// Head of a record: it announces the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     length: u32,
@@ -127,17 +127,17 @@ impl Head {
         (is_sound && is_bounded).then_some(Self { length, checksum })
     }
 
-    /// How long the payload is.
+    /// Length of the payload.
     pub(super) fn payload_length(self) -> usize {
         self.length as usize
     }
 
-    /// How long the record is as a whole.
+    /// Length of the whole record.
     pub(super) fn record_length(self) -> u32 {
         HEAD_LENGTH as u32 + self.length
     }
 
-    /// Whether this is the payload that it announced.
+    /// Says if this is the announced payload.
     pub(super) fn announces(self, payload: &[u8]) -> bool {
         payload.len() == self.payload_length() && crc32fast::hash(payload) == self.checksum
     }

@@ -68,7 +68,7 @@ impl LogWriter {
         Ok(Self { jobs: Mutex::new(Some(jobs)), committed, ended, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Has a message written, then committed; returns its id.
+    /// Hands a message to the thread, which writes and commits it; returns its id.
     ///
     /// Not cancel safe: the message may still be published.
     pub(in crate::hub) async fn commit(&self, draft: Draft<'_>, permit: Permit) -> Result<String, PublishError> {
@@ -185,7 +185,7 @@ impl Writer {
         jobs.iter().zip(first..).map(record).collect()
     }
 
-    /// Has the journal release the events that the history has dropped.
+    /// Releases the journal's records of events that the history has dropped.
     fn release(&mut self) {
         let gone = self.sequence.gone();
         self.journal.release(usize::try_from(gone - self.released).unwrap_or(usize::MAX));
