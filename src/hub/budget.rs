@@ -25,21 +25,16 @@ use crate::metrics::Metrics;
 /// Budget of a hub, for all of its publishers together.
 #[derive(Debug)]
 pub(super) struct Budget {
-    pools: Arc<Pools>,
-    shards: usize,
-    metrics: Metrics,
-}
-
-#[derive(Debug)]
-struct Pools {
     bytes: Pool,
     places: Pool,
+    shards: usize,
+    metrics: Metrics,
 }
 
 /// A message's part of the budget. The bytes come back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Permit {
-    pools: Arc<Pools>,
+    budget: Arc<Budget>,
     bytes: usize,
     /// Number of shards that have yet to take the message. The last one gives the place back.
     untaken: AtomicUsize,
@@ -49,9 +44,9 @@ pub(super) struct Permit {
 
 impl Budget {
     /// Makes the budget of a hub with so many shards.
-    pub(super) fn new(limits: &Limits, shards: usize, metrics: Metrics) -> Self {
+    pub(super) fn new(limits: &Limits, shards: usize, metrics: Metrics) -> Arc<Self> {
         let (bytes, places) = (Pool::new(limits.publish_queue_bytes), Pool::new(limits.publish_queue));
-        Self { pools: Arc::new(Pools { bytes, places }), shards, metrics }
+        Arc::new(Self { bytes, places, shards, metrics })
     }
 
     /// Reserves `bytes` and a place, and waits while either is used up. Cancel safe.
@@ -59,24 +54,23 @@ impl Budget {
     /// # Errors
     ///
     /// `Stopped` if the budget is closed meanwhile.
-    pub(super) async fn reserve(&self, bytes: usize) -> Result<Permit, PublishError> {
+    pub(super) async fn reserve(self: &Arc<Self>, bytes: usize) -> Result<Permit, PublishError> {
         let since = Instant::now();
-        let Pools { bytes: byte_pool, places } = &*self.pools;
-        if !byte_pool.try_acquire(bytes) {
+        if !self.bytes.try_acquire(bytes) {
             self.metrics.publish_delayed();
-            byte_pool.acquire(bytes).await?;
+            self.bytes.acquire(bytes).await?;
         }
         // From here on the bytes come back even if the wait for a place is cancelled.
-        let mut permit = Permit { pools: Arc::clone(&self.pools), bytes, untaken: AtomicUsize::new(0), since };
-        places.acquire(1).await?;
+        let mut permit = Permit { budget: Arc::clone(self), bytes, untaken: AtomicUsize::new(0), since };
+        self.places.acquire(1).await?;
         *permit.untaken.get_mut() = self.shards;
         Ok(permit)
     }
 
     /// Turns away all publishers that wait.
     pub(super) fn close(&self) {
-        self.pools.bytes.close();
-        self.pools.places.close();
+        self.bytes.close();
+        self.places.close();
     }
 }
 
@@ -84,17 +78,17 @@ impl Permit {
     /// Notes that one more shard has taken the message from the queue.
     pub(super) fn note_taken(&self) {
         if self.untaken.fetch_sub(1, AcqRel) == 1 {
-            self.pools.places.release(1);
+            self.budget.places.release(1);
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.pools.bytes.release(self.bytes);
+        self.budget.bytes.release(self.bytes);
         // The message was not queued, or a shard ended before it took it.
         if *self.untaken.get_mut() > 0 {
-            self.pools.places.release(1);
+            self.budget.places.release(1);
         }
     }
 }
@@ -163,13 +157,18 @@ mod tests {
 
     use super::*;
 
-    fn budget(publish_queue: usize, publish_queue_bytes: usize) -> Budget {
+    fn budget(publish_queue: usize, publish_queue_bytes: usize) -> Arc<Budget> {
         Budget::new(&Limits { publish_queue, publish_queue_bytes, ..Limits::default() }, 1, Metrics::default())
     }
 
     /// Reserves without a wait.
-    fn reserve(budget: &Budget, bytes: usize) -> Option<Permit> {
+    fn reserve(budget: &Arc<Budget>, bytes: usize) -> Option<Permit> {
         smol::block_on(future::poll_once(budget.reserve(bytes))).map(|permit| permit.expect("it is open"))
+    }
+
+    /// Bytes and places in use.
+    fn claimed(budget: &Budget) -> (usize, usize) {
+        (budget.bytes.claimed.load(Acquire), budget.places.claimed.load(Acquire))
     }
 
     #[test]
@@ -194,8 +193,7 @@ mod tests {
         }));
         assert!(others.0.is_ok() && others.1.is_ok());
         drop(others);
-        let Pools { bytes, places } = &*budget.pools;
-        assert_eq!((bytes.claimed.load(Acquire), places.claimed.load(Acquire)), (0, 0), "all came back");
+        assert_eq!(claimed(&budget), (0, 0), "all came back");
     }
 
     #[test]
@@ -212,8 +210,7 @@ mod tests {
         assert!(reserve(&budget, 1).is_none(), "a place is free, and no byte");
         assert_eq!(budget.metrics.publishes_delayed(), 1);
         drop((second, third));
-        let Pools { bytes, places } = &*budget.pools;
-        assert_eq!((bytes.claimed.load(Acquire), places.claimed.load(Acquire)), (0, 0), "each came back once");
+        assert_eq!(claimed(&budget), (0, 0), "each came back once");
     }
 
     #[test]
@@ -226,6 +223,6 @@ mod tests {
         };
         let (refused, ()) = smol::block_on(future::zip(budget.reserve(1), close));
         assert_eq!(refused.map(drop), Err(PublishError::Stopped));
-        assert_eq!(budget.pools.bytes.claimed.load(Acquire), 1, "its bytes came back");
+        assert_eq!(claimed(&budget).0, 1, "its bytes came back");
     }
 }

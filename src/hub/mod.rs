@@ -73,7 +73,7 @@ pub(crate) struct Hub(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    budget: Budget,
+    budget: Arc<Budget>,
     sequence: Arc<Sequence>,
     order: Order,
 }
@@ -146,7 +146,7 @@ impl Hub {
 
     /// Closes the log to new messages; returns once those that it took are queued, for which it has to write them.
     pub(crate) async fn close_log(&self) {
-        if let Order::Log(writer) = &self.0.order {
+        if let Some(writer) = self.log_writer() {
             writer.close();
             writer.all_committed().await;
         }
@@ -155,7 +155,7 @@ impl Hub {
     /// Refuses further messages. Those in the queue are still delivered; those that the log has yet to write are
     /// refused. Never blocks.
     pub(crate) fn close(&self) {
-        if let Order::Log(writer) = &self.0.order {
+        if let Some(writer) = self.log_writer() {
             writer.close();
         }
         self.0.sequence.close();
@@ -164,7 +164,7 @@ impl Hub {
 
     /// Returns once the log has everything on disk, if the hub is closed.
     pub(crate) async fn log_synced(&self) {
-        if let Order::Log(writer) = &self.0.order {
+        if let Some(writer) = self.log_writer() {
             writer.ended().await;
         }
     }
@@ -173,8 +173,15 @@ impl Hub {
     /// publisher still has a handle.
     pub(crate) fn join(&self) {
         self.close();
-        if let Order::Log(writer) = &self.0.order {
+        if let Some(writer) = self.log_writer() {
             writer.join();
+        }
+    }
+
+    fn log_writer(&self) -> Option<&LogWriter> {
+        match &self.0.order {
+            Order::Memory => None,
+            Order::Log(writer) => Some(writer),
         }
     }
 }

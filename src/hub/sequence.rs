@@ -188,6 +188,8 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use smol::block_on;
 
     use super::*;
@@ -199,7 +201,7 @@ mod tests {
     /// A sequence with a history, and the budget and the one receiver that go with it.
     struct Fixture {
         sequence: Sequence,
-        budget: Budget,
+        budget: Arc<Budget>,
         receiver: QueueReceiver,
     }
 
