@@ -33,7 +33,7 @@ pub(super) struct Worker {
 /// A server of so many workers, of which there is nothing else.
 pub(super) fn watched(limits: Limits, workers: usize) -> (AdminContext, Vec<Worker>) {
     let metrics = Metrics::of_shards(workers);
-    let (hub, receivers) = Hub::new(&limits, None, workers, metrics.clone()).expect("no thread is started");
+    let (hub, receivers) = Hub::new(&limits, None, workers, metrics.clone());
     let (mut handles, mut ends) = (Vec::new(), Vec::new());
     for receiver in receivers {
         let ((dealt, clients), (request, commands)) = (channel::bounded(1), channel::bounded(1));

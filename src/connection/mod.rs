@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{self, Poll, ready};
 
-pub(crate) use self::context::{Context, Shared};
+pub(crate) use self::context::{Context, Shared, subscribers_of};
 #[expect(unused_imports, reason = "the admin side is about to read by it")]
 pub(crate) use self::reader::{ConnectionEnd, RequestReader};
 use self::stream::Stream;

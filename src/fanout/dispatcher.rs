@@ -244,7 +244,7 @@ mod tests {
     use crate::event::frame::Fields;
     use crate::event::topic::Topics;
     use crate::fanout::{Membership, Progress};
-    use crate::hub::Hub;
+    use crate::hub::{Draft, Hub};
     use crate::metrics::Metrics;
 
     /// A stream that keeps what it is sent, one string for each write, unless it is full.
@@ -274,8 +274,7 @@ mod tests {
     }
 
     fn start_with(limits: &Limits) -> (Hub, Dispatcher<Writes>) {
-        let (hub, mut receivers) =
-            Hub::new(&Limits::default(), None, 1, Metrics::default()).expect("no thread is started");
+        let (hub, mut receivers) = Hub::new(&Limits::default(), None, 1, Metrics::default());
         let receiver = receivers.pop().expect("one for each shard");
         (hub, Dispatcher::new(receiver, limits, Arc::default(), SubscriberCounts::new()))
     }
@@ -292,7 +291,7 @@ mod tests {
     }
 
     fn publish(hub: &Hub, message: &str) {
-        smol::block_on(hub.publish(&Fields::default(), message, &Topics::none())).expect("the hub is open");
+        smol::block_on(hub.publish(Draft::new(&Fields::default(), message, &Topics::none()))).expect("the hub is open");
     }
 
     #[test]
@@ -315,7 +314,7 @@ mod tests {
         let later = smol::block_on(async {
             let joined = async {
                 let (writes, membership) =
-                    join_at(dispatcher.reserve_after(hub.accepted(), &FilterSet::default()).await);
+                    join_at(dispatcher.reserve_after(hub.position(), &FilterSet::default()).await);
                 publish(&hub, "after");
                 hub.close();
                 (writes, membership)
@@ -334,7 +333,7 @@ mod tests {
         let (writes, _seat) = join(&dispatcher);
         (0..40).for_each(|_| publish(&hub, "x"));
         hub.close();
-        smol::block_on(future::zip(dispatcher.reserve_after(hub.accepted(), &FilterSet::default()), dispatcher.run()));
+        smol::block_on(future::zip(dispatcher.reserve_after(hub.position(), &FilterSet::default()), dispatcher.run()));
         assert_eq!(writes.take_all().concat(), "data: x\n\n".repeat(40));
     }
 
