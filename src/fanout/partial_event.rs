@@ -14,8 +14,8 @@ use super::window::Batch;
 /// The batches that are kept for those who leave.
 #[derive(Debug)]
 pub(crate) struct PartialEvents {
-    /// How many need a batch, by its start.
-    users: RefCell<BTreeMap<u64, usize>>,
+    /// The number of streams that need a batch, by its address: batches of two audiences may have one position.
+    users: RefCell<BTreeMap<*const Batch, usize>>,
     /// What the batches cost in memory.
     cost: Cell<usize>,
     bound: usize,
@@ -35,10 +35,10 @@ impl PartialEvents {
         }
         let mut users = self.users.borrow_mut();
         let has_room = users.is_empty() || self.cost.get() + batch.cost() <= self.bound;
-        match users.get_mut(&batch.start()) {
+        match users.get_mut(&Arc::as_ptr(&batch)) {
             Some(count) => *count += 1,
             None if has_room => {
-                users.insert(batch.start(), 1);
+                users.insert(Arc::as_ptr(&batch), 1);
                 self.cost.set(self.cost.get() + batch.cost());
             }
             None => return PartialEvent::Lost,
@@ -81,10 +81,10 @@ pub(crate) struct Rest {
 impl Drop for Rest {
     fn drop(&mut self) {
         let mut users = self.kept_by.users.borrow_mut();
-        let Some(count) = users.get_mut(&self.batch.start()) else { return };
+        let Some(count) = users.get_mut(&Arc::as_ptr(&self.batch)) else { return };
         *count -= 1;
         if *count == 0 {
-            users.remove(&self.batch.start());
+            users.remove(&Arc::as_ptr(&self.batch));
             self.kept_by.cost.set(self.kept_by.cost.get() - self.batch.cost());
         }
     }
@@ -120,5 +120,19 @@ mod tests {
         let mut window = Window::new(1, Budget::new(usize::MAX));
         let batch = window.push(Arc::from(&b"abc\n\n"[..]), 1, u64::MAX);
         assert_eq!(Rc::new(PartialEvents::new(0)).keep(batch, 1).bytes(), Some(&b"bc\n\n"[..]));
+    }
+
+    /// Batches of two audiences at one position once counted as one, and the wrong cost was subtracted.
+    #[test]
+    fn batches_of_two_audiences_are_kept_apart() {
+        let [first, second] = ["abc\n\n", "a longer one\n\n"].map(|text| {
+            let mut window = Window::new(1, Budget::new(usize::MAX));
+            window.push(Arc::from(text.as_bytes()), 1, u64::MAX)
+        });
+        let partial_events = Rc::new(PartialEvents::new(1000));
+        let rests = [&first, &second].map(|batch| partial_events.keep(Arc::clone(batch), 1));
+        assert_eq!(partial_events.cost.get(), first.cost() + second.cost());
+        drop(rests);
+        assert_eq!(partial_events.cost.get(), 0);
     }
 }
