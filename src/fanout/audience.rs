@@ -20,7 +20,7 @@ use slab::Slab;
 use smol::future::yield_now;
 
 use super::SubscriberCounts;
-use super::partial_event::{PartialEvent, PartialEvents};
+use super::partial_event::{PartialEvent, PartialEventStore};
 use super::window::{Batch, Window};
 use crate::event::topic::FilterSet;
 use crate::metrics::ShardMetrics;
@@ -33,7 +33,7 @@ const BYTES_IN_A_SLICE: u64 = 256 * 1024;
 
 /// What may still be written before the other tasks get theirs: by one round, or by many short ones.
 #[derive(Debug)]
-pub(crate) struct TimeSlice {
+pub(super) struct TimeSlice {
     rows: usize,
     bytes: u64,
 }
@@ -53,7 +53,7 @@ impl TimeSlice {
 
 /// The members and the bytes they get.
 #[derive(Debug)]
-pub(crate) struct Audience<S> {
+pub(super) struct Audience<S> {
     /// What a member that keeps up is sent next.
     newest: ArcSwap<Batch>,
     /// What a member that does not keep up still finds.
@@ -61,7 +61,7 @@ pub(crate) struct Audience<S> {
     /// Where its members are counted, if they asked for topics, and by which.
     counted: Option<(SubscriberCounts, FilterSet)>,
     /// What those still need who leave in the middle of an event.
-    partial_events: Rc<PartialEvents>,
+    partial_events: Rc<PartialEventStore>,
     /// Where what is written is counted.
     shard_metrics: Arc<ShardMetrics>,
     subscribers: RefCell<Slab<Subscriber<S>>>,
@@ -123,7 +123,7 @@ pub(crate) struct SlowReport<T> {
 
 /// What an audience comes to.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct AudienceStats {
+pub(super) struct AudienceStats {
     pub(crate) subscribers: usize,
     pub(crate) behind: usize,
     pub(crate) window_bytes: usize,
@@ -156,9 +156,9 @@ enum Pace {
 
 impl<S: Sink> Audience<S> {
     /// An audience without members.
-    pub(crate) fn new(
+    pub(super) fn new(
         window: Window,
-        partial_events: Rc<PartialEvents>,
+        partial_events: Rc<PartialEventStore>,
         shard_metrics: Arc<ShardMetrics>,
         counted: Option<(SubscriberCounts, FilterSet)>,
     ) -> Self {
@@ -197,8 +197,8 @@ impl<S: Sink> Audience<S> {
         self.counted.iter().for_each(|(subscriber_counts, filters)| subscriber_counts.leave(filters));
     }
 
-    /// Gives every member these bytes, which are the whole frames of so many messages. They leave with the next round.
-    pub(crate) fn give(&self, bytes: Arc<[u8]>, messages: u64) {
+    /// Pushes these bytes, which are the whole frames of so many messages. They leave with the next round.
+    pub(crate) fn push(&self, bytes: Arc<[u8]>, messages: u64) {
         self.release();
         let batch = self.window.borrow_mut().push(bytes, messages, self.written.get());
         self.newest.store(batch);

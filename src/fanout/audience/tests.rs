@@ -56,7 +56,7 @@ impl Wake for Wakes {
 
 fn audience(window_bytes: usize) -> Rc<Audience<Pipe>> {
     let window = Window::new(window_bytes, Budget::new(usize::MAX));
-    Rc::new(Audience::new(window, Rc::new(PartialEvents::new(window_bytes)), Arc::default(), None))
+    Rc::new(Audience::new(window, Rc::new(PartialEventStore::new(window_bytes)), Arc::default(), None))
 }
 
 fn join(audience: &Rc<Audience<Pipe>>, pipe: Pipe) -> Membership<Pipe> {
@@ -64,7 +64,7 @@ fn join(audience: &Rc<Audience<Pipe>>, pipe: Pipe) -> Membership<Pipe> {
 }
 
 fn give(audience: &Audience<Pipe>, text: &str) {
-    audience.give(Arc::from(text.as_bytes()), 1);
+    audience.push(Arc::from(text.as_bytes()), 1);
     smol::block_on(audience.write_round(&mut TimeSlice::new()));
 }
 
@@ -225,7 +225,7 @@ fn a_tick_lets_go_of_what_nobody_needs_any_more() {
     audience.tick();
     assert_eq!(audience.stats().window_bytes, 0);
     // A round has yet to come.
-    audience.give(Arc::from(&b"two\n\n"[..]), 1);
+    audience.push(Arc::from(&b"two\n\n"[..]), 1);
     audience.tick();
     assert!(audience.stats().window_bytes > 0, "all need it");
     smol::block_on(audience.write_round(&mut TimeSlice::new()));
