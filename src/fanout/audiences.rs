@@ -156,7 +156,7 @@ mod tests {
     use crate::event::frame::Frame;
     use crate::event::topic::Topics;
     use crate::fanout::audience::TimeSlice;
-    use crate::fanout::{Membership, Progress};
+    use crate::fanout::{Membership, Progress, Reservation};
 
     /// A sink that keeps each write.
     #[derive(Clone, Default)]
@@ -178,7 +178,7 @@ mod tests {
     fn join(audiences: &mut Audiences<Writes>, filters: &[&str]) -> (Writes, Membership<Writes>) {
         let writes = Writes::default();
         let filters = FilterSet::parse(filters.iter().copied()).expect("filters");
-        let mut membership = audiences.audience(&filters).reserve().join(writes.clone());
+        let mut membership = Reservation::new(audiences.audience(&filters)).join(writes.clone());
         assert_eq!(membership.catch_up(Waker::noop()), Progress::CaughtUp);
         (writes, membership)
     }

@@ -25,8 +25,10 @@ use event_listener::Event;
 use smol::future;
 
 use super::SubscriberCounts;
-use super::audience::{Audience, AudienceStats, Reservation, SlowReport, TimeSlice};
+use super::audience::{Audience, TimeSlice};
 use super::audiences::Audiences;
+use super::inspector::SlowReport;
+use super::subscriber::Reservation;
 use crate::config::Limits;
 use crate::event::frame::Frame;
 use crate::event::topic::FilterSet;
@@ -147,7 +149,7 @@ impl<S: Sink> Dispatcher<S> {
 
     /// Reserves the position after the newest byte, for a stream with these filters.
     pub(crate) fn place(&self, filters: &FilterSet) -> Reservation<S> {
-        self.audiences.borrow_mut().audience(filters).reserve()
+        Reservation::new(self.audiences.borrow_mut().audience(filters))
     }
 
     /// Keeps the newest event of each topic from now on, for streams that may skip.
@@ -166,8 +168,8 @@ impl<S: Sink> Dispatcher<S> {
         for audience in self.audiences.borrow().all() {
             all.extend(audience.slowest(most).into_iter().map(|slow| (slow, Rc::clone(&audience))));
         }
-        all.sort_by_key(|((bytes, _), _)| Reverse(*bytes));
-        all.into_iter().take(most).filter_map(|(slow, audience)| audience.report(slow, &look)).collect()
+        all.sort_by_key(|(slow, _)| Reverse(slow.bytes));
+        all.into_iter().take(most).map(|(slow, audience)| audience.report(slow, &look)).collect()
     }
 
     /// Ends the stream of the slow subscriber with this number; returns whether there is one.
@@ -183,19 +185,22 @@ impl<S: Sink> Dispatcher<S> {
     /// Counts a tick in every audience, and updates the metrics.
     pub(crate) fn tick(&self) {
         self.audiences.borrow_mut().remove_empty();
-        let mut all = AudienceStats::default();
+        let (mut subscribers, mut slow, mut window_bytes) = (0, 0, 0);
         for audience in self.audiences.borrow().all() {
             audience.tick();
-            all = all + audience.stats();
+            let stats = audience.stats();
+            subscribers += stats.subscribers as u64;
+            slow += stats.slow as u64;
+            window_bytes += stats.window_bytes as u64;
         }
-        self.shard_metrics.streams.set(all.subscribers as u64);
-        self.shard_metrics.behind.set(all.behind as u64);
-        self.shard_metrics.window_bytes.set(all.window_bytes as u64);
+        self.shard_metrics.streams.set(subscribers);
+        self.shard_metrics.behind.set(slow);
+        self.shard_metrics.window_bytes.set(window_bytes);
     }
 
     /// Sends a comment to every stream that got nothing for so many ticks.
     pub(crate) async fn heartbeat_round(&self, heartbeat: u64) {
-        let is_idle = |audience: &Rc<Audience<S>>| audience.idle_ticks() >= heartbeat;
+        let is_idle = |audience: &Rc<Audience<S>>| audience.idle_ticks.get() >= heartbeat;
         let idle: Vec<_> = self.audiences.borrow().all().filter(is_idle).collect();
         let mut slice = TimeSlice::new();
         for audience in idle {
