@@ -194,7 +194,7 @@ impl<S: Sink> Dispatcher<S> {
             window_bytes += stats.window_bytes as u64;
         }
         self.shard_metrics.streams.set(subscribers);
-        self.shard_metrics.behind.set(slow);
+        self.shard_metrics.slow.set(slow);
         self.shard_metrics.window_bytes.set(window_bytes);
     }
 

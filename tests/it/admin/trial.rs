@@ -1,12 +1,12 @@
-//! A message to try: published, seen to arrive on a stream of its own, and told how.
+//! A test message: published, received on a stream of its own, and shown.
 
 use serde_json::Value;
 use smolcast::{Access, Config, Limits, Retention, Server};
+use support::{EventStream, Served, TestServer, assert_bytes, config, showing, wait_until};
 
 use super::{admin, ask, request, start, watched};
-use crate::support::{EventStream, Served, TestServer, assert_bytes, config, showing, wait_until};
 
-/// What it is told when the message has arrived.
+/// The response once the message has arrived.
 #[track_caller]
 fn arrived(server: &TestServer, target: &str, message: &str, streams: u64) -> String {
     let response = ask(admin(server), request("POST", target, message.as_bytes())).expect_status(200);
@@ -21,7 +21,7 @@ fn arrived(server: &TestServer, target: &str, message: &str, streams: u64) -> St
 }
 
 #[test]
-fn it_reaches_every_stream_and_comes_back_as_they_get_it() {
+fn a_trial_reaches_every_stream_and_is_shown() {
     let server = start(config(Limits::default()));
     let mut streams = [server.stream(), server.stream()];
     for (target, message, event) in [
@@ -34,7 +34,7 @@ fn it_reaches_every_stream_and_comes_back_as_they_get_it() {
         let _row = showing(target, message.as_bytes());
         let told = arrived(&server, target, message, 2);
         if !event.is_empty() {
-            assert_bytes("what it is told", event.as_bytes(), told.as_bytes());
+            assert_bytes("the event shown", event.as_bytes(), told.as_bytes());
         }
         streams.iter_mut().for_each(|stream| stream.expect(told.as_bytes()));
         wait_until("its own stream is gone", || server.publisher.streams() == 2);
@@ -43,9 +43,9 @@ fn it_reaches_every_stream_and_comes_back_as_they_get_it() {
     wait_until("so is its connection", || server.metrics.connections() == 2);
 }
 
-/// The event of a long message was looked for once for each read, which kept the thread busy for seconds.
+/// The event of a long message was once searched for at each read, which blocked the thread for seconds.
 #[test]
-fn a_long_message_is_tried_as_well_and_shown_in_part() {
+fn a_long_message_is_shown_in_part() {
     let server = start(config(Limits::default()));
     let mut stream = server.stream();
     let message = "\n".repeat(1024 * 1024);
@@ -55,14 +55,14 @@ fn a_long_message_is_tried_as_well_and_shown_in_part() {
 }
 
 #[test]
-fn long_topics_are_tried_as_well() {
+fn a_trial_takes_long_topics() {
     let server = start(config(Limits::default()));
     let topics: Vec<_> = (0..16).map(|number| format!("topic={}{number:x}", "a/".repeat(20))).collect();
     arrived(&server, &format!("/publish?{}", topics.join("&")), "x", 0);
 }
 
 #[test]
-fn with_a_topic_it_reaches_those_that_ask_for_it() {
+fn a_trial_with_a_topic_reaches_its_subscribers() {
     let server = start(config(Limits::default()));
     let mut all = server.stream();
     let open = |topic: &str| {
@@ -71,7 +71,7 @@ fn with_a_topic_it_reaches_those_that_ask_for_it() {
     };
     let (mut asks, mut asks_for_other) = (open("a/%23"), open("b"));
     let told = arrived(&server, "/publish?topic=a/1&topic=%C3%A9", "x", 1);
-    assert_bytes("what it is told", b"data: x\n\n", told.as_bytes());
+    assert_bytes("the event shown", b"data: x\n\n", told.as_bytes());
     asks.expect_data("x");
     server.publish("sentinel");
     [&mut all, &mut asks, &mut asks_for_other].into_iter().for_each(|stream| stream.expect_data("sentinel"));
@@ -79,7 +79,7 @@ fn with_a_topic_it_reaches_those_that_ask_for_it() {
 }
 
 #[test]
-fn with_a_history_it_has_an_id_and_can_be_come_back_to() {
+fn with_a_history_a_trial_can_be_resumed_from() {
     let history = Some(Retention::default());
     let server = start(Config { history, ..config(Limits::default()) });
     let mut stream = server.stream();
@@ -93,9 +93,9 @@ fn with_a_history_it_has_an_id_and_can_be_come_back_to() {
     EventStream::open_with(server.connect(), head.as_bytes()).0.expect(next.as_bytes());
 }
 
-/// Whoever reaches the address may publish, whatever the public side asks for.
+/// Every client of the admin address may publish, whatever the public side demands.
 #[test]
-fn it_needs_no_token_and_knows_a_host_that_is_let_in() {
+fn a_trial_needs_no_token() {
     for hosts in [&["example.com"][..], &["*.example.com", "b.example"], &["example.com:81"]] {
         let access = Access {
             hosts: hosts.iter().map(|host| host.parse().expect("a host")).collect(),
@@ -104,14 +104,14 @@ fn it_needs_no_token_and_knows_a_host_that_is_let_in() {
         };
         let server = start(Config { access, ..config(Limits::default()) });
         let told = arrived(&server, "/publish", hosts[0], 0);
-        assert_bytes("what it is told", format!("data: {}\n\n", hosts[0]).as_bytes(), told.as_bytes());
+        assert_bytes("the event shown", format!("data: {}\n\n", hosts[0]).as_bytes(), told.as_bytes());
         server.request("POST /broadcast HTTP/1.1\r\nHost: b.example\r\nContent-Length: 1\r\n\r\nx");
         assert_eq!(server.metrics.messages(), 1, "the public side still asks for it");
     }
 }
 
 #[test]
-fn what_is_no_message_is_refused_and_publishes_nothing() {
+fn an_invalid_trial_publishes_nothing() {
     let server = start(config(Limits { body_bytes: 1000, ..Limits::default() }));
     let mut stream = server.stream();
     let long = "x".repeat(1001);
@@ -142,7 +142,7 @@ fn what_is_no_message_is_refused_and_publishes_nothing() {
 }
 
 #[test]
-fn before_a_server_serves_there_is_nobody_to_try_it_on() {
+fn a_trial_before_the_server_runs_is_refused() {
     let server = Server::bind(watched(config(Limits::default()))).expect("a free port");
     let admin = server.admin_address().cloned().expect("it was asked for");
     let response = ask(&admin, request("POST", "/publish", b"x")).expect_status(503);
@@ -152,7 +152,7 @@ fn before_a_server_serves_there_is_nobody_to_try_it_on() {
 }
 
 #[test]
-fn a_client_that_waits_for_leave_to_send_its_message_gets_it() {
+fn a_client_that_expects_100_gets_it() {
     let server = start(config(Limits::default()));
     let mut stream = server.stream();
     let mut client = super::connect(admin(&server));
