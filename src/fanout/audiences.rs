@@ -168,7 +168,7 @@ mod tests {
             Ok(bytes.len())
         }
 
-        fn tear(&self) {}
+        fn reset_on_close(&self, _: bool) {}
     }
 
     fn audiences() -> Audiences<Writes> {

@@ -220,7 +220,7 @@ impl<S: Sink> Drop for Membership<S> {
         // After `leave` there is no row, and nothing to do.
         if let Some((sink, partial_event)) = self.remove() {
             if partial_event.bytes() != Some(&[]) {
-                sink.tear();
+                sink.reset_on_close(true);
             }
         }
     }

@@ -36,8 +36,8 @@ impl Sink for Pipe {
         Ok(count)
     }
 
-    fn tear(&self) {
-        self.taken.borrow_mut().extend_from_slice(b"<torn>");
+    fn reset_on_close(&self, reset: bool) {
+        self.taken.borrow_mut().extend_from_slice(if reset { b"<reset>" } else { b"<end>" });
     }
 }
 
@@ -179,7 +179,7 @@ fn subscriber_between_two_events_has_none_to_finish() {
 }
 
 #[test]
-fn membership_dropped_amid_an_event_tears_its_sink() {
+fn membership_dropped_amid_an_event_resets_its_sink() {
     let audience = audience(100);
     let pipes = [5, 6, 100].map(Pipe::with_room);
     let mut memberships: Vec<_> = pipes.iter().map(|pipe| join(&audience, pipe.clone())).collect();
@@ -188,7 +188,7 @@ fn membership_dropped_amid_an_event_tears_its_sink() {
         membership.catch_up(Waker::noop());
     }
     drop(memberships);
-    assert_eq!(pipes.map(|pipe| pipe.text()), ["abc\n\n", "abc\n\nd<torn>", "abc\n\ndef\n\n"]);
+    assert_eq!(pipes.map(|pipe| pipe.text()), ["abc\n\n", "abc\n\nd<reset>", "abc\n\ndef\n\n"]);
 }
 
 #[test]
