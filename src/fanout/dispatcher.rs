@@ -135,7 +135,7 @@ impl<S: Sink> Dispatcher<S> {
     /// Reserves the position after the first `accepted` messages, or a later one, for a stream with these filters.
     pub(crate) async fn reserve_after(&self, accepted: u64, filters: &FilterSet) -> Reservation<S> {
         self.has_dispatched(accepted).await;
-        self.place(filters)
+        self.reserve(filters)
     }
 
     /// Waits until the dispatcher has pushed the first `accepted` messages.
@@ -148,7 +148,7 @@ impl<S: Sink> Dispatcher<S> {
     }
 
     /// Reserves the position after the newest byte, for a stream with these filters.
-    pub(crate) fn place(&self, filters: &FilterSet) -> Reservation<S> {
+    pub(crate) fn reserve(&self, filters: &FilterSet) -> Reservation<S> {
         Reservation::new(self.audiences.borrow_mut().audience(filters))
     }
 

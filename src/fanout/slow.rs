@@ -6,7 +6,7 @@
 //! - **The dispatcher gives it time** in a burst: a batch's share of `window_time` (`Dispatcher::wait_for_slow`).
 //! - **It lags** when the window lets go of its next byte, which is `--max-lag` behind the newest. Its stream ends
 //!   between two events, or by a reset (`Stream::end` in `connection/stream.rs`). With `slow=latest` it skips to the
-//!   newest event of each topic instead (`Stream::skip`, `latest.rs`).
+//!   newest event of each topic instead (`Stream::skip_to_latest`, `latest.rs`).
 //! - **It stalls** when its socket takes no byte for `--write-timeout`: its stream ends (`Stream::poll_room`).
 //! - **The operator disconnects it** by its number from the list of the slowest (`inspector.rs`).
 //!
