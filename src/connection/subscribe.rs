@@ -94,7 +94,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
             let events = history.read(&mut cursor, last, filters, id);
             self.reader.output.extend_from_slice(&events);
             if cursor.after >= last {
-                return Ok(dispatcher.place(filters));
+                return Ok(dispatcher.reserve(filters));
             }
             self.reader.flush().await?;
             if self.context.clock.is_stopping() {
