@@ -9,9 +9,9 @@ mod guard;
 mod live;
 mod page;
 mod prometheus;
+mod publish;
 mod response;
 mod service;
-mod trial;
 
 use std::io;
 use std::sync::{Arc, OnceLock};

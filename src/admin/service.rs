@@ -1,6 +1,5 @@
 //! What is done for each connection of the admin address: one request and its answer, or the live page's stream.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -9,13 +8,10 @@ use std::time::{Duration, SystemTime};
 use async_io::{Async, Timer};
 use smol::LocalExecutor;
 use smol::future::{self, yield_now};
-use smol::lock::Mutex;
 
 use super::live::{self, Disconnect, Live};
 use super::response::{self, Content};
-use super::trial::{Arrived, NotArrived, Trial};
-use super::{AdminContext, guard, page, prometheus};
-use crate::event::json::Object;
+use super::{AdminContext, guard, page, prometheus, publish};
 use crate::http::date::DateCache;
 use crate::http::framing::Framing;
 use crate::http::head::{RequestHead, Scanner};
@@ -33,9 +29,6 @@ const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 /// A pause where the system has no descriptor for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How much is shown of a long event, in bytes.
-const EVENT_BYTES_SHOWN: usize = 16 * 1024;
-
 /// What the thread's connections share.
 pub(super) struct AdminService<'w> {
     watched: &'w AdminContext,
@@ -45,10 +38,6 @@ pub(super) struct AdminService<'w> {
     /// All connections, and those of them that are live pages.
     connections: WaitGroup,
     pages: WaitGroup,
-    /// One message at a time is tried: each may be held several times over meanwhile.
-    trial: Mutex<()>,
-    /// The shard that gets the next trial.
-    next: Cell<usize>,
 }
 
 /// Why a connection ends without an answer: its client is gone, or too slow.
@@ -69,8 +58,6 @@ impl<'w> AdminService<'w> {
             read_buffer: ReadBuffer::default(),
             connections: WaitGroup::default(),
             pages: WaitGroup::default(),
-            trial: Mutex::new(()),
-            next: Cell::new(0),
         }
     }
 
@@ -237,7 +224,7 @@ impl<'w> AdminService<'w> {
         }
     }
 
-    /// Publishes the body, and tells how it arrived.
+    /// Publishes the body; the answer is its receipt.
     async fn publish(
         &self,
         head: &RequestHead<'_>,
@@ -268,57 +255,15 @@ impl<'w> AdminService<'w> {
         let Ok(message) = std::str::from_utf8(&input.bytes()[..length]) else {
             return Ok(self.refusal(RequestError::NotUtf8));
         };
-        Ok(self.try_out(&publish_request, message).await)
-    }
-
-    async fn try_out(&self, publish_request: &PublishRequest, message: &str) -> Vec<u8> {
-        let handles = self.watched.handles();
-        let turn = self.next.get();
-        self.next.set(turn + 1);
-        let Some(handle) = handles.get(turn % handles.len().max(1)) else {
-            return self.line(RequestError::Stopping.status(), "The server is starting; try again later.\n");
-        };
-        let _turn = self.trial.lock().await;
-        let trial = Trial::new(self.watched, handle, &self.clock, &self.read_buffer);
-        match trial.publish(publish_request, message).await {
-            Ok(Arrived { time, event, streams }) => {
-                let event = event.as_bytes();
-                let shown = String::from_utf8_lossy(&event[..event.len().min(EVENT_BYTES_SHOWN)]);
-                let text = Object::default()
-                    .with("seconds", time.as_secs_f64())
-                    .with_text("event", &shown)
-                    .with("bytes", event.len())
-                    .with("streams", streams)
-                    .end();
-                response::with_content("200 OK", &self.date.get(), Content::json(&text))
+        match publish::publish(self.watched, &publish_request, message, publish::PATIENCE).await {
+            Ok(receipt) => {
+                Ok(response::with_content("202 Accepted", &self.date.get(), Content::json(&format!("{receipt}\n"))))
             }
-            Err(why) => self.not_arrived(why),
+            Err(why) => {
+                let (status, text) = why.answer();
+                Ok(self.line(status, text))
+            }
         }
-    }
-
-    /// Why a message did not arrive, and whether it was published.
-    fn not_arrived(&self, why: NotArrived) -> Vec<u8> {
-        let (unavailable, late) = ("503 Service Unavailable", "504 Gateway Timeout");
-        let (status, text) = match why {
-            NotArrived::Refused(refusal) => return self.refusal(refusal),
-            NotArrived::Failed(error) => {
-                let text = format!("There is no socket to see it arrive on, so it was not published: {error}\n");
-                return self.line(unavailable, &text);
-            }
-            NotArrived::NotOpened => {
-                (unavailable, "No worker has opened a stream to see it arrive on, so it was not published.\n")
-            }
-            NotArrived::NoRoom => (unavailable, "There was no room for it in time, so it was not published.\n"),
-            NotArrived::Unwritten => {
-                (late, "It was not written to the history's file in time; it may still be published.\n")
-            }
-            NotArrived::Unseen => {
-                let text = "It was published, and the stream that it should come out of has ended before it came.\n";
-                ("502 Bad Gateway", text)
-            }
-            NotArrived::Late => (late, "It was published, and did not come out of a stream of its own in time.\n"),
-        };
-        self.line(status, text)
     }
 
     async fn disconnect(&self, head: &RequestHead<'_>) -> Vec<u8> {

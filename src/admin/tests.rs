@@ -16,16 +16,13 @@ use crate::event::topic::FilterSet;
 use crate::fanout::{Command, SlowReport, SubscriberCounts};
 use crate::hub::{Hub, QueueReceiver};
 use crate::metrics::Metrics;
-use crate::net::{Client, within};
+use crate::net::within;
 
 /// How long a test waits for anything that must happen.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// What comes to one worker.
 pub(super) struct Worker {
-    /// The other end is what the way in holds on to.
-    _dealt: Sender<Client>,
-    pub(super) clients: Receiver<Client>,
     commands: Receiver<Command>,
     pub(super) receiver: QueueReceiver,
 }
@@ -36,9 +33,9 @@ pub(super) fn watched(limits: Limits, workers: usize) -> (AdminContext, Vec<Work
     let (hub, receivers) = Hub::new(&limits, None, workers, metrics.clone()).expect("no thread is started");
     let (mut handles, mut ends) = (Vec::new(), Vec::new());
     for receiver in receivers {
-        let ((dealt, clients), (request, commands)) = (channel::bounded(1), channel::bounded(1));
-        handles.push(ShardHandle::new(&dealt, request));
-        ends.push(Worker { _dealt: dealt, clients, commands, receiver });
+        let (request, commands) = channel::bounded(1);
+        handles.push(ShardHandle::new(request));
+        ends.push(Worker { commands, receiver });
     }
     let config = Config { limits: limits.clone(), ..Config::on(([127, 0, 0, 1], 0)) };
     let health = Health::new(metrics.clone(), Instant::now(), limits.turn_timeout);

@@ -14,7 +14,6 @@ use std::task::{self, Poll, ready};
 
 pub(crate) use self::context::{Context, Shared};
 use self::requests::Upgraded;
-pub(crate) use self::stream::OPENING;
 use self::stream::Stream;
 use crate::net::{Client, ConnectionPermit, Socket, WaitGuard};
 

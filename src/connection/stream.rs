@@ -17,7 +17,7 @@ use crate::metrics::{GaugeGuard, StreamEnd};
 use crate::net::{Deadline, Socket, close_in_stages, write_all};
 
 /// The comment that a stream opens with.
-pub(crate) const OPENING: &[u8] = b":ok\n\n";
+pub(super) const OPENING: &[u8] = b":ok\n\n";
 
 /// What a stream is told that skips: nobody asked, and the newest events follow.
 const SKIPPED: &[u8] = b"event: gap\ndata: {\"requested\":null,\"resumed_from\":null,\"oldest\":null}\n\n";

@@ -4,10 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use smol::channel::{self, Sender, WeakSender};
+use smol::channel::{self, Sender};
 
 use super::audience::SlowReport;
-use crate::net::{Client, within};
+use crate::net::within;
 
 /// What others ask of a shard, which alone may touch its streams.
 #[derive(Debug)]
@@ -18,23 +18,15 @@ pub(crate) enum Command {
     Disconnect(u64, Sender<bool>),
 }
 
-/// A way into one shard: to ask it something, or to have it serve a client that no listener has accepted.
+/// Sends commands to one shard.
 #[derive(Debug)]
 pub(crate) struct ShardHandle {
-    /// Gone once the server is ending, which is what tells the shard so.
-    clients: WeakSender<Client>,
     commands: Sender<Command>,
 }
 
 impl ShardHandle {
-    /// A way to whoever takes these clients and answers these questions.
-    pub(crate) fn new(clients: &Sender<Client>, commands: Sender<Command>) -> Self {
-        Self { clients: clients.downgrade(), commands }
-    }
-
-    /// Has the shard serve a client; returns whether it takes one.
-    pub(crate) fn deal(&self, client: Client) -> bool {
-        self.clients.upgrade().is_some_and(|clients| clients.try_send(client).is_ok())
+    pub(crate) fn new(commands: Sender<Command>) -> Self {
+        Self { commands }
     }
 
     /// Puts a question to the shard, and returns the wait for its answer, which ends so long after the question.

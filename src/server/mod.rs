@@ -273,10 +273,8 @@ fn restore(archive: &Archive, record: Record) {
     archive.restore(record.boot, Restored { at: record.at, id, is_own, topics, frame: Frame::encoded(record.frame) });
 }
 
-/// What the admin address needs descriptors for besides its connections: both ends of the stream on which the one
-/// message that is tried arrives, the worker's end of the one before, which may be closing yet, and a connection over
-/// the limit, which is closed at once.
-const BESIDE_ADMIN_CONNECTIONS: usize = 4;
+/// Descriptors that the admin address needs besides its connections: for one over the limit, which is closed at once.
+const BESIDE_ADMIN_CONNECTIONS: usize = 1;
 
 /// As many connections as are asked for and the process has descriptors for; `None` where it has them for none.
 fn connection_limit(config: &Config, has_admin: bool) -> Option<usize> {

@@ -76,7 +76,7 @@ impl Shards {
                 let _end = end;
                 shard::run(job);
             })?;
-            handles.push(ShardHandle::new(&dealt, request));
+            handles.push(ShardHandle::new(request));
             shards.clients.push(dealt);
             shards.threads.push(thread);
         }

@@ -7,7 +7,7 @@
 //! - `answers`: every path, health, bad heads, and how many connections there may be; `guard`: whose requests are
 //!   carried out
 //! - `exposition`: a strict reader of what Prometheus reads; `families`: what is there; `counting`: what counts when
-//! - `live`: the live page's stream; `slowest`: the streams that are behind, and their end; `trial`: a message to try
+//! - `live`: the live page's stream; `slowest`: the streams that are behind, and their end; `publish`: receipts
 //! - `stuck`: a worker that really hangs, and all of that meanwhile
 //! - `program`: the same of the program, and what its page says of its options
 
@@ -19,9 +19,9 @@ mod guard;
 mod live;
 #[cfg(feature = "cli")]
 mod program;
+mod publish;
 mod slowest;
 mod stuck;
-mod trial;
 
 use smolcast::{Address, Config};
 

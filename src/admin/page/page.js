@@ -469,15 +469,17 @@ async function publish() {
     .filter(([, value]) => value)
     .map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
   setSending(true);
+  const start = performance.now();
   const answer = await ask(`publish${query.length ? "?" : ""}${query.join("&")}`, byId("message").value);
-  const came = answer.ok && JSON.parse(answer.text);
+  const took = joined(time((performance.now() - start) / 1000));
+  const receipt = answer.ok && JSON.parse(answer.text);
   const verdict = byId("verdict");
-  verdict.classList.toggle("bad", !came);
-  verdict.textContent = came ? `Arrived after ${joined(time(came.seconds))}, sent to ${plural(came.streams, "stream")}.`
-    : answer.text;
+  verdict.classList.toggle("bad", !receipt);
+  verdict.textContent = receipt ? `Published to ${plural(receipt.subscribers, "stream")} in ${took}.` : answer.text;
   verdict.hidden = false;
-  byId("event").textContent = came ? came.event : "";
-  byId("event").hidden = !came;
+  // Without a history, events have no id.
+  byId("id").textContent = receipt?.id ?? "";
+  byId("receipt").hidden = !receipt?.id;
   setSending(false);
 }
 

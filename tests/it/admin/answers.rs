@@ -225,7 +225,7 @@ fn it_may_be_a_unix_socket() {
     let mut server = start(config);
     let mut stream = server.stream();
     assert_bytes("health", b"ok\n", text(admin(&server), "/healthz").as_bytes());
-    ask(admin(&server), request("POST", "/publish", b"by a file")).expect_status(200);
+    ask(admin(&server), request("POST", "/publish", b"by a file")).expect_status(202);
     stream.expect_data("by a file");
     assert!(path.exists());
     server.join();

@@ -14,7 +14,7 @@ use serde_json::json;
 use smolcast::{Config, Event, Limits, PublishError, Server};
 
 use super::live::Page;
-use super::{admin, connect, get, metrics, request, text, watched};
+use super::{admin, ask, connect, get, metrics, request, text, watched};
 use crate::support::{DEADLINE, TestServer, assert_bytes, config, parse_responses, wait_until, within_deadline};
 
 /// Keeps the worker that wakes it.
@@ -93,19 +93,21 @@ fn a_worker_that_hangs_is_told_until_it_goes_on_and_the_page_goes_on_meanwhile()
     assert_eq!(server.metrics.messages(), 2);
 }
 
-/// It was told to be late, as if it had been published.
+/// The answer once said that it was late, as if it had been published.
 #[test]
-fn a_message_that_is_tried_on_a_worker_that_hangs_is_not_published_and_told_so() {
+fn a_message_that_a_stuck_shard_has_no_room_for_is_refused() {
     let hanging = Hanging::start(Config { workers: std::num::NonZeroUsize::new(1), ..config(Limits::default()) });
+    // The room that the shard has just made.
+    ask(admin(&hanging.server), request("POST", "/publish", b"x")).expect_status(202);
     let mut client = connect(admin(&hanging.server));
-    client.send(request("POST", "/publish", b"x"));
-    // The answer takes as long as a worker may take.
+    client.send(request("POST", "/publish", b"y"));
+    // The answer comes when the message has waited for room as long as it may.
     assert!(client.readable_within(3 * DEADLINE), "there is no answer");
     let answers = parse_responses(&client.rest(), &["POST"]);
     assert_eq!(answers[0].status, 503, "{answers:?}");
-    let told = b"No worker has opened a stream to see it arrive on, so it was not published.\n";
-    assert_bytes("what it is told", told, &answers[0].body);
+    let line = b"There was no room for it in time, so it was not published.\n";
+    assert_bytes("the reason", line, &answers[0].body);
     let server = hanging.end();
-    // The one that took all the room, and the one that waited for some.
-    assert_eq!(server.metrics.messages(), 2, "it is not published afterwards either");
+    // The one that took all the room, the one that waited for some, and the one that found it.
+    assert_eq!(server.metrics.messages(), 3, "the refused one is not published afterwards either");
 }

@@ -1,0 +1,98 @@
+//! Publishes a message that came to the admin address, and says in a receipt how many streams it is for.
+//!
+//! The message goes the way of any other, through the hub. Unlike a client's request it needs no token and counts in no
+//! metric of requests. It never waits for longer than its patience: connections here are few, and have to stay free
+//! for health checks while a shard hangs.
+
+use std::time::Duration;
+
+use super::AdminContext;
+use crate::connection::Shared;
+use crate::event::json::Object;
+use crate::http::RequestError;
+use crate::http::request::PublishRequest;
+use crate::net::within;
+
+/// Longest wait of a message for room among those that are under way, and for the history's file.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Reasons for which a message has no receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotPublished {
+    /// The server does not serve yet.
+    Starting,
+    Refused(RequestError),
+    /// No room in time.
+    NoRoom,
+    /// The history's file had no room in time, or its disk did not write the message; the latter may still come.
+    Unwritten,
+}
+
+impl NotPublished {
+    /// The status, and one line for the person who published.
+    pub(super) fn answer(self) -> (&'static str, &'static str) {
+        let unavailable = RequestError::Stopping.status();
+        match self {
+            Self::Starting => (unavailable, "The server is starting; try again later.\n"),
+            Self::Refused(error) => (error.status(), error.advice()),
+            Self::NoRoom => (unavailable, "There was no room for it in time, so it was not published.\n"),
+            Self::Unwritten => (
+                "504 Gateway Timeout",
+                "It was not written to the history's file in time; it may still be published.\n",
+            ),
+        }
+    }
+}
+
+/// Publishes a message; returns its receipt as JSON: the id, if the history gave it one, and the number of open streams
+/// that it is for.
+pub(super) async fn publish(
+    context: &AdminContext,
+    request: &PublishRequest,
+    message: &str,
+    patience: Duration,
+) -> Result<String, NotPublished> {
+    let Shared { hub, metrics, subscriber_counts, .. } = &context.shared;
+    if context.handles().is_empty() {
+        return Err(NotPublished::Starting);
+    }
+    let published = within(patience, hub.publish(&request.fields, message, &request.topics)).await;
+    // A publish that is dropped while it waits is not published, unless the thread that writes the file has it already.
+    let late = if context.config.history_file.is_some() { NotPublished::Unwritten } else { NotPublished::NoRoom };
+    let id = published.ok_or(late)?.map_err(|error| NotPublished::Refused(error.into()))?;
+    let topics = &request.topics;
+    let subscribers = if topics.is_empty() { metrics.streams() } else { subscriber_counts.count(topics) };
+    let receipt = id.map_or_else(Object::default, |id| Object::default().with_text("id", &id));
+    Ok(receipt.with("subscribers", subscribers).end())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::admin::tests::{run, watched};
+    use crate::config::{HistoryFile, HistorySync, Limits};
+    use crate::event::frame::Fields;
+    use crate::event::topic::Topics;
+
+    const REQUEST: PublishRequest = PublishRequest {
+        fields: Fields { kind: None, id: None, retry: None },
+        topics: Topics::none(),
+        wants_json: false,
+    };
+
+    #[test]
+    fn no_room_in_time_is_not_published_and_says_so() {
+        let (mut watched, mut workers) = watched(Limits { publish_queue: 1, ..Limits::default() }, 1);
+        run(publish(&watched, &REQUEST, "before", PATIENCE)).expect("there is room for one");
+        let file = HistoryFile { path: Path::new("history").to_owned(), sync: HistorySync::Always };
+        for (history_file, expected) in [(None, NotPublished::NoRoom), (Some(file), NotPublished::Unwritten)] {
+            watched.config.history_file = history_file;
+            assert_eq!(run(publish(&watched, &REQUEST, "x", Duration::ZERO)), Err(expected));
+        }
+        assert!(workers[0].receiver.take_waiting().is_some(), "the one before");
+        assert!(workers[0].receiver.take_waiting().is_none(), "and no other follows");
+        assert_eq!(watched.shared.metrics.messages(), 1);
+    }
+}
