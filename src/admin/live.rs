@@ -102,7 +102,7 @@ fn workers(watched: &AdminContext) -> String {
             .with("deliveries", shard.deliveries.get())
             .with("bytes", shard.bytes.get())
             .with("window_bytes", shard.window_bytes.get())
-            .with("slow", shard.behind.get())
+            .with("slow", shard.slow.get())
             .with("turned", ticked.as_secs_f64())
             .end()
     }))

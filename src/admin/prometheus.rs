@@ -50,7 +50,7 @@ fn streams(watched: &AdminContext, out: &mut Vec<MetricFamily>) {
     out.push(one_gauge("smolcast_streams", "Streams open now.", metrics.streams() as f64));
     let ends = StreamEnd::ALL.map(|(end, name)| labelled(counter(metrics.streams_ended(end)), "reason", name));
     out.push(family("smolcast_stream_ends_total", "Streams that ended, by reason.", MetricType::COUNTER, ends));
-    let behind = watched.sum(|shard| &shard.behind);
+    let behind = watched.sum(|shard| &shard.slow);
     out.push(one_gauge("smolcast_streams_behind", "Streams that do not keep up now.", behind as f64));
     let times_slow = metrics.shards().iter().map(|shard| shard.times_slow()).sum();
     out.push(one_counter("smolcast_stream_falls_total", "Times that a stream fell behind.", times_slow));

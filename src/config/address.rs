@@ -1,38 +1,40 @@
-//! Where a server can be reached: a TCP address, or the path of a unix socket.
+//! Addresses to listen on: a TCP address, or the path of a unix socket.
 //!
-//! Values alone: nothing is bound or looked up here.
+//! Values alone: nothing is bound or resolved here.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Who may connect to a unix socket by default: its owner and its group.
+/// Default permissions of a unix socket: its owner and its group may connect.
 pub(crate) const DEFAULT_MODE: u32 = 0o660;
 
-/// An address to listen on. As text it is `127.0.0.1:1942`, `[::1]:1942` or `unix:/run/smolcast.sock`; it shows itself
-/// as what a client would be told, `http://127.0.0.1:1942/` or `unix:/run/smolcast.sock`.
+/// Address to listen on.
+///
+/// It parses from `127.0.0.1:1942`, `[::1]:1942` or `unix:/run/smolcast.sock`. It displays as a client would use it:
+/// `http://127.0.0.1:1942/` or `unix:/run/smolcast.sock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
-    /// A TCP address; port 0 lets the system pick a free one. `[::]` takes IPv4 as well, unless an IPv4 address
-    /// of the same port is listened on beside it.
+    /// TCP address; with port 0 the kernel picks a free port. `[::]` accepts IPv4 as well, unless the server listens on
+    /// an IPv4 address with the same port.
     Tcp(SocketAddr),
-    /// A unix socket.
+    /// Unix socket.
     Unix {
-        /// Where it is made. One that nobody listens on any more is replaced, and it is removed at the end.
+        /// Path of the socket. A stale socket is replaced, and the server removes its own at the end.
         path: PathBuf,
-        /// Its permissions, as for chmod(1): who may write to it may connect. `0o660` unless it is said.
+        /// Permissions, as for chmod(1): a user who may write to the socket may connect. Default: `0o660`.
         mode: u32,
     },
 }
 
 impl Address {
-    /// A unix socket at this path, with the default permissions.
+    /// Creates the address of a unix socket with default permissions.
     pub fn unix(path: impl Into<PathBuf>) -> Self {
         Self::Unix { path: path.into(), mode: DEFAULT_MODE }
     }
 
-    /// Whether clients of other machines may reach it.
+    /// Returns true if clients on other machines can reach the address.
     pub fn is_exposed(&self) -> bool {
         match self {
             Self::Tcp(address) => !address.ip().to_canonical().is_loopback(),
@@ -40,7 +42,7 @@ impl Address {
         }
     }
 
-    /// The TCP address, if it is one.
+    /// Returns the TCP address, if it is one.
     pub fn tcp(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(address) => Some(*address),
@@ -76,7 +78,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// A text that is no address to listen on.
+/// Text that is no address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidAddress;
 
@@ -93,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_read_and_shown() {
+    fn addresses_parse_and_display() {
         for (text, shown, is_exposed) in [
             ("127.0.0.1:0", "http://127.0.0.1:0/", false),
             ("[::1]:1942", "http://[::1]:1942/", false),

@@ -1,7 +1,7 @@
-//! Every number of the server, with its unit, its default and the reason for it.
+//! The configuration of a server: every number with its unit, its default and the reason for it.
 //!
-//! [`Config`] is what an operator chooses, [`Limits`] is what bounds a client. This module knows nothing of flags or
-//! of the environment: whoever reads those fills a `Config` in. Nothing here is read again once the server is bound.
+//! [`Config`] holds an operator's choices, [`Limits`] bounds every client. This room knows no flags and no environment:
+//! the program fills a `Config` from them. A bound server never reads its configuration again.
 
 mod address;
 mod trusted_proxy;
@@ -17,34 +17,42 @@ pub use self::address::{Address, InvalidAddress};
 pub use self::trusted_proxy::{InvalidProxy, TrustedProxy};
 use crate::auth::Access;
 
-/// What the server listens on and how it runs.
+/// Addresses, features and limits of a server.
 ///
-/// The default serves `127.0.0.1:1942` with one worker for each core.
+/// The default serves `127.0.0.1:1942` with one shard for each core, and no option on. Fields are added in minor
+/// versions, so a program starts from [`Config::on`] or the default and assigns fields:
+///
+/// ```
+/// use smolcast::{Config, Retention};
+///
+/// let mut config = Config::on(([127, 0, 0, 1], 0));
+/// config.history = Some(Retention::default());
+/// config.limits.body_bytes = 64 * 1024;
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The addresses to listen on, at least one. 127.0.0.1:1942 by default, loopback because whoever reaches
-    /// `POST /broadcast` may publish.
+    /// Addresses to listen on, at least one. Default: 127.0.0.1:1942, because anyone who reaches `POST /broadcast` may
+    /// publish.
     pub listen: Vec<Address>,
-    /// Where the server is looked after: metrics, health and a live page. None by default. Whoever reaches it may see
-    /// all of that, publish, and disconnect streams.
+    /// Address of the admin side: metrics, health and a live page. Default: none. Anyone who reaches it sees all of
+    /// that, may publish, and may disconnect streams.
     pub admin: Option<Address>,
-    /// The number of worker threads. `None`, the default, starts one for each core that this process may use.
+    /// Number of shards, a thread each. Default: `None`, one for each core that this process may use.
     pub workers: Option<NonZeroUsize>,
-    /// How long a stream may be silent before it gets a comment that keeps proxies from closing it; 15 s by default,
-    /// below the 30 to 60 s after which common proxies give up. `None` turns heartbeats off.
+    /// Silence after which a stream gets a comment, so that proxies keep it open. Default: 15 s, below the 30 to 60 s
+    /// after which common proxies give up. `None` turns heartbeats off.
     pub heartbeat: Option<Duration>,
-    /// What is held for streams that come back; nothing by default, and events have no ids of the server's then.
+    /// Events held for clients that reconnect. Default: none, and then the server gives events no ids.
     pub history: Option<Retention>,
-    /// The file in which that outlives the server; none by default.
+    /// File in which the history outlives the server. Default: none.
     pub history_file: Option<HistoryFile>,
-    /// Whose requests are carried out; all by default. The one thing here that can be changed later
-    /// ([`Server::settings`](crate::Server::settings)).
+    /// Hosts, origins and tokens that requests are checked against. Default: every request is allowed. A running
+    /// server can replace them ([`Server::settings`](crate::Server::settings)).
     pub access: Access,
-    /// Proxies whose word is taken, in `Forwarded` (RFC 7239) or `X-Forwarded-For`, for whom they speak:
-    /// [`Limits::connections_per_ip`] holds for their clients, and not for them. None by default, and anybody else's
-    /// fields are never looked at.
+    /// Proxies that name a client in `Forwarded` (RFC 7239) or `X-Forwarded-For`. [`Limits::connections_per_ip`] then
+    /// holds for those clients and not for the proxy. Default: none; fields from any other peer are ignored.
     pub trusted_proxies: Vec<TrustedProxy>,
-    /// What bounds each client, and all of them together.
+    /// Bounds of each client, and of all clients together.
     pub limits: Limits,
 }
 
@@ -64,14 +72,14 @@ impl Default for Config {
     }
 }
 
-/// How much of what was published is held for streams that come back: whichever bound is met first.
+/// Bounds of the history; the first one that is reached removes the oldest event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Events. 1000.
+    /// Number of events. Default: 1000.
     pub events: usize,
-    /// Their size in memory, in bytes. 64 MiB.
+    /// Size in memory, in bytes. Default: 64 MiB.
     pub bytes: usize,
-    /// How old they may be. 24 hours.
+    /// Age of an event. Default: 24 hours.
     pub age: Duration,
 }
 
@@ -81,98 +89,98 @@ impl Default for Retention {
     }
 }
 
-/// A file for the history, and when it is on the disk.
+/// File of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryFile {
-    /// Where it is, or is made. Beside it there may be one named `.new` for a moment, and one named `.damaged`.
+    /// Path of the file, which is created if it is missing. Files with `.new` and `.damaged` added to its name may
+    /// stand beside it.
     pub path: PathBuf,
-    /// When an event is on the disk.
+    /// Point at which an event has to be on the disk.
     pub sync: HistorySync,
 }
 
-/// When an event is on the disk, and so outlives not only the server but the system.
+/// Point at which an event is on the disk, so that it survives a failure of the system too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HistorySync {
-    /// Before its publisher is answered.
+    /// Before the publisher gets its response.
     Always,
-    /// A second later.
+    /// At most a second after the response.
     #[default]
     Interval,
 }
 
-/// The bound of every queue, buffer and wait.
+/// Bounds of every queue, buffer and wait.
 ///
-/// Sizes are in bytes. Durations are kept by a timer that turns a few times a second, so that a wait may last up to a
-/// quarter of a second longer than its bound.
+/// Sizes are in bytes. A shard checks its deadlines a few times a second, so a wait may last up to a quarter of a second
+/// longer than its bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections open at one time, streams included. `None`, the default, takes the process's limit of descriptors
-    /// less a reserve for the server's own.
+    /// Open connections, streams included. Default: `None`, the process's descriptor limit less a reserve for the
+    /// server itself.
     pub connections: Option<NonZeroUsize>,
-    /// Connections open at one time from one IPv4 address, or from one IPv6 /64. `None`, the default, is for a server
-    /// behind a proxy, where all come from one; one of [`Config::trusted_proxies`] has them counted for its clients.
+    /// Open connections from one IPv4 address or one IPv6 /64. Default: `None`, because behind a proxy all connections
+    /// share one address. Requests from one of [`Config::trusted_proxies`] count for the client that it names.
     pub connections_per_ip: Option<NonZeroUsize>,
 
-    /// A request head, from its first byte to the empty line that ends it. 16 KiB.
+    /// Request head, from its first byte to the empty line that ends it. Default: 16 KiB.
     pub head_bytes: usize,
-    /// The request line within it. 8 KiB.
+    /// Request line within the head. Default: 8 KiB.
     pub request_line_bytes: usize,
-    /// The body of a publish, chunked or not, after decoding. 1 MiB.
+    /// Body of a publish request, after decoding. Default: 1 MiB.
     pub body_bytes: usize,
-    /// Chunk extensions in one body. They are read and ignored, so they only cost. 4 KiB.
+    /// Chunk extensions in one body, which are read and ignored. Default: 4 KiB.
     pub chunk_extension_bytes: usize,
-    /// The trailer section of one chunked body, ignored as well. 16 KiB.
+    /// Trailer section of one chunked body, which is ignored too. Default: 16 KiB.
     pub trailer_bytes: usize,
-    /// What a client may send on an open stream, where nothing is expected, before it is closed. 64 KiB.
+    /// Bytes that a client may send on an open stream, where none are expected, before it is closed. Default: 64 KiB.
     pub stream_input_bytes: usize,
-    /// What is read and dropped after a final answer, so that the answer is not destroyed by a reset. 16 MiB.
+    /// Bytes read and dropped after a final response, so that no reset destroys the response. Default: 16 MiB.
     pub linger_bytes: usize,
 
-    /// How far a stream may fall behind before it is closed, each batch counted with what it costs beyond its bytes.
-    /// It is also, with one batch more, what a shard keeps in memory for all its slow streams together, and as much
-    /// again for those that end in the middle of an event. 1 MiB.
+    /// Lag at which a slow stream is closed; a batch counts with its overhead. A shard keeps this much, and one batch
+    /// more, for all its slow streams together. It keeps as much again for streams that end in the middle of an event.
+    /// Default: 1 MiB.
     pub window_bytes: usize,
-    /// What a shard keeps for the slow streams of all sets of topics together. Where that is used up, those that are
-    /// behind are closed as if they were too far behind. 16 MiB.
+    /// Memory of a shard for the slow streams of all topic filters together. Once it is used up, those streams are
+    /// closed as if they lagged. Default: 16 MiB.
     pub topic_window_bytes: usize,
-    /// How long it takes at least to give as many bytes as the window holds, while a stream is behind: in a burst, who
-    /// reads gets the time to do so before it is cut. A publisher may wait for that time, and not for a stream: one
-    /// that takes nothing is cut after it. 50 ms.
+    /// Shortest time in which a shard sends a window's worth of bytes while one of its streams is slow. In a burst, a
+    /// client that reads gets this time before it is cut. Publishers may wait for this time, and for no stream longer.
+    /// Default: 50 ms.
     pub window_time: Duration,
-    /// What the system keeps of a connection's bytes that it could not send yet (`TCP_NOTSENT_LOWAT`, on Linux): a
-    /// stream whose client does not read holds that much and what the client's own buffer takes, and has moved on when
-    /// it takes half as much. 32 KiB.
+    /// Unsent bytes that the kernel keeps for a connection (`TCP_NOTSENT_LOWAT`, on Linux). A client that does not
+    /// read costs this much and its own receive buffer. Default: 32 KiB.
     pub unsent_bytes: usize,
-    /// Where a batch stops growing; a single longer message is a batch of its own. 256 KiB, about what one write
-    /// hands to the kernel at once.
+    /// Size at which a batch stops growing; a longer message is a batch of its own. Default: 256 KiB, about as much as
+    /// one write hands to the kernel.
     pub batch_bytes: usize,
-    /// How long a shard may rest between two rounds of writes while more messages wait, so that the next write carries
-    /// more: half as long as the last round took, and never longer than this. 25 ms; zero never rests.
+    /// Longest pause between two rounds of writes while more messages wait, so that the next write carries more. A
+    /// pause takes half as long as the last round took. Default: 25 ms; zero never pauses.
     pub longest_rest: Duration,
-    /// Messages accepted and not yet taken by every shard. A publisher waits while there are so many. 1024.
+    /// Accepted messages that not every shard has taken. A publisher waits while there are so many. Default: 1024.
     pub publish_queue: usize,
-    /// The bytes of messages that not every shard has written to its streams yet: a publisher waits while there are so
-    /// many, so there is one message more at most. 16 MiB.
+    /// Bytes of messages that not every shard has written. A publisher waits while there are so many, so at most one
+    /// message more is in flight. Default: 16 MiB.
     pub publish_queue_bytes: usize,
-    /// Connections of the admin address open at one time, live pages included; more are closed at once. 32.
+    /// Open connections of the admin address, live pages included; more are closed at once. Default: 32.
     pub admin_connections: usize,
-    /// Answers that wait to leave in one write. 16 KiB, which is about a hundred.
+    /// Responses collected for one write. Default: 16 KiB, about a hundred responses.
     pub answer_bytes: usize,
 
-    /// For a request's head: from accept for the first, from its first byte for a later one. 10 s.
+    /// Time for a request's head: from accept for the first one, from its first byte for a later one. Default: 10 s.
     pub head_timeout: Duration,
-    /// For a request's body, from the end of its head. 30 s.
+    /// Time for a request's body, from the end of its head. Default: 30 s.
     pub body_timeout: Duration,
-    /// How long a kept-alive connection may stay idle between two requests. 60 s.
+    /// Idle time of a connection between two requests. Default: 60 s.
     pub idle_timeout: Duration,
-    /// How long a write may make no progress before its connection is closed. 30 s.
+    /// Time without progress after which a write ends its connection. Default: 30 s.
     pub write_timeout: Duration,
-    /// How long a client gets to read a final answer before the socket is closed. 2 s.
+    /// Time for a client to read a final response before the socket is closed. Default: 2 s.
     pub linger_timeout: Duration,
-    /// How long a worker may take to turn its loop, which it does several times a second, before the server counts as
-    /// not ready ([`Health::ready`](crate::Health::ready)). 5 s.
+    /// Time without a tick after which a shard counts as stuck, and the server as not ready
+    /// ([`Health::ready`](crate::Health::ready)). A shard ticks several times a second. Default: 5 s.
     pub turn_timeout: Duration,
-    /// How long ending the server may take before what is left is closed as it is. 10 s.
+    /// Grace period for shutdown; connections still open after it are closed. Default: 10 s.
     pub drain_timeout: Duration,
 }
 
@@ -210,28 +218,28 @@ impl Default for Limits {
     }
 }
 
-/// By how much the system's patience with a peer outlasts ours, so that a stall is told as what it is.
+/// Extra time of the kernel's own timeout, so that the server notices and counts a stall first.
 const SYSTEM_IS_LATER: Duration = Duration::from_secs(1);
 
 impl Limits {
-    /// How long the system waits for a peer that acknowledges nothing (`TCP_USER_TIMEOUT`).
+    /// Time after which the kernel gives up a peer that acknowledges nothing (`TCP_USER_TIMEOUT`).
     pub(crate) fn user_timeout(&self) -> Duration {
         self.write_timeout.saturating_add(SYSTEM_IS_LATER)
     }
 }
 
 impl Config {
-    /// The default, on this address.
+    /// Creates the default configuration for one address.
     pub fn on(address: impl Into<Address>) -> Self {
         Self { listen: vec![address.into()], ..Self::default() }
     }
 
-    /// What is held for streams that come back: what was asked for, or where only a file was, the default.
+    /// Bounds of the history: the chosen ones, or the default ones if only a file was chosen.
     pub(crate) fn retention(&self) -> Option<Retention> {
         self.history.or(self.history_file.as_ref().map(|_| Retention::default()))
     }
 
-    /// Refuses what could not work, before anything is bound.
+    /// Checks every value, before anything is bound.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         let limits = &self.limits;
         let positive = [
@@ -269,7 +277,7 @@ impl Config {
     }
 }
 
-/// A value of a [`Config`] that is out of range.
+/// Value of a [`Config`] that is out of range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     name: &'static str,
@@ -289,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_is_valid_and_a_zero_is_not() {
+    fn default_is_valid_and_zero_is_not() {
         assert_eq!(Config::default().validate(), Ok(()));
         let limits = Limits { publish_queue: 0, ..Limits::default() };
         let error = Config { limits, ..Config::default() }.validate().expect_err("a queue of nothing holds nothing");

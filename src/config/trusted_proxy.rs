@@ -1,4 +1,6 @@
-//! Which peers are proxies whose word is taken for whom they speak.
+//! Peers that are proxies trusted to name their clients.
+//!
+//! A value: peers are matched here, fields are read in `http::forwarded`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,20 +8,20 @@ use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-/// Peers that are proxies of one's own: those of a network (`10.0.0.0/8`, `::1/128`, or one address), or all that
-/// connect to a unix socket (`unix`).
+/// Proxies of the operator: the peers of a network (`10.0.0.0/8`, `::1/128`, or one address), or every peer of a unix
+/// socket (`unix`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrustedProxy(Peers);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Peers {
-    /// Never one of IPv4 addresses mapped to IPv6: those are in IPv4.
+    /// Never a network of mapped addresses (`::ffff:0:0/96`): those are stored as IPv4.
     Net(IpNet),
     Unix,
 }
 
 impl TrustedProxy {
-    /// Whether this peer is one of them; one without an address has connected to a unix socket.
+    /// Returns true if the peer is one of these proxies; a peer of a unix socket has no address.
     pub(crate) fn is(&self, peer: Option<IpAddr>) -> bool {
         match (self.0, peer) {
             (Peers::Net(net), Some(address)) => net.contains(&address.to_canonical()),
@@ -50,14 +52,14 @@ impl FromStr for TrustedProxy {
     }
 }
 
-/// The network in IPv4, if it is one of mapped addresses.
+/// Returns the IPv4 network, if this is a network of mapped addresses.
 fn canonical(net: IpNet) -> IpNet {
     let IpNet::V6(v6) = net else { return net };
     let mapped = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96));
     mapped.and_then(|(address, prefix)| Ipv4Net::new(address, prefix).ok()).map_or(net, IpNet::V4)
 }
 
-/// A text that names no peers.
+/// Text that names no peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidProxy;
 
@@ -74,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_has_its_addresses_however_they_are_written() {
+    fn network_contains_addresses_in_any_notation() {
         for (proxy, peer, expected) in [
             ("10.0.0.0/8", "10.255.0.1", true),
             ("10.0.0.0/8", "11.0.0.1", false),
@@ -104,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_peers_is_refused() {
+    fn text_that_names_no_peers_is_rejected() {
         for text in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "10.0.0.0/", "/8", "localhost", "UNIX", "unix:/s", "*"] {
             assert_eq!(text.parse::<TrustedProxy>(), Err(InvalidProxy), "{text:?}");
         }

@@ -1,8 +1,8 @@
-//! The event-stream format: what a message looks like on the wire (WHATWG HTML, 9.2.5 and 9.2.6).
+//! The event-stream format: a message as bytes on the wire (WHATWG HTML, 9.2.5 and 9.2.6).
 //!
-//! An [`Event`] is what a program says, a [`Frame`] is its bytes: encoded once, immutable from then on, and shared by
-//! every stream that gets it. This module only writes the format. A frame is always whole: it ends with the blank
-//! line that dispatches it, and holds no blank line before that.
+//! A program publishes an [`Event`]. A [`Frame`] is its bytes: encoded once, immutable, and shared by every stream that
+//! gets it. This module writes the format and never reads it. Invariant: a frame is whole. It ends with the blank line
+//! that dispatches it, and holds no other blank line.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use memchr::{memchr2, memchr2_iter, memmem};
 
-/// A message for every open stream.
+/// Message for every open stream, or for the streams that subscribed to one of its topics.
 ///
 /// ```
 /// use smolcast::Event;
 ///
 /// let event = Event::new("21.5 °C").with_type("temperature").with_id("42");
+/// assert_eq!(Event::from("plain"), Event::new("plain"));
 /// # let _ = event;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,10 +26,10 @@ pub struct Event {
     topics: Vec<String>,
 }
 
-/// The most digits of a time in milliseconds.
+/// Most digits of a time in milliseconds.
 const MOST_DIGITS: usize = 39;
 
-/// What an event has besides its data.
+/// Fields of an event besides its data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fields {
     pub(crate) kind: Option<String>,
@@ -37,7 +38,7 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// Refuses what the format cannot carry.
+    /// Checks that the format can carry the fields.
     pub(crate) fn check(&self) -> Result<(), InvalidField> {
         let has = |field: &Option<String>, illegal: &[char]| field.as_ref().is_some_and(|text| text.contains(illegal));
         if has(&self.kind, &['\r', '\n']) {
@@ -56,7 +57,7 @@ impl Fields {
         }
     }
 
-    /// How many bytes they add to a frame at most.
+    /// Upper bound of the bytes that the fields add to a frame.
     fn size(&self) -> usize {
         let texts: usize =
             [&self.kind, &self.id].into_iter().flatten().map(|text| "event: \n".len() + text.len()).sum();
@@ -65,52 +66,51 @@ impl Fields {
 }
 
 impl Event {
-    /// An event that hands `data` to the page, with its line breaks (CR, LF or CRLF) normalised to LF.
+    /// Creates an event that hands `data` to the page, with CR, LF and CRLF normalised to LF.
     pub fn new(data: impl Into<String>) -> Self {
         Self { data: data.into(), ..Self::default() }
     }
 
-    /// Gives the event a type: the page gets it by `addEventListener(kind, ...)` instead of `onmessage`.
+    /// Sets the event's type: the page listens by `addEventListener(kind, ...)` instead of `onmessage`.
     ///
-    /// A type with a CR or an LF is refused when the event is published.
+    /// Publishing fails if the type holds CR or LF.
     #[must_use]
     pub fn with_type(mut self, kind: impl Into<String>) -> Self {
         self.fields.kind = Some(kind.into());
         self
     }
 
-    /// Gives the event an id, which a browser sends back as `Last-Event-ID` when it reconnects.
+    /// Sets the event's id, which a browser sends back as `Last-Event-ID` when it reconnects.
     ///
-    /// An id with a CR, an LF or a NUL is refused when the event is published.
+    /// Publishing fails if the id holds CR, LF or NUL.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<String>) -> Self {
         self.fields.id = Some(id.into());
         self
     }
 
-    /// The data, and the other fields if the format can carry them.
+    /// Returns the checked fields and the data.
     pub(crate) fn parts(&self) -> Result<(&Fields, &str), InvalidField> {
         self.fields.check()?;
         Ok((&self.fields, &self.data))
     }
 
-    /// Names a topic that the event is of: it goes to those streams alone that ask for one of its topics, and to all of
-    /// them where it has none.
+    /// Adds a topic: the event reaches only streams that subscribed to one of its topics. Without one it reaches all.
     ///
-    /// A topic that is none (empty, longer than 256 bytes, of more than 32 levels, with a `+`, a `#`, a CR, an LF or a
-    /// NUL), or one more than 16 of them, is refused when the event is published.
+    /// A topic has 1 to 256 bytes, at most 32 levels, and no `+`, `#`, CR, LF or NUL. Publishing fails if a topic breaks
+    /// these rules, or if there are more than 16.
     #[must_use]
     pub fn with_topic(mut self, topic: impl Into<String>) -> Self {
         self.topics.push(topic.into());
         self
     }
 
-    /// The topics that were named, whatever they are.
+    /// The topics as they were added, unchecked.
     pub(crate) fn topics(&self) -> impl Iterator<Item = &str> {
         self.topics.iter().map(String::as_str)
     }
 
-    /// Tells the browser how long to wait before it reconnects, in whole milliseconds.
+    /// Sets the time that the browser waits before it reconnects, in whole milliseconds.
     #[must_use]
     pub fn with_retry(mut self, retry: Duration) -> Self {
         self.fields.retry = Some(retry);
@@ -118,14 +118,28 @@ impl Event {
     }
 }
 
-/// A field of an [`Event`] that the event-stream format cannot carry.
+impl From<String> for Event {
+    /// Creates an event of this data, as [`Event::new`] does.
+    fn from(data: String) -> Self {
+        Self::new(data)
+    }
+}
+
+impl From<&str> for Event {
+    /// Creates an event of this data, as [`Event::new`] does.
+    fn from(data: &str) -> Self {
+        Self::new(data)
+    }
+}
+
+/// Field of an [`Event`] that the event-stream format cannot carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidField {
     /// The event's type holds a CR or an LF.
     Type,
     /// The event's id holds a CR, an LF or a NUL.
     Id,
-    /// A topic is none, or there are too many; see [`Event::with_topic`].
+    /// A topic is invalid, or there are too many; see [`Event::with_topic`].
     Topic,
 }
 
@@ -141,19 +155,19 @@ impl fmt::Display for InvalidField {
 
 impl std::error::Error for InvalidField {}
 
-/// The encoded bytes of one event, shared by all who write them.
+/// Encoded bytes of one event, shared by everything that writes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frame(Arc<[u8]>);
 
 impl Frame {
-    /// Encodes an event with all of its fields, `data` last: the order in which people read a stream.
+    /// Encodes an event, `data` last: the order in which people read a stream.
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn encode(event: &Event) -> Result<Self, InvalidField> {
         event.fields.check()?;
         Ok(Self::with_fields(&event.fields, None, &event.data))
     }
 
-    /// Encodes a message with fields that were checked, and an id of the server's where they have none.
+    /// Encodes a message with checked fields; `server_id` is used if the publisher gave no id.
     pub(crate) fn with_fields(fields: &Fields, server_id: Option<&str>, data: &str) -> Self {
         let mut bytes = Vec::with_capacity(Self::size(fields, data) + server_id.map_or(0, str::len));
         fields.push(server_id, &mut bytes);
@@ -161,50 +175,49 @@ impl Frame {
         Self(bytes.into())
     }
 
-    /// Encodes a message that is nothing but data.
+    /// Encodes a message that has only data.
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn message(data: &str) -> Self {
         Self::with_fields(&Fields::default(), None, data)
     }
 
-    /// A frame that was encoded before.
+    /// Wraps bytes that were encoded before.
     pub(crate) fn encoded(bytes: Arc<[u8]>) -> Self {
         Self(bytes)
     }
 
-    /// How long the frame of a message is at most: a line of it costs seven bytes more than it has.
+    /// Upper bound of a message's frame, in bytes: each line costs seven bytes more than it holds.
     pub(crate) fn size(fields: &Fields, data: &str) -> usize {
         let breaks = memchr2_iter(b'\n', b'\r', data.as_bytes()).count();
         fields.size() + data.len() + breaks * "data: ".len() + "data: \n\n".len()
     }
 
-    /// The comment that shows a silent stream is alive.
+    /// Comment that keeps an idle stream open.
     pub(crate) fn heartbeat() -> Self {
         Self(Arc::from(&b":\n\n"[..]))
     }
 
-    /// The frame's bytes, shared.
+    /// Returns the bytes without copying them.
     pub(crate) fn into_bytes(self) -> Arc<[u8]> {
         self.0
     }
 
-    /// The frame's bytes.
+    /// The bytes.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// What a stream is told when the server ends it, or has no room for it: come back, but not all at once.
+/// Block that asks a client to reconnect after `delay`, for a stream that the server ends or rejects.
 ///
-/// A block with no data dispatches no event; the browser only takes the new reconnection time from it.
+/// A block without data dispatches no event; the browser takes only the reconnection time from it.
 pub(crate) fn retry_advice(delay: Duration) -> String {
     format!("retry: {}\n\n", delay.as_millis())
 }
 
-/// Where in `bytes`, which are whole frames, a stream that stopped at `position` may end without tearing an event:
-/// there, if that is between two of them, and else at the end of the one it is in the middle of.
+/// Finds the first boundary between two events at or behind `position` in `bytes`, which are whole frames.
 ///
-/// Whole frames end with a blank line and hold none inside, so the next blank line is the next boundary.
+/// A frame ends with its only blank line, so the next blank line is the next boundary.
 pub(crate) fn next_boundary(bytes: &[u8], position: usize) -> usize {
     let at_boundary = position == 0 || bytes[..position].ends_with(b"\n\n");
     if at_boundary {
@@ -245,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_becomes_a_data_line_for_each_of_its_lines() {
+    fn every_line_of_a_message_becomes_a_data_line() {
         assert_encodes("", "data: \n\n");
         assert_encodes("hello", "data: hello\n\n");
         assert_encodes("a\nb", "data: a\ndata: b\n\n");
@@ -262,14 +275,14 @@ mod tests {
     }
 
     #[test]
-    fn the_other_fields_come_before_the_data() {
+    fn other_fields_come_before_the_data() {
         let event = Event::new("a\nb").with_type("tick").with_id("7").with_retry(Duration::from_secs(3));
         let frame = Frame::encode(&event).expect("all fields are legal");
         assert_eq!(frame.as_bytes(), b"event: tick\nid: 7\nretry: 3000\ndata: a\ndata: b\n\n");
     }
 
     #[test]
-    fn a_field_that_could_forge_another_is_refused() {
+    fn a_field_that_could_forge_another_is_rejected() {
         for value in ["a\nb", "a\rb", "\r\n"] {
             assert_eq!(Frame::encode(&Event::new("").with_type(value)), Err(InvalidField::Type), "{value:?}");
             assert_eq!(Frame::encode(&Event::new("").with_id(value)), Err(InvalidField::Id), "{value:?}");
@@ -279,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boundary_is_found_from_every_position() {
+    fn boundaries_are_found_from_every_position() {
         let bytes = b"data: a\n\n:\n\n";
         let expected = [0, 9, 9, 9, 9, 9, 9, 9, 9, 9, 12, 12, 12];
         for (position, boundary) in expected.into_iter().enumerate() {
@@ -287,7 +300,7 @@ mod tests {
         }
     }
 
-    /// What a page would be handed: the `data` values of one frame, joined by LF.
+    /// The data that a page gets: the `data` values of one frame, joined by LF.
     fn page_data(frame: &[u8]) -> String {
         let text = std::str::from_utf8(frame).expect("a frame is UTF-8");
         let body = text.strip_suffix("\n\n").expect("a frame ends with a blank line");

@@ -1,13 +1,13 @@
-//! Values as JSON (RFC 8259): strings of any text, and objects and arrays of what is JSON already.
+//! Values written as JSON (RFC 8259): strings, objects and arrays. It writes JSON and never reads it.
 
 use std::fmt::{Display, Write};
 
-/// An object, member by member.
+/// Object under construction.
 #[derive(Debug, Default)]
 pub(crate) struct Object(String);
 
 impl Object {
-    /// Adds a member whose value shows itself as JSON: a number, a truth value, another object.
+    /// Adds a member with a value that displays as JSON: a number, a truth value, another object.
     pub(crate) fn with(mut self, name: &'static str, value: impl Display) -> Self {
         self.0.push(if self.0.is_empty() { '{' } else { ',' });
         // Writing to a string does not fail.
@@ -15,12 +15,12 @@ impl Object {
         self
     }
 
-    /// Adds a member whose value is text.
+    /// Adds a member with a string value.
     pub(crate) fn with_text(self, name: &'static str, text: &str) -> Self {
         self.with(name, string(text))
     }
 
-    /// Adds a member whose value is JSON, or null.
+    /// Adds a member with a JSON value or null.
     pub(crate) fn with_optional(self, name: &'static str, value: Option<impl Display>) -> Self {
         match value {
             Some(value) => self.with(name, value),
@@ -28,14 +28,14 @@ impl Object {
         }
     }
 
-    /// The whole.
+    /// Closes the object and returns its text.
     pub(crate) fn end(mut self) -> String {
         self.0.push_str(if self.0.is_empty() { "{}" } else { "}" });
         self.0
     }
 }
 
-/// An array of what shows itself as JSON.
+/// Formats an array of items that display as JSON.
 pub(crate) fn array(items: impl IntoIterator<Item = impl Display>) -> String {
     let mut out = String::from("[");
     for (number, item) in items.into_iter().enumerate() {
@@ -46,7 +46,7 @@ pub(crate) fn array(items: impl IntoIterator<Item = impl Display>) -> String {
     out
 }
 
-/// The text in quotes, with what may not stand in a string escaped. It holds no line break.
+/// Quotes and escapes a string. The result holds no line break.
 pub(crate) fn string(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn objects_and_arrays_hold_what_they_are_given() {
+    fn objects_and_arrays_are_written() {
         let inner = Object::default().with("a", 1).with("b", true).with_text("c", "\"").end();
         assert_eq!(inner, r#"{"a":1,"b":true,"c":"\""}"#);
         let outer = Object::default().with("list", array([0.5, 2.0])).with_optional("none", None::<u8>);
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_string_ends_where_it_should() {
+    fn strings_are_escaped() {
         for (text, expected) in [
             ("", r#""""#),
             ("7-1", r#""7-1""#),

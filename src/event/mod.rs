@@ -7,3 +7,4 @@ pub(crate) mod json;
 pub(crate) mod topic;
 
 pub use self::frame::{Event, InvalidField};
+pub use self::topic::{Filter, InvalidFilter};

@@ -190,7 +190,7 @@ impl<S: Sink> Dispatcher<S> {
             all = all + audience.stats();
         }
         self.shard_metrics.streams.set(all.subscribers as u64);
-        self.shard_metrics.behind.set(all.behind as u64);
+        self.shard_metrics.slow.set(all.behind as u64);
         self.shard_metrics.window_bytes.set(all.window_bytes as u64);
     }
 

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::event::topic::{FilterSet, TopicMap, Topics};
+use crate::event::topic::{Filter, FilterSet, TopicMap, Topics};
 use crate::sys::lock;
 
 /// The count, shared by all shards.
@@ -36,6 +36,12 @@ impl SubscriberCounts {
         let (topic_map, mut keys) = (lock(&self.0), Vec::new());
         topic_map.matching(topics, &mut keys);
         keys.into_iter().filter_map(|key| topic_map.get(key)).sum()
+    }
+
+    /// Number of streams with a filter that overlaps this one. It looks at every filter set under the lock.
+    pub(crate) fn overlapping(&self, filter: &Filter) -> usize {
+        let counts = lock(&self.0);
+        counts.entries().filter(|(filters, _)| filter.overlaps_any(filters)).map(|(_, count)| count).sum()
     }
 }
 

@@ -1,27 +1,26 @@
-//! What happened, counted: every bound that was reached, every stream that ended and why.
+//! Counters of the whole server: every bound that was reached, every stream that ended and why.
 //!
-//! Counters are relaxed atomics, written where something ends or is refused and never once per delivery; what comes
-//! with deliveries each shard counts for itself, and is added up by who asks. Nothing is
-//! decided by them but three: the number of streams, which `GET /connections` tells, the number of connections, which
-//! the listener holds against its limit, and the number of messages, by which a new stream knows what is before it.
+//! Relaxed atomics, written where something ends or is rejected and never once per delivery. Each shard counts its own
+//! deliveries ([`ShardMetrics`]), and a reader adds them up. Two gauges decide something: `GET /connections` reports the
+//! number of streams, and the listener holds the number of connections against its limit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use super::ShardMetrics;
 
-/// Why a stream ended.
+/// Reason for which a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamEnd {
-    /// The client closed or reset it, or closed its own side.
+    /// The client closed or reset the connection, or closed its own side.
     HangUp,
-    /// The client fell further behind than [`Limits::window_bytes`](crate::Limits::window_bytes).
+    /// The client lagged by more than [`Limits::window_bytes`](crate::Limits::window_bytes).
     Lagged,
     /// The client took nothing for [`Limits::write_timeout`](crate::Limits::write_timeout).
     Stalled,
     /// The client sent more than [`Limits::stream_input_bytes`](crate::Limits::stream_input_bytes).
     Input,
-    /// Somebody at the admin address disconnected it.
+    /// An operator disconnected it on the admin address.
     Disconnected,
     /// The server stopped, and the client had everything.
     Stopped,
@@ -33,7 +32,7 @@ pub enum StreamEnd {
 const STREAM_ENDS: usize = 7;
 
 impl StreamEnd {
-    /// All of them, with the names by which metrics tell them apart.
+    /// Every reason with its metrics label.
     pub(crate) const ALL: [(Self, &'static str); STREAM_ENDS] = [
         (Self::HangUp, "hang_up"),
         (Self::Lagged, "lagged"),
@@ -45,13 +44,15 @@ impl StreamEnd {
     ];
 }
 
-/// The server's counters, shared by all of its threads. Each counts from the server's start.
+/// Counters of a server, shared by its threads. They count from the server's start.
+///
+/// Cheap to clone, usable from any thread, and valid after the server has ended.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(Arc<Counters>);
 
 #[derive(Debug, Default)]
 struct Counters {
-    /// One for each shard.
+    /// Counters of each shard, by its number.
     shards: Vec<Arc<ShardMetrics>>,
     streams: AtomicUsize,
     connections: AtomicUsize,
@@ -71,24 +72,24 @@ struct Counters {
 }
 
 impl Metrics {
-    /// Counters of a server with so many shards.
+    /// Creates the counters of a server with `shards` shards.
     pub(crate) fn of_shards(shards: usize) -> Self {
         let shards = (0..shards).map(|_| Arc::default()).collect();
         Self(Arc::new(Counters { shards, ..Counters::default() }))
     }
 
-    /// What each shard counts for itself, by their numbers.
+    /// Counters of each shard, by its number.
     pub(crate) fn shards(&self) -> &[Arc<ShardMetrics>] {
         &self.0.shards
     }
 
-    /// Messages that were written to a stream, each message counted for each of its streams. One that a stream takes in
-    /// parts counts when the batch that it came in is written to its end; one from the history does not.
+    /// Messages written to streams, each counted once for each of its streams. A message that a stream takes in parts
+    /// counts once its batch is written to the end. Messages from the history do not count.
     pub fn deliveries(&self) -> u64 {
         self.shards().iter().map(|shard| shard.deliveries.get()).sum()
     }
 
-    /// Bytes that were written to streams behind their opening, heartbeats included.
+    /// Bytes written to streams after their opening, heartbeats included.
     pub fn delivered_bytes(&self) -> u64 {
         self.shards().iter().map(|shard| shard.bytes.get()).sum()
     }
@@ -103,7 +104,7 @@ impl Metrics {
         self.0.connections.load(Relaxed)
     }
 
-    /// Streams that ended for this reason.
+    /// Streams that ended for `reason`.
     pub fn streams_ended(&self, reason: StreamEnd) -> u64 {
         self.0.stream_ends[reason as usize].load(Relaxed)
     }
@@ -113,78 +114,77 @@ impl Metrics {
         self.0.messages.load(Relaxed)
     }
 
-    /// Requests answered with an error for what the client did wrong, or too slowly.
+    /// Requests answered with an error, because the client was wrong or too slow.
     pub fn requests_refused(&self) -> u64 {
         self.0.requests_refused.load(Relaxed)
     }
 
-    /// Publishes that had to wait because [`Limits::publish_queue_bytes`](crate::Limits::publish_queue_bytes) were
-    /// under way.
+    /// Publishes that waited because [`Limits::publish_queue_bytes`](crate::Limits::publish_queue_bytes) were in
+    /// flight.
     pub fn publishes_delayed(&self) -> u64 {
         self.0.publishes_delayed.load(Relaxed)
     }
 
-    /// Times that a stream skipped to the newest events because it was too far behind, as those with `slow=latest` do.
+    /// Times that a lagging stream skipped to the newest events, as it asked with `slow=latest`.
     pub fn streams_skipped(&self) -> u64 {
         self.0.streams_skipped.load(Relaxed)
     }
 
-    /// Connections closed because the client took no answer for
+    /// Connections closed because the client took no response for
     /// [`Limits::write_timeout`](crate::Limits::write_timeout).
     pub fn answers_stalled(&self) -> u64 {
         self.0.answers_stalled.load(Relaxed)
     }
 
-    /// Connections closed after a last answer before the client closed them: its
-    /// [`Limits::linger_timeout`](crate::Limits::linger_timeout) or
-    /// [`Limits::linger_bytes`](crate::Limits::linger_bytes) were used up.
+    /// Connections that the server closed after a last response, because the client did not within
+    /// [`Limits::linger_timeout`](crate::Limits::linger_timeout) and
+    /// [`Limits::linger_bytes`](crate::Limits::linger_bytes).
     pub fn lingers_cut(&self) -> u64 {
         self.0.lingers_cut.load(Relaxed)
     }
 
-    /// Connections closed without a word because no request came in time, or the server was stopping.
+    /// Connections closed without a response because no request came in time, or the server was stopping.
     pub fn connections_idled(&self) -> u64 {
         self.0.connections_idled.load(Relaxed)
     }
 
-    /// Connections over the limit that were told to come back.
+    /// Connections over the limit that were told to retry later.
     pub fn connections_refused(&self) -> u64 {
         self.0.connections_refused.load(Relaxed)
     }
 
-    /// Connections, and requests by way of a trusted proxy, that were told to come back or closed at once for what
-    /// their own address or network had open ([`Limits::connections_per_ip`](crate::Limits::connections_per_ip)).
+    /// Connections rejected or closed at once because their address had too many, and requests by way of a trusted proxy
+    /// likewise ([`Limits::connections_per_ip`](crate::Limits::connections_per_ip)).
     pub fn connections_over_ip_limit(&self) -> u64 {
         self.0.connections_over_ip_limit.load(Relaxed)
     }
 
-    /// Connections over the limit that were closed at once, because too many others were being told.
+    /// Connections over the limit that were closed at once, because too many others were being rejected.
     pub fn connections_dropped(&self) -> u64 {
         self.0.connections_dropped.load(Relaxed)
     }
 
-    /// Times that accepting paused: the system had no descriptor or memory for a new connection, or a listening socket
-    /// failed.
+    /// Times that accepting paused: the system lacked descriptors or memory, or a listening socket failed.
     pub fn accept_failures(&self) -> u64 {
         self.0.accept_failures.load(Relaxed)
     }
 
-    /// Connection tasks that panicked; each ended its own connection only.
+    /// Connection tasks that panicked. Each ended only its own connection.
     pub fn panics(&self) -> u64 {
         self.0.panics.load(Relaxed)
     }
 
-    /// Counts a stream until what is returned is dropped.
+    /// Counts a stream until the guard is dropped.
     pub(crate) fn stream(&self) -> GaugeGuard {
         GaugeGuard::new(&self.0, |counters| &counters.streams)
     }
 
-    /// Counts a connection until what is returned is dropped.
+    /// Counts a connection until the guard is dropped.
     pub(crate) fn connection(&self) -> GaugeGuard {
         GaugeGuard::new(&self.0, |counters| &counters.connections)
     }
 
-    /// Counts the end of a stream; returns how many have ended before for the same reason.
+    /// Counts the end of a stream; returns the number of earlier ends with this reason.
     pub(crate) fn stream_ended(&self, reason: StreamEnd) -> u64 {
         self.streams_ended_at_once(reason, 1)
     }
@@ -225,7 +225,7 @@ impl Metrics {
         self.0.connections_refused.fetch_add(1, Relaxed);
     }
 
-    /// Returns how many have been before.
+    /// Returns the number of earlier ones.
     pub(crate) fn connection_over_ip_limit(&self) -> u64 {
         self.0.connections_over_ip_limit.fetch_add(1, Relaxed)
     }
@@ -243,7 +243,7 @@ impl Metrics {
     }
 }
 
-/// One of a gauge's units, given back when dropped: whatever ends its holder, a panic included, the gauge is right.
+/// One unit of a gauge, given back when dropped. The gauge stays right whatever ends the holder, a panic included.
 #[derive(Debug)]
 pub(crate) struct GaugeGuard {
     counters: Arc<Counters>,

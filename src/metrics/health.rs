@@ -1,7 +1,6 @@
-//! Whether a server serves: it has begun and is not ending, and every worker turns its loop.
+//! Health of a server: it has begun, is not ending, and every shard ticks.
 //!
-//! Asked from outside of the workers, by whoever watches over the server, so that a worker that hangs cannot answer for
-//! itself.
+//! It is read outside of the shards, by operators and service managers, so that a stuck shard cannot vouch for itself.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::Metrics;
 
-/// Tells how a server is. Cheap to clone, usable from any thread, and outlives the server.
+/// Health of a server. Cheap to clone, usable from any thread, and valid after the server has ended.
 #[derive(Clone, Debug)]
 pub struct Health(Arc<State>);
 
@@ -22,7 +21,7 @@ struct State {
     turn_timeout: Duration,
 }
 
-/// How far a server has come.
+/// Phase of a server's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Starting,
@@ -30,15 +29,15 @@ enum Phase {
     Ending,
 }
 
-/// Why a server should get no new clients.
+/// Reason to send a server no new clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotReady {
     /// [`Server::run`](crate::Server::run) has not begun.
     Starting,
-    /// It is ending, or has ended.
+    /// The server is ending, or has ended.
     Ending,
-    /// This worker has not turned its loop for [`Limits::turn_timeout`](crate::Limits::turn_timeout).
+    /// This shard has not ticked for [`Limits::turn_timeout`](crate::Limits::turn_timeout).
     Stuck(usize),
 }
 
@@ -53,18 +52,18 @@ impl fmt::Display for NotReady {
 }
 
 impl Health {
-    /// Health of a server that was made at `since`, with a worker for each shard of `metrics`.
+    /// Creates the health of a server that was made at `since`, with the shards of `metrics`.
     pub(crate) fn new(metrics: Metrics, since: Instant, turn_timeout: Duration) -> Self {
         let phase = AtomicU8::new(Phase::Starting as u8);
         Self(Arc::new(State { since, phase, metrics, turn_timeout }))
     }
 
-    /// When the server was made.
+    /// Time at which the server was made.
     pub(crate) fn since(&self) -> Instant {
         self.0.since
     }
 
-    /// The server serves, until what is returned is dropped.
+    /// Marks the server as serving until the guard is dropped.
     pub(crate) fn serve(&self) -> Serving {
         self.enter(Phase::Serving);
         Serving(self.clone())
@@ -74,11 +73,11 @@ impl Health {
         self.0.phase.store(phase as u8, Relaxed);
     }
 
-    /// Whether the server serves, and every worker turns.
+    /// Checks that the server serves and that every shard ticks.
     ///
     /// # Errors
     ///
-    /// The first reason why not.
+    /// The first reason to send it no clients.
     pub fn ready(&self) -> Result<(), NotReady> {
         let phase = self.0.phase.load(Relaxed);
         if phase == Phase::Starting as u8 {
@@ -90,19 +89,19 @@ impl Health {
         self.stuck_worker().map_or(Ok(()), |worker| Err(NotReady::Stuck(worker)))
     }
 
-    /// The first worker that has not turned its loop for too long. One that has ended does not turn either.
+    /// The first shard that has not ticked for too long. A shard that has ended does not tick either.
     fn stuck_worker(&self) -> Option<usize> {
         self.last_ticks().position(|since| since > self.0.turn_timeout)
     }
 
-    /// How long ago each worker last turned its loop. They do several times a second.
+    /// Time since the last tick of each shard. A shard ticks several times a second.
     pub(crate) fn last_ticks(&self) -> impl Iterator<Item = Duration> {
         let now = self.0.since.elapsed();
         self.0.metrics.shards().iter().map(move |shard| now.saturating_sub(shard.last_tick()))
     }
 }
 
-/// A server that serves. However it ends, dropped half-way included, it is known to have ended.
+/// Guard of a serving server. Dropping it, in any way, marks the server as ending.
 #[derive(Debug)]
 pub(crate) struct Serving(Health);
 
@@ -117,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_is_ready_while_it_serves_and_each_worker_turns() {
+    fn a_server_is_ready_while_it_serves_and_every_shard_ticks() {
         let metrics = Metrics::of_shards(2);
         let health = Health::new(metrics.clone(), Instant::now(), Duration::from_secs(3600));
         assert_eq!(health.ready(), Err(NotReady::Starting));

@@ -1,17 +1,16 @@
-//! How often which values came up, counted by one thread and read by any.
+//! Histograms with one writer and any number of readers.
 //!
-//! Values are counted in buckets, eight to a power of two, so that a quantile is right to an eighth. Only the thread
-//! that counts may write, which makes counting two loads and two stores without a lock; a reader may miss what is
-//! being counted at that moment.
+//! Eight buckets for each power of two, so a quantile is right to an eighth. Only one thread may record, which makes
+//! recording two loads and two stores without a lock. A reader may miss the value that is being recorded.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A number that one thread counts up and any may read.
+/// Counter with one writer.
 #[derive(Debug, Default)]
 pub(crate) struct Count(AtomicU64);
 
 impl Count {
-    /// Adds to it. Not atomic as a whole: for the one thread that counts.
+    /// Adds to it. Not one atomic step: only for the thread that writes.
     pub(crate) fn add(&self, more: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(more), Relaxed);
     }
@@ -26,33 +25,33 @@ impl Count {
     }
 }
 
-/// Each power of two has so many buckets: two to the power of this.
+/// Binary logarithm of the buckets in each power of two.
 const FINENESS: u32 = 3;
 const IN_A_POWER: usize = 1 << FINENESS;
 
-/// What is at least two to the power of this is counted in the last bucket: in microseconds two minutes.
+/// Power of two from which on all values share the last bucket: two minutes in microseconds.
 const HIGHEST_POWER: u32 = 27;
 const BUCKETS: usize = (HIGHEST_POWER - FINENESS + 1) as usize * IN_A_POWER + 1;
 
-/// The bucket that a value falls into.
+/// Bucket of a value.
 fn bucket(value: u64) -> usize {
     let power = value.max(1).ilog2();
     let index = if power <= FINENESS {
         value as usize
     } else {
-        // The leading one and the bits behind it that the fineness tells apart.
+        // The leading one and the bits behind it that FINENESS tells apart.
         (power - FINENESS) as usize * IN_A_POWER + (value >> (power - FINENESS)) as usize
     };
     index.min(BUCKETS - 1)
 }
 
-/// The smallest value that falls into a bucket.
+/// Smallest value of a bucket.
 fn lowest(bucket: usize) -> u64 {
     let power = (bucket / IN_A_POWER).saturating_sub(1);
     ((bucket - power * IN_A_POWER) as u64) << power
 }
 
-/// Counts of values, by the one thread that counts.
+/// Histogram with one writer.
 #[derive(Debug)]
 pub(crate) struct Histogram {
     counts: [Count; BUCKETS],
@@ -73,7 +72,7 @@ impl Histogram {
     }
 }
 
-/// What was counted until some moment, by any number of histograms.
+/// Snapshot of histograms, added up.
 #[derive(Clone, Debug)]
 pub(crate) struct Distribution {
     counts: [u64; BUCKETS],
@@ -87,7 +86,7 @@ impl Default for Distribution {
 }
 
 impl Distribution {
-    /// What these histograms have counted so far.
+    /// Adds up these histograms.
     pub(crate) fn of<'h>(histograms: impl Iterator<Item = &'h Histogram>) -> Self {
         let mut all = Self::default();
         for histogram in histograms {
@@ -97,7 +96,7 @@ impl Distribution {
         all
     }
 
-    /// What was counted since an earlier moment.
+    /// Values recorded since an earlier snapshot.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         let mut rest = self.clone();
         rest.counts.iter_mut().zip(&earlier.counts).for_each(|(count, before)| *count = count.saturating_sub(*before));
@@ -105,17 +104,17 @@ impl Distribution {
         rest
     }
 
-    /// The number of values.
+    /// Number of values.
     pub(crate) fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// How many values lie below two to the power of `power`.
+    /// Number of values below two to the power of `power`.
     pub(crate) fn below_power(&self, power: u32) -> u64 {
         self.counts[..bucket(1 << power)].iter().sum()
     }
 
-    /// The value below which this part of the values lies, up to the width of a bucket; `None` where there are none.
+    /// The quantile `part` of the values, rounded up to its bucket's end; `None` without values.
     pub(crate) fn quantile(&self, part: f64) -> Option<u64> {
         let count = self.count();
         let rank = ((count as f64 * part).ceil() as u64).clamp(1, count.max(1));
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn buckets_follow_each_other_without_a_hole() {
+    fn buckets_are_contiguous() {
         for index in 0..BUCKETS - 1 {
             assert_eq!(bucket(lowest(index)), index);
             assert_eq!(bucket(lowest(index + 1) - 1), index, "the last value before the next bucket");
@@ -162,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn several_add_up_and_what_is_new_can_be_told() {
+    fn snapshots_add_up_and_subtract() {
         let (one, other) = (Histogram::default(), Histogram::default());
         one.record(5);
         let before = Distribution::of([&one, &other].into_iter());

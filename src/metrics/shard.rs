@@ -1,40 +1,39 @@
-//! What one shard counts of its own, and how it is.
+//! Counters of one shard.
 //!
-//! Only the shard's thread writes, once for each round or tick and never for each stream, so that counting costs no
-//! lock and no cache line that another thread writes to; whoever wants to know reads.
+//! Only the shard's thread writes them, once for each round or tick and never for each stream. So counting takes no lock
+//! and shares no cache line with another writer.
 
 use std::time::Duration;
 
 use super::histogram::{Count, Histogram};
 
-/// The counts of one shard. On cache lines of their own.
+/// Counters of one shard, on cache lines of their own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct ShardMetrics {
-    /// Messages that rounds and streams' own catching up have written, each to each of its streams, and their bytes,
-    /// heartbeats included. What is sent first to who comes back, skips or leaves is not in it.
+    /// Messages written to streams, each counted for each of its streams, and bytes, heartbeats included. What a stream
+    /// gets from the history, after a skip or at its end does not count.
     pub(crate) deliveries: Count,
     pub(crate) bytes: Count,
-    /// Times that a stream fell behind.
+    /// Times that a stream became slow.
     times_slow: Count,
     /// Messages in each batch.
     pub(crate) batch_sizes: Histogram,
-    /// From when a message came to be published, waits for room included, to its last write on the last of all shards,
-    /// in microseconds: counted by that one.
+    /// Microseconds from the start of a publish, waits included, to the message's last write. The last shard records it.
     pub(crate) latency: Histogram,
-    /// Answers by the class of their status.
+    /// Responses by the class of their status.
     pub(crate) answers: [Count; STATUS_CLASSES],
-    /// Requests to publish by what became of them.
+    /// Publish requests by outcome.
     pub(crate) publishes: [Count; PUBLISH_OUTCOMES],
-    /// Open streams, those of them that are behind, and what windows hold for them: as of the last tick.
+    /// Open streams, slow ones among them, and bytes held for those, as of the last tick.
     pub(crate) streams: Count,
-    pub(crate) behind: Count,
+    pub(crate) slow: Count,
     pub(crate) window_bytes: Count,
-    /// When the last tick was, in milliseconds since the server was made.
+    /// Time of the last tick, in milliseconds since the server was made.
     ticked_at: Count,
 }
 
-/// The class of an answer's status (RFC 9110, 15).
+/// Class of a response's status (RFC 9110, 15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StatusClass {
     Successful,
@@ -49,18 +48,18 @@ impl StatusClass {
         [(Self::Successful, "2xx"), (Self::ClientError, "4xx"), (Self::ServerError, "5xx")];
 }
 
-/// What became of a request to publish.
+/// Outcome of a publish request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PublishOutcome {
     Accepted,
-    /// Without a token that is known.
+    /// No known token.
     Unauthorized,
-    /// From a page of an origin that may not.
+    /// An origin that may not publish.
     Forbidden,
     TooLarge,
-    /// Not as it should be, or not there in time.
+    /// Malformed, or incomplete in time.
     Invalid,
-    /// Refused for what the server lacked: it was stopping, or full, or could not write.
+    /// The server was stopping, full, or could not write.
     Unavailable,
 }
 
@@ -78,25 +77,25 @@ impl PublishOutcome {
 }
 
 impl ShardMetrics {
-    /// Counts what was written between two turns of other tasks.
+    /// Counts what one time slice wrote.
     pub(crate) fn written(&self, deliveries: u64, bytes: u64) {
         self.deliveries.add(deliveries);
         self.bytes.add(bytes);
     }
 
-    /// Counts a stream that falls behind; returns how many did so before.
+    /// Counts a stream that becomes slow; returns the number of earlier ones.
     pub(crate) fn became_slow(&self) -> u64 {
         let before = self.times_slow.get();
         self.times_slow.add(1);
         before
     }
 
-    /// How many times a stream fell behind.
+    /// Times that a stream became slow.
     pub(crate) fn times_slow(&self) -> u64 {
         self.times_slow.get()
     }
 
-    /// Counts a message that is written wherever it was to be.
+    /// Records the latency of a message that every shard has written.
     pub(crate) fn delivered_after(&self, time: Duration) {
         self.latency.record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
     }
@@ -109,12 +108,12 @@ impl ShardMetrics {
         self.publishes[publish as usize].add(1);
     }
 
-    /// The shard's loop has turned, so long after the server was made.
+    /// Notes a tick, `at` after the server was made.
     pub(crate) fn ticked(&self, at: Duration) {
         self.ticked_at.set(u64::try_from(at.as_millis()).unwrap_or(u64::MAX));
     }
 
-    /// When it last did.
+    /// Time of the last tick, since the server was made.
     pub(crate) fn last_tick(&self) -> Duration {
         Duration::from_millis(self.ticked_at.get())
     }
@@ -125,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_name_stands_where_its_count_is() {
+    fn labels_stand_where_their_counts_are() {
         for (number, (answer, _)) in StatusClass::ALL.into_iter().enumerate() {
             assert_eq!(answer as usize, number);
         }

@@ -24,7 +24,7 @@ use crate::auth::Settings;
 use crate::config::{Address, Config, HistoryFile};
 use crate::connection::Shared;
 use crate::event::frame::{Event, Frame, InvalidField};
-use crate::event::topic::Topics;
+use crate::event::topic::{Filter, Topics};
 use crate::fanout::{ShardHandle, SubscriberCounts};
 use crate::hub::{self, Archive, HistorySetup, Hub, Journal, QueueReceiver, Record, Restored};
 use crate::metrics::{Health, Metrics, StreamEnd};
@@ -147,6 +147,25 @@ impl Server {
     /// The number of open streams.
     pub fn streams(&self) -> usize {
         self.shared.metrics.streams()
+    }
+
+    /// Number of open streams that subscribed to a topic which `filter` matches.
+    ///
+    /// A stream counts if one of its own filters has a topic in common with `filter`. Streams without topics get
+    /// broadcasts alone and do not count. The call looks at every set of filters, under the lock that a stream with
+    /// topics takes when it opens: it is for a program's dashboard, not for each message.
+    ///
+    /// ```
+    /// use smolcast::{Config, Server};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::bind(Config::on(([127, 0, 0, 1], 0)))?;
+    /// assert_eq!(server.streams_on(&"room/#".parse()?), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn streams_on(&self, filter: &Filter) -> usize {
+        self.shared.subscriber_counts.overlapping(filter)
     }
 
     /// A handle on what can be changed while the server runs.

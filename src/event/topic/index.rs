@@ -1,46 +1,45 @@
-//! Many interests, and which of them want a message.
+//! Lookup of the filter sets that match a message.
 //!
-//! It answers what [`FilterSet::matches`] would for each, without asking each. It knows filters alone: a broadcast is
-//! for everybody, and nobody needs to be looked up. Keys leave no trace when they are removed: no node stays that
-//! leads to none.
+//! The result is that of [`FilterSet::matches`] for each set, without asking each. Broadcasts match every stream, so
+//! nobody looks them up here. Invariant: no node stays that leads to no key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::Split;
 
 use super::{ANY_LEVEL, ANY_REST, FilterSet, HIDDEN, SEPARATOR, Topics};
 
-/// Which of many interests want a message, each known by its key.
+/// Keys of filter sets, found by the topics of a message.
 ///
-/// A tree by level: a search follows, for each level of a topic, the child of that name and the child `+`. What it
-/// costs depends on the levels and on what matches, not on how many interests there are. Where filters mix names and
-/// `+` at several levels, the ways double with each such level, up to the number of nodes that exist.
+/// A tree by level: a search follows the child with the level's name and the child `+`. Its cost depends on the levels
+/// and on the matches, not on the number of sets. Filters that mix names and `+` at several levels double the paths with
+/// each such level, up to the number of nodes.
 #[derive(Debug)]
 pub(crate) struct Index<K> {
     root: Node<K>,
 }
 
 impl<K: Copy + Ord> Index<K> {
-    /// An index of nothing.
+    /// Creates an empty index.
     pub(crate) fn new() -> Self {
         Self { root: Node::default() }
     }
 
-    /// Adds a key to each filter of an interest. An interest without filters needs no place here.
+    /// Adds a key to each filter of a set. A set without filters adds nothing.
     pub(crate) fn insert(&mut self, filters: &FilterSet, key: K) {
         for filter in filters.0.iter() {
             self.root.insert(filter, key);
         }
     }
 
-    /// Takes a key from each filter of an interest, which is the one that it was inserted with.
+    /// Removes a key from each filter of the set that it was inserted with.
     pub(crate) fn remove(&mut self, filters: &FilterSet, key: K) {
         for filter in filters.0.iter() {
             self.root.remove(filter.split(SEPARATOR), key);
         }
     }
 
-    /// Leaves in `found` the keys of the interests that match one of the topics, each once, in order. A broadcast,
-    /// which is for everybody, finds none.
+    /// Replaces `found` by the keys of the sets that match one of the topics, each once and in order. A broadcast finds
+    /// none.
     pub(crate) fn matching(&self, topics: &Topics, found: &mut Vec<K>) {
         found.clear();
         for topic in topics.iter() {
@@ -51,16 +50,16 @@ impl<K: Copy + Ord> Index<K> {
     }
 }
 
-/// The filters that begin with the same levels. Only the root is ever empty.
+/// Filters that share their first levels. Only the root may be empty.
 #[derive(Debug)]
 struct Node<K> {
-    /// Those that go on with a name. Boxed: even a map of one makes room for eleven, and a filter may have 257 levels.
+    /// Filters that continue with a name. Boxed, because a map of one node makes room for eleven.
     named: BTreeMap<Box<str>, Box<Node<K>>>,
-    /// Those that go on with `+`.
+    /// Filters that continue with `+`.
     any: Option<Box<Node<K>>>,
-    /// The keys of the filter that goes on with `#`.
+    /// Keys of the filter that continues with `#`.
     rest: BTreeSet<K>,
-    /// The keys of the filter that ends here.
+    /// Keys of the filter that ends here.
     here: BTreeSet<K>,
 }
 
@@ -91,7 +90,7 @@ impl<K: Copy + Ord> Node<K> {
         node.here.insert(key);
     }
 
-    /// Takes a key from the filter that goes on with these levels, and with it each node that it leaves empty.
+    /// Removes a key from the filter that continues with these levels, and each node that becomes empty.
     fn remove(&mut self, mut levels: Split<'_, char>, key: K) {
         match levels.next() {
             None => {
@@ -116,8 +115,7 @@ impl<K: Copy + Ord> Node<K> {
         }
     }
 
-    /// Adds the keys of all filters that match a topic's levels from here on; whether a wildcard does, in this place,
-    /// is given.
+    /// Adds the keys of all filters that match the rest of a topic. `with_wildcards` is false at a hidden first level.
     fn collect(&self, mut levels: Split<'_, char>, with_wildcards: bool, found: &mut Vec<K>) {
         if with_wildcards {
             found.extend(&self.rest);
@@ -153,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn broadcasts_and_an_interest_in_them_alone_have_no_place_in_it() {
+    fn broadcasts_are_not_indexed() {
         let mut index = Index::new();
         index.insert(&filter_set(&[]), 1);
         assert!(index.root.is_empty());
@@ -173,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn removing_what_is_not_there_changes_nothing() {
+    fn removing_a_missing_key_changes_nothing() {
         let mut index = Index::new();
         index.insert(&filter_set(&["a/b"]), 1);
         index.remove(&filter_set(&["a", "a/+", "a/#", "a/b/c", "+", "#", "x"]), 1);
@@ -182,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_of_many_levels_is_indexed_like_another() {
+    fn a_filter_of_many_levels_is_indexed() {
         let deepest = "/".repeat(MOST_LEVELS - 1);
         let wild = ["+"; MOST_LEVELS / 2].join("/");
         let mut index = Index::new();
@@ -196,7 +194,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a plain list of pairs, after each of the changes; then all is removed.
+        /// Compares with a plain list of pairs after each change, then removes everything.
         #[test]
         fn an_index_finds_what_the_reference_does(
             changes in vec((any::<bool>(), any_filters(), 0_u8..4, any_topics()), 1..24),

@@ -1,4 +1,4 @@
-//! Values by interest: one for each set of filters, found by that set or by the topics of a message.
+//! A map from filter sets to values, searched by the set or by the topics of a message.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use slab::Slab;
 
 use super::{FilterSet, Index, Topics};
 
-/// A value for each interest that is not empty.
+/// One value for each filter set that is not empty.
 #[derive(Debug)]
 pub(crate) struct TopicMap<T> {
     entries: Slab<(FilterSet, T)>,
@@ -15,12 +15,12 @@ pub(crate) struct TopicMap<T> {
 }
 
 impl<T> TopicMap<T> {
-    /// A directory without values.
+    /// Creates an empty map.
     pub(crate) fn new() -> Self {
         Self { entries: Slab::new(), keys: BTreeMap::new(), index: Index::new() }
     }
 
-    /// The value of an interest, which is `first` where there is none yet.
+    /// Returns the value of a set, inserting `first` if there is none.
     pub(crate) fn entry(&mut self, filters: &FilterSet, first: impl FnOnce() -> T) -> &mut T {
         let key = match self.keys.get(filters) {
             Some(key) => *key,
@@ -34,22 +34,27 @@ impl<T> TopicMap<T> {
         &mut self.entries[key].1
     }
 
-    /// All values, with their keys.
+    /// All values with their keys.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
         self.entries.iter().map(|(key, (_, value))| (key, value))
     }
 
-    /// The value with this key.
+    /// All filter sets with their values.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &(FilterSet, T)> {
+        self.entries.iter().map(|(_, entry)| entry)
+    }
+
+    /// Returns the value with this key.
     pub(crate) fn get(&self, key: usize) -> Option<&T> {
         self.entries.get(key).map(|(_, value)| value)
     }
 
-    /// The keys of those who want a message with these topics, each once.
+    /// Replaces `keys` by those of the sets that match one of the topics, each once.
     pub(crate) fn matching(&self, topics: &Topics, keys: &mut Vec<usize>) {
         self.index.matching(topics, keys);
     }
 
-    /// Keeps the value of this interest if `keep` says so.
+    /// Removes the value of this set unless `keep` returns true.
     pub(crate) fn retain_one(&mut self, filters: &FilterSet, keep: impl FnOnce(&mut T) -> bool) {
         let Some(key) = self.keys.get(filters).copied() else { return };
         if !keep(&mut self.entries[key].1) {
@@ -59,7 +64,7 @@ impl<T> TopicMap<T> {
         }
     }
 
-    /// Keeps the values for which `keep` says so.
+    /// Removes the values for which `keep` returns false.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         let Self { entries, keys, index } = self;
         entries.retain(|key, (filters, value)| {
@@ -88,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_found_by_its_interest_and_by_a_topic_of_it() {
+    fn values_are_found_by_set_and_by_topic() {
         let mut topic_map = TopicMap::new();
         let (one, other) = (filter_set(&["a", "b/+"]), filter_set(&["b/#"]));
         assert_eq!(*topic_map.entry(&one, || 1), 1);
@@ -100,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_kept_is_not_found() {
+    fn removed_values_are_not_found() {
         let mut topic_map = TopicMap::new();
         let filter_sets = ["a", "b", "c"].map(|filter| filter_set(&[filter]));
         for (value, filters) in filter_sets.iter().enumerate() {

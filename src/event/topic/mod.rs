@@ -1,29 +1,31 @@
-//! Which messages are for whom: the topics of a message, what a stream asks for, and an index of many such interests.
+//! Topics of messages, filters of streams, and the match between them.
 //!
-//! A topic is one of MQTT (3.1.1, section 4.7): levels between slashes, of which any may be empty, compared byte by
-//! byte. A stream asks by filters: a level `+` stands for any one level, a last level `#` for the rest and for its
-//! parent. Pure: who publishes, who may ask, and where the texts came from are for others. What was parsed is valid,
-//! sorted and without duplicates, so that equal sets are equal values.
+//! A topic is one of MQTT (3.1.1, section 4.7): levels between slashes, any of them possibly empty, compared byte by
+//! byte. In a filter, `+` matches one level, and a last level `#` matches the rest and its parent. Pure: authorization
+//! and transport are for other rooms. Invariant: parsed sets are valid, sorted and free of duplicates, so that equal
+//! sets are equal values.
 
+mod filter;
 mod index;
 mod map;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use filter::{Filter, InvalidFilter};
 use index::Index;
 pub(crate) use map::TopicMap;
 
-/// The length of a topic and of a filter.
+/// Most bytes of a topic or filter.
 pub(crate) const MOST_TOPIC_BYTES: usize = 256;
 
-/// The levels of a topic and of a filter: each costs a node where topics are looked up.
+/// Most levels of a topic or filter; each costs a node of the index.
 pub(crate) const MOST_LEVELS: usize = 32;
 
-/// The different topics of one message.
+/// Most different topics of one message.
 pub(crate) const MOST_TOPICS_OF_A_MESSAGE: usize = 16;
 
-/// The different filters of one stream.
+/// Most different filters of one stream.
 pub(crate) const MOST_TOPICS_OF_A_STREAM: usize = 64;
 
 const SEPARATOR: char = '/';
@@ -31,27 +33,27 @@ const ANY_LEVEL: &str = "+";
 const ANY_REST: &str = "#";
 const WILDCARDS: [char; 2] = ['+', '#'];
 
-/// What the standard's section 4.7.2 hides from filters that begin with a wildcard.
+/// First character that hides a topic from filters that begin with a wildcard (MQTT, 4.7.2).
 const HIDDEN: char = '$';
 
-/// The topics of a message. One without any is a broadcast.
+/// Topics of a message. A message without topics is a broadcast.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Topics(SortedSet);
 
 impl Topics {
-    /// Those of a broadcast, for which nothing is allocated.
+    /// Topics of a broadcast, without an allocation.
     #[cfg(test)]
     pub(crate) const fn none() -> Self {
         Self(SortedSet(None))
     }
 
-    /// The topics that these texts are.
+    /// Parses the topics of a message.
     pub(crate) fn parse<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Self, TopicError> {
         let topics = SortedSet::collect(texts, check_topic, MOST_TOPICS_OF_A_MESSAGE)?;
         topics.map(Self).ok_or(TopicError::TooManyOfAMessage)
     }
 
-    /// Whether the message is a broadcast.
+    /// Returns true for a broadcast.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -62,12 +64,12 @@ impl Topics {
     }
 }
 
-/// What a stream asks for: a set of filters.
+/// Filters that a stream subscribed to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct FilterSet(SortedSet);
 
 impl FilterSet {
-    /// The interest in what any of these filters matches.
+    /// Parses the filters of a stream.
     pub(crate) fn parse<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Self, TopicError> {
         let filters = SortedSet::collect(texts, check_filter, MOST_TOPICS_OF_A_STREAM)?;
         filters.map(Self).ok_or(TopicError::TooManyOfAStream)
@@ -78,23 +80,23 @@ impl FilterSet {
         self.0.iter()
     }
 
-    /// Whether it is in broadcasts alone.
+    /// Returns true for a stream that gets only broadcasts.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a message with these topics is for who asks so; a broadcast is for everybody.
+    /// Returns true if the stream gets a message with these topics. It gets every broadcast.
     pub(crate) fn matches(&self, topics: &Topics) -> bool {
         topics.is_empty() || self.0.iter().any(|filter| topics.iter().any(|topic| is_match(filter, topic)))
     }
 }
 
-/// Sorted texts, no two of them equal, in one shared slice; nothing is allocated for none.
+/// Sorted, distinct strings in one shared slice. The empty set allocates nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct SortedSet(Option<Arc<[Box<str>]>>);
 
 impl SortedSet {
-    /// Checks each text and keeps it; `None` where more than `most` differ, of which no more are read.
+    /// Checks and collects strings; `None` if more than `most` differ, after which no more are read.
     fn collect<'t>(
         texts: impl IntoIterator<Item = &'t str>,
         check: fn(&str) -> Result<(), TopicError>,
@@ -121,7 +123,7 @@ impl SortedSet {
     }
 }
 
-/// Whether a topic is one of those that a filter stands for.
+/// Returns true if the filter matches the topic.
 fn is_match(filter: &str, topic: &str) -> bool {
     if topic.starts_with(HIDDEN) && filter.starts_with(WILDCARDS) {
         return false;
@@ -157,7 +159,7 @@ fn check_filter(text: &str) -> Result<(), TopicError> {
     Ok(())
 }
 
-/// What holds on both sides.
+/// Checks the rules that topics and filters share.
 fn check_text(text: &str) -> Result<(), TopicError> {
     if text.is_empty() || text.len() > MOST_TOPIC_BYTES {
         Err(TopicError::Length)
@@ -170,7 +172,7 @@ fn check_text(text: &str) -> Result<(), TopicError> {
     }
 }
 
-/// Texts that are no topics of a message, or no interest of a stream.
+/// Reason to reject the topics of a message or the filters of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TopicError {
     /// One is empty or too long.
@@ -192,7 +194,7 @@ pub(crate) enum TopicError {
 }
 
 impl TopicError {
-    /// One line for the person behind the client, with what to do about it.
+    /// One line for the person behind the client that says what to do.
     pub(crate) fn advice(self) -> &'static str {
         match self {
             Self::Length => "A topic has 1 to 256 bytes: shorten a long one, leave out an empty one.\n",
@@ -225,7 +227,7 @@ mod tests {
         FilterSet::parse(texts.iter().copied()).unwrap_or_else(|error| panic!("{texts:?}: {error:?}"))
     }
 
-    /// By the interest itself and by an index of it.
+    /// Checks the match by the filter set itself and by an index of it.
     #[track_caller]
     fn assert_matches(filter: &str, topic: &str, expected: bool) {
         let (filters, topics) = (filter_set(&[filter]), topics(&[topic]));
@@ -236,9 +238,9 @@ mod tests {
         assert_eq!(!found.is_empty(), expected, "an index of {filter} on {topic}");
     }
 
-    /// A filter, what it matches, what it does not: the examples of the standard's section 4.7, and the corners.
+    /// Filters with matching and other topics: the standard's examples (section 4.7) and edge cases.
     #[test]
-    fn a_filter_matches_what_the_standard_says() {
+    fn filters_match_as_the_standard_says() {
         let table: &[(&str, &[&str], &[&str])] = &[
             (
                 "sport/tennis/player1/#",
@@ -286,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_topic_and_no_filter_is_refused() {
+    fn invalid_topics_and_filters_are_rejected() {
         use TopicError::{Character, Length, Levels, RestNotLast, Wildcard, WildcardInLevel};
 
         let long = "a".repeat(MOST_TOPIC_BYTES + 1);
@@ -321,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limits_count_what_differs() {
+    fn limits_count_distinct_topics() {
         fn numbers(count: usize) -> Vec<String> {
             (0..count).chain(0..count).map(|number| number.to_string()).collect()
         }
@@ -336,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_one_line_that_names_its_limit() {
+    fn advice_is_one_line_that_names_its_limit() {
         for (error, limit) in [
             (TopicError::Length, format!("1 to {MOST_TOPIC_BYTES} bytes")),
             (TopicError::Levels, format!("at most {MOST_LEVELS} levels")),
@@ -358,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broadcast_is_for_everybody_and_nothing_else_is_for_who_asks_for_nothing() {
+    fn a_broadcast_matches_every_set_and_the_empty_set_nothing_else() {
         let (nothing, all) = (filter_set(&[]), filter_set(&["#"]));
         assert!(nothing.is_empty() && !all.is_empty());
         assert!(nothing.matches(&Topics::none()) && all.matches(&Topics::none()));
@@ -368,7 +370,7 @@ mod tests {
         assert!(Topics::none().is_empty() && Topics::none().iter().next().is_none());
     }
 
-    /// The standard's rules as they are said, on levels that were taken apart.
+    /// The standard's rules, applied to levels one by one.
     pub(super) fn reference_matches(filter: &str, topic: &str) -> bool {
         fn levels_match(filter: &[&str], topic: &[&str]) -> bool {
             match (filter, topic) {
