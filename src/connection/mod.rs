@@ -4,6 +4,7 @@
 //! which is gone when the phase is. An idle stream is what there are many of, so its phase is the one without a box.
 
 mod context;
+mod reader;
 mod requests;
 mod stream;
 
@@ -13,6 +14,8 @@ use std::pin::Pin;
 use std::task::{self, Poll, ready};
 
 pub(crate) use self::context::{Context, Shared};
+#[expect(unused_imports, reason = "the admin side is about to read by it")]
+pub(crate) use self::reader::{ConnectionEnd, RequestReader};
 use self::requests::Upgraded;
 use self::stream::Stream;
 use crate::net::{Client, ConnectionPermit, Socket, WaitGuard};
