@@ -62,6 +62,7 @@ pub(crate) struct Acceptor {
     file: Option<SocketFile>,
     io: Io,
     address: Address,
+    limits: Limits,
     /// Whether others may hold the socket too.
     is_inherited: bool,
     /// Whether connections may wait that came before the socket had our options, and so are without them.
@@ -88,7 +89,7 @@ impl Acceptor {
                 (Some(file), Io::Unix(Async::new(socket)?), Address::Unix { path: path.clone(), mode: *mode })
             }
         };
-        Ok(Self { file, io, address, is_inherited: false, has_early: false })
+        Ok(Self { file, io, address, limits: limits.clone(), is_inherited: false, has_early: false })
     }
 
     /// A door over a socket that listens already.
@@ -106,7 +107,7 @@ impl Acceptor {
                 (Io::Unix(Async::new(socket)?), Address::Unix { path, mode })
             }
         };
-        Ok(Self { file: None, io, address, is_inherited: true, has_early: true })
+        Ok(Self { file: None, io, address, limits: limits.clone(), is_inherited: true, has_early: true })
     }
 
     /// Where clients connect to.
@@ -116,7 +117,7 @@ impl Acceptor {
 
     /// Takes a connection: its socket and its peer's address, if that has one. Ready with an error of any kind but that
     /// there is none; then the task is woken when there may be.
-    pub(crate) fn poll_accept(&mut self, cx: &mut task::Context<'_>) -> Poll<io::Result<(OwnedFd, Option<IpAddr>)>> {
+    pub(super) fn poll_accept(&mut self, cx: &mut task::Context<'_>) -> Poll<io::Result<(OwnedFd, Option<IpAddr>)>> {
         loop {
             match self.accept() {
                 // All that waited are taken.
@@ -133,17 +134,17 @@ impl Acceptor {
 
     fn accept(&self) -> io::Result<(OwnedFd, Option<IpAddr>)> {
         match &self.io {
-            Io::Tcp(socket) => socket.get_ref().accept().map(|(io, peer)| (io.into(), Some(peer.ip()))),
+            Io::Tcp(socket) => {
+                let (io, peer) = socket.get_ref().accept()?;
+                // On Linux a connection inherits the options that the socket had when the connection was queued. Other
+                // systems inherit none.
+                if self.has_early || cfg!(not(target_os = "linux")) {
+                    // Fails only if the connection has failed, which its first read reports.
+                    let _ = set_options(&io, &self.limits);
+                }
+                Ok((io.into(), Some(peer.ip())))
+            }
             Io::Unix(socket) => socket.get_ref().accept().map(|(io, _)| (io.into(), None)),
-        }
-    }
-
-    /// Sets the options of a connection that was taken here, where it may not have them of the listening socket: on
-    /// Linux it has those that that had when it came.
-    pub(crate) fn prepare(&self, io: &OwnedFd, limits: &Limits) {
-        if matches!(self.io, Io::Tcp(_)) && (self.has_early || cfg!(not(target_os = "linux"))) {
-            // They fail only on a socket that has failed already, which its first read will tell.
-            let _ = set_options(io, limits);
         }
     }
 }
@@ -288,47 +289,47 @@ mod tests {
 
     use super::*;
 
-    /// Setting them once, on the listening socket, spares each connection three calls.
-    #[test]
-    fn a_connection_has_the_options_of_its_listener() {
-        let limits = Limits { write_timeout: Duration::from_secs(7), unsent_bytes: 12_345, ..Limits::default() };
-        let mut acceptor = Acceptor::bind(&([127, 0, 0, 1], 0).into(), false, &limits).expect("a free port");
-        let _peer = TcpStream::connect(acceptor.address().tcp().expect("it is one")).expect("it listens");
-        let (socket, peer) = smol::block_on(poll_fn(|cx| acceptor.poll_accept(cx))).expect("somebody is there");
-        assert_eq!(peer, Some([127, 0, 0, 1].into()));
-        assert!(rustix::net::sockopt::tcp_nodelay(&socket).expect("an option"));
-        assert_eq!(rustix::net::sockopt::tcp_user_timeout(&socket).expect("an option"), 8000);
-        assert_eq!(SockRef::from(&socket).tcp_notsent_lowat().expect("an option"), 12_345);
+    fn accept(acceptor: &mut Acceptor) -> (OwnedFd, Option<IpAddr>) {
+        smol::block_on(poll_fn(|cx| acceptor.poll_accept(cx))).expect("somebody is there")
     }
 
     #[track_caller]
     fn expect_options(socket: &OwnedFd) {
         assert!(rustix::net::sockopt::tcp_nodelay(socket).expect("an option"));
         assert_eq!(rustix::net::sockopt::tcp_user_timeout(socket).expect("an option"), 8000);
+        assert_eq!(SockRef::from(socket).tcp_notsent_lowat().expect("an option"), 12_345);
     }
 
-    /// Who waited in the backlog of a socket that a service manager made once had none of them. Who comes later has
-    /// them of the socket, and was given them again, by three calls.
+    fn limits() -> Limits {
+        Limits { write_timeout: Duration::from_secs(7), unsent_bytes: 12_345, ..Limits::default() }
+    }
+
     #[test]
-    fn a_connection_that_came_before_the_server_is_given_the_options_and_a_later_one_has_them() {
+    fn connections_inherit_the_tcp_options() {
+        let mut acceptor = Acceptor::bind(&([127, 0, 0, 1], 0).into(), false, &limits()).expect("a free port");
+        let _peer = TcpStream::connect(acceptor.address().tcp().expect("it is one")).expect("it listens");
+        let (socket, peer) = accept(&mut acceptor);
+        assert_eq!(peer, Some([127, 0, 0, 1].into()));
+        expect_options(&socket);
+    }
+
+    /// Connections queued before the server started had no options, and later ones were given theirs twice.
+    #[test]
+    fn early_connections_get_tcp_options() {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let owners = socket.try_clone().expect("a descriptor is free");
         let address = socket.local_addr().expect("it is bound");
         let _early = [0, 1].map(|_| TcpStream::connect(address).expect("it listens"));
-        let limits = Limits { write_timeout: Duration::from_secs(7), ..Limits::default() };
-        let mut acceptor = Acceptor::over(socket.into(), &limits).expect("it listens");
+        let mut acceptor = Acceptor::over(socket.into(), &limits()).expect("it listens");
         for _ in 0..2 {
-            let (socket, _) = smol::block_on(poll_fn(|cx| acceptor.poll_accept(cx))).expect("somebody is there");
-            acceptor.prepare(&socket, &limits);
-            expect_options(&socket);
+            expect_options(&accept(&mut acceptor).0);
         }
-        let nobody = smol::block_on(poll_fn(|cx| Poll::Ready(acceptor.poll_accept(cx).is_pending())));
-        assert!(nobody, "all are taken");
+        let is_empty = smol::block_on(poll_fn(|cx| Poll::Ready(acceptor.poll_accept(cx).is_pending())));
+        assert!(is_empty, "both are accepted");
+        rustix::net::sockopt::set_tcp_nodelay(&owners, false).expect("an option");
         let _late = TcpStream::connect(address).expect("it listens");
-        let (socket, _) = smol::block_on(poll_fn(|cx| acceptor.poll_accept(cx))).expect("somebody is there");
-        expect_options(&socket);
-        rustix::net::sockopt::set_tcp_nodelay(&socket, false).expect("an option");
-        acceptor.prepare(&socket, &limits);
-        assert!(!rustix::net::sockopt::tcp_nodelay(&socket).expect("an option"), "they are not set again");
+        let (socket, _) = accept(&mut acceptor);
+        assert!(!rustix::net::sockopt::tcp_nodelay(&socket).expect("an option"), "it only inherits");
     }
 
     fn folder(name: &str) -> PathBuf {

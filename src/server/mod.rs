@@ -28,7 +28,7 @@ use crate::event::topic::{Filter, Topics};
 use crate::fanout::{ShardHandle, SubscriberCounts};
 use crate::hub::{self, Archive, HistorySetup, Hub, Journal, QueueReceiver, Record, Restored};
 use crate::metrics::{Health, Metrics, StreamEnd};
-use crate::net::{Acceptor, Inherited, Listener, RESERVED_DESCRIPTORS, within};
+use crate::net::{Acceptor, Admission, Inherited, Listener, RESERVED_DESCRIPTORS, within};
 
 /// How long the disk may take for the last of the history before it is said that the server waits for it.
 const DISK_PATIENCE: Duration = Duration::from_secs(1);
@@ -39,6 +39,7 @@ pub struct Server {
     /// With the addresses that it really has.
     config: Config,
     listener: Listener,
+    admission: Admission,
     shared: Shared,
     /// One for each worker.
     receivers: Vec<QueueReceiver>,
@@ -88,15 +89,16 @@ impl Server {
         let connections = connection_limit(&config, has_admin).ok_or(BindError::Descriptors)?;
         let acceptors = open_doors(&config, sockets.public)?;
         let admin_door = open_admin_door(&config, sockets.admin)?;
-        let (limits, trusted) = (config.limits.clone(), &config.trusted_proxies);
-        let listener = Listener::new(acceptors, connections, limits, trusted, metrics.clone());
+        let admission = Admission::new(connections, &config.limits, &config.trusted_proxies, metrics.clone());
+        let listener = Listener::new(acceptors, metrics.clone());
+        let admin_listener = admin_door.map(|acceptor| Listener::new(vec![acceptor], metrics.clone()));
         let kept = open_history(&config)?;
         let hub = Hub::new(&config.limits, kept, workers.get(), metrics.clone());
         let (hub, receivers) = hub.map_err(BindError::Thread)?;
         let ending = Ending(hub.clone());
         let (limits, settings) = (config.limits.clone(), Settings::new(config.access.clone()));
         let shared = Shared { limits, settings, hub, metrics, subscriber_counts: SubscriberCounts::new() };
-        let admin_address = admin_door.as_ref().map(|acceptor| acceptor.address().clone());
+        let admin_address = admin_listener.as_ref().and_then(|listener| listener.addresses().next().cloned());
         // With the ports that the system picked, and the sockets that were handed over.
         let listen = listener.addresses().cloned().collect();
         let config = Config { listen, admin: admin_address, ..config };
@@ -110,8 +112,8 @@ impl Server {
             handles: Arc::clone(&handles),
         };
         let admin =
-            admin_door.map(|acceptor| Admin::start(acceptor, watched)).transpose().map_err(BindError::Thread)?;
-        Ok(Self { config, listener, shared, receivers, health, admin, handles, ending })
+            admin_listener.map(|listener| Admin::start(listener, watched)).transpose().map_err(BindError::Thread)?;
+        Ok(Self { config, listener, admission, shared, receivers, health, admin, handles, ending })
     }
 
     /// Where clients connect to, with the port that the system picked where port 0 was asked for.
@@ -136,7 +138,7 @@ impl Server {
 
     /// The number of connections that there is room for.
     pub fn connection_limit(&self) -> usize {
-        self.listener.connections()
+        self.admission.limit()
     }
 
     /// A handle that publishes to this server's streams. It outlives [`Server::run`], and fails from then on.
@@ -196,7 +198,7 @@ impl Server {
     ///
     /// [`Limits::drain_timeout`]: crate::Limits::drain_timeout
     pub async fn run(self, until: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { config, mut listener, shared, receivers, health, admin, handles, ending } = self;
+        let Self { config, mut listener, mut admission, shared, receivers, health, admin, handles, ending } = self;
         // To the very end: it tells how that goes.
         let _admin = admin;
         let _ending = ending;
@@ -208,7 +210,7 @@ impl Server {
             until.await;
             Ok(())
         };
-        until.or(shards.deal(&mut listener)).await?;
+        until.or(shards.deal(&mut listener, &mut admission)).await?;
         drop((serving, listener));
         let metrics = &shared.metrics;
         if !shards.drain(config.limits.drain_timeout).await && metrics.connections() > 0 {

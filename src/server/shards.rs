@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use async_io::Timer;
 use smol::channel::{self, Receiver, Sender};
-use smol::future::{FutureExt, yield_now};
+use smol::future::FutureExt;
 
 use super::shard::{self, Job};
 use crate::connection::Shared;
 use crate::fanout::ShardHandle;
 use crate::hub::{Hub, QueueReceiver};
-use crate::net::{Client, Listener, within};
+use crate::net::{Admission, Client, Listener, within};
 
 /// Accepted clients that a shard has not begun with.
 const DEALT_AHEAD: usize = 1024;
@@ -83,20 +83,17 @@ impl Shards {
         Ok((shards, handles))
     }
 
-    /// Deals connections to the shards in turn; returns only when a shard ends, which it should not.
-    pub(crate) async fn deal(&mut self, listener: &mut Listener) -> io::Result<()> {
+    /// Deals accepted clients to the shards in turn; returns only if a shard ends, which is a bug.
+    pub(crate) async fn deal(&mut self, listener: &mut Listener, admission: &mut Admission) -> io::Result<()> {
         let ended = self.ended.clone();
         let deal = async {
             loop {
-                for _ in 0..self.clients.len() {
-                    let mut client = listener.accept().await;
-                    while let Err(back) = self.deal_one(client) {
-                        client = back;
-                        Timer::after(PAUSE).await;
-                    }
+                let (io, peer) = listener.accept().await;
+                let Some(mut client) = admission.admit(io, peer) else { continue };
+                while let Err(back) = self.deal_one(client) {
+                    client = back;
+                    Timer::after(PAUSE).await;
                 }
-                // However many clients wait, the end of the server is not kept waiting.
-                yield_now().await;
             }
         };
         let watch = async {
