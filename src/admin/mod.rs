@@ -4,13 +4,13 @@
 //! for. It never shares a port with the public side: whoever reaches it may see all of it, publish, and disconnect
 //! streams. Each connection is for one request; pages of other origins get nothing done.
 
+mod answer;
 mod configuration;
 mod guard;
 mod live;
 mod page;
 mod prometheus;
 mod publish;
-mod response;
 mod service;
 
 use std::io;
@@ -92,7 +92,7 @@ impl Admin {
                 // Nothing is ever sent: the channel only closes.
                 let _ = stopped.recv().await;
             };
-            let serve = future::or(service.turn(), service.accept(&mut listener, &executor));
+            let serve = future::or(service.tick(), service.accept(&mut listener, &executor));
             async_io::block_on(executor.run(future::or(serve, stopped)));
         })?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })

@@ -10,11 +10,11 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, Me
 use prometheus::{Error, TextEncoder};
 
 use super::AdminContext;
+use super::answer::Answer;
 use crate::metrics::{Count, Distribution, ShardMetrics, StatusClass, StreamEnd};
 use crate::sys::Process;
 
-/// The media type of what [`text`] gives.
-pub(super) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Batch sizes are told up to 1023 messages: less than so many powers of two.
 const BATCH_POWERS: RangeInclusive<u32> = 1..=10;
@@ -22,8 +22,15 @@ const BATCH_POWERS: RangeInclusive<u32> = 1..=10;
 /// Times are told from 128 microseconds to half a minute: less than so many powers of two of a microsecond.
 const TIME_POWERS: RangeInclusive<u32> = 7..=25;
 
+pub(super) fn answer(watched: &AdminContext) -> Answer {
+    match text(watched) {
+        Ok(text) => Answer::new("200 OK", MEDIA_TYPE, text),
+        Err(error) => Answer::line("500 Internal Server Error", format!("The metrics cannot be told: {error}\n")),
+    }
+}
+
 /// All metrics, as text.
-pub(super) fn text(watched: &AdminContext) -> Result<String, Error> {
+fn text(watched: &AdminContext) -> Result<String, Error> {
     let mut families = Vec::new();
     server(watched, &mut families);
     streams(watched, &mut families);

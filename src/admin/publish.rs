@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::AdminContext;
+use super::answer::Answer;
 use crate::connection::Shared;
 use crate::event::json::Object;
 use crate::http::RequestError;
@@ -28,15 +29,16 @@ pub(super) enum NotPublished {
     Unwritten,
 }
 
-impl NotPublished {
-    /// The status, and one line for the person who published.
-    pub(super) fn answer(self) -> (&'static str, &'static str) {
+impl From<NotPublished> for Answer {
+    fn from(reason: NotPublished) -> Self {
         let unavailable = RequestError::Stopping.status();
-        match self {
-            Self::Starting => (unavailable, "The server is starting; try again later.\n"),
-            Self::Refused(error) => (error.status(), error.advice()),
-            Self::NoRoom => (unavailable, "There was no room for it in time, so it was not published.\n"),
-            Self::Unwritten => (
+        match reason {
+            NotPublished::Starting => Self::line(unavailable, "The server is starting; try again later.\n"),
+            NotPublished::Refused(error) => error.into(),
+            NotPublished::NoRoom => {
+                Self::line(unavailable, "There was no room for it in time, so it was not published.\n")
+            }
+            NotPublished::Unwritten => Self::line(
                 "504 Gateway Timeout",
                 "It was not written to the history's file in time; it may still be published.\n",
             ),
@@ -44,8 +46,8 @@ impl NotPublished {
     }
 }
 
-/// Publishes a message; returns its receipt as JSON: the id, if the history gave it one, and the number of open streams
-/// that it is for.
+/// Publishes a message; returns its receipt, a line of JSON: the id, if there is a history, and the number of open
+/// streams that the message is for.
 pub(super) async fn publish(
     context: &AdminContext,
     request: &PublishRequest,
@@ -63,7 +65,7 @@ pub(super) async fn publish(
     let topics = &request.topics;
     let subscribers = if topics.is_empty() { metrics.streams() } else { subscriber_counts.count(topics) };
     let receipt = id.map_or_else(Object::default, |id| Object::default().with_text("id", &id));
-    Ok(receipt.with("subscribers", subscribers).end())
+    Ok(receipt.with("subscribers", subscribers).end() + "\n")
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ use std::pin::Pin;
 use std::task::{self, Poll, ready};
 
 pub(crate) use self::context::{Context, Shared};
-#[expect(unused_imports, reason = "the admin side is about to read by it")]
 pub(crate) use self::reader::{ConnectionEnd, RequestReader};
 use self::requests::Upgraded;
 use self::stream::Stream;

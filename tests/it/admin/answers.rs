@@ -159,18 +159,24 @@ fn a_bad_head_is_refused_as_the_public_side_does() {
 }
 
 #[test]
-fn a_head_that_does_not_come_in_time_or_whole_is_closed_without_a_word() {
+fn an_incomplete_head_is_answered_as_the_public_side_does() {
     let limits = Limits { head_timeout: Duration::from_millis(300), ..Limits::default() };
     let server = start(config(limits));
-    for (name, bytes) in [("nothing", &b""[..]), ("a part", b"GET /metrics HTTP/1.1\r\nHo")] {
-        let _row = showing(name, bytes);
+    for half_closes in [false, true] {
         let mut client = connect(admin(&server));
-        client.send(bytes);
+        if half_closes {
+            client.half_close();
+        }
         client.expect_closed();
-        let mut client = connect(admin(&server));
-        client.send(bytes);
-        client.half_close();
-        client.expect_closed();
+        for is_admin in [true, false] {
+            let mut client = if is_admin { connect(admin(&server)) } else { server.connect() };
+            client.send(b"GET /metrics HTTP/1.1\r\nHo");
+            if half_closes {
+                client.half_close();
+            }
+            let response = &parse_responses(&client.rest(), &["GET"])[0];
+            assert_eq!(response.status, if half_closes { 400 } else { 408 }, "{response:?}");
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 use smolcast::{Access, Config, Limits, Retention, Server};
 
 use super::{admin, ask, request, start, watched};
-use crate::support::{EventStream, Served, TestServer, assert_bytes, config, showing};
+use crate::support::{EventStream, Served, TestServer, assert_bytes, config, parse_responses, showing};
 
 /// Publishes a message; returns its receipt, which has to name so many streams.
 #[track_caller]
@@ -111,7 +111,7 @@ fn a_bad_publish_is_refused_and_reaches_nobody() {
         ("an event of two lines", sized("/publish?event=a%0ab", b"x"), 400),
         ("not UTF-8", sized("/publish", b"\xff"), 400),
         ("no length", unsized_one(""), 411),
-        ("chunks", unsized_one("Transfer-Encoding: chunked\r\n"), 411),
+        ("a bad chunk", [&unsized_one("Transfer-Encoding: chunked\r\n")[..], b"x\r\n"].concat(), 400),
         ("too long", sized("/publish", long.as_bytes()), 413),
         ("much too long, the head alone", unsized_one("Content-Length: 99999999999\r\n"), 413),
     ] {
@@ -122,7 +122,7 @@ fn a_bad_publish_is_refused_and_reaches_nobody() {
     early.send(unsized_one("Content-Length: 5\r\n"));
     early.send("hell");
     early.half_close();
-    early.expect_closed();
+    assert_eq!(parse_responses(&early.rest(), &["POST"])[0].status, 400);
     server.publish("sentinel");
     stream.expect_data("sentinel");
     assert_eq!((server.metrics.messages(), server.publisher.streams()), (1, 1));
@@ -148,5 +148,14 @@ fn a_client_may_wait_for_100_continue() {
     client.send("hello");
     client.response().expect_status(202);
     client.expect_closed();
+    stream.expect_data("hello");
+}
+
+#[test]
+fn a_body_may_come_in_chunks() {
+    let server = start(config(Limits::default()));
+    let mut stream = server.stream();
+    let head = "POST /publish HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+    ask(admin(&server), format!("{head}2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n")).expect_status(202);
     stream.expect_data("hello");
 }
