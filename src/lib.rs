@@ -40,8 +40,8 @@
 //!
 //! # History
 //!
-//! With [`Config::history`] every event has an id, and a client that reconnects gets the events that it missed, once and
-//! in order. If some of them are gone, the stream says so by an event `gap`. [`Config::history_file`] keeps the history
+//! With [`Config::history`] every event has an id. A client that reconnects gets the events that it missed, once and in
+//! order. If some of them are gone, the stream says so by an event `gap`. [`Config::history_file`] keeps the history
 //! over restarts.
 //!
 //! # Shutdown

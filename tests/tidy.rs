@@ -20,7 +20,7 @@ const RESERVED: [(&str, &[&str]); 9] = [
     ("subtle::", &["auth"]),
     ("TcpListener", &["net"]),
     ("httpdate::", &["http"]),
-    ("lexopt::", &["cli"]),
+    ("argh::", &["args"]),
     ("listenfd::", &["systemd"]),
     ("sd_notify::", &["systemd"]),
 ];

@@ -2,14 +2,14 @@
 //!
 //! Each is made from the text of a standard, in the simplest way that is right: whole lines, no state between two
 //! calls, no thought of speed. A reader says every rule that is broken and leaves it to the server which of them it
-//! names; where the rules themselves leave a choice it says [`Reading::Open`].
+//! names; where the rules themselves leave a choice it says [`Reading::Open`]. The reader of an event stream is
+//! [`support::sse`], which the tests share.
 
 pub mod access;
 pub mod answer;
 pub mod authority;
 pub mod chunked;
 pub mod connection;
-pub mod event_stream;
 pub mod framing;
 pub mod head;
 pub mod publishing;

@@ -1,8 +1,8 @@
 //! Prometheus text of the counters: exposition format 0.0.4, by the `prometheus` crate.
 //!
 //! Pure: it reads counters, and no clock, socket or process. The admin side adds the families that need those. Names
-//! and units follow the conventions of Prometheus. Label values are fixed words and the numbers of workers: a client has
-//! no say in them, so that it cannot fill the memory of a Prometheus.
+//! Pure: it reads counters, and no clock, socket or process. The admin side adds the families that need those. Names and
+//! can add a series, and fill the memory of a Prometheus.
 
 use std::ops::RangeInclusive;
 
@@ -23,8 +23,8 @@ impl Metrics {
 
     /// Renders the counters as text for Prometheus, for a program that has a `/metrics` of its own.
     ///
-    /// The names are those of the [admin address](crate::Config::admin). Its `/metrics` adds facts that are no counters:
-    /// readiness, limits, the history and the process.
+    /// The `/metrics` of the [admin address](crate::Config::admin) has the same families, and others that are no
+    /// counters: readiness, limits, the history and the process.
     ///
     /// ```
     /// use smolcast::{Config, Metrics, Server};

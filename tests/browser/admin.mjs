@@ -1,4 +1,4 @@
-// What a person does on the live page. Each line that it says is awaited by `admin.rs`, and any other one fails it.
+// A person's actions on the live page. `admin.rs` waits for each line of output; any other line fails the test.
 
 import assert from "node:assert/strict";
 import { createInterface } from "node:readline";
@@ -15,8 +15,8 @@ const page = await browser.contexts()[0].newPage();
 page.setDefaultTimeout(20_000);
 await page.setViewportSize({ width: 1600, height: 1000 });
 
-// What has to stay empty: a violation of the page's policy is told on the console as well. That a request was refused
-// is told there too, and is what one step below is about.
+// Must stay empty. The console also reports violations of the page's policy, and refused requests; one step below is
+// about those.
 const wrong = [];
 page.on("console", (message) => {
   const isRefusal = message.text().includes("status of 4");
@@ -76,7 +76,7 @@ await published(1);
 say("published");
 assert.equal(await page.evaluate(() => document.activeElement.id), "message", "the focus stays where it was");
 
-// Totals, the tally of publishes and the charts come by different ways. What is published here is no request of a client.
+// Totals, the counts of publishes and the charts arrive separately. What the page publishes is no client's request.
 await shows("#messages-note", "2 in all");
 await shows('#publishes tr[data-key="accepted"] td:last-child', "0");
 await page.waitForFunction(() => /at most [1-9.]/.test(document.querySelectorAll(".plot")[1].ariaLabel));
@@ -89,7 +89,7 @@ assert.match(await page.textContent("#verdict"), /topic/);
 await page.fill("#topic", "");
 say("refused");
 
-// Just short of a minute was once no minute and 59 seconds.
+// Just short of a minute was once shown as no minute and 59 seconds.
 const times = await page.evaluate(() =>
   [59.94, 59.96, 119.6, 3599.4, 3599.6, 86_399.6].map((seconds) => joined(time(seconds))));
 assert.deepEqual(times, ["59.9 s", "1 min 0 s", "2 min 0 s", "59 min 59 s", "1 h 0 min", "1 d 0 h"]);
@@ -113,7 +113,7 @@ say("listed");
 
 await told();
 const button = row.getByRole("button", { name: "Disconnect" });
-// It may say so for a moment only.
+// It may say so for a moment alone.
 await button.evaluate((button) => {
   window.labels = [];
   new MutationObserver(() => window.labels.push(button.textContent)).observe(button, { childList: true });

@@ -1,22 +1,24 @@
-//! The live page in a real browser: what it shows moves, and what a person does on it is done.
+//! The live page in a real browser: its figures move, and its buttons work.
 //!
-//! The hand is `admin.mjs`; here is the server, the streams that it sees, and what became of them. Pictures of the page
-//! are written to `target/admin-page.png` and `target/admin-page-phone.png`, for who wants to look.
+//! `admin.mjs` clicks and types; this file has the server, the streams and their fate. Pictures of the page are written
+//! to `target/admin-page.png` and `target/admin-page-phone.png`.
 
 use std::path::Path;
 
+use support::{EventStream, Served};
+
+use crate::Program;
 use crate::chromium::Chromium;
 use crate::hand::Hand;
-use crate::support::{EventStream, Program, Served};
 
-/// Room enough that a stream that takes nothing stays open, however long the browser needs.
+/// Limits that keep a stalled stream open, however long the browser needs.
 const FLAGS: [&str; 6] = ["--admin", "127.0.0.1:0", "--max-lag", "64m", "--write-timeout", "10m"];
 
-/// More than the system holds for a stream that takes nothing.
+/// More messages than the system buffers for a stalled stream.
 const MESSAGES: usize = 128;
 const MESSAGE_BYTES: usize = 64 * 1024;
 
-/// A stream that takes nothing while there is more for it than fits on the way.
+/// A stream that reads nothing, with more to send than the system buffers.
 #[track_caller]
 fn stalled(program: &Program) -> EventStream {
     let stream = EventStream::open_tight(program.connect());
@@ -29,7 +31,7 @@ fn stalled(program: &Program) -> EventStream {
 
 #[test]
 #[ignore = "it needs a browser, Node and npm"]
-fn the_live_page_shows_what_happens_and_does_what_it_is_told() {
+fn the_live_page_shows_and_controls_the_server() {
     const TEST: &str = "the live page";
     let Some(chromium) = Chromium::find(TEST) else { return };
     let program = Program::start(&FLAGS);
@@ -41,7 +43,7 @@ fn the_live_page_shows_what_happens_and_does_what_it_is_told() {
     hand.expect("ready");
     hand.expect("one stream");
 
-    // By the mouse, then by keys alone.
+    // First by mouse, then by keyboard alone.
     hand.expect("published");
     stream.expect(b"data: by hand\n\n");
     hand.expect("published");

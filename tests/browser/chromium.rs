@@ -1,30 +1,29 @@
-//! The browser: found on this machine, run without a window, and gone with its test.
+//! The browser: found on this machine, run without a window, ended with its test.
 //!
-//! It knows nothing of pages but their address. Whatever becomes of the test, no process of the browser outlives it,
-//! and what the browser writes stays within a folder that is removed.
+//! It knows no page but by address. No process of the browser outlives its test, and all its files are in a folder that
+//! is removed.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use support::measure::{report, skipped, time_until};
+use support::{Folder, wait_until};
 
 use crate::PATIENCE;
-use crate::measure::{report, skipped, time_until};
-use crate::support::wait_until;
 
-/// Names a browser that is not in the path.
+/// Names a browser outside of the path.
 const VARIABLE: &str = "SMOLCAST_CHROMIUM";
 
-/// What the browser is called, in the order of trying.
+/// Names of the browser, in the order of trying.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// No window, no first-run pages, no traffic of its own, no proxy. The pages are the tests' own, so that they need no
-/// sandbox, which root and many containers cannot have.
+/// No window, no first-run pages, no traffic of its own, no proxy. No sandbox: root and many containers cannot have
+/// one, and the pages are the tests' own.
 const FLAGS: [&str; 11] = [
     "--headless=new",
     "--no-sandbox",
@@ -39,23 +38,24 @@ const FLAGS: [&str; 11] = [
     "--no-proxy-server",
 ];
 
-/// Runs the browser in the background until its own input ends, which is when the test drops it or is gone itself,
-/// and then kills all of its group.
+/// Runs the browser in the background and kills its process group once its own input ends.
+///
+/// The input ends when the test drops it or dies.
 const KEEPER: &str = r#""$@" & read -r _; kill -KILL 0"#;
 
-/// How much of what the browser said is shown in a failure.
+/// Lines of the browser's output shown in a failure.
 const SHOWN_LINES: usize = 20;
 
-/// A browser that this machine has.
+/// A browser of this machine.
 #[derive(Clone, Copy)]
 pub(crate) struct Chromium(&'static str);
 
 impl Chromium {
-    /// Finds it; `None`, with a word about it, where there is none.
+    /// Finds it; `None`, after a line about it, if there is none.
     ///
     /// # Panics
     ///
-    /// When the one that the environment names does not run: whoever names one wants the test.
+    /// If the browser named by the environment does not run: the operator who names one wants the test.
     #[track_caller]
     pub(crate) fn find(test: &str) -> Option<Self> {
         static FOUND: OnceLock<Option<String>> = OnceLock::new();
@@ -78,50 +78,49 @@ impl Chromium {
         Browser::start(self.0, &[], url)
     }
 
-    /// Opens an empty page in a browser that can be driven, by whoever knows its `endpoint`.
+    /// Opens an empty page in a browser that is driven through its `endpoint`.
     #[track_caller]
     pub(crate) fn open_to_drive(self) -> Browser {
         Browser::start(self.0, &["--remote-debugging-port=0"], "about:blank")
     }
 }
 
-/// What the browser says it is; `None` where it does not run.
+/// The version that the browser prints; `None` if it does not run.
 fn version(name: &str) -> Option<String> {
     let output = Command::new(name).arg("--version").stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     output.status.success().then_some(text)
 }
 
-/// A browser that runs. Dropping it ends all of its processes and removes its folder.
+/// A running browser. Its drop ends all processes and removes the folder.
 pub(crate) struct Browser {
-    /// The shell that keeps it, which leads the group of its processes and waits for its input to end.
+    /// The shell that keeps the browser: the leader of its process group.
     keeper: Child,
-    folder: PathBuf,
+    folder: Folder,
 }
 
 impl Browser {
     #[track_caller]
     fn start(name: &str, more: &[&str], url: &str) -> Self {
-        let folder = new_folder();
-        let log = File::create(log_in(&folder)).expect("the folder is new");
+        let folder = Folder::new();
+        let log = File::create(folder.path("log")).expect("the folder is new");
         let mut command = Command::new("sh");
         command.args(["-c", KEEPER, "sh", name]).args(FLAGS).args(more);
-        command.arg(format!("--user-data-dir={}", folder.join("profile").display())).arg(url);
-        // All that it may write to outside of its profile.
-        command.env("HOME", &folder).env("TMPDIR", &folder);
+        command.arg(format!("--user-data-dir={}", folder.path("profile").display())).arg(url);
+        // Everything that it may write outside of its profile.
+        command.env("HOME", folder.as_ref()).env("TMPDIR", folder.as_ref());
         command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_CACHE_HOME").env_remove("XDG_RUNTIME_DIR");
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).process_group(0);
         let keeper = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         Self { keeper, folder }
     }
 
-    /// Where one that was opened for it is driven, by the Chrome DevTools protocol: on loopback, at a name that cannot
-    /// be guessed.
+    /// The URL by which it is driven with the Chrome DevTools protocol: on loopback, at a name that cannot be guessed.
     #[track_caller]
     pub(crate) fn endpoint(&self) -> String {
-        let file = self.folder.join("profile").join("DevToolsActivePort");
+        let file = self.folder.path("profile").join("DevToolsActivePort");
         let read = || fs::read_to_string(&file).unwrap_or_default();
-        // Its second line comes last, and not necessarily at once.
+        // Its second line is written last, and maybe later.
         time_until("the browser can be driven", PATIENCE, || {
             read().split_once('\n').is_some_and(|(_, name)| !name.is_empty())
         });
@@ -130,9 +129,9 @@ impl Browser {
         format!("ws://127.0.0.1:{port}{}", name.trim_end())
     }
 
-    /// The last lines that it said, for a failure.
+    /// The last lines of its output, for a failure.
     pub(crate) fn last_words(&self) -> String {
-        let said = fs::read(log_in(&self.folder)).unwrap_or_default();
+        let said = fs::read(self.folder.path("log")).unwrap_or_default();
         let said = String::from_utf8_lossy(&said);
         let lines: Vec<_> = said.lines().collect();
         lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
@@ -142,11 +141,11 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         let group = self.keeper.id();
-        // The keeper is waited for last, so that until then no other group can have this number.
+        // The keeper is reaped last: until then no other group can have its number.
         let _ = kill_process_group(Pid::from_child(&self.keeper), Signal::KILL);
-        let is_gone = || !runs(group, &self.folder) && fs::remove_dir_all(&self.folder).is_ok();
+        let is_gone = || !runs(group, self.folder.as_ref()) && fs::remove_dir_all(&self.folder).is_ok();
         if std::thread::panicking() {
-            // The test has failed already, and says why.
+            // The test has failed already and says why.
             (0..100).take_while(|_| !is_gone()).for_each(|_| std::thread::sleep(Duration::from_millis(10)));
         } else {
             wait_until("the browser is gone, and its folder with it", is_gone);
@@ -155,36 +154,23 @@ impl Drop for Browser {
     }
 }
 
-/// Whether a process of the browser still runs: one of its group, or one that was told of its folder, as those are
-/// that watch over the others from a group of their own and end with them.
+/// True while a process of the browser runs, in its group or with its folder in the arguments.
+///
+/// Helper processes watch the others from a group of their own and end with them.
 fn runs(group: u32, folder: &Path) -> bool {
     let group = group.to_string();
     let folder = folder.to_str().expect("the path is UTF-8");
     let processes = fs::read_dir("/proc").expect("the system tells of its processes").flatten();
     processes.map(|entry| entry.path()).any(|process| {
-        // What is no process has no such files, and neither has one that has gone meanwhile.
+        // Other entries have no such files, and neither has a process that just ended.
         let read = |name| fs::read(process.join(name)).unwrap_or_default();
         let (stat, command) = (read("stat"), read("cmdline"));
-        // The name may hold anything, and ends with the last parenthesis.
+        // The name may contain any character, and ends at the last parenthesis.
         let stat = String::from_utf8_lossy(&stat);
         let mut fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
         let (state, of) = (fields.next(), fields.nth(1));
-        // One that has ended stays in the table until whoever started it asks how.
+        // An ended process stays in the table until its parent reaps it.
         let is_over = matches!(state, Some("" | "Z" | "X"));
         !is_over && (of == Some(group.as_str()) || String::from_utf8_lossy(&command).contains(folder))
     })
-}
-
-fn log_in(folder: &Path) -> PathBuf {
-    folder.join("log")
-}
-
-/// A folder for one browser. Its path is short, for the sockets that the browser makes there.
-#[track_caller]
-fn new_folder() -> PathBuf {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let name = format!("smolcast-browser-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let folder = std::env::temp_dir().join(name);
-    fs::create_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    folder
 }

@@ -1,10 +1,12 @@
-//! Messages from a page to itself, by way of a server of another origin.
+//! Messages from a page to itself, through a server of another origin.
 
-use crate::bodies::BODIES;
+use support::Served;
+use support::bodies::BODIES;
+
+use crate::Program;
 use crate::chromium::Chromium;
 use crate::page::{OPEN, Page};
 use crate::site::Site;
-use crate::support::{Program, Served};
 
 #[test]
 #[ignore = "it needs a browser"]
@@ -14,7 +16,7 @@ fn a_page_of_another_origin_receives_what_it_publishes_intact() {
     let _others = [program.stream(), program.stream()];
     let long = "a line of many\n".repeat(20_000);
     let messages: Vec<_> = BODIES.into_iter().chain([(long.as_str(), long.as_str())]).collect();
-    // The debug form of strings is a literal of theirs as well.
+    // Rust's debug form of these strings is valid JavaScript.
     let bodies: Vec<_> = messages.iter().map(|(published, _)| published).collect();
     let script = format!(
         r#"

@@ -1,25 +1,27 @@
-//! No room for a browser's stream: it is told to come back, and does.
+//! A stream over capacity: the browser gets a delay and reconnects.
 
 use std::time::Duration;
 
+use support::Served;
+use support::measure::report;
+
+use crate::Program;
 use crate::chromium::Chromium;
-use crate::measure::report;
 use crate::page::{CONNECTING, Page};
 use crate::site::Site;
-use crate::support::{Program, Served};
 
 const ROOM: usize = 8;
 
-/// How often the page finds no room.
+/// Number of times that the page is over capacity.
 const REFUSALS: usize = 2;
 
-/// What a stream may be told to wait for, with what a busy machine adds to it.
+/// The range of the delay, plus some time for a busy machine.
 const SHORTEST: Duration = Duration::from_millis(2900);
 const LONGEST: Duration = Duration::from_secs(12);
 
 #[test]
 #[ignore = "it needs a browser, and waits for a stream that comes back after seconds"]
-fn a_stream_that_finds_no_room_comes_back_by_itself_until_there_is() {
+fn a_stream_over_capacity_reconnects_until_admitted() {
     let Some(chromium) = Chromium::find("no room") else { return };
     let program = Program::start(&["--max-connections", &ROOM.to_string()]);
     let streams: Vec<_> = (0..ROOM).map(|_| program.stream()).collect();

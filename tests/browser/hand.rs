@@ -1,40 +1,41 @@
-//! A hand on a page: a script in Node that clicks and types in the browser as a person does.
+//! A person's hand on a page: a Node script that clicks and types in the browser.
 //!
-//! The clicks and keys are the browser's own, by way of `playwright-core` of npm, which brings no browser along. The
-//! script and its test take turns: each says a line and waits for one of the other's.
+//! `playwright-core` of npm drives the browser and brings none along. The script and its test take turns: each says a
+//! line and waits for one of the other's.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 
+use support::measure::skipped;
+use support::{Child, Folder};
+
 use crate::PATIENCE;
 use crate::chromium::{Browser, Chromium};
-use crate::measure::skipped;
 
 const PACKAGE: &str = "playwright-core@1";
 
-/// A script that runs and its browser. Dropping it ends both.
+/// A running script and its browser. Its drop ends both.
 pub(crate) struct Hand {
-    // In this order: the script goes before the browser that it drives, and the folder last.
+    // Dropped in this order: the script before the browser that it drives, the folder last.
     script: Script,
     browser: Browser,
     _folder: Folder,
 }
 
 impl Hand {
-    /// Runs the script with these arguments, behind the place where the browser is driven; `None`, with a word about
-    /// it, where there is no Node or the package cannot be had.
+    /// Runs the script with the browser's endpoint and these arguments; `None`, after a line about it, without Node or
+    /// the package.
     #[track_caller]
     pub(crate) fn start(test: &str, chromium: Chromium, script: &str, arguments: &[&str]) -> Option<Self> {
-        let Some(folder) = Folder::with_package() else {
+        let Some(folder) = folder_with_package() else {
             skipped(test, format_args!("there is no Node with npm, or {PACKAGE} cannot be installed"));
             return None;
         };
         let browser = chromium.open_to_drive();
-        let file = folder.0.join("script.mjs");
+        let file = folder.path("script.mjs");
         fs::write(&file, script).expect("the folder is new");
         let script = Script::start(Command::new("node").arg(file).arg(browser.endpoint()).args(arguments));
         Some(Self { script, browser, _folder: folder })
@@ -62,49 +63,29 @@ impl Hand {
 }
 
 struct Script {
-    process: Child,
+    _process: Child,
     input: ChildStdin,
     said: Receiver<String>,
 }
 
 impl Script {
-    /// What goes wrong in it is on the test's own standard error.
+    /// Its errors go to the test's own standard error.
     #[track_caller]
     fn start(command: &mut Command) -> Self {
-        let mut process =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Node is there, as npm needs it");
+        let mut process = Child::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
         let input = process.stdin.take().expect("it is piped");
         let output = BufReader::new(process.stdout.take().expect("it is piped"));
         let (sender, said): (Sender<String>, _) = channel();
         thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self { process, input, said }
+        Self { _process: process, input, said }
     }
 }
 
-impl Drop for Script {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// A folder with the package, and gone with its test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn with_package() -> Option<Self> {
-        let folder = Self(std::env::temp_dir().join(format!("smolcast-hand-{}", std::process::id())));
-        fs::create_dir_all(&folder.0).expect("a folder can be made");
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--no-audit", "--no-fund", "--silent", PACKAGE, "--prefix"]).arg(&folder.0);
-        npm.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        npm.status().is_ok_and(|status| status.success()).then_some(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// A folder with the package; `None` if npm cannot install it.
+fn folder_with_package() -> Option<Folder> {
+    let folder = Folder::new();
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--no-audit", "--no-fund", "--silent", PACKAGE, "--prefix"]).arg(folder.as_ref());
+    npm.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    npm.status().is_ok_and(|status| status.success()).then_some(folder)
 }

@@ -1,56 +1,43 @@
-//! What a real browser makes of the server: pages of another origin, their streams, and how these come back.
+//! The server seen by a real browser: pages of another origin, their streams, and their reconnects.
 //!
-//! The other tests bring their own idea of a browser; here a Chromium without a window opens the pages. All of it is
-//! ignored by a plain `cargo test`, since it is slow and most of its time is the browser's:
+//! The other tests have their own idea of a browser; here a Chromium without a window opens the pages. A plain
+//! `cargo test` ignores all of it, since the browser is slow:
 //!
 //! ```sh
 //! cargo test --test browser -- --include-ignored --test-threads 1 --nocapture
 //! ```
 //!
-//! A machine without Chromium or Chrome says `SKIPPED` and why; `SMOLCAST_CHROMIUM` names one that is not in the path,
-//! and has to be right. Every wait has a deadline. Figures are printed; what is held of times is what the server
-//! promises: that streams come back within the time that they are told, and not all at once.
+//! A machine without Chromium or Chrome prints `SKIPPED` and the reason; `SMOLCAST_CHROMIUM` names one outside of the
+//! path, which must run. Every wait has a deadline. Figures are printed. Only promised times are held: streams return
+//! within their delay, and not all at once.
 //!
 //! # Layout
 //!
-//! - `chromium`: the browser, found and run, and gone with its test
-//! - `site`: the web server of a test's page; `page`: the page in the browser, which tells the test what it sees
-//! - `delivery`: messages from page to page, with the `bodies` of every client; `full`: no room
-//! - `restart`: the server goes and comes back
-//! - `resume`: what a page missed meanwhile, from a history; also behind the `relay` of every client, with what is
-//!   `missed` there
-//! - `origin`: pages that are let in, and others; `token`: those that publish with one
-//! - `hand`: a page that a script clicks and types in; `admin`: what it does on the live page
+//! - `chromium`: the browser, from its start to its end
+//! - `site`: the web server of a test's page; `page`: the page in the browser, which reports to the test
+//! - `delivery`: messages from page to page, with `support::bodies`; `full`: a server over capacity
+//! - `restart`: a server that restarts
+//! - `resume`: missed messages from a history, also behind a `Relay` with `support::missed`
+//! - `origin`: listed origins and others; `token`: pages that publish with a token
+//! - `hand`: a script that clicks and types; `admin`: the live page under that hand
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
 mod admin;
-#[path = "../clients/bodies.rs"]
-mod bodies;
 mod chromium;
 mod delivery;
 mod full;
 mod hand;
-#[expect(dead_code, reason = "shared with the tests of faults, which use the rest of it")]
-#[path = "../faults/measure.rs"]
-mod measure;
-#[path = "../clients/missed.rs"]
-mod missed;
 mod origin;
 mod page;
-#[path = "../clients/relay.rs"]
-mod relay;
 mod restart;
 mod resume;
 mod site;
-#[path = "../it/sse.rs"]
-mod sse;
-#[expect(dead_code, unused_imports, reason = "shared with the tests of the contract, which use the rest of it")]
-#[path = "../it/support/mod.rs"]
-mod support;
 mod token;
 
 use std::time::Duration;
 
-/// How long a test waits for what a browser does, the browser's own start on a busy machine included.
+support::program_under_test!();
+
+/// Longest wait for the browser, including its own start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,11 +1,13 @@
-//! A list of origins: what the browser makes of the answers to a page that is on it, and to one that is not.
+//! A list of origins: the browser lets a listed page read responses, and no other page.
 
+use support::Served;
+
+use crate::Program;
 use crate::chromium::Chromium;
 use crate::page::{CLOSED, OPEN, Page};
 use crate::site::Site;
-use crate::support::{Program, Served};
 
-/// Once the stream is open, or is not to be: counts, publishes, and publishes without wanting to read the answer.
+/// Counts streams, publishes, and publishes without reading the response, once the stream is open or has failed.
 fn script(program: &Program) -> String {
     let script = r#"
 const server = "http://SERVER";
@@ -24,7 +26,7 @@ source.addEventListener("error", act, { once: true });
 
 #[test]
 #[ignore = "it needs a browser"]
-fn a_page_that_is_listed_reads_and_publishes_and_another_does_neither() {
+fn a_listed_page_alone_reads_and_publishes() {
     let Some(chromium) = Chromium::find("origins") else { return };
     let (listed, other) = (Site::bind(), Site::bind());
     let program = Program::start(&["--allow-origin", "https://app.example", "--allow-origin", &listed.origin()]);
@@ -47,7 +49,7 @@ fn a_page_that_is_listed_reads_and_publishes_and_another_does_neither() {
     assert_eq!(page.expect("error").ready, CLOSED, "a stream that may not be read is given up");
     assert_eq!(page.expect("count").data, "TypeError", "as a fetch fails whose answer may not be read");
     assert_eq!(page.expect("answer").data, "TypeError");
-    // The page is not told what became of this one; the witness is.
+    // The page cannot read the outcome of this one; the witness can.
     assert_eq!(page.expect("blind").data, "opaque");
     program.wait_for_count(1);
     program.publish("by no page");

@@ -1,4 +1,4 @@
-//! A page in the browser, which does what its script says and tells the test what it sees.
+//! A page in the browser: runs its script and reports to the test.
 
 use std::collections::VecDeque;
 
@@ -6,12 +6,12 @@ use crate::PATIENCE;
 use crate::chromium::{Browser, Chromium};
 use crate::site::{Report, Serving, Site};
 
-/// The `readyState` of a stream that will come back by itself, of one that is open, and of one that is given up.
+/// The `readyState` of a stream: reconnecting, open, given up.
 pub(crate) const CONNECTING: u8 = 0;
 pub(crate) const OPEN: u8 = 1;
 pub(crate) const CLOSED: u8 = 2;
 
-/// What every script can use. Reports are sent one after the other, so that they arrive in the order of what happened.
+/// Functions for every script. Reports are sent one after the other, so that they arrive in order.
 const PRELUDE: &str = r#"
 let told = Promise.resolve();
 const tell = (what, data = "", stream = 0, ready = 0) => {
@@ -33,17 +33,17 @@ const publish = (server, body, options = {}) => fetch(`${server}/broadcast`, { m
 const count = (server) => fetch(`${server}/connections`).then((answer) => answer.text());
 "#;
 
-/// A page that is open. Dropping it ends its browser.
+/// An open page. Its drop ends its browser.
 pub(crate) struct Page {
-    // In this order: the browser goes before the site that it asks.
+    // Dropped in this order: the browser before its site.
     browser: Browser,
     site: Serving,
-    /// What the page has told and the test has not asked for yet.
+    /// Reports that the test has not asked for yet.
     kept: VecDeque<Report>,
 }
 
 impl Page {
-    /// Opens a page of this site, which runs this script.
+    /// Opens a page of this site that runs `script`.
     #[track_caller]
     pub(crate) fn open(chromium: Chromium, site: Site, script: &str) -> Self {
         let site = site.serve(format!("<!doctype html><title>page</title><script>{PRELUDE}\n{script}</script>\n"));
@@ -57,14 +57,14 @@ impl Page {
         self.expect_that(what, |report| report.what == what)
     }
 
-    /// The next report of its kind from each of the first so many streams.
+    /// The next report of its kind from each of the streams.
     #[track_caller]
     pub(crate) fn expect_each(&mut self, what: &str, streams: usize) -> Vec<Report> {
         let is_from = |report: &Report, stream| report.what == what && report.stream == stream;
         (0..streams).map(|stream| self.expect_that(what, |report| is_from(report, stream))).collect()
     }
 
-    /// How many reports of a kind came before the last one that was asked for, and were not asked for themselves.
+    /// Number of reports of a kind that the test has skipped until now.
     pub(crate) fn others(&self, what: &str) -> usize {
         self.kept.iter().filter(|report| report.what == what).count()
     }

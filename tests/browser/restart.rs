@@ -1,24 +1,25 @@
-//! The server goes and comes back: so do the streams, with nothing done by their page.
+//! A server that restarts: streams return by themselves.
 
 use std::time::Duration;
 
 use rustix::process::Signal;
+use support::Served;
+use support::measure::report;
 
+use crate::Program;
 use crate::chromium::Chromium;
-use crate::measure::report;
 use crate::page::{CONNECTING, Page};
 use crate::site::{Report, Site};
-use crate::support::{Program, Served};
 
-/// A browser opens six connections to one host and port; each of these hosts is this machine.
+/// Number of hosts, all of them this machine: a browser opens six connections to one host and port.
 const HOSTS: usize = 4;
 const STREAMS: usize = 5 * HOSTS;
 
-/// Streams that are told to come back do so from 3 s to 9 s on; the rest is for a busy machine.
+/// The range of the reconnect delay, 3 s to 9 s, plus some time for a busy machine.
 const SHORTEST: Duration = Duration::from_millis(2900);
 const LONGEST: Duration = Duration::from_secs(15);
 
-/// A page with a stream each, all of them open, and the program that they are open to.
+/// A page with all its streams open, and the program that serves them.
 #[track_caller]
 fn open_streams(chromium: Chromium) -> (Page, Program) {
     let program = Program::start(&["--host", "0.0.0.0"]);
@@ -30,13 +31,13 @@ fn open_streams(chromium: Chromium) -> (Page, Program) {
     (page, program)
 }
 
-/// Starts the program where another one was.
+/// Starts the program at the port of an earlier one.
 #[track_caller]
 fn start_again(port: u16) -> Program {
     Program::start_without_flags(&[("SMOLCAST_HOST", "0.0.0.0"), ("SMOLCAST_PORT", &port.to_string())])
 }
 
-/// Each stream's next error, none of which may be its last.
+/// The next error of each stream; the stream must reconnect after it.
 #[track_caller]
 fn expect_errors(page: &mut Page) -> Vec<Report> {
     let errors = page.expect_each("error", STREAMS);
@@ -44,7 +45,7 @@ fn expect_errors(page: &mut Page) -> Vec<Report> {
     errors
 }
 
-/// Holds that all streams are open again and get what is published, and gives back when and after which waits.
+/// Holds that all streams are open again and receive messages; returns their reconnects.
 #[track_caller]
 fn expect_back(page: &mut Page, program: &Program, errors: &[Report]) -> Returns {
     let opened = page.expect_each("open", STREAMS);
@@ -61,9 +62,9 @@ fn expect_back(page: &mut Page, program: &Program, errors: &[Report]) -> Returns
     Returns { waits, moments }
 }
 
-/// How streams came back, in order.
+/// The reconnects of all streams, in order.
 struct Returns {
-    /// From the end of the stream on.
+    /// Delays since the end of the stream.
     waits: Vec<Duration>,
     moments: Vec<Duration>,
 }
@@ -77,12 +78,12 @@ impl Returns {
         self.waits[STREAMS - 1]
     }
 
-    /// From the first that came back to the last.
+    /// The time from the first reconnect to the last.
     fn spread(&self) -> Duration {
         self.moments[STREAMS - 1] - self.moments[0]
     }
 
-    /// The most that came back within half a second.
+    /// The most reconnects within half a second.
     fn most_at_once(&self) -> usize {
         let within = |start: Duration| {
             self.moments.iter().filter(|moment| (start..start + Duration::from_millis(500)).contains(moment)).count()
@@ -104,7 +105,7 @@ impl Returns {
 
 #[test]
 #[ignore = "it needs a browser, and waits for streams that come back after seconds"]
-fn after_a_restart_streams_come_back_at_different_times() {
+fn after_a_restart_streams_return_at_different_times() {
     let Some(chromium) = Chromium::find("a restart") else { return };
     let (mut page, program) = open_streams(chromium);
     let port = program.addr.port();
@@ -122,13 +123,13 @@ fn after_a_restart_streams_come_back_at_different_times() {
 
 #[test]
 #[ignore = "it needs a browser, and waits for streams that come back after seconds"]
-fn after_a_crash_streams_come_back_with_the_delay_of_the_browser() {
+fn after_a_crash_streams_return_at_the_browsers_delay() {
     let Some(chromium) = Chromium::find("a crash") else { return };
     let (mut page, program) = open_streams(chromium);
     let port = program.addr.port();
     assert_eq!(program.kill().code, None, "it was killed");
     expect_errors(&mut page);
-    // Nobody listens when they come back for the first time, and that is no end either.
+    // The first reconnect finds no server, and streams go on trying.
     let errors = expect_errors(&mut page);
     let program = start_again(port);
     let returns = expect_back(&mut page, &program, &errors);

@@ -1,19 +1,19 @@
-//! The server holds a history: a page whose stream comes back gets what it missed, or is told that it cannot.
+//! A server with a history: a page that reconnects gets missed messages, or a gap.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
+use support::measure::report;
+use support::missed::{self, LENGTHS, Published, publish};
+use support::{Folder, Relay, Served};
+
+use crate::Program;
 use crate::chromium::Chromium;
-use crate::measure::report;
-use crate::missed::{self, LENGTHS, Published, publish};
 use crate::page::{CONNECTING, Page};
-use crate::relay::Relay;
 use crate::site::Site;
-use crate::support::{Program, Served};
 
-/// What messages are published to, and whether a stream on topic `a` gets them. Each round of them ends with some that
-/// it does not get, so that the last id that a page has is never the newest one.
+/// Targets of messages, each with the answer whether a stream on topic `a` receives it.
+///
+/// Each round ends with messages that it does not receive, so that a page's last id is never the newest.
 const TARGETS: [(&str, bool); 6] = [
     ("?topic=a", true),
     ("?topic=b", false),
@@ -24,36 +24,13 @@ const TARGETS: [(&str, bool); 6] = [
 ];
 const ROUNDS: usize = 10;
 
-/// A folder of the test's own, gone with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    #[track_caller]
-    fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("smolcast-browser-history-{}", std::process::id()));
-        fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        Self(path)
-    }
-
-    fn file(&self) -> String {
-        self.0.join("history").to_str().expect("the path is UTF-8").to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let removed = fs::remove_dir_all(&self.0);
-        assert!(removed.is_ok() || std::thread::panicking(), "{}: {removed:?}", self.0.display());
-    }
-}
-
-/// Starts the program at a port, 0 for a free one, with a history as these variables say.
+/// Starts the program at a port, 0 for any, with a history by these variables.
 #[track_caller]
 fn start(port: u16, history: &[(&str, &str)]) -> Program {
     Program::start_without_flags(&[&[("SMOLCAST_PORT", port.to_string().as_str())], history].concat())
 }
 
-/// A page with one stream, on topic `a`, that is open.
+/// A page with one open stream on topic `a`.
 #[track_caller]
 fn open_stream(chromium: Chromium, addr: SocketAddr) -> Page {
     let script = format!(
@@ -65,7 +42,7 @@ stream.addEventListener("message", (event) => tell("id", event.lastEventId));"#
     page
 }
 
-/// Publishes to all targets in turn, and gives back what the page has to get of it.
+/// Publishes to all targets in turn; returns the messages that the page must receive.
 #[track_caller]
 fn publish_to_all(program: &Program, when: &str) -> Vec<Published> {
     let mut expected = Vec::new();
@@ -81,7 +58,7 @@ fn publish_to_all(program: &Program, when: &str) -> Vec<Published> {
     expected
 }
 
-/// Holds that these are the next messages that the page tells of.
+/// Holds that these are the next messages on the page.
 #[track_caller]
 fn expect_messages(page: &mut Page, expected: &[Published]) {
     for (id, text) in expected {
@@ -90,27 +67,28 @@ fn expect_messages(page: &mut Page, expected: &[Published]) {
     }
 }
 
-/// Holds that the page's stream has ended, and will come back by itself.
+/// Holds that the page's stream has ended and will reconnect.
 #[track_caller]
 fn expect_error(page: &mut Page) {
     assert_eq!(page.expect("error").ready, CONNECTING, "the stream is given up");
 }
 
+/// Every message arrives once and in order.
 #[test]
 #[ignore = "it needs a browser, and waits for streams that come back after seconds"]
-fn after_crashes_a_page_has_every_message_of_its_topic_once_and_in_order() {
+fn crashes_cost_a_page_no_message_of_its_topic() {
     let Some(chromium) = Chromium::find("a history on disk") else { return };
     let folder = Folder::new();
-    let file = folder.file();
+    let file = folder.file("history");
     let history = [("SMOLCAST_HISTORY", "1000"), ("SMOLCAST_HISTORY_FILE", file.as_str())];
     let mut program = start(0, &history);
     let port = program.addr.port();
     let mut page = open_stream(chromium, program.addr);
     let mut messages = vec![publish(&program, "", "the first")];
     expect_messages(&mut page, &messages);
-    // How often the stream ends, the attempts included that find nobody.
+    // Number of errors of the stream, including attempts that find no server.
     for ends in [1, 2] {
-        // The page may have any part of it when the server is gone.
+        // The page may have any part of these when the server ends.
         let mut missed = publish_to_all(&program, &format!("before end {ends}"));
         assert_eq!(program.kill().code, None, "it was killed");
         for _ in 0..ends {
@@ -133,7 +111,7 @@ fn after_crashes_a_page_has_every_message_of_its_topic_once_and_in_order() {
 
 #[test]
 #[ignore = "it needs a browser, and waits for a stream that comes back after seconds"]
-fn a_page_that_missed_more_than_is_held_is_told_of_a_gap() {
+fn a_page_that_missed_too_much_gets_a_gap() {
     let Some(chromium) = Chromium::find("a gap") else { return };
     let history = [("SMOLCAST_HISTORY", "2")];
     let program = start(0, &history);
@@ -161,9 +139,10 @@ fn a_page_that_missed_more_than_is_held_is_told_of_a_gap() {
     }
 }
 
+/// Every message arrives once and in order.
 #[test]
 #[ignore = "it needs a browser"]
-fn a_page_whose_connections_break_anywhere_has_every_message_once_and_in_order() {
+fn broken_connections_cost_a_page_no_message() {
     let Some(chromium) = Chromium::find("broken connections") else { return };
     let program = start(0, &[("SMOLCAST_HISTORY", "1000")]);
     let relay = Relay::start(program.addr, &LENGTHS);

@@ -1,33 +1,32 @@
-//! The web server of a test's page: an origin of its own, which hands out the page and takes the page's reports.
+//! The web server of a test's page: an origin of its own that serves the page and takes its reports.
 //!
-//! It understands what a browser sends it and no more. Each request has a connection and a thread of its own, since a
-//! browser also opens connections on which it says nothing.
+//! It understands the requests of a browser and no others. Each connection has its own thread, since a browser also
+//! opens connections that stay silent.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use support::Acceptor;
 
 use crate::PATIENCE;
 
-/// What the page tells of one thing that it saw.
+/// A page's report of one event.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) what: String,
-    /// The number of the stream that it is about.
+    /// The number of its stream.
     pub(crate) stream: usize,
     /// The `readyState` of that stream.
     pub(crate) ready: u8,
-    /// When the page saw it, since it was opened.
+    /// The time since the page was opened.
     pub(crate) at: Duration,
     pub(crate) data: String,
 }
 
 impl Report {
-    /// Reads one from the target and the body of its request.
+    /// Parses the target and the body of a report.
     fn parse(target: &str, body: Vec<u8>) -> Option<Self> {
         let mut parts = target.strip_prefix("/report/")?.split('/');
         let what = parts.next()?.to_owned();
@@ -39,7 +38,7 @@ impl Report {
     }
 }
 
-/// An origin that serves nothing yet: a server can be told of it before there is a page.
+/// An origin that serves nothing yet, so that a server can list it before there is a page.
 pub(crate) struct Site {
     listener: TcpListener,
     addr: SocketAddr,
@@ -60,49 +59,20 @@ impl Site {
     /// Serves this page from now on.
     pub(crate) fn serve(self, html: String) -> Serving {
         let (sender, reports) = channel();
-        let ended = Arc::new(AtomicBool::new(false));
-        let (addr, listener, html, is_ended) = (self.addr, self.listener, Arc::from(html), Arc::clone(&ended));
-        let thread = thread::spawn(move || accept(&listener, &html, &sender, &is_ended));
-        Serving { addr, reports, ended, thread: Some(thread) }
+        let acceptor = Acceptor::on(self.listener, move |connection, _| answer(&connection, &html, &sender));
+        Serving { acceptor, reports }
     }
 }
 
-/// A site that serves. Dropping it ends it.
+/// A serving site. Its drop ends it.
 pub(crate) struct Serving {
-    addr: SocketAddr,
+    acceptor: Acceptor,
     pub(crate) reports: Receiver<Report>,
-    /// Looked at after each accept.
-    ended: Arc<AtomicBool>,
-    /// Where it accepts, until it is joined.
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Serving {
     pub(crate) fn url(&self) -> String {
-        format!("http://{}/", self.addr)
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::Relaxed);
-        // One more connection, for it to look.
-        let woken = TcpStream::connect(self.addr).is_ok();
-        if let Some(thread) = self.thread.take().filter(|_| woken) {
-            // What it panicked with, if it did, has been printed.
-            let _ = thread.join();
-        }
-    }
-}
-
-fn accept(listener: &TcpListener, html: &Arc<str>, reports: &Sender<Report>, ended: &AtomicBool) {
-    for connection in listener.incoming() {
-        if ended.load(Ordering::Relaxed) {
-            return;
-        }
-        let (html, reports) = (Arc::clone(html), reports.clone());
-        // A connection that ends early is the browser's affair; a report that is missed for it is missed by the test.
-        thread::spawn(move || connection.and_then(|connection| answer(&connection, &html, &reports)));
+        format!("http://{}/", self.acceptor.addr())
     }
 }
 
@@ -113,7 +83,7 @@ fn answer(connection: &TcpStream, html: &str, reports: &Sender<Report>) -> io::R
     let (status, content) = if target == "/" {
         ("200 OK", html)
     } else if let Some(report) = Report::parse(&target, body) {
-        // Where nobody listens any more, the test is over.
+        // Without a receiver the test is over.
         let _ = reports.send(report);
         ("200 OK", "")
     } else {

@@ -1,13 +1,15 @@
-//! A publish token: a page of a listed origin shows it by `fetch`, and a page of another cannot.
+//! A publish token: a page of a listed origin sends it by `fetch`, a page of another origin cannot.
 
+use support::Served;
+
+use crate::Program;
 use crate::chromium::Chromium;
 use crate::page::{OPEN, Page};
 use crate::site::Site;
-use crate::support::{Program, Served};
 
 const TOKEN: &str = "c2VjcmV0IG9mIGEgcGFnZQ==";
 
-/// Publishes with the token and a field that only a preflight allows, then with a wrong token, then with none.
+/// Publishes with the token and a field that needs a preflight, then with a wrong token, then with none.
 fn script(program: &Program) -> String {
     let script = r#"
 const server = "http://SERVER";
@@ -27,7 +29,7 @@ source.addEventListener("error", act, { once: true });
 
 #[test]
 #[ignore = "it needs a browser"]
-fn a_page_that_is_listed_publishes_with_a_token_and_another_does_not() {
+fn a_listed_page_alone_publishes_with_a_token() {
     let Some(chromium) = Chromium::find("tokens") else { return };
     let (listed, other) = (Site::bind(), Site::bind());
     let variables = [("SMOLCAST_PUBLISH_TOKEN", TOKEN)];

@@ -1,15 +1,17 @@
-//! What every client has to hear, whoever wrote it.
+//! Cases that hold for every client.
 
 use std::net::SocketAddr;
 
-use crate::bodies::BODIES;
-use crate::ear::Ear;
-use crate::missed::{self, LENGTHS, PART_OF_A_HEAD};
-use crate::relay::Relay;
-use crate::sse::Message;
-use crate::support::{Program, Served};
+use support::Relay;
+use support::Served;
+use support::bodies::BODIES;
+use support::missed::{self, LENGTHS, PART_OF_A_HEAD};
+use support::sse::Message;
 
-/// How many connections break before one that does not.
+use crate::Program;
+use crate::ear::Ear;
+
+/// Number of connections that break before one that does not.
 pub(crate) const BREAKS: usize = LENGTHS.len() + 1;
 
 pub(crate) fn url_of(addr: SocketAddr) -> String {
@@ -32,7 +34,7 @@ pub(crate) fn a_broadcast_arrives(listen: impl Fn(&str) -> Ear, publish: impl Fn
     program.wait_for_count(0);
 }
 
-/// A message of any shape is heard as it was published, its line breaks as LF.
+/// A message of any shape arrives unchanged, its line breaks as LF.
 #[track_caller]
 pub(crate) fn every_body_arrives_intact(listen: impl Fn(&str) -> Ear, publish: impl Fn(&Program, &str)) {
     let program = Program::start(&[]);
@@ -47,8 +49,9 @@ pub(crate) fn every_body_arrives_intact(listen: impl Fn(&str) -> Ear, publish: i
     }
 }
 
-/// What a client missed while its connections broke is heard when it is back, once and in order. `listen` opens a
-/// stream and gives back how to wait for its next message, whatever becomes of the stream until then.
+/// Messages that a client missed on broken connections arrive after it reconnects, once and in order.
+///
+/// `listen` opens a stream and returns a function that waits for its next message over any number of reconnects.
 #[track_caller]
 pub(crate) fn what_was_missed_arrives<N: FnMut() -> Message>(listen: impl FnOnce(&str) -> N) {
     let program = Program::start(&["--history", "1000"]);

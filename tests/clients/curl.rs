@@ -1,6 +1,6 @@
-//! curl, which publishes, shows a stream byte by byte, and tells what an answer's head says to pages of other origins.
+//! curl: publishes, shows a stream byte by byte, and shows the head of responses to pages of other origins.
 //!
-//! It knows nothing of events and does not come back: the tests read its output as a browser would, and start it again
+//! It does not parse events and does not reconnect. The tests parse its output as a browser does, and start it again
 //! with the id of the last whole event.
 
 use std::io::{BufReader, Read, Write};
@@ -9,28 +9,29 @@ use std::sync::mpsc::Sender;
 use std::thread;
 
 use rustix::process::Signal;
+use support::measure::{report, skipped};
+use support::sse::Parser;
+use support::{Response, Served, parse_responses};
 
+use crate::Program;
 use crate::cases::{self, BREAKS, url_of};
 use crate::ear::{Ear, Heard};
-use crate::measure::{report, skipped};
 use crate::packages::run;
-use crate::sse::Parser;
-use crate::support::{Program, Response, Served, parse_responses};
 
-/// Whether there is a curl, and a word about it.
+/// True if curl runs; prints its version or the reason.
 fn is_here(test: &str) -> bool {
     let version = run(Command::new("curl").arg("--version"));
     version.map(|version| report(test, version)).map_err(|why| skipped(test, why)).is_ok()
 }
 
-/// Without the settings of whoever runs the tests, and without a proxy.
+/// curl without the user's settings and without a proxy.
 fn curl() -> Command {
     let mut curl = Command::new("curl");
     curl.args(["--disable", "--silent", "--noproxy", "*", "--max-time", "60"]);
     curl
 }
 
-/// Opens a stream, behind the event of this id where there is one.
+/// Opens a stream, resumed after `last` unless that is empty.
 fn listen_from(url: &str, last: &str) -> Ear {
     let mut curl = curl();
     curl.args(["--no-buffer", url]);
@@ -47,7 +48,7 @@ fn listen(url: &str) -> Ear {
 /// Reads a stream from its `:ok` on.
 fn read_stream(mut output: BufReader<ChildStdout>, heard: &Sender<Heard>) {
     let (mut opening, mut buffer, mut parser) = ([0; 5], [0; 4096], Parser::default());
-    // Where it ends before that, or nobody listens any more, there is nothing to be heard.
+    // A stream that ends before, or without a receiver, has no events.
     if output.read_exact(&mut opening).is_err() || heard.send(Heard::Open).is_err() {
         return;
     }
@@ -64,7 +65,7 @@ fn read_stream(mut output: BufReader<ChildStdout>, heard: &Sender<Heard>) {
     }
 }
 
-/// Publishes what it is given on its standard input, by its own idea of how to.
+/// Publishes `body` through curl's standard input, by the options in `how`.
 #[track_caller]
 fn publish(program: &Program, body: &str, how: &[&str]) {
     let mut curl = curl();
@@ -83,7 +84,7 @@ fn a_broadcast_arrives() {
     if !is_here("broadcast by curl") {
         return;
     }
-    // As the README says it.
+    // The README's command.
     cases::a_broadcast_arrives(listen, |program, body| publish(program, "", &["-d", body]));
 }
 
@@ -95,9 +96,9 @@ fn every_body_arrives_intact() {
     }
     let ways: [&[&str]; 3] = [
         &["--data-binary", "@-"],
-        // Chunked, as what has no length.
+        // Chunked, since the length is unknown.
         &["--request", "POST", "--upload-file", "-"],
-        // It waits for a word of the server before it sends the body.
+        // curl waits for a `100` before it sends the body.
         &["--data-binary", "@-", "--header", "Expect: 100-continue"],
     ];
     for how in ways {
@@ -107,7 +108,7 @@ fn every_body_arrives_intact() {
 
 #[test]
 #[ignore = "it needs curl"]
-fn what_was_missed_on_broken_connections_arrives_once_and_in_order() {
+fn messages_missed_on_broken_connections_arrive_once() {
     if !is_here("resume by curl") {
         return;
     }
@@ -131,7 +132,7 @@ fn what_was_missed_on_broken_connections_arrives_once_and_in_order() {
     });
 }
 
-/// What curl shows of an answer to a page of this origin.
+/// The response to a page of this origin, as curl shows it.
 #[track_caller]
 fn answer(url: &str, origin: &str, method: &str, rest: &[&str]) -> Response {
     let mut curl = curl();
@@ -141,7 +142,7 @@ fn answer(url: &str, origin: &str, method: &str, rest: &[&str]) -> Response {
     parse_responses(&output.stdout, &[method]).pop().expect("an answer")
 }
 
-/// What it shows of a stream, which the end of the server ends.
+/// The response to a stream request; the stream ends with its server.
 #[track_caller]
 fn answer_of_stream(program: Program, origin: &str) -> Response {
     let (url, origin) = (url_of(program.addr), origin.to_owned());
@@ -155,7 +156,7 @@ fn answer_of_stream(program: Program, origin: &str) -> Response {
 const LISTED: &str = "https://app.example";
 const OTHER: &str = "https://other.example";
 
-/// An origin, and what the answers to its pages say of who may read them.
+/// Flags, an origin, and its `Access-Control-Allow-Origin`.
 type Row = (&'static [&'static str], &'static str, Option<&'static str>);
 
 #[rustfmt::skip]
@@ -167,7 +168,7 @@ const READERS: [Row; 3] = [
 
 #[test]
 #[ignore = "it needs curl"]
-fn every_answer_says_which_pages_may_read_it() {
+fn every_response_names_the_pages_that_may_read_it() {
     if !is_here("origins by curl") {
         return;
     }

@@ -1,17 +1,18 @@
-//! A client that runs as a process of its own and says what it hears.
+//! A client as a process of its own that reports its events.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::sse::Message;
+use support::Child;
+use support::sse::Message;
 
-/// How long a test waits for what a client does, its own start on a busy machine and its way back included.
+/// Longest wait for a client, including its start on a busy machine and its reconnects.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One thing that a client hears.
+/// One report of a client.
 #[derive(Debug)]
 pub(crate) enum Heard {
     /// The stream is open.
@@ -19,28 +20,28 @@ pub(crate) enum Heard {
     Message(Message),
 }
 
-/// A client that listens. Dropping it kills it.
+/// A listening client. Its drop kills it.
 pub(crate) struct Ear {
-    process: Child,
+    _process: Child,
     heard: Receiver<Heard>,
 }
 
 impl Ear {
-    /// Starts a client, of whose output `read` makes what was heard.
+    /// Starts a client; `read` turns its output into reports.
     #[track_caller]
     pub(crate) fn start(
         command: &mut Command,
         read: impl FnOnce(BufReader<ChildStdout>, &Sender<Heard>) + Send + 'static,
     ) -> Self {
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut process = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let mut process = Child::spawn(command);
         let output = BufReader::new(process.stdout.take().expect("it is piped"));
         let (sender, heard) = channel();
         thread::spawn(move || read(output, &sender));
-        Self { process, heard }
+        Self { _process: process, heard }
     }
 
-    /// The next thing; `None` where the client has ended.
+    /// The next report; `None` once the client has ended.
     #[track_caller]
     pub(crate) fn next(&self) -> Option<Heard> {
         match self.heard.recv_timeout(PATIENCE) {
@@ -65,7 +66,7 @@ impl Ear {
         }
     }
 
-    /// The next message, of the open stream or of one that is opened for it.
+    /// The next message, over any number of reconnects.
     #[track_caller]
     pub(crate) fn message_of_any_stream(&self) -> Message {
         loop {
@@ -78,18 +79,11 @@ impl Ear {
     }
 }
 
-impl Drop for Ear {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// Reads what the scripts of these tests say, a line for each thing: `open`, or an event's type, its id and its data,
-/// the last two in hexadecimal digits, which no line break can get into.
+/// Reads the output of the tests' scripts, a line for each report: `open`, or an event's type, id and data.
+///
+/// Id and data are hexadecimal, so that no line break gets in.
 pub(crate) fn read_lines(output: BufReader<ChildStdout>, heard: &Sender<Heard>) {
-    // Where nobody listens any more, the test is over.
+    // Without a receiver the test is over.
     let _ = output.lines().map_while(Result::ok).try_for_each(|line| heard.send(parse(&line)));
 }
 

@@ -1,40 +1,30 @@
-//! What clients that others wrote make of the server.
+//! The server seen by clients that others wrote.
 //!
-//! All of it is ignored by a plain `cargo test`, since it needs programs and packages that not every machine has:
+//! A plain `cargo test` ignores all of it, since it needs programs and packages that not every machine has:
 //!
 //! ```sh
 //! cargo test --test clients -- --include-ignored --test-threads 1 --nocapture
 //! ```
 //!
-//! What cannot be had is `SKIPPED`, and said so. Every wait has a deadline.
+//! Missing programs print `SKIPPED` and the reason. Every wait has a deadline.
 //!
 //! # Layout
 //!
-//! - `cases`: what every client has to hear; `bodies`: messages of every shape; `missed`: what was published meanwhile
-//! - `relay`: the way to the server, which breaks
-//! - `ear`: a client as a process; `packages`: what is installed for it
+//! - `cases`: the cases of every client, with `support::bodies`, `support::missed` and a `Relay`
+//! - `ear`: a client as a process; `packages`: its installation
 //! - `node`: the EventSource of npm; `python`: httpx-sse; `curl`
-//! - `prometheus`: who reads the metrics
+//! - `prometheus`: the metrics' own client
 //!
-//! What Chromium makes of the same is with the tests of a browser, which has pages and origins.
+//! Chromium runs the same cases in the tests of a browser, which has pages and origins.
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
-mod bodies;
 mod cases;
 mod curl;
 mod ear;
-#[expect(dead_code, reason = "shared with the tests of faults, which use the rest of it")]
-#[path = "../faults/measure.rs"]
-mod measure;
-mod missed;
 mod node;
 mod packages;
 mod prometheus;
 mod python;
-mod relay;
-#[path = "../it/sse.rs"]
-mod sse;
-#[expect(dead_code, unused_imports, reason = "shared with the tests of the contract, which use the rest of it")]
-#[path = "../it/support/mod.rs"]
-mod support;
+
+support::program_under_test!();

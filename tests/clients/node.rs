@@ -1,21 +1,21 @@
-//! The `eventsource` package of npm, which brings browsers' EventSource to Node.
+//! The `eventsource` package of npm, an EventSource for Node.
 //!
-//! It comes back by itself, with the id of its last event. It is no page and has no origin, so that nothing here is
-//! about who may read an answer.
+//! It reconnects by itself, with the id of its last event. It has no origin, so CORS is not tested here.
 
 use std::process::Command;
 
 use rustix::process::Signal;
+use support::measure::{report, skipped};
+use support::{Folder, Served};
 
+use crate::Program;
 use crate::cases::{self, url_of};
 use crate::ear::{Ear, read_lines};
-use crate::measure::{report, skipped};
 use crate::packages::{installed, run};
-use crate::support::{Folder, Program, Served};
 
 const PACKAGE: &str = "eventsource@4";
 
-/// Says what it hears.
+/// Prints each event.
 const SCRIPT: &str = r#"
 import { EventSource } from "eventsource";
 const hex = (text) => Buffer.from(text).toString("hex");
@@ -26,7 +26,7 @@ for (const type of ["message", "gap"]) {
 }
 "#;
 
-/// How to listen with it; `None`, with a word about it, where there is no Node or the package cannot be had.
+/// A function that starts it; `None`, after a line about it, without Node or the package.
 fn find(test: &str) -> Option<impl Fn(&str) -> Ear> {
     let found = run(Command::new("node").arg("--version")).and_then(|version| {
         let folder = installed(PACKAGE, |folder| {
@@ -39,7 +39,7 @@ fn find(test: &str) -> Option<impl Fn(&str) -> Ear> {
     let (version, folder) = found.map_err(|why| skipped(test, why)).ok()?;
     report(test, format_args!("{PACKAGE} on Node {version}"));
     Some(move |url: &str| {
-        // What a script imports is looked for where it runs.
+        // Node looks for imports in the working directory.
         let mut node = Command::new("node");
         node.current_dir(&folder).args(["--input-type=module", "--eval", SCRIPT, "--", url]);
         Ear::start(&mut node, read_lines)
@@ -62,7 +62,7 @@ fn every_body_arrives_intact() {
 
 #[test]
 #[ignore = "it needs Node and npm"]
-fn what_was_missed_on_broken_connections_arrives_once_and_in_order() {
+fn messages_missed_on_broken_connections_arrive_once() {
     let Some(listen) = find("resume by Node") else { return };
     cases::what_was_missed_arrives(|url| {
         let ear = listen(url);
@@ -72,7 +72,7 @@ fn what_was_missed_on_broken_connections_arrives_once_and_in_order() {
 
 #[test]
 #[ignore = "slow: it waits for a client to come back; it needs Node and npm"]
-fn an_event_source_of_node_comes_back_over_a_restart_and_misses_nothing() {
+fn a_restart_costs_an_event_source_of_node_no_message() {
     let Some(listen) = find("a restart for Node") else { return };
     let folder = Folder::new();
     let file = folder.path("history").to_str().expect("UTF-8").to_owned();

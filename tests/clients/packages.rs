@@ -1,13 +1,13 @@
-//! Packages of other ecosystems, installed below the folder of builds, once for all runs.
+//! Packages of other ecosystems, installed below the build folder, once for all runs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 
-/// The folder into which `install` installs what goes by this name, or why it cannot.
+/// The folder in which `install` has installed `name`, or the error.
 ///
-/// A folder gets its name when it is complete, so that an install that was broken off is none.
+/// A folder gets its name once it is complete, so an interrupted install leaves none.
 pub(crate) fn installed(name: &str, install: impl FnOnce(&Path) -> Command) -> Result<PathBuf, String> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock();
@@ -27,7 +27,7 @@ pub(crate) fn installed(name: &str, install: impl FnOnce(&Path) -> Command) -> R
     outcome.map(|_| folder)
 }
 
-/// The first line that a command says, or why it failed.
+/// The first line of a command's output, or the error.
 pub(crate) fn run(command: &mut Command) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     match command.stdin(Stdio::null()).output() {

@@ -1,30 +1,30 @@
-//! Prometheus, which reads the metrics: its own checker finds nothing to say of them, and the server shows what it
-//! scrapes.
+//! Prometheus, a reader of the metrics: its checker accepts them, and it scrapes them.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
+use support::measure::{report, skipped, time_until};
+use support::{Child, Client, EventStream, Folder, Served, escaped};
 
-use crate::measure::{report, skipped, time_until};
+use crate::Program;
 use crate::packages::run;
-use crate::support::{Client, EventStream, Folder, Program, Served, escaped};
 
-/// How long a test waits for what Prometheus does, its own start on a busy machine included.
+/// Longest wait for Prometheus, including its start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Whether one of its programs is here, and a word about it.
+/// True if one of its programs runs; prints its version or the reason.
 fn has(tool: &str, test: &str) -> bool {
     let version = run(Command::new(tool).arg("--version"));
     version.map(|version| report(test, version)).map_err(|why| skipped(test, why)).is_ok()
 }
 
-/// A server with a history that has been used in every way, and two streams.
+/// A server with a history that has had every kind of traffic, and two streams.
 fn busy() -> (Program, SocketAddr, [EventStream; 2]) {
     let program = Program::start(&["--admin", "127.0.0.1:0", "--history", "100", "--workers", "2"]);
     let admin = program.admin().tcp().expect("it was asked for");
@@ -39,7 +39,7 @@ fn busy() -> (Program, SocketAddr, [EventStream; 2]) {
     (program, admin, streams)
 }
 
-/// What a program of others answers, whose form is its own.
+/// The response of another program, in its own form.
 #[track_caller]
 fn body(addr: SocketAddr, target: &str) -> Vec<u8> {
     let mut client = Client::connect(addr);
@@ -60,7 +60,7 @@ fn check(metrics: &[u8]) -> Output {
 
 #[test]
 #[ignore = "it needs promtool"]
-fn promtool_has_nothing_to_say_of_the_metrics() {
+fn promtool_accepts_the_metrics() {
     let test = "promtool check metrics";
     if !has("promtool", test) {
         return;
@@ -70,14 +70,14 @@ fn promtool_has_nothing_to_say_of_the_metrics() {
     let checked = check(&metrics);
     let said = format!("{}{}", String::from_utf8_lossy(&checked.stdout), String::from_utf8_lossy(&checked.stderr));
     assert_eq!((checked.status.code(), said.as_str()), (Some(0), ""), "{}", String::from_utf8_lossy(&metrics));
-    // It does find what is wrong.
+    // The checker does find errors.
     let wrong = String::from_utf8_lossy(&metrics).replace("smolcast_messages_total", "smolcast_messages");
     assert_ne!(check(wrong.as_bytes()).status.code(), Some(0), "a counter by another name");
 }
 
-/// Prometheus, with all that it keeps in a folder of its own. Dropping it kills it.
+/// Prometheus with its own data folder. Its drop kills it.
 struct Prometheus {
-    process: Child,
+    _process: Child,
     addr: SocketAddr,
     _folder: Folder,
 }
@@ -94,27 +94,24 @@ impl Prometheus {
         command.arg(format!("--config.file={}", file.display()));
         command.arg(format!("--storage.tsdb.path={}", data.display())).arg("--web.listen-address=127.0.0.1:0");
         command.current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut process = command.spawn().expect("it has run already");
+        let mut process = Child::spawn(&mut command);
         let mut log = BufReader::new(process.stderr.take().expect("it is piped")).lines().map_while(Result::ok);
         let (sender, found) = channel();
         thread::spawn(move || {
             let said: Vec<_> = log.by_ref().map(|line| (address(&line), line)).scan(false, until_found).collect();
-            // Nobody waits any more where the test has given up.
+            // Without a receiver the test has given up.
             let _ = sender.send(said);
             log.for_each(drop);
         });
         let said = found.recv_timeout(PATIENCE).unwrap_or_default();
         let addr = said.last().and_then(|(address, _)| *address);
-        let Some(addr) = addr else {
-            let _ = process.kill();
-            panic!("it does not say where it listens: {said:?}");
-        };
-        let started = Self { process, addr, _folder: folder };
+        let addr = addr.unwrap_or_else(|| panic!("no address of it: {said:?}"));
+        let started = Self { _process: process, addr, _folder: folder };
         time_until("it is ready", PATIENCE, || body(addr, "/-/ready").ends_with(b"Ready.\n"));
         started
     }
 
-    /// The value of a query that comes to one sample.
+    /// The value of a query with one sample.
     #[track_caller]
     fn query(&self, query: &str) -> Option<f64> {
         let body = body(self.addr, &format!("/api/v1/query?query={query}"));
@@ -124,25 +121,17 @@ impl Prometheus {
     }
 }
 
-/// Goes on up to the first line that names an address, that one included.
+/// Continues up to the first line with an address, including that line.
 fn until_found<T>(is_found: &mut bool, (address, line): (Option<T>, String)) -> Option<(Option<T>, String)> {
     let goes_on = !*is_found;
     *is_found |= address.is_some();
     goes_on.then_some((address, line))
 }
 
-/// The address that a line of its log says it listens on.
+/// The address in a line of its log.
 fn address(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once("msg=\"Listening on\" address=")?;
     rest.split(' ').next()?.parse().ok()
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // It may have ended already, which is as good.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 #[test]

@@ -1,24 +1,25 @@
 //! The `httpx-sse` package of Python.
 //!
-//! It reads streams, and leaves coming back to the program: the script does that as a program would, with the id and
-//! the delay of the last event. It is no page and has no origin, so that nothing here is about who may read an answer.
+//! It parses streams and leaves reconnecting to the program: the script reconnects with the id and the delay of the
+//! last event. It has no origin, so CORS is not tested here.
 //!
-//! Once an event of a stream had an id, 0.4 hands out one without data for the blank line behind a comment, such as the
-//! server sends to a silent stream. These tests end before a stream has been silent for so long.
+//! Once an event had an id, version 0.4 hands out an event without data for each comment, such as a heartbeat. These
+//! tests end before the first heartbeat.
 
 use std::process::Command;
 
+use support::Served;
+use support::measure::{report, skipped};
+
 use crate::cases;
 use crate::ear::{Ear, read_lines};
-use crate::measure::{report, skipped};
 use crate::packages::{installed, run};
-use crate::support::Served;
 
-/// With `httpx`, on which it stands and which it does not bring.
+/// The package and `httpx`, which it needs and does not install.
 const PACKAGES: [&str; 2] = ["httpx-sse==0.4.*", "httpx==0.28.*"];
 const NAME: &str = "httpx-sse-0.4-on-httpx-0.28";
 
-/// Says what it hears, and comes back when its stream ends.
+/// Prints each event, and reconnects when its stream ends.
 const SCRIPT: &str = r#"
 import sys, time
 import httpx
@@ -41,7 +42,7 @@ with httpx.Client(timeout=httpx.Timeout(10, read=None), trust_env=False) as clie
         time.sleep(delay)
 "#;
 
-/// How to listen with it; `None`, with a word about it, where there is no Python or the package cannot be had.
+/// A function that starts it; `None`, after a line about it, without Python or the package.
 fn find(test: &str) -> Option<impl Fn(&str) -> Ear> {
     let found = run(Command::new("python3").arg("--version")).and_then(|version| {
         let folder = installed(NAME, |folder| {
@@ -75,7 +76,7 @@ fn every_body_arrives_intact() {
 
 #[test]
 #[ignore = "it needs Python and pip"]
-fn what_was_missed_on_broken_connections_arrives_once_and_in_order() {
+fn messages_missed_on_broken_connections_arrive_once() {
     let Some(listen) = find("resume by Python") else { return };
     cases::what_was_missed_arrives(|url| {
         let ear = listen(url);

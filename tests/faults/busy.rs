@@ -1,4 +1,4 @@
-//! A worker with more to do than it can: slower, but never taken for one that hangs, and nobody is cut for it.
+//! An overloaded shard: slower, never taken for stuck, and no stream is cut for it.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,16 +7,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use smolcast::{Config, Limits, StreamEnd};
+use support::measure::report;
+use support::{DEADLINE, Served, TestServer, config};
 
 use crate::crowd::make_room;
-use crate::measure::report;
-use crate::support::{DEADLINE, Served, TestServer, config};
 
 const ROOMS: usize = 3000;
 const PUBLISHERS: usize = 300;
 const TIME: Duration = Duration::from_secs(6);
 
-/// Publishes for nobody, over many connections and many messages at once, for a while.
+/// Publishes without subscribers for a while, over many connections and in large batches.
 fn publish(addr: SocketAddr, connections: usize) {
     let one = "POST /broadcast?topic=nobody HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx";
     let (messages, mut answers) = (one.repeat(50), [0; 1 << 16]);
@@ -33,10 +33,10 @@ fn publish(addr: SocketAddr, connections: usize) {
     }
 }
 
-/// Heartbeats of many rooms, each of which waited for all other tasks, once kept the worker's time from going on.
+/// Heartbeats of many audiences each waited for all other tasks once, so the shard's clock stopped.
 #[test]
 #[ignore = "slow: it keeps a worker busy for seconds"]
-fn a_worker_that_is_busy_is_not_taken_for_stuck_and_cuts_nobody() {
+fn a_busy_shard_is_ready_and_cuts_no_stream() {
     make_room();
     let server = TestServer::start(Config {
         workers: NonZeroUsize::new(1),

@@ -1,15 +1,16 @@
-//! More browsers than there is room for: each is told to come back, at a time of its own.
+//! More browsers than the server admits: each gets its own delay.
 
 use rustix::process::Signal;
+use support::measure::report;
+use support::{Client, Served, retry_of, wait_until};
 
-use crate::measure::report;
-use crate::support::{Client, Program, Served, retry_of, wait_until};
+use crate::Program;
 
 const ROOM: usize = 20;
 const TURNED_AWAY: usize = 300;
 
 #[test]
-fn browsers_over_capacity_are_told_to_come_back_at_different_times() {
+fn browsers_over_capacity_get_different_retries() {
     let program = Program::start(&["--max-connections", &ROOM.to_string()]);
     let mut streams: Vec<_> = (0..ROOM).map(|_| program.stream()).collect();
     let mut delays: Vec<_> = (0..TURNED_AWAY).map(|_| turned_away(&program)).collect();
@@ -17,10 +18,10 @@ fn browsers_over_capacity_are_told_to_come_back_at_different_times() {
     let (first, last) = (delays[0], delays[TURNED_AWAY - 1]);
     assert!(first < 3500 && last > 8500, "from {first} to {last} ms");
     let widest = delays.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
-    assert!(widest < 500, "nobody comes back within {widest} ms of the six seconds");
+    assert!(widest < 500, "no client returns within {widest} ms of the six seconds");
     delays.dedup();
     report("over capacity", format_args!("{} different delays for {TURNED_AWAY} browsers", delays.len()));
-    // One that comes back later finds the place that was left meanwhile.
+    // A later one finds the place that has become free.
     drop(streams.pop());
     let mut back = None;
     wait_until("there is room", || {
@@ -34,7 +35,7 @@ fn browsers_over_capacity_are_told_to_come_back_at_different_times() {
     assert_eq!(program.finish().code, Some(0));
 }
 
-/// Asks for a stream as a browser does.
+/// Requests a stream as a browser does.
 #[track_caller]
 fn ask(program: &Program) -> Client {
     let mut client = program.connect();
@@ -43,7 +44,7 @@ fn ask(program: &Program) -> Client {
     client
 }
 
-/// The delay that a browser is told for which there is no room.
+/// The delay of a browser over capacity.
 #[track_caller]
 fn turned_away(program: &Program) -> u64 {
     retry_of(&ask(program).rest())

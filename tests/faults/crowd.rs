@@ -1,17 +1,16 @@
-//! Many raw sockets at one time, driven by one thread.
+//! Many raw sockets at a time, driven by one thread.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
+use support::{DEADLINE, TestServer};
 
-use crate::support::{DEADLINE, TestServer};
-
-/// The descriptors that a process needs for the largest crowd here, with both ends in one process.
+/// Descriptors for the largest crowd, with both ends in one process.
 const DESCRIPTORS: u64 = 5000;
 
-/// Lets this process, and the programs that it starts from here on, have as many descriptors as they may.
+/// Raises the descriptor limit of this process and of the programs that it starts.
 #[track_caller]
 pub(crate) fn make_room() {
     TestServer::raise_descriptor_limit();
@@ -20,7 +19,7 @@ pub(crate) fn make_room() {
     assert!(enough, "these tests need {DESCRIPTORS} descriptors (ulimit -Hn), and may have {limit:?}");
 }
 
-/// Connects with a receive buffer of this size, from the first segment on: the smaller, the sooner the server blocks.
+/// Connects with a receive buffer of this size from the first segment on: a small one blocks the server sooner.
 #[track_caller]
 pub(crate) fn connect_tight(addr: SocketAddr, buffer: usize) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
@@ -34,21 +33,21 @@ pub(crate) fn connect_tight(addr: SocketAddr, buffer: usize) -> TcpStream {
 /// Sockets that never block.
 pub(crate) struct Crowd(Vec<Member>);
 
-/// One of them.
+/// One socket of a crowd.
 struct Member {
-    /// Until the server has closed or reset it.
+    /// `None` once the server has closed or reset it.
     stream: Option<TcpStream>,
     received: Vec<u8>,
 }
 
 impl Crowd {
-    /// So many connections, each of which has sent `begun`.
+    /// Opens `count` connections that each send `begun`.
     #[track_caller]
     pub(crate) fn connect(addr: SocketAddr, count: usize, begun: &[u8]) -> Self {
         Self::of((0..count).map(|_| TcpStream::connect(addr).expect("the backlog has room")), begun)
     }
 
-    /// These connections, each of which sends `begun` at once.
+    /// Adopts these connections; each sends `begun` at once.
     #[track_caller]
     pub(crate) fn of(streams: impl IntoIterator<Item = TcpStream>, begun: &[u8]) -> Self {
         let members = streams.into_iter().map(|mut stream| {
@@ -59,21 +58,21 @@ impl Crowd {
         Self(members.collect())
     }
 
-    /// Every member that is still there sends these bytes, or as many of them as its socket takes.
+    /// Sends bytes on every open socket, as far as its buffer takes them.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         for mut stream in self.0.iter().filter_map(|member| member.stream.as_ref()) {
-            // One that the server has closed is found out by reading it.
+            // Reading finds out if the server has closed it.
             let _ = stream.write(bytes);
         }
     }
 
-    /// Reads whatever has come for all of them, and returns how many the server has ended; their sockets are closed.
+    /// Reads everything that has arrived; returns the number of sockets that the server has closed.
     pub(crate) fn read(&mut self) -> usize {
         self.0.iter_mut().for_each(Member::read);
         self.0.iter().filter(|member| member.stream.is_none()).count()
     }
 
-    /// Reads until all have ended, and returns what each has received.
+    /// Reads until all have ended; returns the bytes of each.
     #[track_caller]
     pub(crate) fn read_to_the_end(mut self, limit: Duration) -> Vec<Vec<u8>> {
         let deadline = Instant::now() + limit;

@@ -1,25 +1,26 @@
-//! What an accept lacks: descriptors, memory, or just this one connection.
+//! Accepts that fail: without descriptors, without memory, or for one connection.
 
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use support::measure::{report, time_until, timed};
+use support::procfs::Observed;
+use support::{Client, EventStream, Served, get, post, showing};
 
+use crate::Program;
 use crate::crowd::{Crowd, make_room};
-use crate::measure::{Observed, report, time_until, timed};
 use crate::shim::Shim;
-use crate::support::{Client, EventStream, Program, Served, get, post, showing};
 
-/// How long the want lasts: several of the longest pauses between two tries.
+/// Duration of the lack: several of the longest pauses between two attempts.
 const WANT: Duration = Duration::from_secs(3);
 
-/// Until accepting goes on, once there is something to accept with.
+/// Longest time until accepting resumes.
 const RECOVERY: Duration = Duration::from_secs(3);
 
-/// Of the time that a want lasts, the share in which the server may compute: it has a message now and then to deliver
-/// and, for the rest, is to wait.
+/// Largest share of that time that the server may compute. It delivers a message now and then, and otherwise waits.
 const BUSY: f64 = 0.2;
 
-/// What is open before the want, and has to be served as if there were none.
+/// Connections that are open before the lack and must be served throughout.
 struct Open {
     program: Program,
     streams: Vec<EventStream>,
@@ -38,7 +39,7 @@ impl Open {
         open
     }
 
-    /// Publishes on the connection that is there already; each stream gets it within a second.
+    /// Publishes on the open connection; each stream gets the message within a second.
     #[track_caller]
     fn publish(&mut self) {
         let line = format!("message {}", self.published);
@@ -55,8 +56,8 @@ impl Open {
         self.streams.iter_mut().for_each(|stream| stream.expect_data(line));
     }
 
-    /// Serves what is open while the want lasts, in which `waiting` must get nothing, and holds the process to wait
-    /// rather than spin; returns the share of the time in which it computed.
+    /// Serves the open connections during the lack, while `waiting` gets nothing. Returns the server's share of CPU
+    /// time, held to show that it waits and does not spin.
     #[track_caller]
     fn outlast(&mut self, waiting: &mut Client) -> f64 {
         let observed = Observed::new(self.program.id());
@@ -70,7 +71,7 @@ impl Open {
         busy
     }
 
-    /// Ends the program as it is, and holds it to have said one line of this.
+    /// Kills the program and holds that it has logged one such line.
     #[track_caller]
     fn expect_one_line(self) {
         let said = self.program.kill();
@@ -86,7 +87,7 @@ fn wait_in_line(program: &Program) -> Client {
     client
 }
 
-/// Holds the one who waits to be answered within the time in which accepting has to go on.
+/// Holds that the waiting connection is served within the recovery time.
 #[track_caller]
 fn expect_recovery(waiting: &mut Client) -> Duration {
     let (answered, took) = timed(|| waiting.readable_within(RECOVERY));
@@ -95,9 +96,10 @@ fn expect_recovery(waiting: &mut Client) -> Duration {
     took
 }
 
+/// Open connections are served meanwhile.
 #[test]
 #[ignore = "slow: it looks at the processor's time for seconds"]
-fn a_want_of_descriptors_is_waited_out_and_what_is_open_is_served() {
+fn a_lack_of_descriptors_is_waited_out() {
     const FREE: usize = 20;
     make_room();
     let mut open = Open::in_program(Program::start(&["--head-timeout", "60s"]));
@@ -109,7 +111,7 @@ fn a_want_of_descriptors_is_waited_out_and_what_is_open_is_served() {
     let mut waiting = wait_in_line(&open.program);
     let late = Crowd::connect(open.program.addr, 100, &get("/connections"));
     let busy = open.outlast(&mut waiting);
-    // Some of those who took them leave, which is all the help there is: the limit stays as it is.
+    // Some clients leave; nothing else helps, since the limit stays.
     drop(half);
     let recovery = expect_recovery(&mut waiting);
     let answers = late.read_to_the_end(RECOVERY);
@@ -123,7 +125,7 @@ fn a_want_of_descriptors_is_waited_out_and_what_is_open_is_served() {
 
 #[test]
 #[ignore = "slow: it looks at the processor's time for seconds"]
-fn whatever_the_system_lacks_for_an_accept_is_waited_out() {
+fn any_lack_of_resources_for_an_accept_is_waited_out() {
     for (name, errno) in [("ENFILE", Errno::NFILE), ("ENOBUFS", Errno::NOBUFS), ("ENOMEM", Errno::NOMEM)] {
         let _row = showing(name, b"");
         let Some(shim) = Shim::compile("what the system lacks for an accept") else { return };
@@ -140,7 +142,7 @@ fn whatever_the_system_lacks_for_an_accept_is_waited_out() {
     }
 }
 
-/// A program of which the next hundred accepts fail, and a connection that waits for the one behind them.
+/// A program whose next hundred accepts fail, and a connection behind them.
 #[track_caller]
 fn start_with_failures(shim: &Shim, errno: Errno) -> (Program, Client) {
     let number = errno.raw_os_error().to_string();
@@ -150,9 +152,9 @@ fn start_with_failures(shim: &Shim, errno: Errno) -> (Program, Client) {
 }
 
 #[test]
-fn what_ails_one_connection_is_passed_over_at_once() {
+fn an_error_of_one_connection_is_skipped_at_once() {
     let Some(shim) = Shim::compile("what ails one connection") else { return };
-    // What is not passed over, but waited for, takes a minute and a half for so many failures.
+    // Errors that are waited out would take a minute and a half for so many failures.
     let (_program, mut waiting) = start_with_failures(&shim, Errno::NFILE);
     assert!(!waiting.readable_within(Duration::from_millis(300)), "no accept has failed");
     for (name, errno) in [("ECONNABORTED", Errno::CONNABORTED), ("EPERM", Errno::PERM), ("EPROTO", Errno::PROTO)] {

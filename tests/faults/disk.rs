@@ -1,11 +1,14 @@
-//! The disk of the history's file is full: publishers are told, streams live on, and it goes on when there is room.
+//! A full disk under the history file: publishers get an error, streams stay, and publishing resumes once there is
+//! room.
 
-use crate::measure::skipped;
-use crate::support::{Program, Served, post};
+use support::measure::skipped;
+use support::{Folder, Served, post};
 
-const NAME: &str = "disk::a_full_disk_is_told_to_publishers_and_to_nobody_else";
+use crate::Program;
 
-/// Lays a small disk over a folder that only the program sees, and becomes the program.
+const NAME: &str = "disk::a_full_disk_fails_publishers_alone";
+
+/// Mounts a small disk over a folder that only the program sees, and becomes the program.
 const SMALL_DISK: &str = "mount -t tmpfs -o size=1m none \"$HOME\" && exec \"$0\" \"$@\"";
 
 fn may_mount() -> bool {
@@ -17,20 +20,19 @@ fn may_mount() -> bool {
 }
 
 #[test]
-fn a_full_disk_is_told_to_publishers_and_to_nobody_else() {
+fn a_full_disk_fails_publishers_alone() {
     if !may_mount() {
-        return skipped(NAME, "this user may mount no disk of his own, or unshare is missing");
+        return skipped(NAME, "this user may not mount a disk, or unshare is missing");
     }
-    let folder = std::env::temp_dir().join(format!("smolcast-disk-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder can be made");
-    let home = folder.to_str().expect("UTF-8").to_owned();
-    let flags = ["--history", "2", "--history-file", &format!("{home}/history")].map(str::to_owned);
+    let folder = Folder::new();
+    let home = folder.file("");
+    let flags = ["--history", "2", "--history-file", &folder.file("history")].map(str::to_owned);
     let flags: Vec<_> = flags.iter().map(String::as_str).collect();
     let program = Program::launch(&["unshare", "--mount", "sh", "-c", SMALL_DISK], &flags, &[("HOME", &home)]);
     let (mut stream, mut publisher) = (program.stream(), program.connect());
     let large = "x".repeat(300 * 1024);
     let mut received = 0;
-    // Two are held and one is on its way out: there is no room for a fourth, nor for a copy without the first.
+    // The file holds two messages and an outdated one: a fourth has no room, and neither has a compacted copy.
     let statuses: Vec<_> = (0..6)
         .map(|_| {
             let status = publisher.request(post(&large)).status;
@@ -44,10 +46,9 @@ fn a_full_disk_is_told_to_publishers_and_to_nobody_else() {
     assert!(statuses.iter().all(|status| [202, 507].contains(status)), "{statuses:?}");
     assert!(statuses.starts_with(&[202, 202, 202]) && statuses.contains(&507), "{statuses:?}");
     assert_eq!(program.count(), 1, "streams live on");
-    // What is small still has room, and reaches them.
+    // A small message has room, and subscribers get it.
     publisher.request(post("small")).expect_status(202);
     assert_eq!(stream.message().data, "small", "behind {received} large ones");
     let said = program.kill().stderr;
     assert!(said.lines().any(|line| line.contains("cannot write the history file")), "{said}");
-    std::fs::remove_dir_all(&folder).expect("the folder is there");
 }

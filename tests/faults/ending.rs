@@ -1,12 +1,13 @@
-//! The way out with a thousand streams: what is in flight is delivered, each stream is told when to come back.
+//! Shutdown with a thousand streams: messages in flight are delivered, and each stream gets a delay.
 
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use support::measure::{report, time_until, timed};
+use support::{Client, DEADLINE, EventStream, Served, get, post, retry_of};
 
+use crate::Program;
 use crate::crowd::make_room;
-use crate::measure::{report, time_until, timed};
-use crate::support::{Client, DEADLINE, EventStream, Program, Served, get, post, retry_of};
 
 const STREAMS: usize = 1000;
 
@@ -20,14 +21,14 @@ fn begin_publish(program: &Program, length: usize) -> Client {
     client
 }
 
-/// Tells the program to end, and waits until it has understood.
+/// Signals the program and waits until it has noticed.
 #[track_caller]
 fn tell_to_end(program: &Program) {
     program.signal(Signal::TERM);
     time_until("no new connection is taken", DEADLINE, || Client::try_connect(program.addr).is_err());
 }
 
-/// Holds the delays to cover 3 s to 9 s evenly: a thousand browsers must not come back at one moment.
+/// Holds that the delays cover 3 s to 9 s evenly, so that a thousand browsers do not return at once.
 #[track_caller]
 fn expect_spread(delays: &[u64]) {
     let mut seconds = [0; 6];
@@ -36,9 +37,10 @@ fn expect_spread(delays: &[u64]) {
     assert!(seconds.iter().all(|count| *count > fair / 2), "streams that come back in each second: {seconds:?}");
 }
 
+/// A thousand streams get it whole and end between two events.
 #[test]
 #[ignore = "heavy: a thousand streams"]
-fn a_signal_amid_a_publish_to_a_thousand_streams_delivers_it_and_ends_each_between_two_events() {
+fn a_signal_amid_a_publish_still_delivers_it() {
     make_room();
     let program = Program::start(&[]);
     let mut streams: Vec<_> = (0..STREAMS).map(|_| program.stream()).collect();
@@ -56,7 +58,7 @@ fn a_signal_amid_a_publish_to_a_thousand_streams_delivers_it_and_ends_each_betwe
     let finished = program.finish();
     let took = start.elapsed();
     assert_eq!((finished.code, finished.stdout.as_str(), finished.stderr.as_str()), (Some(0), "", ""));
-    assert!(took < DEADLINE, "{took:?} with nobody to wait for");
+    assert!(took < DEADLINE, "{took:?} with no client to wait for");
     expect_spread(&delays);
     report("SIGTERM with 1000 streams", format_args!("all have the message and have ended after {took:.1?}"));
 }
@@ -81,9 +83,10 @@ fn a_second_signal_ends_a_thousand_streams_at_once() {
     report("a second SIGTERM", format_args!("1000 streams and the program are gone after {took:.1?}"));
 }
 
+/// Other streams end at once.
 #[test]
 #[ignore = "slow: it waits for a drain of seconds"]
-fn streams_that_do_not_read_hold_the_program_up_for_the_drain_and_the_others_not_at_all() {
+fn stalled_streams_delay_shutdown_for_the_drain_only() {
     make_room();
     let mut program = Program::start(&["--drain", "3s", "--max-lag", "64m"]);
     let mut healthy: Vec<_> = (0..50).map(|_| program.stream()).collect();
@@ -93,11 +96,11 @@ fn streams_that_do_not_read_hold_the_program_up_for_the_drain_and_the_others_not
         program.publish(&line);
         healthy.iter_mut().for_each(|stream| stream.expect_data(&line));
     }
-    assert_eq!(program.count(), 100, "nobody is too far behind");
+    assert_eq!(program.count(), 100, "no stream is too far behind");
     program.signal(Signal::TERM);
     let (_, ended) = timed(|| healthy.iter_mut().map(|stream| stream.expect_end(b"")).collect::<Vec<_>>());
-    assert!(ended < Duration::from_secs(1), "those who read have waited {ended:?}");
-    assert!(program.is_running(), "it gives those who do not read their time");
+    assert!(ended < Duration::from_secs(1), "streams that read have waited {ended:?}");
+    assert!(program.is_running(), "stalled streams have the drain");
     let (finished, took) = timed(|| program.finish());
     assert_eq!((finished.code, finished.stderr.lines().count()), (Some(0), 1), "{finished:?}");
     report(
@@ -107,16 +110,16 @@ fn streams_that_do_not_read_hold_the_program_up_for_the_drain_and_the_others_not
     drop(stalled);
 }
 
-/// What an `EventSource` sees whose request was under way when the end came: a stream that says when to come back.
+/// An `EventSource` whose request was under way at the shutdown gets a stream with a delay.
 #[test]
-fn a_stream_that_is_asked_for_during_the_drain_is_told_to_come_back() {
+fn a_stream_requested_during_the_drain_gets_a_retry() {
     let program = Program::start(&[]);
     let mut publisher = begin_publish(&program, 5);
     let mut late = program.connect();
     let request = get("/sse");
     let (first, second) = request.split_at(request.len() / 2);
     late.send(first);
-    // Known to the program: what comes later has been served, by each of its workers.
+    // Later requests have been served by each shard, so the program has noticed.
     for _ in 0..8 {
         program.request(post("")).expect_status(202);
     }

@@ -1,21 +1,23 @@
-//! A flood of publishers: slowed down to what the streams can be sent, and none of what was accepted is lost.
+//! A flood of publishers: slowed to the pace of the streams, with no accepted message lost.
 
 use std::net::SocketAddr;
 use std::thread;
 
 use smolcast::Limits;
+use support::measure::{Samples, report, timed};
+use support::procfs::Observed;
+use support::{Client, EventStream, Served, TestServer, post};
 
+use crate::Program;
 use crate::crowd::make_room;
-use crate::measure::{Observed, Samples, report, timed};
-use crate::support::{Client, EventStream, Program, Served, TestServer, post};
 
 const PUBLISHERS: usize = 100;
 
-/// How much each publisher sends, and how long one message is.
+/// Amount and length of each publisher's messages.
 #[derive(Clone, Copy)]
 struct Flood {
     rounds: usize,
-    /// Messages that leave in one write, before the first of their answers is read.
+    /// Messages of one write, sent before the first response is read.
     pipelined: usize,
     message: usize,
 }
@@ -30,7 +32,7 @@ impl Flood {
         format!("{name}{}", "x".repeat(self.message - name.len()))
     }
 
-    /// Publishes from these connections, which take turns; returns how long a segment's answers took.
+    /// Publishes from these connections in turn; returns the time of each segment's responses.
     #[track_caller]
     fn publish(self, addr: SocketAddr, publishers: std::ops::Range<usize>) -> Samples {
         let mut clients: Vec<_> = publishers.map(|publisher| (publisher, Client::connect(addr))).collect();
@@ -50,7 +52,7 @@ impl Flood {
         times
     }
 
-    /// Reads every message: each once, each publisher's own in their order.
+    /// Reads every message: each once, and each publisher's own in order.
     #[track_caller]
     fn read(self, stream: &mut EventStream) {
         let mut next = [0; PUBLISHERS];
@@ -58,14 +60,14 @@ impl Flood {
         for read in 0..self.messages() {
             let event = String::from_utf8(stream.client().read_exactly(length)).expect("an event is text");
             let publisher: usize = event.get(6..9).and_then(|name| name.parse().ok()).unwrap_or(PUBLISHERS);
-            assert!(publisher < PUBLISHERS, "nobody sent this, after {read} events: {:?}", &event[..32]);
+            assert!(publisher < PUBLISHERS, "no publisher sent this, after {read} events: {:?}", &event[..32]);
             let expected = format!("data: {}\n\n", self.line(publisher, next[publisher]));
             assert!(event == expected, "expected {:?}, not {:?}, after {read} events", &expected[..32], &event[..32]);
             next[publisher] += 1;
         }
     }
 
-    /// Has all publish and all streams read, at one time.
+    /// Runs all publishers and all streams at once.
     #[track_caller]
     fn run(self, server: &impl Served, streams: &mut [EventStream]) -> Vec<Samples> {
         let addr = server.addr();
@@ -83,7 +85,7 @@ impl Flood {
 
 #[test]
 #[ignore = "heavy: two hundred megabytes of messages"]
-fn a_flood_of_a_hundred_publishers_is_slowed_and_nothing_of_it_is_lost() {
+fn a_flood_of_publishers_is_slowed_and_loses_nothing() {
     const LAG: usize = 4 * 1024 * 1024;
     make_room();
     let flood = Flood { rounds: 16, pipelined: 16, message: 8 * 1024 };
@@ -92,8 +94,8 @@ fn a_flood_of_a_hundred_publishers_is_slowed_and_nothing_of_it_is_lost() {
     let base = Observed::new(program.id()).resident();
     let (times, took) = timed(|| flood.run(&program, &mut streams));
     let grown = program.peak_memory() - base;
-    // What a stream may be behind and a batch for each shard, the messages under way, what each publisher has sent
-    // and nobody has looked at, and the allocator.
+    // The lag of a stream and a batch for each shard, messages under way, unread input of publishers, and the
+    // allocator.
     let limits = Limits::default();
     let unread = PUBLISHERS * 128 * 1024;
     let bound = (2 * (LAG + limits.batch_bytes) + limits.publish_queue_bytes + unread) / 1024 + 8 * 1024;
@@ -106,7 +108,7 @@ fn a_flood_of_a_hundred_publishers_is_slowed_and_nothing_of_it_is_lost() {
 }
 
 #[test]
-fn publishers_that_have_to_wait_lose_nothing_and_keep_their_order() {
+fn waiting_publishers_lose_nothing_and_keep_their_order() {
     let flood = Flood { rounds: 2, pipelined: 10, message: 2048 };
     let limits = Limits {
         publish_queue: 4,
@@ -118,5 +120,5 @@ fn publishers_that_have_to_wait_lose_nothing_and_keep_their_order() {
     let mut streams = [server.stream(), server.stream()];
     flood.run(&server, &mut streams);
     assert_eq!(server.metrics.messages(), flood.messages() as u64);
-    assert!(server.metrics.publishes_delayed() > 0, "nobody has waited, which is what this is about");
+    assert!(server.metrics.publishes_delayed() > 0, "no publisher has waited");
 }

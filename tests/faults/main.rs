@@ -1,27 +1,25 @@
-//! Load, faults and the way out, from outside: what the server does when the network, the system or its clients fail.
+//! Load, faults and shutdown from outside: the server while the network, the system or its clients fail.
 //!
-//! What is slow or heavy is ignored by a plain `cargo test`. All of it, one after the other, with the figures that are
-//! measured on the way:
+//! A plain `cargo test` ignores the slow and the heavy tests. All of them, one after the other, with their figures:
 //!
 //! ```sh
 //! cargo test --test faults -- --include-ignored --test-threads 1 --nocapture
 //! ```
 //!
-//! A test that the machine does not let run (no namespaces, no compiler) says `SKIPPED` and why. Times are held to
-//! bounds that tell "served" from "stalled", and no closer: figures are printed, and belong to benches.
+//! A test that the machine cannot run (no namespaces, no compiler) prints `SKIPPED` and the reason. Bounds of time only
+//! tell "served" from "stalled": precise figures are printed, and belong to the benches.
 //!
 //! # Layout
 //!
-//! - `measure`: what the system tells of a process, waits that are timed, samples and their percentiles
-//! - `crowd`: many raw sockets at one time; `network`: cables that can be cut; `shim`: system calls that fail
-//! - `stalled`, `flood`: subscribers that do not read, publishers that do not stop
-//! - `busy`: a worker with more to do than it can
-//! - `vanish`, `resets`, `slowloris`: peers that go without a word, that go at any moment, that take their time
-//! - `descriptors`: what accepting lacks; `capacity`: more clients than there is room for
-//! - `ending`, `starting`: the way out, and the way not in
-//! - `disk`: there is no room for the history
-//! - `resume`: clients that come and go, over restarts
-//! - `output`: nobody reads what it says; `pause`: the process, or its clock, stands still or goes back
+//! - `crowd`: many raw sockets at a time; `network`: cables that can be cut; `shim`: system calls that fail
+//! - `stalled`, `flood`: subscribers that never read, publishers that never stop
+//! - `busy`: an overloaded shard
+//! - `vanish`, `resets`, `slowloris`: peers that vanish, that reset at any moment, that are slow
+//! - `descriptors`: accepts that fail; `capacity`: more clients than the server admits
+//! - `ending`, `starting`: the shutdown, and starts that fail
+//! - `disk`: a full disk under the history
+//! - `resume`: clients that come and go over restarts
+//! - `output`: an output that blocks or fails; `pause`: a stopped process, a wall clock that jumps
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
@@ -32,7 +30,6 @@ mod descriptors;
 mod disk;
 mod ending;
 mod flood;
-mod measure;
 mod network;
 mod output;
 mod pause;
@@ -40,11 +37,8 @@ mod resets;
 mod resume;
 mod shim;
 mod slowloris;
-#[path = "../it/sse.rs"]
-mod sse;
 mod stalled;
 mod starting;
-#[expect(dead_code, unused_imports, reason = "shared with the tests of the contract, which use the rest of it")]
-#[path = "../it/support/mod.rs"]
-mod support;
 mod vanish;
+
+support::program_under_test!();

@@ -1,18 +1,20 @@
-//! A network of a test's own: the program at one end of some cables, the test at the other.
+//! A test's own network: the program at one end of some cables, the test at the other.
 //!
-//! Nothing of it is seen outside, and all of it is gone with the two processes, whatever becomes of them.
+//! It is invisible outside, and vanishes with the two processes.
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
-use crate::measure::skipped;
-use crate::support::{Program, alone};
+use support::alone;
+use support::measure::skipped;
 
-/// What a test lays first, to see whether it may.
+use crate::Program;
+
+/// Commands that show if this user may build a network.
 const TRIAL: [&str; 3] =
     ["sh", "-c", "ip link add near type veth peer name far && nsenter --version && unshare --version"];
 
-/// How a process gets a network of its own: as root, or in a user namespace.
+/// The ways to get a network namespace: as root, or in a user namespace.
 const UNSHARED: [&[&str]; 2] = [&["unshare", "--net"], &["unshare", "--map-root-user", "--net"]];
 
 fn works(words: &[&str]) -> bool {
@@ -44,27 +46,27 @@ impl Cable {
         Self(number)
     }
 
-    /// Where the program is, along this cable.
+    /// The program's address on this cable.
     pub(crate) fn address(&self, program: &Program) -> SocketAddr {
         let Self(number) = self;
         SocketAddr::from(([198, 18, *number as u8, 2], program.addr.port()))
     }
 
-    /// Nothing goes along it any more, in either direction.
+    /// Cuts the cable in both directions.
     #[track_caller]
     pub(crate) fn cut(&self) {
         run(&format!("ip link set near{} down", self.0));
     }
 
-    /// What comes from there arrives; nothing from here does, not even that it has arrived.
+    /// Drops everything from here, acknowledgements too; packets from the program still arrive.
     #[track_caller]
     pub(crate) fn silence(&self) {
         run(&format!("ip route add blackhole 198.18.{}.2/32", self.0));
     }
 }
 
-/// Whether this process is the one with a network of its own, in which the test runs alone. Where it is not, one that
-/// is has been started and has succeeded, or cannot be.
+/// True in a process with a network of its own, in which the test runs alone. Anywhere else, runs such a process, or
+/// skips the test.
 #[track_caller]
 pub(crate) fn own(test: &str) -> bool {
     let launchers = UNSHARED.into_iter().filter(|launcher| works(&[launcher, &["true"][..]].concat()));
@@ -77,7 +79,7 @@ pub(crate) fn own(test: &str) -> bool {
     }
 }
 
-/// A program in a network of its own, where it waits for cables.
+/// A program in its own network, where it waits for cables.
 #[track_caller]
 pub(crate) fn program(flags: &str) -> Program {
     let flags: Vec<_> = ["--host", "0.0.0.0"].into_iter().chain(flags.split(' ')).collect();

@@ -1,4 +1,4 @@
-//! Nobody reads what the program says, nobody ever will, or there is nothing to say it to.
+//! Outputs of the program that are full, closed, or failing.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -8,11 +8,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use support::measure::{time_until, timed};
+use support::procfs::Observed;
+use support::{Client, DEADLINE, EventStream, FreePort, get, post, wait_until};
 
-use crate::measure::{Observed, time_until, timed};
-use crate::support::{Client, DEADLINE, EventStream, FreePort, Process, get, post, wait_until};
+use crate::Process;
 
-/// A program of whose output nothing is known, so that it has to be given its port.
+/// A program with an output that the test cannot read, so that it must be given its port.
 struct Mute {
     port: FreePort,
     process: Process,
@@ -33,7 +35,7 @@ impl Mute {
         Client::connect(self.port.addr())
     }
 
-    /// Holds it to do all that it is there for.
+    /// Holds that it serves.
     #[track_caller]
     fn expect_service(&self, line: &str) -> EventStream {
         assert_eq!(self.connect().request(get("/connections")).expect_status(200).body, b"0");
@@ -43,7 +45,7 @@ impl Mute {
         stream
     }
 
-    /// Holds it to end in order when it is told to.
+    /// Holds that it shuts down when signalled.
     #[track_caller]
     fn expect_orderly_end(mut self, mut stream: EventStream) {
         self.process.signal(Signal::TERM);
@@ -52,7 +54,7 @@ impl Mute {
     }
 }
 
-/// What is written to, full, and who could read it, who does not.
+/// A full pipe, and its reading end, which is never read.
 #[track_caller]
 fn full() -> (Stdio, UnixStream) {
     let (mut writer, reader) = UnixStream::pair().expect("a pair of sockets");
@@ -65,7 +67,7 @@ fn full() -> (Stdio, UnixStream) {
 }
 
 #[test]
-fn with_its_output_closed_it_serves_and_ends() {
+fn it_serves_and_ends_with_a_closed_output() {
     let launcher = ["sh", "-c", "exec \"$@\" >&- 2>&-", "sh"];
     let mute = Mute::start(&launcher, &[], Stdio::null(), Stdio::null());
     let stream = mute.expect_service("heard");
@@ -73,7 +75,7 @@ fn with_its_output_closed_it_serves_and_ends() {
 }
 
 #[test]
-fn with_an_output_that_always_fails_it_serves_and_ends() {
+fn it_serves_and_ends_with_a_failing_output() {
     let full = || Stdio::from(OpenOptions::new().write(true).open("/dev/full").expect("Linux has it"));
     let mute = Mute::start(&[], &[], full(), full());
     let stream = mute.expect_service("heard");
@@ -81,16 +83,16 @@ fn with_an_output_that_always_fails_it_serves_and_ends() {
 }
 
 #[test]
-fn with_an_output_that_is_full_and_never_read_it_serves_and_ends() {
+fn it_serves_and_ends_with_a_full_output() {
     let (stdout, _unread) = full();
     let mute = Mute::start(&[], &[], stdout, Stdio::null());
     let stream = mute.expect_service("heard");
     mute.expect_orderly_end(stream);
 }
 
-/// It has something to say, which is where it could be held up: that it has no descriptors.
+/// It has a line to log, which could block it: the lack of descriptors.
 #[test]
-fn with_errors_that_are_full_and_never_read_it_accepts_again_and_ends() {
+fn it_accepts_again_with_a_full_standard_error() {
     let (stderr, _unread) = full();
     let mute = Mute::start(&[], &[], Stdio::null(), stderr);
     let mut stream = mute.expect_service("heard");
@@ -109,9 +111,9 @@ fn with_errors_that_are_full_and_never_read_it_accepts_again_and_ends() {
     mute.expect_orderly_end(stream);
 }
 
-/// The last that it has to say: that the drain was not enough.
+/// Its last line: the drain was too short.
 #[test]
-fn with_errors_that_are_full_and_never_read_it_ends_after_the_drain() {
+fn it_ends_after_the_drain_with_a_full_standard_error() {
     let (stderr, _unread) = full();
     let mut mute = Mute::start(&[], &["--drain", "500ms"], Stdio::null(), stderr);
     let mut stream = mute.expect_service("heard");
@@ -125,9 +127,9 @@ fn with_errors_that_are_full_and_never_read_it_ends_after_the_drain() {
     assert!(took < Duration::from_secs(2), "it took {took:?}");
 }
 
-/// Even where it cannot say what it wants to, a second signal ends it.
+/// A second signal ends it even if its log blocks.
 #[test]
-fn with_an_output_that_is_full_a_signal_ends_it() {
+fn a_signal_ends_it_with_a_full_output() {
     let (stdout, _unread) = full();
     let mut mute = Mute::start(&[], &[], stdout, Stdio::null());
     let observed = Observed::new(mute.process.id());

@@ -1,32 +1,34 @@
-//! The process is stopped for a while, or its wall clock is set: nobody is cut off for it.
+//! A stopped process, or a wall clock that jumps: no client is cut off for it.
 
 use std::time::Duration;
 
 use rustix::process::Signal;
+use support::measure::{report, time_until, timed};
+use support::procfs::Observed;
+use support::{Client, DEADLINE, EventStream, Served, assert_bytes, get, post};
 
+use crate::Program;
 use crate::crowd::make_room;
-use crate::measure::{Observed, report, time_until, timed};
 use crate::shim::Shim;
-use crate::support::{Client, DEADLINE, EventStream, Program, Served, assert_bytes, get, post};
 
-/// How long the process stands still: far longer than any of its timeouts.
+/// Duration of the stop: far longer than any of its timeouts.
 const PAUSE: Duration = Duration::from_secs(20);
 
 const STREAMS: usize = 200;
 
 const ACCEPTED: &[u8] = b"HTTP/1.1 202 Accepted\r\n";
 
-/// What is under way when the process is stopped, each kind in a wait that has a deadline.
+/// Everything under way when the process is stopped, each kind in a wait that has a deadline.
 struct UnderWay {
     streams: Vec<EventStream>,
     head: Client,
     body: Client,
     idle: Client,
-    /// A stream whose client does not read for a while before, and reads again meanwhile.
+    /// A stream whose client pauses before the stop, and reads again during it.
     behind: EventStream,
 }
 
-/// What the one who is behind has yet to read.
+/// The bytes that the slow client has yet to read.
 const LARGE: usize = 400 * 1024;
 
 impl UnderWay {
@@ -56,7 +58,7 @@ impl UnderWay {
         self.streams.iter_mut().for_each(|stream| stream.expect_data(line));
     }
 
-    /// Goes on with all of it, as if nothing had been.
+    /// Continues all of it as if nothing had happened.
     #[track_caller]
     fn go_on(&mut self) {
         self.body.send("lo");
@@ -75,7 +77,7 @@ impl UnderWay {
 
 #[test]
 #[ignore = "slow: it stands still for twenty seconds"]
-fn a_process_that_was_stopped_for_a_while_goes_on_where_it_was() {
+fn a_stopped_process_goes_on_where_it_was() {
     make_room();
     let flags = "--write-timeout 4s --head-timeout 4s --body-timeout 4s --idle-timeout 4s --heartbeat 0 --max-lag 2m";
     let program = Program::start(&flags.split(' ').collect::<Vec<_>>());
@@ -83,17 +85,17 @@ fn a_process_that_was_stopped_for_a_while_goes_on_where_it_was() {
     let mut under_way = UnderWay::in_program(&program);
     program.signal(Signal::STOP);
     time_until("it is stopped", DEADLINE, || observed.is_stopped());
-    // The system goes on: it takes connections, and what they send.
+    // The kernel goes on: it accepts connections and their input.
     let mut late = program.connect();
     late.send(post("while it stood still"));
-    // It reads again, so that it is behind and nobody could say that it takes nothing.
+    // It reads again, so that it is slow and not stalled.
     let large = ["data: ", &"x".repeat(LARGE), "\n\n"].concat();
     under_way.behind.expect(&large.as_bytes()[..1024]);
     assert!(!under_way.streams[0].client().readable_within(PAUSE), "it is stopped and cannot have sent anything");
     program.signal(Signal::CONT);
     let ((), took) = timed(|| {
-        // Its Date may still be of the time before.
-        assert_bytes("to who came meanwhile", ACCEPTED, &late.read_exactly(ACCEPTED.len()));
+        // The first `Date` may still be from before.
+        assert_bytes("to the client that came meanwhile", ACCEPTED, &late.read_exactly(ACCEPTED.len()));
         under_way.expect_everywhere("while it stood still");
     });
     under_way.behind.expect(&large.as_bytes()[1024..]);
@@ -104,7 +106,7 @@ fn a_process_that_was_stopped_for_a_while_goes_on_where_it_was() {
     assert_eq!(program.kill().stderr, "", "none of it is worth a word");
 }
 
-/// The value of an answer's `Date`, whichever it is.
+/// The value of a response's `Date`.
 #[track_caller]
 fn date(program: &Program) -> String {
     let mut client = program.connect();
@@ -115,13 +117,13 @@ fn date(program: &Program) -> String {
 }
 
 #[test]
-fn a_wall_clock_that_is_set_changes_the_date_and_nothing_else() {
+fn setting_the_wall_clock_changes_the_date_alone() {
     const EPOCH: &str = "Thu, 01 Jan 1970 00:00:00 GMT";
     let Some(shim) = Shim::compile("a wall clock that is set") else { return };
-    // To a time before the one from which the date is counted, for which there is no date at all.
+    // Back to a time before 1970, for which there is no date.
     let flags = ["--head-timeout", "2s", "--heartbeat", "1s", "--workers", "2"];
     let program = shim.start(&flags, &[("FAULT_SECONDS", "4000000000")]);
-    // Each worker has a date of its own, and connections are dealt in turn.
+    // Each shard has its own date, and connections are dealt in turn.
     let is_epoch = || [date(&program), date(&program)].map(|date| date == EPOCH);
     let mut stream = program.stream();
     let mut idle = program.connect();
@@ -135,7 +137,7 @@ fn a_wall_clock_that_is_set_changes_the_date_and_nothing_else() {
     slow.send("GET /");
     assert!(slow.rest().starts_with(b"HTTP/1.1 408 "), "a head still has its time");
     assert_eq!(stream.block(), b":\n\n");
-    // Forward by more than a century, which is past every deadline that anybody could have.
+    // Forward by more than a century, past every deadline.
     shim.end();
     time_until("the date is the wall clock's again", DEADLINE, || is_epoch() == [false; 2]);
     idle.request(post("end")).expect_status(202);

@@ -7,12 +7,14 @@ use std::thread;
 use std::time::Duration;
 
 use smolcast::Limits;
+use support::measure::{report, time_until, timed};
+use support::procfs::Observed;
+use support::{Client, DEADLINE, Served, TestServer, get, post};
 
+use crate::Program;
 use crate::crowd::{connect_tight, make_room};
-use crate::measure::{Observed, report, time_until, timed};
-use crate::support::{Client, DEADLINE, Program, Served, TestServer, get, post};
 
-/// What a client has done by the time it resets.
+/// The moments at which a client resets.
 const MOMENTS: [Moment; 8] = [
     Moment::Sent(""),
     Moment::Sent("GET /ss"),
@@ -26,16 +28,16 @@ const MOMENTS: [Moment; 8] = [
 
 #[derive(Clone, Copy)]
 enum Moment {
-    /// It has sent this, and waits for nothing.
+    /// It has sent this and waits for nothing.
     Sent(&'static str),
     /// It has a stream.
     Opened,
-    /// It has a stream and has read some of an event.
+    /// It has a stream and has read a part of an event.
     WithinAnEvent,
 }
 
 impl Moment {
-    /// Connects, does what there is to do, and resets.
+    /// Connects, does its part, and resets.
     #[track_caller]
     fn come_and_reset(self, addr: SocketAddr) {
         let mut stream = connect_tight(addr, 4096);
@@ -48,7 +50,7 @@ impl Moment {
     }
 }
 
-/// Asks for a stream and reads until this has come.
+/// Requests a stream and reads until this has come.
 #[track_caller]
 fn read_to(stream: &mut TcpStream, mark: &[u8]) {
     stream.write_all(&get("/sse")).expect("a new connection takes some bytes");
@@ -62,13 +64,12 @@ fn read_to(stream: &mut TcpStream, mark: &[u8]) {
     }
 }
 
-/// A large message: who reads a little of it is in the middle of it.
+/// A large message: a client that reads a little of it is within an event.
 fn message() -> Vec<u8> {
     vec![b'x'; 60_000]
 }
 
-/// Lets so many clients of each kind come and reset, from several threads, while messages are published; returns how
-/// many of those there were.
+/// Runs `each` clients of each kind from several threads while messages are published; returns the number of messages.
 #[track_caller]
 fn storm(addr: SocketAddr, each: usize) -> usize {
     const THREADS: usize = 4;
@@ -80,7 +81,7 @@ fn storm(addr: SocketAddr, each: usize) -> usize {
             while !stop.load(Ordering::Relaxed) {
                 client.request(post(message())).expect_status(202);
                 published += 1;
-                // Often enough for who wants to be in the middle of one, and no more than who stays can read.
+                // Often enough for clients that reset within an event, and no more than the others can read.
                 thread::park_timeout(Duration::from_millis(5));
             }
             published
@@ -98,9 +99,10 @@ fn storm(addr: SocketAddr, each: usize) -> usize {
     })
 }
 
+/// No descriptor is left either.
 #[test]
 #[ignore = "heavy: eight thousand connections, and as many resets"]
-fn a_storm_of_resets_leaves_the_count_exact_and_no_descriptor() {
+fn the_count_is_exact_after_a_storm_of_resets() {
     const EACH: usize = 1000;
     make_room();
     let program = Program::start(&["--max-lag", "16m"]);
@@ -113,7 +115,7 @@ fn a_storm_of_resets_leaves_the_count_exact_and_no_descriptor() {
         thread::scope(|scope| {
             let storm = scope.spawn(|| storm(addr, EACH));
             let mut received = 0;
-            // Whoever stays has every message, whole, whatever the others do.
+            // The remaining streams have every message, whole.
             loop {
                 let is_over = storm.is_finished();
                 if stay.client().readable_within(Duration::from_millis(500)) {
@@ -141,7 +143,7 @@ fn a_storm_of_resets_leaves_the_count_exact_and_no_descriptor() {
 }
 
 #[test]
-fn resets_at_every_moment_are_counted_out_and_panic_nothing() {
+fn resets_at_any_moment_are_counted_and_never_panic() {
     let server = TestServer::with_limits(Limits { window_bytes: 16 * 1024 * 1024, ..Limits::default() });
     storm(server.addr, 12);
     server.wait_for_count(0);

@@ -1,4 +1,4 @@
-//! Two hundred clients that come and go, over topics, publishers and restarts: each has the whole of what it asked for.
+//! Two hundred clients that come and go over topics, publishers and restarts: each gets every event of its filter.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -8,20 +8,21 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use support::measure::{report, timed};
+use support::sse;
+use support::{Client, DEADLINE, EventStream, Folder, FreePort, Served};
 
+use crate::Program;
 use crate::crowd::make_room;
-use crate::measure::{report, timed};
-use crate::sse;
-use crate::support::{Client, DEADLINE, EventStream, FreePort, Program, Served};
 
 const CLIENTS: usize = 200;
 const PUBLISHERS: usize = 4;
-/// Of each publisher, to each server.
+/// Messages of each publisher to each server.
 const MESSAGES: usize = 1000;
 const SERVERS: usize = 5;
 const TOPICS: [&str; 8] = ["a", "b", "c/1", "c/2", "c/3", "d/x/1", "d/y/1", "e"];
 
-/// What a client asks for, and whether a topic is one of that.
+/// A client's query, and a function that tells if it includes a topic.
 type Interest = (&'static str, fn(&str) -> bool);
 
 const INTERESTS: [Interest; 5] = [
@@ -47,10 +48,10 @@ impl Wanderer {
         (self.turn >> 33) % below
     }
 
-    /// Comes back until it has seen the end.
+    /// Reconnects until it has seen the last message.
     fn wander(mut self) -> Vec<String> {
         loop {
-            // While the server is away there is nobody to connect to.
+            // Nothing listens during a restart.
             if let Ok(stream) = TcpStream::connect(self.addr) {
                 if self.stay(stream).is_break() {
                     return self.lines;
@@ -60,11 +61,11 @@ impl Wanderer {
         }
     }
 
-    /// Reads some events, or all that come until the server ends the stream, and leaves in one way or another.
+    /// Reads some events, or all until the server ends the stream, and leaves in one of several ways.
     fn stay(&mut self, mut stream: TcpStream) -> ControlFlow<()> {
         stream.set_read_timeout(Some(DEADLINE)).expect("a timeout above zero can be set");
         let request = format!("GET /sse?{}last_event_id={} HTTP/1.1\r\nHost: h\r\n\r\n", self.filters, self.last);
-        // Behind the head of the answer comes `:ok`, and no other line of either is an event's.
+        // Behind the head comes `:ok`, and no line of either is an event's.
         let (mut parser, mut buffer) = (sse::Parser::default(), [0; 16 * 1024]);
         let (stay, mut seen) = (1 + self.random(2000), 0);
         if stream.write_all(request.as_bytes()).is_err() {
@@ -94,7 +95,7 @@ impl Wanderer {
     }
 }
 
-/// Publishes one message after the other, each when the one before was answered.
+/// Publishes one message after the other, each after the response to the last.
 fn publish(addr: SocketAddr, publisher: usize, numbers: Range<usize>) {
     let mut client = Client::connect(addr);
     for number in numbers {
@@ -107,7 +108,7 @@ fn publish(addr: SocketAddr, publisher: usize, numbers: Range<usize>) {
     }
 }
 
-/// Starts a server with the history of the last one, at the same port.
+/// Starts a server at the same port, with the history of the last one.
 #[track_caller]
 fn start(port: u16, file: &str) -> Program {
     Program::start_without_flags(&[
@@ -118,7 +119,7 @@ fn start(port: u16, file: &str) -> Program {
     ])
 }
 
-/// Has publishers send their messages to one server after the other, each ended in order or killed.
+/// Publishes to one server after the other; each is shut down or killed.
 #[track_caller]
 fn publish_to_servers(port: u16, file: &str) -> Program {
     let mut program = start(port, file);
@@ -144,11 +145,10 @@ fn publish_to_servers(port: u16, file: &str) -> Program {
 
 #[test]
 #[ignore = "slow: two hundred clients, twenty thousand messages, five restarts"]
-fn whoever_comes_and_goes_over_restarts_has_every_event_once_and_in_order() {
+fn clients_get_each_event_once_in_order_over_restarts() {
     make_room();
-    let folder = std::env::temp_dir().join(format!("smolcast-resume-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder can be made");
-    let file = folder.join("history").to_str().expect("UTF-8").to_owned();
+    let folder = Folder::new();
+    let file = folder.file("history");
     let port = FreePort::new();
     let addr = port.addr();
     let ((lines, order), took) = timed(|| {
@@ -177,5 +177,4 @@ fn whoever_comes_and_goes_over_restarts_has_every_event_once_and_in_order() {
         "streams that come back",
         format_args!("{events} events to {CLIENTS} clients over {SERVERS} restarts, {took:.1?}"),
     );
-    std::fs::remove_dir_all(&folder).expect("the folder is there");
 }

@@ -1,15 +1,16 @@
-//! System calls that fail, and a wall clock that is wrong, when a test says so.
+//! System calls that fail, and a wall clock that is wrong, at a test's command.
 //!
-//! A small library in C is put before the system's own (`LD_PRELOAD`), for what nothing else brings about without
-//! harm to the whole machine. A file tells it what to do: while the file is there, it is done.
+//! `LD_PRELOAD` puts a small C library before the system's own, since every other way would harm the whole machine. It
+//! is active while a certain file exists.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::measure;
-use crate::support::Program;
+use support::measure;
+
+use crate::Program;
 
 const SOURCE: &str = r#"
 #define _GNU_SOURCE
@@ -57,14 +58,14 @@ int clock_gettime(clockid_t clock, struct timespec *time) {
 }
 "#;
 
-/// The library, and the file that it looks for.
+/// The library, and the file that activates it.
 pub(crate) struct Shim {
     library: PathBuf,
     file: PathBuf,
 }
 
 impl Shim {
-    /// Compiles the library; `None`, with a word about it, where this machine cannot.
+    /// Compiles the library; `None`, after a line about it, if this machine cannot.
     pub(crate) fn compile(test: &str) -> Option<Self> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("shim-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -86,7 +87,7 @@ impl Shim {
         None
     }
 
-    /// Starts the program with the library before all others; `variables` say what is to happen.
+    /// Starts the program with the library preloaded; `variables` choose its effect.
     #[track_caller]
     pub(crate) fn start(&self, flags: &[&str], variables: &[(&str, &str)]) -> Program {
         let text = |path: &PathBuf| path.to_str().expect("the path is UTF-8").to_owned();
@@ -95,12 +96,12 @@ impl Shim {
         Program::start_with(flags, &[&own, variables].concat())
     }
 
-    /// Has it happen from now on.
+    /// Activates it.
     pub(crate) fn begin(&self) {
         fs::write(&self.file, "").expect("the folder for this can be written to");
     }
 
-    /// Has it happen no longer.
+    /// Deactivates it.
     pub(crate) fn end(&self) {
         fs::remove_file(&self.file).expect("it had begun");
     }
@@ -108,7 +109,7 @@ impl Shim {
 
 impl Drop for Shim {
     fn drop(&mut self) {
-        // What is left behind is a small file in a folder for such files.
+        // What remains is a small file in a temporary folder.
         let _ = fs::remove_file(&self.library);
         let _ = fs::remove_file(&self.file);
     }

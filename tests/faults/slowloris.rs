@@ -1,4 +1,4 @@
-//! Two thousand clients that take their time: over a head, over a body, over reading their answers.
+//! Two thousand slow clients: slow to send a head, to send a body, to read responses.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,17 +6,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use smolcast::Limits;
+use support::measure::{Samples, report, time_until, timed};
+use support::procfs::Observed;
+use support::{Client, DEADLINE, EventStream, Served, TestServer, get, post};
 
+use crate::Program;
 use crate::crowd::{Crowd, connect_tight, make_room};
-use crate::measure::{Observed, Samples, report, time_until, timed};
-use crate::support::{Client, DEADLINE, EventStream, Program, Served, TestServer, get, post};
 
 const SLOW: usize = 2000;
 
-/// What each of the normal requests has to be answered within, and is, with much to spare.
+/// Longest time for each normal request, with much to spare.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A server that is attacked.
+/// A server under attack.
 struct Victim {
     addr: SocketAddr,
     observed: Observed,
@@ -32,7 +34,7 @@ impl Victim {
     }
 }
 
-/// Asks and publishes as anybody would, again and again until `until` is set, and holds each answer to come in time.
+/// Counts and publishes again and again until `until` is set, and holds that each response comes in time.
 #[track_caller]
 fn normal_traffic(addr: SocketAddr, until: &AtomicBool) -> Samples {
     let (mut counts, mut publishes) = (Samples::default(), Samples::default());
@@ -52,7 +54,7 @@ fn normal_traffic(addr: SocketAddr, until: &AtomicBool) -> Samples {
             });
             publishes.push(took);
         }
-        // As a crowd of polite clients does, not as a bench.
+        // As often as polite clients, not as a bench.
         thread::park_timeout(Duration::from_millis(2));
     }
     assert!(counts.max() < PATIENCE, "GET /connections: {counts}");
@@ -61,8 +63,8 @@ fn normal_traffic(addr: SocketAddr, until: &AtomicBool) -> Samples {
     counts
 }
 
-/// Drips these bytes, one for each connection now and then, beside normal traffic; ends when the server has dealt with
-/// all of the crowd, and returns what each was told.
+/// Drips these bytes, one for each connection now and then, beside normal traffic. Ends when the server has closed the
+/// whole crowd; returns the responses.
 #[track_caller]
 fn drip_to_the_end(what: &str, mut crowd: Crowd, addr: SocketAddr, limit: Duration) -> Vec<Vec<u8>> {
     let (over, start) = (AtomicBool::new(false), Instant::now());
@@ -88,12 +90,13 @@ fn expect_timeouts(answers: &[Vec<u8>]) {
     }
 }
 
-/// Of the first byte: the deadline of three seconds, and two in which who is told goes on sending.
+/// From the first byte: the deadline of 3 s, a linger of 2 s, and 3 s to spare.
 const DRIPPED: Duration = Duration::from_secs(3 + 2 + 3);
 
+/// Two thousand at a time.
 #[test]
 #[ignore = "heavy: two thousand connections, for seconds"]
-fn two_thousand_heads_that_never_end_delay_nobody_and_are_gone_in_time() {
+fn endless_heads_delay_no_client_and_end_in_time() {
     let program = Program::start(&["--head-timeout", "3s"]);
     let victim = Victim::of(&program);
     let crowd = Crowd::connect(victim.addr, SLOW, b"GET /sse HTTP/1.1\r\nHost: h\r\nX: ");
@@ -101,9 +104,10 @@ fn two_thousand_heads_that_never_end_delay_nobody_and_are_gone_in_time() {
     expect_nothing_left(&program, &victim);
 }
 
+/// Two thousand at a time.
 #[test]
 #[ignore = "heavy: two thousand connections, for seconds"]
-fn two_thousand_bodies_that_never_end_delay_nobody_and_are_gone_in_time() {
+fn endless_bodies_delay_no_client_and_end_in_time() {
     let program = Program::start(&["--body-timeout", "3s"]);
     let victim = Victim::of(&program);
     let head = "POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n";
@@ -118,11 +122,12 @@ fn expect_nothing_left(program: &Program, victim: &Victim) {
     assert_eq!(program.count(), 0);
 }
 
+/// Two thousand at a time, closed in time.
 #[test]
 #[ignore = "heavy: two thousand connections, for seconds"]
-fn two_thousand_clients_that_never_read_their_answers_delay_nobody_and_are_gone_in_time() {
+fn clients_that_never_read_delay_no_other() {
     make_room();
-    // Little in the system for each, so that two thousand can be filled in no time; the waits are the same.
+    // Small system buffers, so that two thousand fill quickly; the timeouts are the same.
     let limits = Limits { unsent_bytes: 4096, write_timeout: Duration::from_secs(2), ..Limits::default() };
     let server = TestServer::with_limits(limits);
     let addr = server.addr;
@@ -131,7 +136,7 @@ fn two_thousand_clients_that_never_read_their_answers_delay_nobody_and_are_gone_
         let normal = scope.spawn(|| normal_traffic(addr, &over));
         let requests = get("/nope").repeat(100);
         let mut crowd = Crowd::of((0..SLOW).map(|_| connect_tight(addr, 2048)), &requests);
-        // Nobody reads: the server finds out by itself, and then it has closed all of them.
+        // The clients never read, so the server alone can find out, and it has closed all of them.
         while server.metrics.answers_stalled() < SLOW as u64 && start.elapsed() < 4 * DEADLINE {
             crowd.send(&requests);
             thread::park_timeout(Duration::from_millis(50));
@@ -141,7 +146,7 @@ fn two_thousand_clients_that_never_read_their_answers_delay_nobody_and_are_gone_
         let counts = normal.join().expect("normal traffic has not failed");
         assert_eq!(server.metrics.answers_stalled(), SLOW as u64, "closed after {took:?}");
         let answers = format_args!("{SLOW} connections gone after {took:.1?}; GET /connections meanwhile: {counts}");
-        report("answers that nobody reads", answers);
+        report("responses that are never read", answers);
         time_until("none of them is left", DEADLINE, || server.metrics.connections() == 0);
     });
 }

@@ -1,26 +1,27 @@
-//! What keeps the program from starting: one line, its exit code, under a second.
+//! Starts that fail: one line, an exit code, under a second.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
 use rustix::process::{Resource, geteuid, getrlimit};
+use support::measure::{skipped, timed};
+use support::showing;
 
-use crate::measure::{skipped, timed};
-use crate::support::{Finished, showing};
+use crate::Process;
 
-/// Holds the program to refuse at once, in one line that names `name`.
+/// Holds that the program refuses at once, in one line that contains `name`.
 #[track_caller]
 fn expect_refusal(launcher: &[&str], flags: &[&str], code: i32, name: &str) {
     let _row = showing(flags.join(" "), b"");
-    let (finished, took) = timed(|| Finished::of(launcher, flags, &[]));
+    let (finished, took) = timed(|| Process::finished(launcher, flags, &[]));
     assert_eq!((finished.code, finished.stdout.as_str()), (Some(code), ""), "{finished:?}");
     assert!(finished.stderr.lines().count() == 1 && finished.stderr.contains(name), "it names {name}: {finished:?}");
     assert!(took < Duration::from_secs(1), "it took {took:?}");
 }
 
 #[test]
-fn whatever_is_wrong_is_told_under_a_second() {
+fn any_bad_start_is_refused_within_a_second() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = taken.local_addr().expect("it is bound").port().to_string();
     expect_refusal(&[], &["--port", &port], 1, "the port is taken");
@@ -29,22 +30,22 @@ fn whatever_is_wrong_is_told_under_a_second() {
 }
 
 #[test]
-fn a_port_that_this_user_may_not_have_is_told() {
+fn a_privileged_port_is_refused_with_a_reason() {
     let test = "a port that this user may not have";
     let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
     if first.trim().parse().is_ok_and(|first: u16| first <= 80) {
-        return skipped(test, "anybody may listen on port 80 here");
+        return skipped(test, "every user may listen on port 80 here");
     }
-    // Whoever may do everything has to give this one thing up.
+    // Root has to give up this one capability.
     let launcher: &[&str] = if geteuid().is_root() { &["setpriv", "--bounding-set=-net_bind_service"] } else { &[] };
-    if !launcher.is_empty() && Finished::of(launcher, &["--version"], &[]).code != Some(0) {
+    if !launcher.is_empty() && Process::finished(launcher, &["--version"], &[]).code != Some(0) {
         return skipped(test, "no setpriv on this machine, and this user may listen anywhere");
     }
     expect_refusal(launcher, &["--port", "80"], 1, "may not listen there");
 }
 
 #[test]
-fn too_few_descriptors_are_told() {
+fn too_few_descriptors_are_refused_with_a_reason() {
     let hard = getrlimit(Resource::Nofile).maximum;
     assert!(hard.is_none_or(|hard| hard >= 64), "the limit can be lowered to 64");
     let launcher = ["sh", "-c", "ulimit -n 64 && exec \"$@\"", "sh"];

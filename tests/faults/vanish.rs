@@ -1,30 +1,33 @@
-//! Peers that are gone without a word: a cable that is cut, packets that arrive nowhere.
+//! Peers that vanish: a cable that is cut, packets that never arrive.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
 
+use support::measure::{report, time_until};
+use support::procfs::Observed;
+use support::{Client, DEADLINE, EventStream, Served, post};
+
+use crate::Program;
 use crate::crowd::connect_tight;
-use crate::measure::{Observed, report, time_until};
 use crate::network::{self, Cable};
-use crate::support::{Client, DEADLINE, EventStream, Program, Served, post};
 
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The first heartbeat into the silence, then no acknowledgement for the write timeout, then the kernel's timer and
-/// the server's.
+/// The first heartbeat, the write timeout without an acknowledgement, and the timers of the kernel and the server.
 const BOUND: Duration = Duration::from_secs(HEARTBEAT.as_secs() + WRITE_TIMEOUT.as_secs() + 3);
 
+/// Others stay.
 #[test]
 #[ignore = "slow: it waits for the timers of the network; it needs one of its own"]
-fn a_peer_that_vanishes_is_out_of_the_count_in_time_and_others_stay() {
-    const NAME: &str = "vanish::a_peer_that_vanishes_is_out_of_the_count_in_time_and_others_stay";
+fn a_vanished_peer_leaves_the_count_in_time() {
+    const NAME: &str = "vanish::a_vanished_peer_leaves_the_count_in_time";
     if !network::own(NAME) {
         return;
     }
     let mut program = network::program("--heartbeat 1s --write-timeout 2s --head-timeout 5s --idle-timeout 5s");
     let cables = [0, 1, 2].map(|number| Cable::lay(number, &program));
-    // From here on the program is where it can be asked.
+    // The program's address on the cable that stays.
     program.addr = cables[2].address(&program);
     expect_those_to_go_who_vanish(&program, &cables);
 }
@@ -34,17 +37,17 @@ fn expect_those_to_go_who_vanish(program: &Program, [silenced, cut, _]: &[Cable;
     let observed = Observed::new(program.id());
     let mut stay = program.stream();
     program.wait_for_count(1);
-    // Among them may be the one that asked for the count, for a moment more.
+    // The connection that counted may stay open for a moment.
     let base = observed.descriptors();
     let crowds = [silenced, cut].map(|cable| Connections::along(cable, program));
     assert_eq!(program.count(), 21);
-    // Only heartbeats tell of this one.
+    // Heartbeats alone can find this one.
     silenced.silence();
-    let took = time_until("those who are silenced are out of the count", BOUND, || program.count() == 11);
+    let took = time_until("silenced peers are out of the count", BOUND, || program.count() == 11);
     report("peers that go silent", format_args!("out of the count after {took:?}, bound {BOUND:?}"));
     cut.cut();
     program.publish("into the void");
-    let took = time_until("those who are cut off are out of the count", BOUND, || program.count() == 1);
+    let took = time_until("cut peers are out of the count", BOUND, || program.count() == 1);
     report("peers that are cut off", format_args!("out of the count after {took:?}, bound {BOUND:?}"));
     read_to(&mut stay, "into the void");
     let took = time_until("their descriptors are free", 2 * BOUND, || observed.descriptors() <= base);
@@ -55,7 +58,7 @@ fn expect_those_to_go_who_vanish(program: &Program, [silenced, cut, _]: &[Cable;
     drop(crowds);
 }
 
-/// What vanishes with a cable: each kind of connection.
+/// The connections of one cable, one of each kind.
 struct Connections {
     _streams: Vec<EventStream>,
     _begun: Client,
@@ -83,15 +86,15 @@ fn read_to(stream: &mut EventStream, line: &str) {
         if message == line {
             return;
         }
-        assert_eq!(message, "x", "of those who published before");
+        assert_eq!(message, "x", "of the earlier publishers");
     }
 }
 
-/// A page behind the slowest of links: it reads all the time, and is not far behind.
+/// A page on the slowest of links reads all the time and is never far behind.
 #[test]
 #[ignore = "slow: it reads for seconds; it needs a network of its own"]
-fn a_stream_that_is_read_slowly_but_all_the_time_stays() {
-    const NAME: &str = "vanish::a_stream_that_is_read_slowly_but_all_the_time_stays";
+fn a_stream_read_slowly_but_steadily_stays() {
+    const NAME: &str = "vanish::a_stream_read_slowly_but_steadily_stays";
     if !network::own(NAME) {
         return;
     }
@@ -99,7 +102,7 @@ fn a_stream_that_is_read_slowly_but_all_the_time_stays() {
     program.addr = Cable::lay(0, &program).address(&program);
     let mut slow = EventStream::open(Client::over(connect_tight(program.addr, 16 * 1024)).expect("it is connected"));
     program.publish("x".repeat(600 * 1024));
-    // Sixteen KiB a second, for four times as long as a write may make no progress.
+    // 16 KiB a second, for four times the write timeout.
     let (start, mut received) = (Instant::now(), 0);
     let mut slow = slow.client().socket();
     slow.set_read_timeout(Some(DEADLINE)).expect("a timeout above zero can be set");

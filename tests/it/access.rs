@@ -1,8 +1,7 @@
-//! The lists of hosts and origins: who is let in, and what the others get.
+//! The lists of hosts and origins: listed requests, and refused ones.
 
 use smolcast::{Access, Config, Limits};
-
-use crate::support::{Client, EventStream, Served, TestServer, config, get, post, showing};
+use support::{Client, EventStream, Served, TestServer, config, get, post, showing};
 
 const PAGE: &str = "https://app.example";
 
@@ -55,7 +54,7 @@ fn a_page_of_another_origin_publishes_nothing() {
     let (mut stream, _) = stream_for(&server, "");
     for origin in ["https://evil.example", "null", "http://app.example", "https://app.example.evil.example"] {
         let _row = showing("the origin", origin.as_bytes());
-        // Decided by the head alone: there is no body to wait for.
+        // Decided by the head alone: no body is awaited.
         let head = format!("POST /broadcast HTTP/1.1\r\nHost: smol.example\r\nOrigin: {origin}\r\n");
         let answer = server.request(format!("{head}Content-Length: 1\r\n\r\n")).expect_status(403);
         assert!(answer.closes(), "{answer:?}");
@@ -69,7 +68,7 @@ fn a_page_of_another_origin_publishes_nothing() {
 }
 
 #[test]
-fn an_answer_names_the_origin_that_may_read_it() {
+fn a_response_names_the_origin_that_may_read_it() {
     let server = guarded();
     let (_stream, allowed) = stream_for(&server, "Origin: https://app.example\r\n");
     assert_eq!(allowed.as_deref(), Some(PAGE));
@@ -87,9 +86,9 @@ fn an_answer_names_the_origin_that_may_read_it() {
     }
 }
 
-/// The origin of the request before once stood in the answer to a head that could not be read.
+/// The origin of an earlier request was once in the response to a malformed head.
 #[test]
-fn an_answer_names_no_origin_of_another_request() {
+fn a_response_never_names_another_requests_origin() {
     let server = guarded();
     let mut client = server.connect();
     let answer = client.request(publish_from("Origin: https://app.example\r\n")).expect_status(202);
@@ -99,7 +98,7 @@ fn an_answer_names_no_origin_of_another_request() {
 }
 
 #[test]
-fn without_lists_nothing_is_looked_at() {
+fn without_lists_any_host_and_origin_is_served() {
     let server = TestServer::start_default();
     let answer = server
         .request("POST /broadcast HTTP/1.1\r\nHost: any\r\nOrigin: https://any\r\nContent-Length: 1\r\n\r\nx")

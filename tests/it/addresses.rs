@@ -8,8 +8,9 @@ use std::process::{Command, Stdio};
 use std::{fs, str};
 
 use rustix::process::Signal;
+use support::{Client, EventStream, Finished, Folder, Served, get, post};
 
-use crate::support::{Client, EventStream, Finished, Folder, Program, Served, finished, get, post};
+use crate::{Program, finished};
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("a test's folder has a plain name")

@@ -1,15 +1,15 @@
-//! The admin address: what it answers, what it tells of the server, and whom it obeys.
+//! The admin address: its responses, its figures, and its guard.
 //!
-//! Every answer is read up to the end of its connection, since each is the last of its own.
+//! Every response is read to the end of its connection, since each is the last of its own.
 //!
 //! # Layout
 //!
-//! - `answers`: every path, health, bad heads, and how many connections there may be; `guard`: whose requests are
-//!   carried out
-//! - `exposition`: a strict reader of what Prometheus reads; `families`: what is there; `counting`: what counts when
-//! - `live`: the live page's stream; `slowest`: the streams that are behind, and their end; `publish`: receipts
-//! - `stuck`: a worker that really hangs, and all of that meanwhile
-//! - `program`: the same of the program, and what its page says of its options
+//! - `answers`: every path, health, bad heads, and the connection limit; `guard`: requests that are allowed
+//! - `exposition`: a strict reader of the metrics; `families`: the list of metrics; `counting`: the events that they
+//!   count
+//! - `live`: the live page's stream; `slowest`: the slowest streams, and their disconnect; `publish`: receipts
+//! - `stuck`: a shard that really hangs
+//! - `program`: the program's admin address, and the options on its page
 
 mod answers;
 mod counting;
@@ -24,16 +24,16 @@ mod slowest;
 mod stuck;
 
 use smolcast::{Address, Config};
+use support::{Client, Response, TestServer, parse_responses, wait_until};
 
 use self::exposition::Exposition;
-use crate::support::{Client, Response, TestServer, parse_responses, wait_until};
 
 /// The configuration with an admin address, on a free port unless it has one.
 fn watched(config: Config) -> Config {
     Config { admin: config.admin.or(Some(([127, 0, 0, 1], 0).into())), ..config }
 }
 
-/// A server with an admin address on a free port, which has begun to serve.
+/// A running server with an admin address on a free port.
 #[track_caller]
 fn start(config: Config) -> TestServer {
     let server = TestServer::start(watched(config));
@@ -50,7 +50,7 @@ fn connect(admin: &Address) -> Client {
     }
 }
 
-/// The admin address of a server that was given one.
+/// The admin address of a server that has one.
 #[track_caller]
 fn admin(server: &TestServer) -> &Address {
     server.admin.as_ref().expect("the test gave it one")
@@ -63,8 +63,7 @@ fn request(method: &str, target: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Sends these bytes on a connection of their own; holds that there is one answer, which says that it is the last, and
-/// then the connection's end.
+/// Sends these bytes on a new connection; holds that one response comes, announces the end, and the connection closes.
 #[track_caller]
 fn ask(admin: &Address, bytes: impl AsRef<[u8]>) -> Response {
     let (mut client, bytes) = (connect(admin), bytes.as_ref());
@@ -76,19 +75,19 @@ fn ask(admin: &Address, bytes: impl AsRef<[u8]>) -> Response {
     response
 }
 
-/// Asks for a path.
+/// Requests a path.
 #[track_caller]
 fn get(admin: &Address, path: &str) -> Response {
     ask(admin, request("GET", path, b""))
 }
 
-/// The body of the answer to a path, which has to be good and text.
+/// The body of the response to a path, held to be 200 and text.
 #[track_caller]
 fn text(admin: &Address, path: &str) -> String {
     String::from_utf8(get(admin, path).expect_status(200).body).expect("it is UTF-8")
 }
 
-/// The metrics as they are now.
+/// The metrics now.
 #[track_caller]
 fn metrics(server: &TestServer) -> Exposition {
     Exposition::parse(&text(admin(server), "/metrics"))

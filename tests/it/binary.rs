@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use support::{Client, EventStream, Finished, FreePort, Served, get, options, post, retry_of, showing, wait_until};
 
-use crate::support::{
-    Client, EventStream, Finished, FreePort, Process, Program, Served, get, options, post, retry_of, showing,
-    wait_until,
-};
+use crate::{Process, Program};
 
 /// Everything a client may do wrong, and some that is right.
 fn misbehave(program: &Program) {

@@ -1,8 +1,9 @@
-//! Where a body ends: Content-Length, Transfer-Encoding, both, neither, and bodies where none is expected.
+//! The end of a body: Content-Length, Transfer-Encoding, both, neither, and unexpected bodies.
 
 use smolcast::Limits;
+use support::{Response, Served, TestServer, get, parse_responses, post, post_chunked, showing};
 
-use crate::support::{Response, Served, TestServer, Witness, get, parse_responses, post, post_chunked, showing};
+use crate::witness::Witness;
 
 const COMPLETE_CHUNKS: &str = "5\r\nhello\r\n0\r\n\r\n";
 
@@ -49,7 +50,7 @@ fn a_content_length_that_is_no_number_is_400() {
 }
 
 #[test]
-fn content_lengths_that_differ_are_400_in_any_order_and_place() {
+fn different_content_lengths_are_400() {
     let mut witness = Witness::start(Limits::default());
     for (name, fields) in [
         ("two lines", "Content-Length: 16\r\nContent-Length: 17"),
@@ -64,7 +65,7 @@ fn content_lengths_that_differ_are_400_in_any_order_and_place() {
 }
 
 #[test]
-fn framing_that_is_wrong_is_refused_on_every_route() {
+fn bad_framing_is_refused_on_every_route() {
     let mut witness = Witness::start(Limits::default());
     for line in ["GET /sse", "GET /connections", "OPTIONS /sse", "GET /", "POST /nope"] {
         for (fields, statuses) in [
@@ -172,7 +173,7 @@ fn transfer_encoding_in_an_http_1_0_request_is_400() {
 }
 
 #[test]
-fn a_field_that_only_looks_like_framing_frames_nothing() {
+fn a_lookalike_of_a_framing_field_frames_nothing() {
     let mut witness = Witness::start(Limits::default());
     for fields in ["Content_Length: 5", "Content-Lengths: 5", "X-Transfer-Encoding: chunked", "TE: chunked"] {
         witness.refused(fields, publish(fields, COMPLETE_CHUNKS), &[411]);
@@ -243,7 +244,7 @@ fn smuggled() -> [(&'static str, String); 3] {
 }
 
 #[test]
-fn a_body_where_none_is_expected_is_never_parsed_as_a_request() {
+fn an_unexpected_body_is_never_parsed_as_a_request() {
     let mut witness = Witness::start(Limits::default());
     for line in [
         "GET /connections",
@@ -271,7 +272,7 @@ fn a_body_where_none_is_expected_is_never_parsed_as_a_request() {
 }
 
 #[test]
-fn a_body_behind_a_stream_request_is_never_parsed_as_a_request() {
+fn a_body_of_a_stream_request_is_never_a_request() {
     let mut witness = Witness::start(Limits::default());
     for (framing, rest) in smuggled() {
         let request = format!("GET /sse HTTP/1.1\r\nHost: h\r\n{rest}");
@@ -286,7 +287,7 @@ fn a_body_behind_a_stream_request_is_never_parsed_as_a_request() {
 }
 
 #[test]
-fn a_body_that_is_thrown_away_ends_where_its_framing_says() {
+fn a_discarded_body_ends_where_its_framing_says() {
     let mut witness = Witness::start(Limits::default());
     let chunked = "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
     for rest in ["Content-Length: 3\r\n\r\nabc", chunked, "\r\n", "Content-Length: 0\r\n\r\n"] {
@@ -308,7 +309,7 @@ fn a_body_that_is_thrown_away_ends_where_its_framing_says() {
 }
 
 #[test]
-fn a_publish_of_each_framing_leaves_the_next_one_whole() {
+fn publishes_of_each_framing_can_be_pipelined() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     let mut client = server.connect();

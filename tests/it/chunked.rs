@@ -1,11 +1,12 @@
-//! The grammar of the chunked coding, good and bad, and that no split of it makes a difference.
+//! The grammar of the chunked coding, good and bad, split anywhere.
 
 use std::thread;
 use std::time::Duration;
 
 use smolcast::Limits;
+use support::{Served, TestServer, post, post_chunked, showing};
 
-use crate::support::{Served, TestServer, Witness, post, post_chunked, showing};
+use crate::witness::Witness;
 
 #[rustfmt::skip]
 const REFUSED: &[(&str, &str)] = &[
@@ -59,24 +60,24 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn chunks_that_break_the_grammar_are_400_and_publish_nothing() {
+fn malformed_chunks_are_400_and_publish_nothing() {
     let mut witness = Witness::start(Limits::default());
     for (name, coded) in REFUSED {
-        // A whole request behind the bad body: it may not be taken for one.
+        // A whole request follows the bad body and must not be taken for one.
         let request = [post_chunked(coded), post("smuggled")].concat();
         witness.refused(name, request, &[400]);
     }
 }
 
 #[test]
-fn bad_chunks_are_refused_as_well_when_they_drip_in() {
+fn bad_chunks_that_drip_in_are_refused() {
     let mut witness = Witness::start(Limits::default());
     for (name, coded) in REFUSED {
         let _row = showing(name, coded.as_bytes());
         let mut client = witness.server.connect();
         client.send(post_chunked(""));
         for byte in coded.bytes() {
-            // The server may refuse, and stop listening, before the last one.
+            // The server may refuse, and stop reading, before the last one.
             if client.try_send(&[byte]).is_err() {
                 break;
             }
@@ -88,7 +89,7 @@ fn bad_chunks_are_refused_as_well_when_they_drip_in() {
 }
 
 #[test]
-fn a_size_beyond_all_bounds_is_refused_before_its_data() {
+fn an_excessive_size_is_refused_before_its_data() {
     let mut witness = Witness::start(Limits::default());
     for size in [
         "ffffffff",
@@ -109,7 +110,7 @@ fn a_size_beyond_all_bounds_is_refused_before_its_data() {
 }
 
 #[test]
-fn chunks_that_keep_the_grammar_are_decoded() {
+fn well_formed_chunks_are_decoded() {
     let mut witness = Witness::start(Limits::default());
     for (name, coded, line) in [
         ("one", "5\r\nhello\r\n0\r\n\r\n", "hello"),
@@ -137,7 +138,7 @@ fn chunks_that_keep_the_grammar_are_decoded() {
 }
 
 #[test]
-fn behind_the_trailers_comes_the_next_request() {
+fn the_next_request_follows_the_trailers() {
     let mut witness = Witness::start(Limits::default());
     for trailers in ["", "X: y\r\n", "Content-Length: 500\r\n", "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n"] {
         let request = [post_chunked(format!("3\r\none\r\n0\r\n{trailers}\r\n")), post("two")].concat();
@@ -151,7 +152,7 @@ fn behind_the_trailers_comes_the_next_request() {
 }
 
 #[test]
-fn chunked_bodies_split_at_any_byte_are_the_same_event() {
+fn a_chunked_body_may_be_split_at_any_byte() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     let coded =
@@ -162,7 +163,7 @@ fn chunked_bodies_split_at_any_byte_are_the_same_event() {
         let (first, second) = request.split_at(at);
         let _row = showing(format!("split at {at}"), first);
         client.send(first);
-        // Lets the server see the first part alone; nothing depends on it.
+        // Lets the server see the first part alone; the test does not depend on it.
         thread::park_timeout(Duration::from_micros(500));
         client.send(second);
         client.response().expect_status(202);
@@ -171,7 +172,7 @@ fn chunked_bodies_split_at_any_byte_are_the_same_event() {
 }
 
 #[test]
-fn extensions_are_read_up_to_their_limit_over_the_whole_body() {
+fn the_limit_of_extensions_is_for_the_whole_body() {
     let mut witness = Witness::start(Limits { chunk_extension_bytes: 256, ..Limits::default() });
     let one = |length: usize| post_chunked(format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(length)));
     witness.published("below the limit", one(200), "hello");

@@ -1,14 +1,13 @@
-//! Streams that come and go, and streams that do not read: what they do to the count and to the others.
+//! Streams that come and go, and streams that never read: their effect on the count and on others.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use smolcast::{Event, Limits};
+use support::{EventStream, Served, TestServer, escaped, get, post, wait_until, within_deadline};
 
-use crate::support::{EventStream, Served, TestServer, escaped, get, post, wait_until, within_deadline};
-
-/// How a stream leaves: each kind in turn.
+/// The ways in which a stream leaves, in turn.
 fn leave(number: usize, mut stream: EventStream) {
     match number % 4 {
         0 => drop(stream),
@@ -25,7 +24,7 @@ fn leave(number: usize, mut stream: EventStream) {
 }
 
 #[test]
-fn streams_that_come_and_go_amid_messages_leave_the_count_exact() {
+fn the_count_is_exact_after_churn_amid_messages() {
     let server = TestServer::start_default();
     let mut stay = server.stream();
     let stop = AtomicBool::new(false);
@@ -56,8 +55,9 @@ fn streams_that_come_and_go_amid_messages_leave_the_count_exact() {
     assert_eq!(server.publisher.streams(), 0);
 }
 
+/// Clients leave before they have read a byte.
 #[test]
-fn streams_that_leave_before_they_have_read_anything_leave_the_count_exact() {
+fn the_count_is_exact_after_clients_that_never_read() {
     let server = TestServer::start_default();
     for number in 0..100 {
         let mut client = server.connect();
@@ -68,7 +68,7 @@ fn streams_that_leave_before_they_have_read_anything_leave_the_count_exact() {
             _ => client.half_close(),
         }
     }
-    // The last of them may still be on its way in: it is behind this one in no queue but the system's.
+    // The last of them may still be in the backlog.
     server.wait_for_count(0);
     let stream = server.stream();
     server.wait_for_count(1);
@@ -77,7 +77,7 @@ fn streams_that_leave_before_they_have_read_anything_leave_the_count_exact() {
 }
 
 #[test]
-fn a_crowd_that_leaves_at_once_leaves_the_count_exact() {
+fn the_count_is_exact_after_a_crowd_leaves_at_once() {
     let server = TestServer::start_default();
     for _ in 0..3 {
         let crowd: Vec<_> = (0..100).map(|_| server.stream()).collect();
@@ -89,12 +89,12 @@ fn a_crowd_that_leaves_at_once_leaves_the_count_exact() {
     }
 }
 
-/// A large message, told by its number.
+/// A large message that shows its number.
 fn large(number: usize) -> String {
     format!("{number} {}", "x".repeat(64 * 1024))
 }
 
-/// Publishes large messages, each of which `healthy` reads at once, until only it is left.
+/// Publishes large messages, which `healthy` reads at once, until it is the only stream.
 #[track_caller]
 fn publish_until_the_others_are_cut(server: &TestServer, healthy: &mut EventStream) -> usize {
     for number in 0..2000 {
@@ -108,7 +108,7 @@ fn publish_until_the_others_are_cut(server: &TestServer, healthy: &mut EventStre
     panic!("131 MB later, a stream that reads nothing is still open");
 }
 
-/// Holds that what a cut stream still brings is whole events, from the first on.
+/// Holds that a cut stream has whole events, from the first on.
 #[track_caller]
 fn expect_whole_events(stream: &mut EventStream, at_most: usize) {
     let (left, end) = stream.rest_and_end();
@@ -123,8 +123,9 @@ fn expect_whole_events(stream: &mut EventStream, at_most: usize) {
     }
 }
 
+/// It delays no other stream and is cut between two events.
 #[test]
-fn a_stream_that_never_reads_delays_nobody_and_is_cut_between_two_events() {
+fn a_stream_that_never_reads_is_cut_cleanly() {
     let server = TestServer::with_limits(Limits { window_bytes: 256 * 1024, ..Limits::default() });
     let mut healthy = server.stream();
     let mut stalled = EventStream::open_tight(server.connect());
@@ -136,7 +137,7 @@ fn a_stream_that_never_reads_delays_nobody_and_is_cut_between_two_events() {
 }
 
 #[test]
-fn fifty_streams_that_never_read_are_all_cut_and_nobody_else() {
+fn fifty_stalled_streams_are_cut_and_no_others() {
     let server = TestServer::with_limits(Limits { window_bytes: 256 * 1024, ..Limits::default() });
     let mut healthy = server.stream();
     let mut stalled: Vec<_> = (0..50).map(|_| EventStream::open_tight(server.connect())).collect();
@@ -148,7 +149,7 @@ fn fifty_streams_that_never_read_are_all_cut_and_nobody_else() {
 }
 
 #[test]
-fn a_stream_that_reads_slowly_but_within_the_window_gets_everything() {
+fn a_slow_stream_within_the_window_gets_everything() {
     let server = TestServer::with_limits(Limits { window_bytes: 8 * 1024 * 1024, ..Limits::default() });
     let mut slow = EventStream::open_tight(server.connect());
     let lines: Vec<_> = (0..64).map(large).collect();
@@ -161,14 +162,15 @@ fn a_stream_that_reads_slowly_but_within_the_window_gets_everything() {
     assert_eq!(server.count(), 1);
 }
 
+/// The write timeout sets the time.
 #[test]
-fn a_stream_that_makes_no_progress_is_cut_at_the_write_deadline() {
+fn a_stream_without_progress_is_cut_in_time() {
     let limits =
         Limits { window_bytes: 1024 * 1024 * 1024, write_timeout: Duration::from_millis(300), ..Limits::default() };
     let server = TestServer::with_limits(limits);
     let mut healthy = server.stream();
     let stalled = EventStream::open_tight(server.connect());
-    // More than any kernel keeps for one socket, and far less than the window.
+    // More than any kernel buffers for one socket, and far less than the window.
     for number in 0..256 {
         let line = large(number);
         server.publish(&line);
@@ -181,7 +183,7 @@ fn a_stream_that_makes_no_progress_is_cut_at_the_write_deadline() {
 }
 
 #[test]
-fn a_message_larger_than_the_window_still_reaches_who_reads() {
+fn a_message_larger_than_the_window_is_delivered() {
     let server =
         TestServer::with_limits(Limits { window_bytes: 16 * 1024, batch_bytes: 4 * 1024, ..Limits::default() });
     let mut streams = [server.stream(), server.stream()];

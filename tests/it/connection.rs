@@ -1,14 +1,14 @@
-//! A connection from answer to answer: order, what ends it, and what behind its end is never executed.
+//! A connection from response to response: the order, and the end, behind which no request runs.
 
 use smolcast::{Config, Limits};
-
-use crate::support::{
-    EventStream, Served, TestServer, Witness, assert_bytes, config, escaped, get, options, parse_responses, post,
-    showing,
+use support::{
+    EventStream, Served, TestServer, assert_bytes, config, escaped, get, options, parse_responses, post, showing,
 };
 
+use crate::witness::Witness;
+
 #[test]
-fn answers_come_in_the_order_of_their_requests() {
+fn responses_come_in_the_order_of_their_requests() {
     let mut witness = Witness::start(Limits::default());
     let requests = [post("one"), post("two"), b"POST /broadcast HTTP/1.1\r\nHost: h\r\n\r\n".to_vec(), post("three")];
     let mut client = witness.server.connect();
@@ -20,7 +20,7 @@ fn answers_come_in_the_order_of_their_requests() {
 }
 
 #[test]
-fn an_unknown_path_between_two_publishes_is_answered_in_its_place() {
+fn a_404_between_two_publishes_keeps_its_place() {
     let server = TestServer::start_default();
     let mut client = server.connect();
     client.send([post("one"), get("/nope"), post("two")].concat());
@@ -33,7 +33,7 @@ fn an_unknown_path_between_two_publishes_is_answered_in_its_place() {
 }
 
 #[test]
-fn a_publish_behind_a_last_request_is_never_executed() {
+fn a_publish_behind_a_last_request_never_runs() {
     let mut witness = Witness::start(Limits::default());
     let close = "POST /broadcast HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\nX: y\r\n\r\n";
     let refused = "POST /broadcast HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -70,7 +70,7 @@ fn a_publish_behind_a_last_request_is_never_executed() {
 }
 
 #[test]
-fn a_publish_behind_a_stream_request_is_never_executed() {
+fn a_publish_behind_a_stream_request_never_runs() {
     let mut witness = Witness::start(Limits::default());
     let request = [get("/sse"), post("behind")].concat();
     let (mut stream, _) = EventStream::open_with(witness.server.connect(), &request);
@@ -83,7 +83,7 @@ fn a_publish_behind_a_stream_request_is_never_executed() {
 }
 
 #[test]
-fn a_publish_before_a_stream_request_on_one_connection_is_executed_first() {
+fn a_publish_ahead_of_a_stream_request_runs_first() {
     let server = TestServer::start_default();
     let mut other = server.stream();
     let mut client = server.connect();
@@ -96,8 +96,9 @@ fn a_publish_before_a_stream_request_on_one_connection_is_executed_first() {
     other.expect_data("after");
 }
 
+/// Beyond the limit the stream is closed.
 #[test]
-fn what_a_client_sends_on_its_stream_is_thrown_away_up_to_a_limit_then_it_is_closed() {
+fn input_on_a_stream_is_discarded_up_to_a_limit() {
     const LIMIT: usize = 64 * 1024;
     let server = TestServer::start_default();
     let stay = server.stream();
@@ -107,7 +108,7 @@ fn what_a_client_sends_on_its_stream_is_thrown_away_up_to_a_limit_then_it_is_clo
         server.publish(line);
         stream.expect_data(line);
     }
-    // The server may have closed before it has read all of it, which the rest of the write then sees.
+    // The server may close before it has read everything; then the write fails.
     let _ = stream.client().try_send(&vec![b'x'; LIMIT]);
     let (rest, _) = stream.rest_and_end();
     assert_bytes("on the closed stream", b"", &rest);
@@ -116,7 +117,7 @@ fn what_a_client_sends_on_its_stream_is_thrown_away_up_to_a_limit_then_it_is_clo
 }
 
 #[test]
-fn the_limit_of_a_streams_input_is_over_its_whole_life() {
+fn the_limit_of_stream_input_is_for_its_whole_life() {
     let limits = Limits { stream_input_bytes: 1000, ..Limits::default() };
     let server = TestServer::with_limits(limits);
     let mut stream = server.stream();
@@ -131,7 +132,7 @@ fn the_limit_of_a_streams_input_is_over_its_whole_life() {
 }
 
 #[test]
-fn an_error_in_a_later_request_does_not_undo_the_earlier_ones() {
+fn a_bad_request_does_not_undo_earlier_ones() {
     let mut witness = Witness::start(Limits::default());
     let mut client = witness.server.connect();
     client.request(post("kept")).expect_status(202);
@@ -143,7 +144,7 @@ fn an_error_in_a_later_request_does_not_undo_the_earlier_ones() {
 }
 
 #[test]
-fn a_client_that_leaves_before_its_answer_disturbs_nobody() {
+fn a_client_may_leave_before_its_response() {
     let mut witness = Witness::start(Limits::default());
     for request in [get("/connections"), get("/sse"), options("/sse"), get("/nope"), b"BAD\r\n\r\n".to_vec()] {
         for _ in 0..10 {
@@ -160,7 +161,7 @@ fn a_client_that_leaves_before_its_answer_disturbs_nobody() {
 }
 
 #[test]
-fn one_worker_serves_everything_too() {
+fn one_shard_serves_everything() {
     let server = TestServer::start(Config { workers: std::num::NonZeroUsize::new(1), ..config(Limits::default()) });
     let mut streams: Vec<_> = (0..3).map(|_| server.stream()).collect();
     server.publish("x");
@@ -171,7 +172,7 @@ fn one_worker_serves_everything_too() {
 }
 
 #[test]
-fn more_workers_than_cores_bring_each_stream_each_event_once() {
+fn more_shards_than_cores_deliver_each_event_once() {
     let server = TestServer::start(Config { workers: std::num::NonZeroUsize::new(7), ..config(Limits::default()) });
     let mut streams: Vec<_> = (0..20).map(|_| server.stream()).collect();
     assert_eq!(server.count(), 20);
@@ -184,7 +185,7 @@ fn more_workers_than_cores_bring_each_stream_each_event_once() {
 }
 
 #[test]
-fn two_requests_that_arrive_in_halves_are_two_requests() {
+fn two_requests_may_arrive_in_halves() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     let segment = [post("one"), post("two")].concat();

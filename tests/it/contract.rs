@@ -1,13 +1,14 @@
 //! The five tasks, row by row and rule by rule.
 
 use smolcast::Limits;
-
-use crate::support::{
-    Client, EventStream, Response, Served, TestServer, Witness, assert_bytes, get, options, parse_responses, post,
-    post_chunked, showing, wait_until,
+use support::{
+    Client, EventStream, Response, Served, TestServer, assert_bytes, get, options, parse_responses, post, post_chunked,
+    showing, wait_until,
 };
 
-/// Holds the connection to do what the answer said: close, or serve on.
+use crate::witness::Witness;
+
+/// Holds that the connection does as the response says: close, or serve on.
 #[track_caller]
 fn expect_promised_fate(client: &mut Client, response: &Response) {
     if response.closes() {
@@ -39,8 +40,9 @@ fn a_stream_opens_with_its_fields_and_ok_and_stays_open() {
     }
 }
 
+/// Then the connection closes.
 #[test]
-fn the_count_is_decimal_digits_and_nothing_else_and_the_connection_closes() {
+fn the_count_is_decimal_digits_alone() {
     let server = TestServer::start_default();
     let mut streams = Vec::new();
     for expected in ["0", "12"] {
@@ -78,7 +80,7 @@ fn options_is_204_without_a_body_or_its_framing_and_closes() {
 }
 
 #[test]
-fn a_publish_is_202_that_a_page_may_read() {
+fn a_page_may_read_the_202_of_its_publish() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     let response = server.request(post("hello")).expect_status(202);
@@ -88,7 +90,7 @@ fn a_publish_is_202_that_a_page_may_read() {
 }
 
 #[test]
-fn the_date_goes_on_with_the_clock() {
+fn the_date_follows_the_clock() {
     let server = TestServer::start_default();
     let date = || server.request(get("/nope")).field("date").map(str::to_owned);
     let first = date();
@@ -100,11 +102,11 @@ fn the_date_goes_on_with_the_clock() {
 #[test]
 fn a_publish_without_any_stream_is_202() {
     let server = TestServer::start_default();
-    server.publish("to nobody");
+    server.publish("to no stream");
 }
 
 #[test]
-fn a_stream_gets_nothing_of_what_was_published_before_it() {
+fn a_stream_gets_no_earlier_message() {
     let server = TestServer::start_default();
     server.publish("early");
     let mut stream = server.stream();
@@ -179,7 +181,7 @@ fn anything_else_is_404() {
 }
 
 #[test]
-fn a_404_with_a_body_behind_it_publishes_nothing() {
+fn a_404_with_a_body_publishes_nothing() {
     let mut witness = Witness::start(Limits::default());
     for line in ["PUT /broadcast", "POST /sse", "POST /connections", "POST /broadcast/", "POST /"] {
         let request = format!("{line} HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
@@ -227,7 +229,7 @@ fn only_streams_are_counted() {
 }
 
 #[test]
-fn the_count_falls_when_the_peer_closes_resets_or_half_closes() {
+fn the_count_falls_at_a_close_reset_or_half_close() {
     type Leave = fn(EventStream) -> Option<EventStream>;
     let server = TestServer::start_default();
     let stay = server.stream();
@@ -270,7 +272,7 @@ fn a_fin_from_the_client_ends_its_stream() {
 }
 
 #[test]
-fn a_fin_right_behind_the_request_ends_the_stream_too() {
+fn a_fin_right_behind_the_request_ends_its_stream() {
     let server = TestServer::start_default();
     let mut client = server.connect();
     client.send(get("/sse"));
@@ -281,7 +283,7 @@ fn a_fin_right_behind_the_request_ends_the_stream_too() {
 }
 
 #[test]
-fn a_publish_is_answered_when_the_client_half_closes_behind_it() {
+fn a_publish_with_a_half_close_is_answered() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     let mut client = server.connect();
@@ -293,7 +295,7 @@ fn a_publish_is_answered_when_the_client_half_closes_behind_it() {
 }
 
 #[test]
-fn the_query_takes_no_part_in_the_match() {
+fn the_query_is_ignored_by_routing() {
     let server = TestServer::start_default();
     for query in ["?", "?x=1", "?x=/sse&y=%00", "?/connections", "??"] {
         let _row = showing(query, b"");
@@ -308,7 +310,7 @@ fn the_query_takes_no_part_in_the_match() {
 }
 
 #[test]
-fn an_absolute_target_is_the_same_request_as_its_path() {
+fn an_absolute_target_equals_its_path() {
     let server = TestServer::start_default();
     for base in ["http://h", "http://other.example:8080", "HTTP://H", "http://[::1]:1942", "http://127.0.0.1"] {
         let _row = showing(base, b"");
@@ -324,8 +326,9 @@ fn an_absolute_target_is_the_same_request_as_its_path() {
     }
 }
 
+/// One segment holds them all; responses and events keep the order.
 #[test]
-fn publishes_in_one_segment_are_answered_and_delivered_in_order() {
+fn pipelined_publishes_keep_their_order() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     let mut client = server.connect();
@@ -377,7 +380,7 @@ fn every_client_gets_the_same_bytes() {
 }
 
 #[test]
-fn an_http_1_0_client_is_answered_and_closed_unless_it_asked_for_keep_alive() {
+fn http_1_0_closes_unless_keep_alive_is_requested() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     let mut client = server.connect();
@@ -397,8 +400,9 @@ fn an_http_1_0_client_is_answered_and_closed_unless_it_asked_for_keep_alive() {
     client.expect_closed();
 }
 
+/// Nothing is broadcast.
 #[test]
-fn a_body_that_is_not_utf_8_is_400_and_nothing_is_broadcast() {
+fn a_body_of_other_bytes_than_utf_8_is_400() {
     let mut witness = Witness::start(Limits::default());
     for (name, body) in [
         ("a byte that is never used", b"a\xffb".as_slice()),

@@ -1,15 +1,16 @@
-//! The waits that end: for a head, a body, the next request; and what has no end, a stream.
+//! Waits with a deadline: for a head, a body, the next request. A stream has none.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use smolcast::{Config, Limits};
+use support::{Client, DEADLINE, Served, TestServer, config, get, post, post_chunked, showing};
 
-use crate::support::{Client, DEADLINE, Served, TestServer, Witness, config, get, post, post_chunked, showing};
+use crate::witness::Witness;
 
 const SHORT: Duration = Duration::from_millis(200);
 
-/// Between two bytes of a client that drips: well below `SHORT`, so that each byte comes in time.
+/// Pause between two bytes of a client that drips: well below `SHORT`, so that each byte comes in time.
 const DRIP: Duration = Duration::from_millis(40);
 
 fn short_head() -> Limits {
@@ -24,7 +25,7 @@ fn expect_timeout(client: &mut Client) {
     client.expect_closed();
 }
 
-/// Sends a byte now and then, until the server has something to say about it.
+/// Sends a byte now and then until the server responds.
 #[track_caller]
 fn drip(client: &mut Client, bytes: &[u8]) {
     let deadline = Instant::now() + DEADLINE;
@@ -37,7 +38,7 @@ fn drip(client: &mut Client, bytes: &[u8]) {
     panic!("dripped {} bytes, and no deadline came", bytes.len());
 }
 
-/// Lets a head's time pass, as another connection sees it: nothing is slept through.
+/// Waits until a head timeout has passed on another connection, so that no test sleeps.
 #[track_caller]
 fn let_a_head_time_out(server: &TestServer) {
     let mut client = server.connect();
@@ -46,7 +47,7 @@ fn let_a_head_time_out(server: &TestServer) {
 }
 
 #[test]
-fn a_head_that_is_begun_and_never_ends_is_408() {
+fn a_head_that_never_ends_is_408() {
     let server = TestServer::with_limits(short_head());
     for begun in ["G", "GET /sse HTTP/1.1", "GET /sse HTTP/1.1\r\nHost: h", "GET /sse HTTP/1.1\r\nHost: h\r\n"] {
         let _row = showing("begun", begun.as_bytes());
@@ -58,13 +59,13 @@ fn a_head_that_is_begun_and_never_ends_is_408() {
 }
 
 #[test]
-fn a_connection_that_sends_nothing_is_closed_in_silence() {
+fn a_silent_connection_is_closed_silently() {
     let server = TestServer::with_limits(short_head());
     server.connect().expect_closed();
 }
 
 #[test]
-fn a_heads_time_is_for_the_whole_head_not_for_each_read() {
+fn the_head_timeout_is_for_the_whole_head() {
     let server = TestServer::with_limits(short_head());
     let mut client = server.connect();
     drip(&mut client, &get(&format!("/sse?{}", "x".repeat(1000))));
@@ -73,7 +74,7 @@ fn a_heads_time_is_for_the_whole_head_not_for_each_read() {
 }
 
 #[test]
-fn a_later_heads_time_is_bounded_as_well() {
+fn a_later_head_has_a_timeout_too() {
     let server = TestServer::with_limits(short_head());
     let mut client = server.connect();
     client.request(post("x")).expect_status(202);
@@ -86,7 +87,7 @@ fn a_later_heads_time_is_bounded_as_well() {
 }
 
 #[test]
-fn a_later_heads_time_begins_with_its_first_byte() {
+fn the_timeout_of_a_later_head_starts_at_its_first_byte() {
     let server = TestServer::with_limits(short_head());
     let mut client = server.connect();
     for _ in 0..2 {
@@ -97,7 +98,7 @@ fn a_later_heads_time_begins_with_its_first_byte() {
 }
 
 #[test]
-fn a_kept_alive_connection_that_stays_idle_is_closed_in_silence() {
+fn an_idle_kept_alive_connection_is_closed_silently() {
     let server = TestServer::with_limits(Limits { idle_timeout: SHORT, ..Limits::default() });
     let mut client = server.connect();
     for _ in 0..3 {
@@ -124,7 +125,7 @@ fn a_body_that_never_ends_is_408_and_publishes_nothing() {
 }
 
 #[test]
-fn a_bodys_time_is_for_the_whole_body_not_for_each_read() {
+fn the_body_timeout_is_for_the_whole_body() {
     let mut witness = Witness::start(Limits { body_timeout: SHORT, ..Limits::default() });
     for request in [post([b'x'; 1000]), post_chunked(format!("3e8\r\n{}", "x".repeat(1000)))] {
         let at = request.len() - 1000;
@@ -137,7 +138,7 @@ fn a_bodys_time_is_for_the_whole_body_not_for_each_read() {
 }
 
 #[test]
-fn a_body_that_was_asked_for_and_never_comes_is_408() {
+fn a_body_that_never_follows_the_100_is_408() {
     let mut witness = Witness::start(Limits { body_timeout: SHORT, ..Limits::default() });
     let mut client = witness.server.connect();
     let head = "POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
@@ -147,7 +148,7 @@ fn a_body_that_was_asked_for_and_never_comes_is_408() {
 }
 
 #[test]
-fn a_body_has_its_own_time_not_its_heads() {
+fn a_body_has_its_own_timeout() {
     let server = TestServer::with_limits(short_head());
     let mut stream = server.stream();
     let mut client = server.connect();
@@ -204,7 +205,7 @@ fn a_heartbeat_is_never_within_an_event() {
         }
         assert_eq!(block.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"data: line")).count(), 20_000);
         assert!(!block.starts_with(b":") && !block.windows(2).any(|pair| pair == b"\n:"), "a comment in an event");
-        // One more, so that heartbeats and events do alternate.
+        // One more, so that heartbeats and events alternate.
         while stream.block() != b":\n\n" {}
         heartbeats += 1;
     }
@@ -212,13 +213,13 @@ fn a_heartbeat_is_never_within_an_event() {
 }
 
 #[test]
-fn after_an_error_the_connection_lingers_no_longer_than_its_time() {
+fn after_an_error_the_connection_lingers_briefly() {
     let server = TestServer::with_limits(Limits { linger_timeout: SHORT, ..Limits::default() });
     let mut client = server.connect();
     client.send("BAD\r\n\r\n");
     let answer = client.rest();
     assert!(answer.starts_with(b"HTTP/1.1 400 "), "{:?}", answer.escape_ascii());
-    // The client goes on sending: only a socket that is gone answers that with an error.
+    // The client sends on: only a closed socket answers with an error.
     let deadline = Instant::now() + DEADLINE;
     while client.try_send(b"x").is_ok() {
         assert!(Instant::now() < deadline, "the socket was still open after {DEADLINE:?}");
@@ -227,7 +228,7 @@ fn after_an_error_the_connection_lingers_no_longer_than_its_time() {
 }
 
 #[test]
-fn after_an_error_no_more_is_read_than_the_limit() {
+fn after_an_error_input_is_discarded_up_to_a_limit() {
     let limits = Limits { linger_timeout: Duration::from_secs(600), linger_bytes: 256 * 1024, ..Limits::default() };
     let server = TestServer::with_limits(limits);
     let mut client = server.connect();
@@ -238,13 +239,14 @@ fn after_an_error_no_more_is_read_than_the_limit() {
     assert!(gone, "16 MiB were taken");
 }
 
+/// The write timeout bounds responses too.
 #[test]
-fn a_publisher_that_never_reads_its_answers_is_closed_at_the_write_deadline() {
+fn a_publisher_that_never_reads_is_closed_in_time() {
     let server = TestServer::with_limits(Limits { write_timeout: SHORT, ..Limits::default() });
     let mut client = server.connect();
     let segment = post("x").repeat(500);
-    // It sends until the server reads no more. Then either its write fails because the server has closed, or, where
-    // that write had come to an end already, the next one does.
+    // It sends until the server stops reading. Then this write fails because the server has closed, or the next one
+    // does.
     let deadline = Instant::now() + 2 * DEADLINE;
     loop {
         assert!(Instant::now() < deadline, "every publish was read, and no answer");

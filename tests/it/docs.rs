@@ -6,8 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use smolcast::{Config, Limits, Retention, Server};
-
-use crate::support::{Client, TestServer, config, get};
+use support::{Client, TestServer, config, get};
 
 const METRICS: &str = "docs/metrics.md";
 const LIMITS: &str = "docs/limits.md";

@@ -1,15 +1,14 @@
-//! Why a stream ended, as the server's counters tell it: each end under its own reason, once, and under no other.
+//! The reasons for which streams end, in the server's counters: each end once, under its own reason.
 
 use std::time::Duration;
 
 use smolcast::{Config, Limits, Retention, StreamEnd};
-
-use crate::support::{Client, EventStream, Served, TestServer, assert_bytes, config, wait_until};
+use support::{Client, EventStream, Served, TestServer, assert_bytes, config, wait_until};
 
 const ENDS: [StreamEnd; 6] =
     [StreamEnd::HangUp, StreamEnd::Lagged, StreamEnd::Stalled, StreamEnd::Input, StreamEnd::Stopped, StreamEnd::Cut];
 
-/// Waits until so many streams have ended for this reason, and holds that none has for another.
+/// Waits until so many streams have ended for this reason, and holds that none ended for another.
 #[track_caller]
 fn expect_ends(server: &TestServer, reason: StreamEnd, count: u64) {
     let ended = || ENDS.map(|end| server.metrics.streams_ended(end));
@@ -18,13 +17,13 @@ fn expect_ends(server: &TestServer, reason: StreamEnd, count: u64) {
     assert_eq!(ended(), expected, "streams that have ended, of {ENDS:?}");
 }
 
-/// A message that no system keeps as a whole for a client that does not read.
+/// A message larger than any system buffers for a client that does not read.
 fn large() -> Vec<u8> {
     vec![b'x'; 1024 * 1024]
 }
 
 #[test]
-fn whoever_closes_resets_or_half_closes_hangs_up() {
+fn a_close_reset_or_half_close_counts_as_hang_up() {
     let server = TestServer::start_default();
     drop(server.stream());
     expect_ends(&server, StreamEnd::HangUp, 1);
@@ -38,7 +37,7 @@ fn whoever_closes_resets_or_half_closes_hangs_up() {
 }
 
 #[test]
-fn whoever_is_too_far_behind_has_lagged() {
+fn a_stream_too_far_behind_has_lagged() {
     const STALLED: u64 = 5;
     let server = TestServer::with_limits(Limits { window_bytes: 64 * 1024, ..Limits::default() });
     let mut healthy = server.stream();
@@ -55,10 +54,10 @@ fn whoever_is_too_far_behind_has_lagged() {
     drop(stalled);
 }
 
-/// The system gives up on such a client as well (`TCP_USER_TIMEOUT`). Were it to do so first, the client would seem to
-/// have hung up; this time is one at which the server's clock is at its slowest.
+/// The system gives up on such a client too (`TCP_USER_TIMEOUT`). If it did so first, the client would seem to have
+/// hung up; at this timeout the server's clock is slowest.
 #[test]
-fn whoever_takes_nothing_for_too_long_has_stalled() {
+fn a_stream_that_takes_nothing_has_stalled() {
     const STALLED: u64 = 20;
     let limits =
         Limits { window_bytes: 1024 * 1024 * 1024, write_timeout: Duration::from_millis(2050), ..Limits::default() };
@@ -75,7 +74,7 @@ fn whoever_takes_nothing_for_too_long_has_stalled() {
 }
 
 #[test]
-fn whoever_sends_too_much_is_ended_for_its_input() {
+fn a_client_that_sends_too_much_ends_for_its_input() {
     let server = TestServer::with_limits(Limits { stream_input_bytes: 100, ..Limits::default() });
     let mut stream = server.stream();
     stream.send(&[b'x'; 101]);
@@ -84,7 +83,7 @@ fn whoever_sends_too_much_is_ended_for_its_input() {
 }
 
 #[test]
-fn whoever_had_everything_at_the_servers_end_was_stopped() {
+fn a_stream_up_to_date_at_the_shutdown_was_stopped() {
     let mut server = TestServer::start_default();
     let mut streams = [server.stream(), server.stream()];
     server.publish("x");
@@ -96,7 +95,7 @@ fn whoever_had_everything_at_the_servers_end_was_stopped() {
 }
 
 #[test]
-fn whoever_had_not_at_the_servers_end_was_cut() {
+fn a_stream_not_up_to_date_at_the_shutdown_was_cut() {
     let limits =
         Limits { window_bytes: 1024 * 1024 * 1024, drain_timeout: Duration::from_millis(300), ..Limits::default() };
     let mut server = TestServer::with_limits(limits);
@@ -109,16 +108,16 @@ fn whoever_had_not_at_the_servers_end_was_cut() {
     drop(stalled);
 }
 
-/// It reads all the time, and what it reads is little.
+/// It reads all the time, and little at a time.
 #[test]
-fn whoever_reads_slowly_and_is_within_the_window_has_not_stalled() {
+fn a_slow_reader_within_the_window_has_not_stalled() {
     let limits = Limits { window_bytes: 64 * 1024 * 1024, write_timeout: Duration::from_secs(1), ..Limits::default() };
     let server = TestServer::with_limits(limits);
     let mut slow = EventStream::open_tight(server.connect());
     let event = [b"data: ", &large()[..], b"\n\n"].concat();
     server.publish(large());
     server.publish(large());
-    // For three times as long as a write may make no progress.
+    // For three times the write timeout.
     for part in event.chunks(event.len() / 60) {
         slow.expect(part);
         std::thread::park_timeout(Duration::from_millis(50));
@@ -128,7 +127,7 @@ fn whoever_reads_slowly_and_is_within_the_window_has_not_stalled() {
     assert_eq!(server.count(), 1);
 }
 
-/// A server that holds more than any system keeps for a client that does not read.
+/// A server with a history larger than any system buffers for a client that does not read.
 fn with_long_history(limits: Limits) -> TestServer {
     let server = TestServer::start(Config { history: Some(Retention::default()), ..config(limits) });
     for _ in 0..16 {
@@ -137,7 +136,7 @@ fn with_long_history(limits: Limits) -> TestServer {
     server
 }
 
-/// A client that has come back for all of it, and reads no more than it has to.
+/// A client that resumes from the start and reads no more than it must.
 fn comes_back(server: &TestServer) -> EventStream {
     let client = server.connect().tight();
     let request = b"GET /sse HTTP/1.1\r\nHost: h\r\nLast-Event-ID: nobody's\r\n\r\n";
@@ -146,9 +145,9 @@ fn comes_back(server: &TestServer) -> EventStream {
     stream
 }
 
-/// These streams were counted as open, and under no reason when they ended.
+/// These streams were once counted as open, and under no reason when they ended.
 #[test]
-fn whoever_is_still_being_sent_what_it_missed_ends_for_its_reason_as_well() {
+fn a_replaying_stream_ends_for_its_own_reason() {
     let server = with_long_history(Limits::default());
     comes_back(&server).reset();
     expect_ends(&server, StreamEnd::HangUp, 1);

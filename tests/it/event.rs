@@ -1,4 +1,4 @@
-//! A message on its way to the page: its bytes on the wire, and what a browser makes of them.
+//! A message on its way to the page: its bytes on the wire, and a browser's view of them.
 
 use std::time::Duration;
 
@@ -7,16 +7,10 @@ use proptest::prelude::{ProptestConfig, Strategy};
 use proptest::sample::select;
 use proptest::test_runner::TestRunner;
 use smolcast::{Event, PublishError};
+use support::sse::{Message, Parser, normalised};
+use support::{EventStream, Served, TestServer, assert_bytes, escaped, post_chunked, showing, within_deadline};
 
-use crate::sse::{Message, Parser};
-use crate::support::{EventStream, Served, TestServer, assert_bytes, escaped, post_chunked, showing, within_deadline};
-
-/// What the page must get: the body with each line break as one LF.
-fn normalised(body: &str) -> String {
-    body.replace("\r\n", "\n").replace('\r', "\n")
-}
-
-/// A block in which a line of no data is written `data: `; the server may as well write `data:`.
+/// A block in which an empty line is `data: `; the server may also write `data:`.
 fn canonical(block: &[u8]) -> Vec<u8> {
     let mut lines: Vec<&[u8]> = block.split(|byte| *byte == b'\n').collect();
     for line in lines.iter_mut().filter(|line| **line == b"data:") {
@@ -65,7 +59,7 @@ const MESSAGES: &[Row] = &[
 ];
 
 #[test]
-fn each_message_has_its_bytes_on_the_wire_and_comes_back_from_a_browser() {
+fn each_message_has_its_bytes_and_comes_back() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     for (name, body, wire) in MESSAGES {
@@ -91,7 +85,7 @@ fn an_empty_body_is_an_event_of_empty_data() {
     assert_eq!(stream.message(), message("message", "", ""));
 }
 
-/// Publishes by `POST` and holds the stream to hand the same to its page.
+/// Publishes by `POST` and holds that the stream hands the same text to its page.
 #[track_caller]
 fn expect_round_trip(server: &TestServer, stream: &mut EventStream, body: &str) {
     server.publish(body);
@@ -101,7 +95,7 @@ fn expect_round_trip(server: &TestServer, stream: &mut EventStream, body: &str) 
 }
 
 #[test]
-fn a_body_of_a_mebibyte_comes_back_whatever_it_is_made_of() {
+fn a_body_of_a_mebibyte_of_anything_comes_back() {
     const MEBIBYTE: usize = 1024 * 1024;
     let server = TestServer::start_default();
     let mut stream = server.stream();
@@ -119,7 +113,7 @@ fn a_body_of_a_mebibyte_comes_back_whatever_it_is_made_of() {
     expect_round_trip(&server, &mut stream, "and the stream lives on");
 }
 
-/// What an encoder could get wrong.
+/// Texts that an encoder could get wrong.
 #[rustfmt::skip]
 const PIECES: &[&str] = &[
     "\n", "\r", "\r\n", " ", ":", "\0", "\u{feff}", "a", "é", "🦀", "data", "data: ", "id: 1", "event:", "\u{2028}",
@@ -139,7 +133,7 @@ fn runner(cases: u32) -> TestRunner {
 }
 
 #[test]
-fn any_text_comes_back_from_a_browser() {
+fn a_browser_gets_back_any_text() {
     let server = TestServer::start_default();
     let outcome = runner(64).run(&vec(text(), 1..4), |bodies| {
         let mut stream = server.stream();
@@ -154,7 +148,7 @@ fn any_text_comes_back_from_a_browser() {
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-/// The chunked coding of `body` in chunks of these sizes, over and over.
+/// The chunked coding of `body` in chunks of these sizes, repeated.
 fn in_chunks(mut body: &[u8], sizes: &[usize]) -> Vec<u8> {
     let mut coded = Vec::new();
     let mut sizes = sizes.iter().cycle();
@@ -170,7 +164,7 @@ fn in_chunks(mut body: &[u8], sizes: &[usize]) -> Vec<u8> {
 }
 
 #[test]
-fn any_text_in_any_chunks_comes_back_from_a_browser() {
+fn a_browser_gets_back_any_text_in_any_chunks() {
     let server = TestServer::start_default();
     let outcome = runner(64).run(&(text(), vec(1_usize..7, 1..5)), |(body, sizes)| {
         let mut stream = server.stream();
@@ -187,7 +181,7 @@ fn message(event: &str, data: &str, id: &str) -> Message {
 }
 
 #[test]
-fn an_event_carries_its_type_id_and_retry_before_its_data() {
+fn type_id_and_retry_precede_the_data() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     for (event, wire) in [
@@ -205,7 +199,7 @@ fn an_event_carries_its_type_id_and_retry_before_its_data() {
 }
 
 #[test]
-fn an_event_with_every_field_comes_back_from_a_browser() {
+fn a_browser_reads_every_field() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     let event = Event::new("a\nb").with_type("tick").with_id("7").with_retry(Duration::from_secs(5));
@@ -219,8 +213,9 @@ fn an_event_with_every_field_comes_back_from_a_browser() {
     assert_eq!(parser.retry, Some(5000));
 }
 
+/// Nothing is published.
 #[test]
-fn a_type_or_id_that_would_break_its_line_is_an_error_and_nothing_is_published() {
+fn a_type_or_id_with_a_line_break_is_an_error() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     for (name, event) in [

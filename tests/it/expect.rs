@@ -1,15 +1,16 @@
-//! `Expect: 100-continue`: leave to send a body, or the reason not to.
+//! `Expect: 100-continue`: leave to send a body, or a refusal.
 
 use smolcast::Limits;
+use support::{Client, Response, Served, post, showing};
 
-use crate::support::{Client, Response, Served, Witness, post, showing};
+use crate::witness::Witness;
 
-/// A publish that asks before it sends its body.
+/// A publish that expects a `100` before its body.
 fn asking(version: &str, fields: &str) -> String {
     format!("POST /broadcast HTTP/{version}\r\nHost: h\r\nExpect: 100-continue\r\n{fields}\r\n\r\n")
 }
 
-/// The final answer, behind a `100` that may or may not come first.
+/// The final response, behind a `100` or without one.
 #[track_caller]
 fn final_response(client: &mut Client) -> Response {
     let first = client.response();
@@ -17,7 +18,7 @@ fn final_response(client: &mut Client) -> Response {
 }
 
 #[test]
-fn a_publish_that_asks_gets_100_and_then_its_answer() {
+fn a_publish_that_expects_100_gets_it() {
     let mut witness = Witness::start(Limits::default());
     for (name, head, body) in [
         ("a length", asking("1.1", "Content-Length: 5"), "hello"),
@@ -38,7 +39,7 @@ fn a_publish_that_asks_gets_100_and_then_its_answer() {
 }
 
 #[test]
-fn a_body_that_does_not_wait_for_the_100_is_taken() {
+fn a_body_need_not_wait_for_the_100() {
     let mut witness = Witness::start(Limits::default());
     let mut client = witness.server.connect();
     client.send([asking("1.1", "Content-Length: 5").as_bytes(), b"hello", &post("next")].concat());
@@ -48,7 +49,7 @@ fn a_body_that_does_not_wait_for_the_100_is_taken() {
 }
 
 #[test]
-fn a_publish_that_will_be_refused_is_refused_instead_of_100() {
+fn a_refusal_replaces_the_100() {
     let mut witness = Witness::start(Limits { body_bytes: 100, ..Limits::default() });
     for (fields, status) in [
         ("Content-Length: 101", 413),
@@ -62,7 +63,7 @@ fn a_publish_that_will_be_refused_is_refused_instead_of_100() {
 }
 
 #[test]
-fn the_final_answer_behind_a_100_may_still_be_an_error() {
+fn an_error_may_follow_a_100() {
     let mut witness = Witness::start(Limits { body_bytes: 100, ..Limits::default() });
     for (name, head, body, status) in [
         ("no UTF-8", asking("1.1", "Content-Length: 2"), b"\xff\xfe".to_vec(), 400),
@@ -78,7 +79,7 @@ fn the_final_answer_behind_a_100_may_still_be_an_error() {
 }
 
 #[test]
-fn a_100_that_is_not_followed_by_a_body_publishes_nothing() {
+fn a_100_without_a_body_publishes_nothing() {
     let mut witness = Witness::start(Limits::default());
     let mut client = witness.server.connect();
     client.request(asking("1.1", "Content-Length: 5")).expect_status(100);

@@ -1,13 +1,13 @@
-//! The fields of an event, by query or by header, and the answer that tells what became of it.
+//! The fields of an event, by query or by header, and the receipt in the response.
 
-use crate::support::{Served, TestServer, assert_bytes, showing};
+use support::{Served, TestServer, assert_bytes, showing};
 
 fn publish(target: &str, fields: &str, body: &str) -> String {
     format!("POST {target} HTTP/1.1\r\nHost: h\r\n{fields}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
 #[test]
-fn an_event_carries_the_fields_that_its_publisher_names() {
+fn an_event_carries_its_publishers_fields() {
     let server = TestServer::start_default();
     let (mut stream, mut publisher) = (server.stream(), server.connect());
     for (target, fields, event) in [
@@ -26,8 +26,9 @@ fn an_event_carries_the_fields_that_its_publisher_names() {
     }
 }
 
+/// A line break breaks a value. Nothing is published.
 #[test]
-fn a_field_that_would_break_its_line_or_is_given_twice_is_400_and_publishes_nothing() {
+fn a_broken_or_doubled_field_is_400() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     for (target, fields) in [
@@ -54,7 +55,7 @@ fn a_field_that_would_break_its_line_or_is_given_twice_is_400_and_publishes_noth
 }
 
 #[test]
-fn who_accepts_json_is_told_how_many_streams_a_message_went_to() {
+fn a_publisher_that_accepts_json_gets_the_number_of_streams() {
     let server = TestServer::start_default();
     let (mut streams, mut publisher) = ([server.stream(), server.stream()], server.connect());
     for accept in ["application/json", "text/html, Application/JSON;q=0.5"] {

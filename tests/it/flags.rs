@@ -1,8 +1,11 @@
 //! What is typed at the program, or set in its environment: taken, or refused in one line.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::process::Command;
 
-use crate::support::{Finished, FreePort, Program, Served, finished, get, post, post_chunked};
+use support::{Finished, FreePort, Served, get, post, post_chunked};
+
+use crate::{Program, finished};
 
 const FLAGS: [&str; 7] =
     ["--host", "--port", "--workers", "--max-body", "--max-connections", "--heartbeat", "--version"];
@@ -38,6 +41,28 @@ fn what_is_asked_for_in_print_is_printed_and_succeeds() {
 }
 
 #[test]
+fn completions_are_printed_for_a_shell_that_is_known() {
+    for shell in ["bash", "zsh", "fish", "nushell"] {
+        let script = finished(&["--completions", shell], &[("SMOLCAST_PORT", "x")]);
+        assert_eq!((script.code, script.stderr.as_str()), (Some(0), ""), "{script:?}");
+        for flag in FLAGS {
+            assert!(script.stdout.contains(flag.trim_start_matches('-')), "{flag} is not in:\n{}", script.stdout);
+        }
+    }
+    expect_refusal(&finished(&["--completions", "tcsh"], &[]), 2, &["--completions", "bash, zsh, fish or nushell"]);
+    expect_refusal(&finished(&["--completions"], &[]), 2, &["--completions", "bash, zsh, fish or nushell"]);
+}
+
+#[test]
+fn bash_accepts_its_completions() {
+    let script = finished(&["--completions", "bash"], &[]).stdout;
+    match Command::new("bash").args(["-n", "-c", &script]).output() {
+        Err(_) => eprintln!("SKIPPED: there is no bash"),
+        Ok(said) => assert!(said.status.success() && said.stderr.is_empty(), "{said:?}"),
+    }
+}
+
+#[test]
 fn version_is_one_line_and_succeeds() {
     let version = finished(&["--version"], &[]);
     let line = concat!("smolcast ", env!("CARGO_PKG_VERSION"), "\n");
@@ -46,8 +71,10 @@ fn version_is_one_line_and_succeeds() {
 
 #[test]
 fn what_is_typed_wrong_is_refused_in_one_line_with_code_2() {
-    let rows: [(&[&str], &str); 30] = [
-        (&["--prot", "1942"], "--prot"),
+    let rows: [(&[&str], &str); 32] = [
+        (&["--prot", "1942"], "(did you mean --port?)"),
+        (&["--port", "1", "--port=1"], "--port can be given once"),
+        (&["--port=1\n2"], "--port"),
         (&["-x"], "-x"),
         (&["stray"], "stray"),
         (&["--port", "0", "stray"], "stray"),

@@ -1,17 +1,16 @@
-//! Limits by where a client comes from, for clients behind proxies: who is believed, and who is counted.
+//! Limits per client behind proxies: trusted fields, and the client that each request counts for.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use smolcast::{Address, Config, Event, Limits};
-
-use crate::support::{
+use support::{
     Client, EventStream, Folder, Response, TestServer, config, get, post, retry_of, showing, wait_until,
     within_deadline,
 };
 
-/// The peer that is trusted, and one that is not.
+/// A trusted peer, and one that is not.
 const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
@@ -21,12 +20,12 @@ fn limited(each: usize, trusted: &[&str]) -> Config {
     Config { trusted_proxies, ..config(limits) }
 }
 
-/// A server that takes so many of each client, and believes `PROXY`.
+/// A server that admits `each` connections of a client, and trusts `PROXY`.
 fn start(each: usize) -> TestServer {
     TestServer::start(limited(each, &["127.0.0.2"]))
 }
 
-/// The request with these fields more.
+/// The request with these fields added.
 fn with_fields(request: &[u8], fields: &str) -> Vec<u8> {
     let at = request.windows(2).position(|window| window == b"\r\n").expect("a request line") + 2;
     [&request[..at], fields.as_bytes(), &request[at..]].concat()
@@ -46,7 +45,7 @@ fn stream_of(client: &str, server: &TestServer) -> EventStream {
     EventStream::open_with(via(PROXY, server), &from(client, &get("/sse"))).0
 }
 
-/// Holds that a stream is not opened: its client is told to come back.
+/// Holds that a stream is rejected with a delay.
 #[track_caller]
 fn expect_told(mut connection: Client, request: &[u8]) {
     let response = connection.request(request).expect_status(200);
@@ -54,7 +53,7 @@ fn expect_told(mut connection: Client, request: &[u8]) {
     retry_of(&rest);
 }
 
-/// Holds a request to be refused as one beyond a limit is.
+/// Holds that a request is rejected as over the limit.
 #[track_caller]
 fn expect_refused(response: Response) {
     let response = response.expect_status(503);
@@ -63,7 +62,7 @@ fn expect_refused(response: Response) {
 }
 
 #[test]
-fn streams_by_way_of_a_trusted_proxy_count_for_the_clients_that_it_names() {
+fn proxied_streams_count_for_the_named_clients() {
     let server = start(2);
     let first = stream_of("192.0.2.1", &server);
     let mut others = [stream_of("192.0.2.1", &server), stream_of("192.0.2.2", &server)];
@@ -73,7 +72,7 @@ fn streams_by_way_of_a_trusted_proxy_count_for_the_clients_that_it_names() {
     refused.expect_closed();
     assert_eq!((server.metrics.connections_over_ip_limit(), server.metrics.connections_refused()), (2, 2));
     assert_eq!(server.publisher.streams(), 3);
-    // Neither the proxy nor its other clients are held to what that one has.
+    // The client's limit binds neither the proxy nor its other clients.
     via(PROXY, &server).request(get("/connections")).expect_status(200);
     drop(first);
     wait_until("its place is free", || {
@@ -87,27 +86,28 @@ fn streams_by_way_of_a_trusted_proxy_count_for_the_clients_that_it_names() {
 }
 
 #[test]
-fn who_is_no_trusted_proxy_cannot_name_another_client() {
+fn an_untrusted_client_cannot_name_another() {
     let server = start(2);
     let fields = |number: u8| format!("X-Forwarded-For: 192.0.2.{number}\r\nForwarded: for=192.0.2.{number}\r\n");
     let stream = |number| EventStream::open_with(via(STRANGER, &server), &with_fields(&get("/sse"), &fields(number))).0;
     let streams = [stream(1), stream(2)];
     expect_told(via(STRANGER, &server), &with_fields(&get("/sse"), &fields(3)));
     expect_refused(via(STRANGER, &server).request(with_fields(&get("/connections"), &fields(4))));
-    // None of whom it named has lost anything by it.
+    // None of the named clients has lost anything by it.
     let others: Vec<_> = (1..=4).map(|number| stream_of(&format!("192.0.2.{number}"), &server)).collect();
     assert_eq!(server.publisher.streams(), streams.len() + others.len());
 }
 
 #[test]
-fn nothing_is_believed_unless_a_proxy_is_trusted() {
+fn without_trusted_proxies_no_field_counts() {
     let server = TestServer::start(limited(1, &[]));
     let _stream = stream_of("192.0.2.1", &server);
     expect_told(via(PROXY, &server), &from("192.0.2.2", &get("/sse")));
 }
 
+/// Either field names it in all its forms; entries that the client wrote itself do not count.
 #[test]
-fn a_client_is_known_by_either_field_in_all_its_forms_and_by_nothing_that_it_wrote_itself() {
+fn a_client_is_known_by_its_proxys_field_alone() {
     let server = start(1);
     let _streams = [stream_of("192.0.2.1", &server), stream_of("2001:db8::1", &server)];
     let refused = [
@@ -145,9 +145,9 @@ fn a_client_is_known_by_either_field_in_all_its_forms_and_by_nothing_that_it_wro
     }
 }
 
-/// Else whoever makes a proxy write something odd would be without a limit.
+/// A client that makes its proxy write a malformed field would have no limit otherwise.
 #[test]
-fn a_client_that_is_not_named_counts_for_the_proxy() {
+fn an_unnamed_client_counts_for_the_proxy() {
     let server = start(1);
     for fields in ["", "X-Forwarded-For: unknown\r\n", "Forwarded: for=_hidden\r\n", "Forwarded: \"\r\n"] {
         let request = with_fields(&get("/sse"), fields);
@@ -160,9 +160,11 @@ fn a_client_that_is_not_named_counts_for_the_proxy() {
     }
 }
 
-/// A proxy that writes one of the fields passes the other on, so a client would be whomever it likes.
+/// Clients that two fields name differently share a limit, which is not the proxy's.
+///
+/// A proxy that writes one field passes on the other, so a client could claim any address.
 #[test]
-fn clients_that_two_fields_name_differently_share_one_limit_and_it_is_not_the_proxys() {
+fn contradictory_fields_share_one_limit() {
     let server = start(1);
     let disputed = |number: u8| format!("X-Forwarded-For: 192.0.2.1\r\nForwarded: for=198.51.100.{number}\r\n");
     let (_stream, _) = EventStream::open_with(via(PROXY, &server), &with_fields(&get("/sse"), &disputed(1)));
@@ -171,11 +173,12 @@ fn clients_that_two_fields_name_differently_share_one_limit_and_it_is_not_the_pr
     stream_of("192.0.2.1", &server);
 }
 
+/// It counts for the client of each request until the response.
 #[test]
-fn a_connection_that_proxies_keep_counts_for_the_client_of_each_request_until_its_answer() {
+fn a_kept_proxy_connection_counts_per_request() {
     let server = start(1);
     let mut kept = via(PROXY, &server);
-    // Idle, they are nobody's: a proxy may have more than one client may.
+    // Idle connections count for no client: a proxy may have more of them than a client may.
     let mut idle: Vec<_> = (0..40).map(|_| via(PROXY, &server)).collect();
     for number in [1, 1, 2, 1, 3] {
         kept.request(from(&format!("192.0.2.{number}"), &post("x"))).expect_status(202);
@@ -189,7 +192,7 @@ fn a_connection_that_proxies_keep_counts_for_the_client_of_each_request_until_it
     kept.send("hi");
     kept.response().expect_status(202);
     idle[1].request(from("192.0.2.1", &get("/nope"))).expect_status(404);
-    // The last one opens a stream, so the connection is that client's.
+    // The last request opens a stream, so the connection counts for that client.
     let (stream, _) = EventStream::open_with(kept, &from("192.0.2.1", &get("/sse")));
     expect_refused(idle[1].request(from("192.0.2.1", &get("/nope"))));
     stream.reset();
@@ -228,30 +231,30 @@ fn with_unix_socket(folder: &Folder, mut config: Config) -> (TestServer, PathBuf
 }
 
 #[test]
-fn a_proxy_by_a_unix_socket_is_trusted_where_those_are() {
+fn a_proxy_on_a_trusted_unix_socket_is_trusted() {
     let folder = Folder::new();
     let (server, path) = with_unix_socket(&folder, limited(1, &["unix"]));
     let connect = || Client::connect_unix(&path);
     let (_stream, _) = EventStream::open_with(connect(), &from("192.0.2.1", &get("/sse")));
     expect_told(connect(), &from("192.0.2.1", &get("/sse")));
     EventStream::open_with(connect(), &from("192.0.2.2", &get("/sse")));
-    // All that name nobody are one.
+    // All unnamed clients count as one.
     let (_unnamed, _) = EventStream::open_with(connect(), &get("/sse"));
     expect_refused(connect().request(get("/connections")));
-    // That says nothing of other peers, or of what they say.
+    // Trust in the unix socket covers no other peer and none of its fields.
     let (_tcp, _) = EventStream::open_with(via(PROXY, &server), &from("192.0.2.3", &get("/sse")));
     expect_told(via(PROXY, &server), &from("192.0.2.4", &get("/sse")));
 }
 
 #[test]
-fn whoever_comes_by_a_unix_socket_that_is_not_trusted_has_no_limit_of_his_own() {
+fn an_untrusted_unix_socket_has_no_limit_per_client() {
     let folder = Folder::new();
     let (_server, path) = with_unix_socket(&folder, limited(1, &["127.0.0.2"]));
     let open = || EventStream::open_with(Client::connect_unix(&path), &from("192.0.2.1", &get("/sse"))).0;
     let _streams = [open(), open(), open()];
 }
 
-/// What listens on `[::]` sees an IPv4 peer by an IPv6 address.
+/// A socket on `[::]` sees an IPv4 peer by an IPv6 address.
 #[test]
 fn a_proxy_is_known_by_its_ipv4_address_on_an_ipv6_wildcard() {
     let server =

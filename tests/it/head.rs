@@ -1,13 +1,14 @@
-//! Request heads: what is refused, what is understood, and that none of it comes back.
+//! Request heads: refused ones, accepted ones, and no echo of either.
 
 use std::thread;
 use std::time::Duration;
 
 use smolcast::Limits;
+use support::{EventStream, Served, TestServer, escaped, get, post, post_chunked, showing};
 
-use crate::support::{EventStream, Served, TestServer, Witness, escaped, get, post, post_chunked, showing};
+use crate::witness::Witness;
 
-/// A publish that would work, but for what `spoil` does to its head.
+/// A good publish, except for a replacement in its head.
 fn spoiled(from: &str, to: &str) -> Vec<u8> {
     let good = "POST /broadcast HTTP/1.1\r\nHost: h\r\nX-Field: value\r\nContent-Length: 5\r\n\r\nhello";
     assert!(good.contains(from), "{from:?} is not in the request");
@@ -16,7 +17,7 @@ fn spoiled(from: &str, to: &str) -> Vec<u8> {
 
 #[rustfmt::skip]
 const REFUSED: &[(&str, &str, &str)] = &[
-    // What is changed in a good publish: a name, from, to.
+    // Replacements in a good publish: a name, from, to.
     ("a method that is no token", "POST", "P@ST"),
     ("a method in quotes", "POST", "\"POST\""),
     ("a method with a slash", "POST", "PO/ST"),
@@ -70,7 +71,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn a_head_that_breaks_the_grammar_is_400_and_publishes_nothing() {
+fn a_malformed_head_is_400_and_publishes_nothing() {
     let mut witness = Witness::start(Limits::default());
     for (name, from, to) in REFUSED {
         witness.refused(name, spoiled(from, to), &[400]);
@@ -87,7 +88,7 @@ fn a_head_of_bare_line_feeds_is_400() {
 }
 
 #[test]
-fn octets_that_are_no_http_are_400_or_dropped() {
+fn bytes_other_than_http_are_400_or_dropped() {
     let mut witness = Witness::start(Limits::default());
     let hello = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03\x5a\x5a\x5a\x5a\x00\x00\x02\x13\x01\x01\x00";
     for (name, octets) in [
@@ -116,7 +117,7 @@ fn empty_lines_before_the_request_line_are_skipped() {
 }
 
 #[test]
-fn a_target_that_is_no_path_is_404_or_400() {
+fn a_target_other_than_a_path_is_404_or_400() {
     let mut witness = Witness::start(Limits::default());
     for line in ["OPTIONS *", "GET *", "POST *", "CONNECT h:443", "GET h:80", "POST broadcast", "GET sse", "GET ?/sse"]
     {
@@ -134,7 +135,7 @@ fn a_target_that_is_no_path_is_404_or_400() {
 }
 
 #[test]
-fn names_are_understood_in_any_case_and_with_any_blanks() {
+fn field_names_may_have_any_case_and_blanks() {
     let mut witness = Witness::start(Limits::default());
     for (name, fields, coded) in [
         ("lower case", "content-length: 5", "hello"),
@@ -144,7 +145,7 @@ fn names_are_understood_in_any_case_and_with_any_blanks() {
         ("CHUNKED", "Transfer-Encoding: CHUNKED", "5\r\nhello\r\n0\r\n\r\n"),
         ("Chunked, blanks around", "transfer-encoding:\t Chunked \t", "5\r\nhello\r\n0\r\n\r\n"),
         ("Host last and in lower case", "Content-Length: 5\r\nhost:h", "hello"),
-        ("fields nobody knows", "X-A: \u{e9}\t\"x\"\r\nX-B:\r\nX-!#$%&'*+.^_`|~: y\r\nContent-Length: 5", "hello"),
+        ("unknown fields", "X-A: \u{e9}\t\"x\"\r\nX-B:\r\nX-!#$%&'*+.^_`|~: y\r\nContent-Length: 5", "hello"),
     ] {
         let host = if fields.contains("host:") { "" } else { "Host: h\r\n" };
         let request = format!("POST /broadcast HTTP/1.1\r\n{host}{fields}\r\n\r\n{coded}");
@@ -153,7 +154,7 @@ fn names_are_understood_in_any_case_and_with_any_blanks() {
 }
 
 #[test]
-fn connection_options_are_understood_in_any_case_place_and_line() {
+fn connection_options_may_have_any_case_and_place() {
     let server = TestServer::start_default();
     for fields in [
         "Connection: close",
@@ -177,7 +178,7 @@ fn connection_options_are_understood_in_any_case_place_and_line() {
 }
 
 #[test]
-fn an_option_that_only_looks_like_close_closes_nothing() {
+fn a_lookalike_of_close_closes_nothing() {
     let server = TestServer::start_default();
     for option in ["closed", "not-close", "clos", "\"close\"", "keep-alive", "upgrade", "x"] {
         let request =
@@ -209,7 +210,7 @@ fn an_upgrade_is_ignored() {
 }
 
 #[test]
-fn no_byte_of_a_request_comes_back() {
+fn no_response_echoes_the_request() {
     const MARK: &str = "Reflected7";
     let server = TestServer::start_default();
     for request in [
@@ -248,7 +249,7 @@ fn no_byte_of_a_request_comes_back() {
 }
 
 #[test]
-fn a_request_that_drips_in_byte_by_byte_is_understood() {
+fn a_request_may_drip_in_byte_by_byte() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     let mut client = server.connect();
@@ -268,7 +269,7 @@ fn a_request_that_drips_in_byte_by_byte_is_understood() {
 }
 
 #[test]
-fn a_request_split_at_any_byte_is_understood() {
+fn a_request_may_be_split_at_any_byte() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     let request = [b"\r\n".as_slice(), &post("hello")].concat();
@@ -277,7 +278,7 @@ fn a_request_split_at_any_byte_is_understood() {
         let (first, second) = request.split_at(at);
         let _row = showing(format!("split at {at}"), first);
         client.send(first);
-        // Lets the server see the first part alone; nothing depends on it.
+        // Lets the server see the first part alone; the test does not depend on it.
         thread::park_timeout(Duration::from_micros(500));
         client.send(second);
         client.response().expect_status(202);

@@ -2,9 +2,9 @@
 
 use smolcast::Limits;
 
-use crate::support::Witness;
+use crate::witness::Witness;
 
-/// A publish with these lines in the place of its Host.
+/// A publish with these lines instead of its Host.
 fn publish(version: &str, lines: &str) -> String {
     format!("POST /broadcast HTTP/{version}\r\n{lines}Content-Length: 5\r\n\r\nhello")
 }
@@ -28,7 +28,7 @@ fn http_1_1_without_one_host_is_400() {
 }
 
 #[test]
-fn a_host_that_is_no_host_and_port_is_400() {
+fn a_malformed_host_is_400() {
     let mut witness = Witness::start(Limits::default());
     for value in [
         "user@h",

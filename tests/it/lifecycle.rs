@@ -1,4 +1,4 @@
-//! The server as a part of another program: bound, run, ended, dropped; and nothing of it left.
+//! The server within another program: bound, run, ended, dropped, with nothing left behind.
 
 use std::fs;
 use std::future::{Future, pending, ready};
@@ -9,10 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use smolcast::{Config, Event, HistoryFile, HistorySync, Limits, NotReady, Publisher, Server};
-
-use crate::support::{
-    Client, DEADLINE, End, EventStream, Served, TestServer, alone, assert_bytes, config, get, parse_responses, post,
-    wait_until, within_deadline,
+use support::{
+    Client, DEADLINE, End, EventStream, Folder, Served, TestServer, alone, assert_bytes, config, get, parse_responses,
+    post, wait_until, within_deadline,
 };
 
 fn bind() -> Server {
@@ -23,8 +22,9 @@ fn tcp(server: &Server) -> SocketAddr {
     server.local_addr().expect("it listens on a TCP port")
 }
 
+/// It counts the streams as well.
 #[test]
-fn a_program_publishes_to_its_own_server_and_counts_its_streams() {
+fn a_program_publishes_to_its_own_server() {
     let server = bind();
     let (addr, publisher) = (tcp(&server), server.publisher());
     assert_eq!((server.streams(), publisher.streams()), (0, 0));
@@ -71,7 +71,7 @@ fn the_socket_listens_from_bind_on() {
     let (stop, stopped) = smol::channel::bounded::<()>(1);
     let running = thread::spawn(move || {
         smol::block_on(server.run(async move {
-            // Only ever ends by the sender's drop.
+            // Ends by the sender's drop only.
             let _ = stopped.recv().await;
         }))
     });
@@ -82,7 +82,7 @@ fn the_socket_listens_from_bind_on() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
+fn a_taken_port_is_a_helpful_error() {
     let first = bind();
     let port = tcp(&first).port();
     let Err(error) =
@@ -98,7 +98,7 @@ fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
 }
 
 #[test]
-fn a_port_is_free_again_at_once_when_its_server_has_ended() {
+fn a_port_is_free_once_its_server_has_ended() {
     let mut server = TestServer::start_default();
     let mut stream = server.stream();
     server.publish("x");
@@ -111,8 +111,9 @@ fn a_port_is_free_again_at_once_when_its_server_has_ended() {
     assert_eq!(again.count(), 0);
 }
 
+/// Each gets a delay after which to reconnect.
 #[test]
-fn the_end_closes_every_stream_between_two_events_with_a_time_to_come_back() {
+fn a_shutdown_ends_streams_between_two_events() {
     let mut server = TestServer::start_default();
     let mut streams: Vec<_> = (0..30).map(|_| server.stream()).collect();
     server.publish("a\nb");
@@ -124,7 +125,7 @@ fn the_end_closes_every_stream_between_two_events_with_a_time_to_come_back() {
 }
 
 #[test]
-fn the_end_comes_behind_every_message_that_was_accepted() {
+fn a_shutdown_delivers_every_accepted_message_first() {
     let mut server = TestServer::start_default();
     let mut streams: Vec<_> = (0..10).map(|_| server.stream()).collect();
     let lines: Vec<_> = (0..200).map(|number| format!("message {number}")).collect();
@@ -142,12 +143,12 @@ fn the_end_comes_behind_every_message_that_was_accepted() {
 }
 
 #[test]
-fn the_end_does_not_wait_for_connections_that_are_idle() {
+fn a_shutdown_does_not_wait_for_idle_connections() {
     let mut server = TestServer::with_limits(Limits { drain_timeout: 20 * DEADLINE, ..Limits::default() });
     let mut used = server.connect();
     used.request(post("x")).expect_status(202);
     let mut fresh = server.connect();
-    // Both are known to the server: what comes later has been served.
+    // Later requests have been served, so the server knows both.
     server.publish("y");
     server.join();
     assert_bytes("on the idle connection", b"", &used.rest_and_end().0);
@@ -164,7 +165,7 @@ fn begin_publish(server: &TestServer) -> Client {
 }
 
 #[test]
-fn a_publish_in_flight_at_the_end_is_answered_and_delivered() {
+fn a_publish_in_flight_at_the_shutdown_is_delivered() {
     let mut server = TestServer::start(Config { workers: NonZeroUsize::new(1), ..config(Limits::default()) });
     let mut stream = server.stream();
     let mut idle = server.connect();
@@ -173,7 +174,7 @@ fn a_publish_in_flight_at_the_end_is_answered_and_delivered() {
     let mut client = begin_publish(&server);
     client.send("hel");
     server.stop();
-    // The one worker closes what is idle when it learns of the end, so that from here on it knows.
+    // The only shard closes idle connections once it knows of the shutdown.
     idle.expect_closed();
     client.send("lo");
     let answer = client.response().expect_status(202);
@@ -184,7 +185,7 @@ fn a_publish_in_flight_at_the_end_is_answered_and_delivered() {
 }
 
 #[test]
-fn a_publish_that_never_comes_holds_the_end_up_no_longer_than_the_drain() {
+fn an_unfinished_publish_delays_shutdown_for_the_drain_only() {
     let mut server = TestServer::with_limits(Limits { drain_timeout: Duration::from_millis(300), ..Limits::default() });
     let mut stream = server.stream();
     let mut client = begin_publish(&server);
@@ -194,7 +195,7 @@ fn a_publish_that_never_comes_holds_the_end_up_no_longer_than_the_drain() {
 }
 
 #[test]
-fn a_stream_that_never_reads_holds_the_end_up_no_longer_than_the_drain() {
+fn a_stalled_stream_delays_shutdown_for_the_drain_only() {
     let limits =
         Limits { drain_timeout: Duration::from_millis(300), window_bytes: 1024 * 1024 * 1024, ..Limits::default() };
     let mut server = TestServer::with_limits(limits);
@@ -210,7 +211,7 @@ fn a_stream_that_never_reads_holds_the_end_up_no_longer_than_the_drain() {
 }
 
 #[test]
-fn a_publisher_is_told_when_its_server_has_ended() {
+fn a_publisher_of_an_ended_server_gets_an_error() {
     let mut server = TestServer::start_default();
     let publisher = server.publisher.clone();
     server.join();
@@ -224,13 +225,13 @@ fn a_publisher_is_told_when_its_server_has_ended() {
 #[track_caller]
 fn expect_publish_error(publisher: &Publisher) {
     let outcome = within_deadline(publisher.publish(Event::new("too late")));
-    let error = outcome.expect_err("there is nobody to publish to");
+    let error = outcome.expect_err("the server has ended");
     assert!(!error.to_string().is_empty());
     assert_eq!(publisher.streams(), 0);
 }
 
 #[test]
-fn a_server_whose_end_has_come_already_ends_at_once() {
+fn a_server_told_to_stop_before_it_runs_ends_at_once() {
     within_deadline(bind().run(ready(()))).expect("the server ends well");
 }
 
@@ -263,10 +264,11 @@ fn dropping_the_run_frees_everything_at_once() {
     assert!(rest.is_empty() || end == End::Closed && rest.ends_with(b"\n\n"), "{:?}", rest.escape_ascii());
 }
 
+/// Even if a `Publisher` of it lives on.
 #[test]
-fn a_run_that_is_dropped_frees_the_historys_file_though_a_publisher_is_left() {
-    let path = std::env::temp_dir().join(format!("smolcast-lifecycle-{}", std::process::id()));
-    let file = || Some(HistoryFile { path: path.clone(), sync: HistorySync::Interval });
+fn a_dropped_run_unlocks_its_history_file() {
+    let folder = Folder::new();
+    let file = || Some(HistoryFile { path: folder.path("history"), sync: HistorySync::Interval });
     let bind = || Server::bind(Config { history_file: file(), ..config(Limits::default()) }).expect("it binds");
     let server = bind();
     let publisher = server.publisher();
@@ -275,7 +277,7 @@ fn a_run_that_is_dropped_frees_the_historys_file_though_a_publisher_is_left() {
     assert!(running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     drop(running);
     expect_publish_error(&publisher);
-    // Nor does one that never runs leave anything behind, or the future of one.
+    // A server that never runs leaves nothing behind either, and neither does its future.
     for never in [drop, |server: Server| drop(server.run(pending()))] {
         let server = bind();
         let publisher = server.publisher();
@@ -284,11 +286,10 @@ fn a_run_that_is_dropped_frees_the_historys_file_though_a_publisher_is_left() {
         expect_publish_error(&publisher);
     }
     drop(bind());
-    fs::remove_file(&path).expect("it is there");
 }
 
 #[test]
-fn dropping_a_server_that_never_ran_closes_its_port() {
+fn dropping_a_server_before_it_runs_closes_its_port() {
     let server = bind();
     let addr = tcp(&server);
     let mut early = Client::connect(addr);
@@ -298,7 +299,7 @@ fn dropping_a_server_that_never_ran_closes_its_port() {
 }
 
 #[test]
-fn a_run_that_is_polled_once_and_dropped_is_gone() {
+fn a_run_polled_once_and_dropped_is_gone() {
     let server = bind();
     let addr = tcp(&server);
     let mut run = Box::pin(server.run(pending()));
@@ -314,7 +315,7 @@ fn held() -> (usize, usize) {
     (count("/proc/self/task"), count("/proc/self/fd"))
 }
 
-/// One server, from start to end, in one of the ways in which it can go.
+/// One server from start to end, in one of several ways.
 fn come_and_go(way: usize) {
     match way % 4 {
         0 => {
@@ -338,11 +339,11 @@ fn come_and_go(way: usize) {
 }
 
 #[test]
-fn fifty_servers_that_come_and_go_leave_no_thread_and_no_descriptor() {
-    if !alone(&[], "lifecycle::fifty_servers_that_come_and_go_leave_no_thread_and_no_descriptor") {
+fn fifty_servers_leave_no_thread_and_no_descriptor() {
+    if !alone(&[], "lifecycle::fifty_servers_leave_no_thread_and_no_descriptor") {
         return;
     }
-    // The runtime keeps a thread and some descriptors of its own from its first use on.
+    // The runtime keeps a thread and some descriptors from its first use on.
     (0..4).for_each(come_and_go);
     let mut base = held();
     wait_until("the first servers' threads have ended", || {

@@ -4,15 +4,16 @@ use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 
 use smolcast::{Event, Limits};
-
-use crate::support::{
-    Client, EventStream, Served, TestServer, Witness, assert_bytes, get, parse_responses, post, post_chunked, retry_of,
-    showing, wait_until, within_deadline,
+use support::{
+    Client, EventStream, Served, TestServer, assert_bytes, get, parse_responses, post, post_chunked, retry_of, showing,
+    wait_until, within_deadline,
 };
+
+use crate::witness::Witness;
 
 const KIB: usize = 1024;
 
-/// A publish whose head is `bytes` long with its empty line, and whose request line is `line` long with its end.
+/// A publish with a head of `bytes` including its empty line, and a request line of `line` including its end.
 fn publish_with_head(line: usize, bytes: usize) -> Vec<u8> {
     let fixed = "POST /broadcast? HTTP/1.1\r\n".len();
     let first = format!("POST /broadcast?{} HTTP/1.1\r\n", "q".repeat(line - fixed));
@@ -23,12 +24,13 @@ fn publish_with_head(line: usize, bytes: usize) -> Vec<u8> {
     [head.as_bytes(), b"hello"].concat()
 }
 
+/// One byte more is 431.
 #[test]
-fn a_head_at_its_limit_is_fine_and_one_above_is_431() {
+fn a_head_may_be_as_long_as_its_limit() {
     for limit in [16 * KIB, 512] {
         let mut witness = Witness::start(Limits { head_bytes: limit, ..Limits::default() });
         witness.published("at the limit", publish_with_head(100, limit), "hello");
-        // The limit does not say whether it counts the empty line, so one above it is one above it without that line.
+        // The limit may or may not count the empty line, so this is above it without that line.
         witness.refused("above the limit", publish_with_head(100, limit + 3), &[431]);
         witness.refused("far above the limit", publish_with_head(100, 8 * limit), &[431]);
     }
@@ -43,12 +45,13 @@ fn a_head_above_its_limit_is_431_before_it_ends() {
     witness.refused("fields that never end", endless, &[431]);
 }
 
+/// One byte more is 414.
 #[test]
-fn a_request_line_at_its_limit_is_fine_and_one_above_is_414() {
+fn a_request_line_may_be_as_long_as_its_limit() {
     for limit in [8 * KIB, 256] {
         let mut witness = Witness::start(Limits { request_line_bytes: limit, ..Limits::default() });
         witness.published("at the limit", publish_with_head(limit, limit + 100), "hello");
-        // Nor does this limit say whether it counts the line's end.
+        // This limit may or may not count the line's end.
         witness.refused("above the limit", publish_with_head(limit + 3, limit + 100), &[414]);
     }
 }
@@ -60,8 +63,9 @@ fn a_request_line_above_its_limit_is_414_before_it_ends() {
     witness.refused("1 MiB", format!("POST /broadcast?{}", "q".repeat(KIB * KIB)), &[414]);
 }
 
+/// One more is 431.
 #[test]
-fn a_hundred_fields_are_fine_and_one_more_is_431() {
+fn a_hundred_fields_are_accepted() {
     let mut witness = Witness::start(Limits::default());
     let publish = |fields: usize| {
         let more = "X: y\r\n".repeat(fields - 2);
@@ -72,8 +76,9 @@ fn a_hundred_fields_are_fine_and_one_more_is_431() {
     witness.refused("many more", publish(1000), &[431]);
 }
 
+/// One byte more is 413.
 #[test]
-fn a_body_at_its_limit_is_fine_and_one_above_is_413() {
+fn a_body_may_be_as_long_as_its_limit() {
     for limit in [KIB * KIB, 10] {
         let mut witness = Witness::start(Limits { body_bytes: limit, ..Limits::default() });
         let line = "x".repeat(limit);
@@ -107,7 +112,7 @@ fn a_length_above_the_limit_is_413_at_once() {
 }
 
 #[test]
-fn a_client_that_sends_on_behind_an_error_can_still_read_it() {
+fn a_client_that_sends_on_can_still_read_an_error() {
     let mut witness = Witness::start(Limits::default());
     let flood = vec![b'x'; 4 * KIB * KIB];
     for (name, head, status) in [
@@ -122,15 +127,16 @@ fn a_client_that_sends_on_behind_an_error_can_still_read_it() {
     }
 }
 
-/// A server that takes three connections, and what takes two of them.
+/// A server with room for three connections, and two streams on it.
 fn nearly_full() -> (TestServer, [EventStream; 2]) {
     let server = TestServer::with_limits(Limits { connections: NonZeroUsize::new(3), ..Limits::default() });
     let streams = [server.stream(), server.stream()];
     (server, streams)
 }
 
+/// It comes in a stream that ends: no EventSource returns after a 503.
 #[test]
-fn at_the_connection_limit_an_event_source_is_told_when_to_come_back() {
+fn an_event_source_over_the_limit_gets_a_retry() {
     let (server, mut streams) = nearly_full();
     let mut third = server.stream();
     for _ in 0..3 {
@@ -138,7 +144,7 @@ fn at_the_connection_limit_an_event_source_is_told_when_to_come_back() {
         let request = "GET /sse HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\nCache-Control: no-cache\r\n\r\n";
         let response = client.request(request).expect_status(200);
         response.expect_field("content-type", "text/event-stream");
-        // Without this one a page of another origin takes it for an error and never comes back.
+        // Without this field a page of another origin takes it for an error and never reconnects.
         response.expect_field("access-control-allow-origin", "*");
         let rest = if response.body.is_empty() { client.rest() } else { response.body };
         retry_of(&rest);
@@ -151,7 +157,7 @@ fn at_the_connection_limit_an_event_source_is_told_when_to_come_back() {
 }
 
 #[test]
-fn at_the_connection_limit_any_other_request_is_503() {
+fn any_other_request_over_the_limit_is_503() {
     let (server, mut streams) = nearly_full();
     let third = server.stream();
     let publish = post("x");
@@ -178,11 +184,11 @@ fn publish_in_process(server: &TestServer, line: &str) {
     within_deadline(server.publisher.publish(Event::new(line))).expect("the server runs");
 }
 
-/// Waits for the place of a connection that has ended to be free.
+/// Waits until the place of an ended connection is free.
 #[track_caller]
 fn serve_again(server: &TestServer) {
     wait_until("a place is free", || {
-        // The place that this one takes, or was refused, must be free again before the next.
+        // The place of this connection must be free again before the next.
         let mut client = server.connect();
         client.send(get("/connections"));
         parse_responses(&client.rest(), &["GET"]).iter().any(|response| response.status == 200)
@@ -190,7 +196,7 @@ fn serve_again(server: &TestServer) {
 }
 
 #[test]
-fn what_is_open_at_the_connection_limit_is_served_on() {
+fn open_connections_are_served_at_the_limit() {
     let (server, mut streams) = nearly_full();
     let mut publisher = server.connect();
     publisher.request(post("one")).expect_status(202);
@@ -203,8 +209,9 @@ fn what_is_open_at_the_connection_limit_is_served_on() {
     assert_bytes("the count", b"2", &count.body);
 }
 
+/// Its clients get a time to reconnect, and other addresses are served.
 #[test]
-fn one_address_over_its_limit_is_told_to_come_back_and_others_are_served() {
+fn an_address_over_its_limit_harms_no_other() {
     let mut server = TestServer::with_limits(Limits { connections_per_ip: NonZeroUsize::new(2), ..Limits::default() });
     let first = server.stream();
     let mut second = server.stream();
@@ -224,13 +231,13 @@ fn one_address_over_its_limit_is_told_to_come_back_and_others_are_served() {
     server.stop();
 }
 
-/// Being told to come back takes a place too: those are bounded as well, or one address could take all of them.
+/// Waiting rejections are bounded too, or one address could take every place.
 #[test]
-fn one_address_far_over_its_limit_is_closed_at_once() {
+fn an_address_far_over_its_limit_is_closed_at_once() {
     let server = TestServer::with_limits(Limits { connections_per_ip: NonZeroUsize::new(1), ..Limits::default() });
     let mut stream = server.stream();
     let mut waiting: Vec<_> = (0..40).map(|_| server.connect()).collect();
-    // Accepted in turn, so the last ones are over the bound of those that are told.
+    // Accepted in turn, so the last ones are over the bound of rejections.
     waiting.split_off(32).iter_mut().for_each(Client::expect_closed);
     assert_eq!(server.metrics.connections_dropped(), 8);
     EventStream::open(Client::connect_from(Ipv4Addr::new(127, 0, 0, 2), server.addr));

@@ -1,17 +1,16 @@
-//! Many streams and many publishers at once: each message to each stream, once and in order.
+//! Many streams and many publishers at once: each message reaches each stream, once and in order.
 
 use std::collections::HashMap;
 use std::thread;
 
 use smolcast::Event;
-
-use crate::support::{EventStream, Served, TestServer, post, within_deadline};
+use support::{EventStream, Served, TestServer, post, within_deadline};
 
 const PUBLISHERS: usize = 8;
 const MESSAGES: usize = 40;
 
 #[test]
-fn three_hundred_streams_get_three_hundred_messages_in_order_and_once() {
+fn three_hundred_streams_get_each_message_once_in_order() {
     let server = TestServer::start_default();
     let mut streams: Vec<_> = (0..300).map(|_| server.stream()).collect();
     assert_eq!(server.count(), 300);
@@ -48,14 +47,14 @@ fn three_hundred_messages_in_one_segment_reach_every_stream() {
     }
 }
 
-/// Reads what all publishers sent: every message once, each publisher's own in order. The order is given back.
+/// Reads all messages: each once, and each publisher's own in order. Returns the order.
 #[track_caller]
 fn expect_all_in_each_publishers_order(stream: &mut EventStream) -> Vec<String> {
     let mut next: HashMap<String, usize> = HashMap::new();
     let mut order = Vec::new();
     for _ in 0..PUBLISHERS * MESSAGES {
         let line = stream.message().data;
-        let (publisher, number) = line.split_once(' ').unwrap_or_else(|| panic!("nobody sent {line:?}"));
+        let (publisher, number) = line.split_once(' ').unwrap_or_else(|| panic!("no publisher sent {line:?}"));
         let expected = next.entry(publisher.to_owned()).or_default();
         assert_eq!(number, expected.to_string(), "of publisher {publisher}, after {order:?}");
         *expected += 1;
@@ -64,7 +63,7 @@ fn expect_all_in_each_publishers_order(stream: &mut EventStream) -> Vec<String> 
     order
 }
 
-/// Publishes from many threads at once, and holds every stream to see the same.
+/// Publishes from many threads at once, and holds that every stream sees the same order.
 fn expect_order_of(publish: impl Fn(&TestServer, usize) + Sync) {
     let server = TestServer::start_default();
     let mut streams: Vec<_> = (0..10).map(|_| server.stream()).collect();
@@ -83,8 +82,9 @@ fn expect_order_of(publish: impl Fn(&TestServer, usize) + Sync) {
     assert!(orders.windows(2).all(|pair| pair[0] == pair[1]), "there is one order, for every stream");
 }
 
+/// Each message is delivered once.
 #[test]
-fn publishers_at_once_have_each_message_delivered_once_and_in_their_order() {
+fn concurrent_http_publishers_keep_their_order() {
     expect_order_of(|server, publisher| {
         let mut client = server.connect();
         for number in 0..MESSAGES {
@@ -93,8 +93,9 @@ fn publishers_at_once_have_each_message_delivered_once_and_in_their_order() {
     });
 }
 
+/// Each message is delivered once.
 #[test]
-fn publishers_in_the_process_at_once_have_each_message_delivered_once_and_in_their_order() {
+fn concurrent_publishers_in_process_keep_their_order() {
     expect_order_of(|server, publisher| {
         let handle = server.publisher.clone();
         within_deadline(async {
@@ -105,8 +106,9 @@ fn publishers_in_the_process_at_once_have_each_message_delivered_once_and_in_the
     });
 }
 
+/// Each message is delivered once.
 #[test]
-fn publishers_of_both_kinds_at_once_have_each_message_delivered_once_and_in_their_order() {
+fn concurrent_publishers_of_both_kinds_keep_their_order() {
     expect_order_of(|server, publisher| {
         let mut client = server.connect();
         for number in 0..MESSAGES {
@@ -121,7 +123,7 @@ fn publishers_of_both_kinds_at_once_have_each_message_delivered_once_and_in_thei
 }
 
 #[test]
-fn a_stream_that_opens_amid_messages_misses_none_after_its_ok() {
+fn a_stream_misses_no_message_after_its_ok() {
     let server = TestServer::start_default();
     let mut publisher = server.connect();
     let mut streams: Vec<(usize, EventStream)> = Vec::new();

@@ -1,26 +1,26 @@
 //! The wire contract, checked from outside: raw bytes on real sockets against a server on a free port.
 //!
-//! Every test starts a server of its own, so that all of them run at once. Every read has a deadline, and a failure
-//! shows what was expected and what came, side by side.
+//! Every test starts its own server, so that all of them run at once. Every read has a deadline, and a failure shows
+//! expected and received bytes side by side.
 //!
 //! # Layout
 //!
-//! - `support`: the server under test, a client of raw bytes, a strict reader of answers, an event stream
-//! - `sse`: the event-stream parser of the HTML standard, which is the tests' own idea of a browser
-//! - `contract`: the five tasks; `event`: what a browser makes of a message
-//! - `fields`: what a publisher adds to its message; `topics`: whom that is for
-//! - `resume`: streams that come back; `restart`: to another server
-//! - `access`: the lists of hosts and origins; `token`: what a publisher shows
+//! The tools are the crate `support`; `tools` tests them; `witness` is a server that shows forbidden publishes.
+//!
+//! - `contract`: the five tasks; `event`: a browser's view of a message
+//! - `fields`: the fields of a message; `topics`: its subscribers
+//! - `resume`: streams that reconnect; `restart`: streams that reconnect to another server
+//! - `access`: the lists of hosts and origins; `token`: publish tokens
 //! - `head`, `host`, `body`, `chunked`, `expect`: requests, good and bad
-//! - `connection`, `deadline`, `limit`: what becomes of a connection; `endings`: why streams ended
+//! - `connection`, `deadline`, `limit`: the life of a connection; `endings`: the reasons for which streams end
 //! - `load`, `churn`: many clients at once, and slow ones
-//! - `forwarded`: whom requests count for that come by way of proxies
-//! - `doors`: several addresses, unix sockets among them
+//! - `forwarded`: clients behind proxies
+//! - `listen`: several addresses, unix sockets among them
 //! - `admin`: the admin address
 //! - `lifecycle`: the server as a library, its start and its end
-//! - `binary`, `flags`: the program; `addresses`: where it listens; `reload`: what it reads anew
+//! - `binary`, `flags`: the program; `addresses`: its addresses; `reload`: its reload on SIGHUP
 //! - `systemd`: the program under a service manager
-//! - `docs`: the tables of `docs/`, held against what the server says
+//! - `docs`: the tables of `docs/`, held against the server
 
 mod access;
 #[cfg(feature = "cli")]
@@ -35,7 +35,6 @@ mod connection;
 mod contract;
 mod deadline;
 mod docs;
-mod doors;
 mod endings;
 mod event;
 mod expect;
@@ -47,15 +46,19 @@ mod head;
 mod host;
 mod lifecycle;
 mod limit;
+mod listen;
 mod load;
 #[cfg(all(target_os = "linux", feature = "cli"))]
 mod reload;
 #[cfg(feature = "cli")]
 mod restart;
 mod resume;
-mod sse;
-mod support;
 #[cfg(feature = "cli")]
 mod systemd;
 mod token;
+mod tools;
 mod topics;
+mod witness;
+
+#[cfg(feature = "cli")]
+support::program_under_test!();

@@ -1,4 +1,4 @@
-//! The program's files of tokens, hosts and origins: read at its start, and anew on SIGHUP.
+//! The program's files of tokens, hosts and origins: read at its start, and again on SIGHUP.
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::Signal;
+use support::{Folder, Response, Served, get, post, showing, wait_until};
 
-use crate::support::{Folder, Process, Program, Response, Served, finished, get, post, showing, wait_until};
+use crate::{Process, Program, finished};
 
-/// Both easy to find in what is said.
+/// Tokens that are easy to find in any output.
 const OLD: &str = "secret-old-c2VjcmV0==";
 const NEW: &str = "secret-new-bmV3";
 
@@ -19,7 +20,7 @@ fn file(folder: &Folder, name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// A flag with a file of this text.
+/// A flag with a file that has this text.
 fn flag(name: &str, path: &Path) -> String {
     format!("--{name}={}", path.display())
 }
@@ -46,7 +47,7 @@ fn a_token_is_replaced_while_a_stream_stays_open() {
     program.signal(Signal::HUP);
     wait_until("the old token is refused", || publish(&program, OLD, "").status == 401);
     publish(&program, NEW, "").expect_status(202);
-    // What the old one had published until then stands before it.
+    // Messages under the old token come first.
     while stream.message().data != NEW {}
     assert_eq!(program.count(), 1);
     program.signal(Signal::TERM);
@@ -56,13 +57,13 @@ fn a_token_is_replaced_while_a_stream_stays_open() {
 }
 
 #[test]
-fn a_file_that_is_wrong_leaves_everything_as_it_was() {
+fn a_bad_file_changes_nothing() {
     let folder = Folder::new();
     let tokens = file(&folder, "tokens", OLD);
     let hosts = file(&folder, "hosts", "h");
     let program = Program::start(&[&flag("publish-token-file", &tokens), &flag("allow-host-file", &hosts)]);
     let mut stream = program.stream();
-    // In the second row the tokens are good: of lists of which one is wrong, none is taken.
+    // In the second row the tokens are valid: one bad list keeps all of them out.
     let rows = [
         (format!("{NEW}\nsecret with spaces"), "h", "tokens, line 2: "),
         (NEW.to_owned(), "# nobody\n", "there is no host in "),
@@ -97,7 +98,7 @@ fn a_file_that_is_wrong_leaves_everything_as_it_was() {
 }
 
 #[test]
-fn a_file_that_is_wrong_is_refused_at_the_start() {
+fn a_bad_file_is_refused_at_the_start() {
     let folder = Folder::new();
     let long = "#\n".repeat(1024 * 1024);
     for name in ["publish-token-file", "allow-host-file", "allow-origin-file"] {
@@ -149,7 +150,7 @@ fn no_output_and_no_list_of_processes_has_a_token() {
 }
 
 #[test]
-fn hosts_and_origins_of_files_stand_beside_those_that_were_typed() {
+fn hosts_and_origins_of_files_add_to_those_of_flags() {
     let folder = Folder::new();
     let (hosts, origins) = (file(&folder, "hosts", "filed.example"), file(&folder, "origins", "https://filed.example"));
     let (hosts_file, origins_file) = (flag("allow-host-file", &hosts), flag("allow-origin-file", &origins));
@@ -170,9 +171,9 @@ fn hosts_and_origins_of_files_stand_beside_those_that_were_typed() {
     assert_eq!(["typed.example", "filed.example", "new.example"].map(posted), [202, 403, 202]);
 }
 
-/// A pipe that nobody wrote to was once waited for, and with it every later SIGHUP.
+/// A pipe without a writer once blocked the reload, and every later SIGHUP with it.
 #[test]
-fn a_pipe_in_the_place_of_a_file_is_refused_and_holds_nothing_up() {
+fn a_pipe_in_place_of_a_file_is_refused_at_once() {
     let folder = Folder::new();
     let (path, pipe) = (folder.path("tokens"), folder.path("pipe"));
     fs::write(&path, OLD).expect("a file can be written");
@@ -199,15 +200,15 @@ fn a_pipe_in_the_place_of_a_file_is_refused_and_holds_nothing_up() {
     assert_eq!(program.finish().code, Some(0));
 }
 
-/// How many zeros take longer to be read than a signal to be sent.
+/// A number of zeros that takes longer to read than a signal takes to arrive.
 const LONG_TO_READ: u64 = if cfg!(debug_assertions) { 1 << 25 } else { 1 << 27 };
 
-/// It once ended the process, while the history was read.
+/// It once ended the process while the history was read.
 #[test]
-fn a_sighup_while_it_starts_is_a_reload_once_it_serves() {
+fn a_sighup_during_the_start_reloads_once_it_serves() {
     let folder = Folder::new();
     let (hosts, history) = (file(&folder, "hosts", "old.example"), file(&folder, "history", "smolcast-log\u{1}\0\0\0"));
-    // All of it is looked through, to see whether it is anything but the zeros that a crash may leave.
+    // The server looks through all of it for bytes other than the zeros that a crash may leave.
     let file = fs::File::options().write(true).open(&history).expect("it is there");
     file.set_len(LONG_TO_READ).expect("it takes no room");
     let socket = folder.path("s");

@@ -1,11 +1,10 @@
-//! Streams that come back: every event that was missed, once and in order, or a word that some are lost.
+//! Streams that reconnect: every missed event, once and in order, or a gap.
 
 use std::thread;
 
 use smolcast::{Config, Limits, Retention};
-
-use crate::sse;
-use crate::support::{Client, EventStream, Served, TestServer, assert_bytes, config, post, showing};
+use support::sse;
+use support::{Client, EventStream, Served, TestServer, assert_bytes, config, post, showing};
 
 fn with_history(events: usize) -> TestServer {
     let history = Some(Retention { events, ..Retention::default() });
@@ -18,35 +17,32 @@ fn stream(server: &TestServer, query: &str, id: Option<&str>) -> EventStream {
     EventStream::open_with(server.connect(), request.as_bytes()).0
 }
 
-/// Publishes with this query and returns the id that the event got.
-fn publish(server: &TestServer, query: &str, line: &str) -> String {
-    let head = format!("POST /broadcast{query} HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\n");
-    let answer = server.request(format!("{head}Content-Length: {}\r\n\r\n{line}", line.len())).expect_status(202);
-    let body = String::from_utf8(answer.body).expect("JSON is text");
-    body.split('"').nth(3).unwrap_or_else(|| panic!("no id in {body}")).to_owned()
-}
-
 fn events(ids: &[String], lines: &[&str]) -> String {
     ids.iter().zip(lines).map(|(id, line)| format!("id: {id}\ndata: {line}\n\n")).collect()
 }
 
+/// A number follows the time of the server's start.
 #[test]
-fn every_event_has_an_id_of_the_servers_start_and_a_number_or_its_publishers() {
+fn every_event_has_its_publishers_id_or_a_number() {
     let server = with_history(10);
     let mut stream = stream(&server, "", None);
-    let ids = [publish(&server, "", "a"), publish(&server, "?event=e&retry=5", "b"), publish(&server, "?id=own", "c")];
+    let ids = [
+        server.publish_for_id("", "a"),
+        server.publish_for_id("?event=e&retry=5", "b"),
+        server.publish_for_id("?id=own", "c"),
+    ];
     let boot = ids[0].strip_suffix("-1").expect("the first");
     assert!(boot.len() == 13 && boot.bytes().all(|digit| digit.is_ascii_digit()), "{boot}");
     assert_eq!(ids[1..], [format!("{boot}-2"), "own".to_owned()]);
     stream.expect(format!("id: {boot}-1\ndata: a\n\nevent: e\nid: {boot}-2\nretry: 5\ndata: b\n\n").as_bytes());
     stream.expect(b"id: own\ndata: c\n\n");
-    assert_eq!(publish(&server, "", "d"), format!("{boot}-4"));
+    assert_eq!(server.publish_for_id("", "d"), format!("{boot}-4"));
 }
 
 #[test]
-fn who_comes_back_gets_what_it_missed_and_then_what_is_live() {
+fn a_resumed_stream_gets_missed_events_then_live_ones() {
     let server = with_history(10);
-    let ids = ["1", "2", "3"].map(|line| publish(&server, "", line));
+    let ids = ["1", "2", "3"].map(|line| server.publish_for_id("", line));
     let all = events(&ids, &["1", "2", "3"]);
     let behind_first = events(&ids[1..], &["2", "3"]);
     let query = |name: &str| format!("?{name}={}", ids[0]);
@@ -60,7 +56,7 @@ fn who_comes_back_gets_what_it_missed_and_then_what_is_live() {
         ("all", stream(&server, "?last_event_id=earliest", None), &*all),
         ("the last", stream(&server, "", Some(&ids[2])), ""),
     ];
-    let live = publish(&server, "", "live");
+    let live = server.publish_for_id("", "live");
     for (name, stream, expected) in &mut table {
         let _row = showing(*name, expected.as_bytes());
         stream.expect(expected.as_bytes());
@@ -69,11 +65,11 @@ fn who_comes_back_gets_what_it_missed_and_then_what_is_live() {
 }
 
 #[test]
-fn who_comes_back_to_topics_gets_those() {
+fn a_resumed_stream_of_topics_gets_those_alone() {
     let server = with_history(10);
-    let first = publish(&server, "", "0");
+    let first = server.publish_for_id("", "0");
     let ids: Vec<_> =
-        ["?topic=a", "?topic=b", "", "?topic=a/x"].iter().map(|query| publish(&server, query, "x")).collect();
+        ["?topic=a", "?topic=b", "", "?topic=a/x"].iter().map(|query| server.publish_for_id(query, "x")).collect();
     for (query, wanted) in [("", &[2][..]), ("?topic=a", &[0, 2]), ("?topic=a/%23", &[0, 2, 3]), ("?topic=b", &[1, 2])]
     {
         let _row = showing(query, b"");
@@ -84,11 +80,11 @@ fn who_comes_back_to_topics_gets_those() {
 }
 
 #[test]
-fn a_resume_point_that_is_not_held_is_a_gap_in_band() {
+fn an_unknown_resume_point_is_a_gap_in_band() {
     let server = with_history(2);
     let mut unknown = stream(&server, "", Some("a\"b"));
     unknown.expect(b"event: gap\ndata: {\"requested\":\"a\\\"b\",\"resumed_from\":null,\"oldest\":null}\n\n");
-    let ids = ["1", "2", "3", "4"].map(|line| publish(&server, "", line));
+    let ids = ["1", "2", "3", "4"].map(|line| server.publish_for_id("", line));
     let held = events(&ids[2..], &["3", "4"]);
     unknown.expect(events(&ids, &["1", "2", "3", "4"]).as_bytes());
     for (id, has_gap) in [(&*ids[0], true), ("1-1", true), ("never", true), (&ids[1], false)] {
@@ -105,7 +101,7 @@ fn a_resume_point_that_is_not_held_is_a_gap_in_band() {
 }
 
 #[test]
-fn without_a_history_there_are_no_ids_and_nobody_looks_at_one() {
+fn without_a_history_ids_are_ignored() {
     let server = TestServer::start_default();
     server.publish("before");
     let mut streams = [stream(&server, "", Some("1-1")), stream(&server, "?last_event_id=a&last_event_id=b", None)];
@@ -115,10 +111,10 @@ fn without_a_history_there_are_no_ids_and_nobody_looks_at_one() {
 }
 
 #[test]
-fn a_history_larger_than_any_buffer_comes_whole() {
+fn a_history_larger_than_any_buffer_is_replayed_whole() {
     let server = with_history(1000);
     let line = "x".repeat(10_000);
-    let first = publish(&server, "", "first");
+    let first = server.publish_for_id("", "first");
     let mut publisher = server.connect();
     publisher.send(post(&line).repeat(500));
     (0..500).for_each(|_| drop(publisher.response().expect_status(202)));
@@ -131,7 +127,7 @@ fn a_history_larger_than_any_buffer_comes_whole() {
 const TOPICS: [&str; 4] = ["a", "b", "c/d", "c/e"];
 const MESSAGES: usize = 2000;
 
-/// A client that leaves after a few events, in one way or another, and comes back for the rest.
+/// A client that leaves after a few events, in one of several ways, and resumes.
 fn wander(server: &TestServer, filters: &str, seed: usize) -> Vec<String> {
     let (mut lines, mut last, mut turn) = (Vec::new(), "earliest".to_owned(), seed);
     loop {
@@ -153,9 +149,9 @@ fn wander(server: &TestServer, filters: &str, seed: usize) -> Vec<String> {
     }
 }
 
-/// Clients that stay for some events at a time see, in pieces, what one that stays would.
+/// Clients that stay for some events at a time see, in pieces, the same as a client that stays.
 #[test]
-fn whoever_comes_and_goes_amid_messages_has_all_of_them_once_and_in_order() {
+fn reconnecting_clients_get_each_message_once_in_order() {
     let server = with_history(MESSAGES + 1);
     let addr = server.addr;
     thread::scope(|scope| {

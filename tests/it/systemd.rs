@@ -1,6 +1,6 @@
-//! What a service manager does for the program and is told by it, by the variables and sockets of systemd's protocol.
+//! The service manager's side of the program: the variables and sockets of systemd's protocol.
 //!
-//! No systemd is needed: a shell puts a socket where one would be handed over, and the test is whom the program tells.
+//! No systemd is needed: a shell passes the sockets, and the test listens for notifications.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -10,18 +10,17 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use support::{Client, DEADLINE, EventStream, Folder, Served, get, post, wait_until};
 
-use crate::support::{
-    Client, DEADLINE, EventStream, Finished, Folder, Process, Program, Served, finished, get, post, wait_until,
-};
+use crate::{Process, Program, finished};
 
-/// Has the shell become its arguments, with its standard input as the first socket that is handed over.
+/// Becomes its arguments, with standard input as the first passed socket.
 const HANDS_OVER: [&str; 4] = ["sh", "-c", "export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$@\" 3<&0 </dev/null", "sh"];
-/// The same with a second one, its standard error.
+/// The same with a second socket, its standard error.
 const HANDS_TWO_OVER: [&str; 4] =
     ["sh", "-c", "export LISTEN_PID=$$ LISTEN_FDS=2; exec \"$@\" 3<&0 4<&2 </dev/null 2>/dev/null", "sh"];
 
-/// The program with this socket handed over.
+/// The program with this socket passed.
 fn with_socket(socket: impl Into<OwnedFd>) -> Command {
     let mut command = Process::command(&HANDS_OVER);
     command.stdin(Stdio::from(socket.into()));
@@ -35,11 +34,11 @@ fn tcp() -> (TcpListener, SocketAddr) {
 }
 
 #[test]
-fn a_socket_that_is_handed_over_takes_the_place_of_addresses() {
+fn a_passed_socket_replaces_addresses() {
     let folder = Folder::new();
     let never = folder.path("never");
     let (socket, addr) = tcp();
-    // A client that came before there was a server waits in the backlog.
+    // A client that connected before the server started waits in the backlog.
     let mut early = Client::connect(addr);
     early.send(get("/connections"));
     let program = Program::spawn(with_socket(socket).args(["--port", "0"]).arg("--unix").arg(&never));
@@ -54,10 +53,10 @@ fn a_socket_that_is_handed_over_takes_the_place_of_addresses() {
 }
 
 #[test]
-fn a_unix_socket_that_is_handed_over_is_its_owners_to_remove() {
+fn a_passed_unix_socket_is_left_to_its_owner() {
     let folder = Folder::new();
     let path = folder.path("s");
-    let socket = UnixListener::bind(&path).expect("nobody is there");
+    let socket = UnixListener::bind(&path).expect("the path is free");
     let program = Program::spawn(&mut with_socket(socket));
     assert_eq!(program.addresses(), [format!("unix:{}", path.display())]);
     let mut stream = EventStream::open(Client::connect_unix(&path));
@@ -69,11 +68,11 @@ fn a_unix_socket_that_is_handed_over_is_its_owners_to_remove() {
 }
 
 #[test]
-fn several_sockets_are_taken_in_their_order() {
+fn several_passed_sockets_keep_their_order() {
     let folder = Folder::new();
     let path = folder.path("s");
     let (socket, addr) = tcp();
-    let unix = UnixListener::bind(&path).expect("nobody is there");
+    let unix = UnixListener::bind(&path).expect("the path is free");
     let mut command = Process::command(&HANDS_TWO_OVER);
     command.stdin(Stdio::from(OwnedFd::from(socket))).stdout(Stdio::piped()).stderr(Stdio::from(OwnedFd::from(unix)));
     command.env("LISTEN_FDNAMES", "smolcast.socket:other");
@@ -85,9 +84,9 @@ fn several_sockets_are_taken_in_their_order() {
 }
 
 #[test]
-fn a_socket_that_is_named_admin_is_the_admin_address() {
+fn a_socket_named_admin_is_the_admin_address() {
     let (socket, addr) = tcp();
-    // The flags' public address stays, and their admin address does not.
+    // The flags' public address stays; their admin address is replaced.
     let flags = ["--port", "0", "--admin", "127.0.0.1:0"];
     let program = Program::spawn(with_socket(socket).args(flags).env("LISTEN_FDNAMES", "admin"));
     assert_ne!(program.addr, addr);
@@ -95,7 +94,7 @@ fn a_socket_that_is_named_admin_is_the_admin_address() {
     Client::connect(addr).request(get("/healthz")).expect_status(200);
     program.request(get("/healthz")).expect_status(404);
     program.publish("x");
-    // What it needs for itself is not given to clients, whichever way it came.
+    // Descriptors that it needs for itself are not given to clients, however it got its sockets.
     let limit = |program: &Program| program.start_line.split_once("up to ").map(|(_, rest)| rest[..8].to_owned());
     let (socket, _) = tcp();
     let handed = Program::spawn(with_socket(socket).args(["--port", "0"]).env("LISTEN_FDNAMES", "admin"));
@@ -104,25 +103,26 @@ fn a_socket_that_is_named_admin_is_the_admin_address() {
 }
 
 #[test]
-fn a_second_socket_that_is_named_admin_is_refused() {
+fn a_second_socket_named_admin_is_refused() {
     let (socket, _) = tcp();
     let hands_one_over_twice = HANDS_OVER[2].replace("LISTEN_FDS=1", "LISTEN_FDS=2").replace("3<&0", "3<&0 4<&0");
     let mut command = Process::command(&["sh", "-c", &hands_one_over_twice, "sh"]);
     let refused =
-        Finished::of_command(command.stdin(Stdio::from(OwnedFd::from(socket))).env("LISTEN_FDNAMES", "admin:admin"));
+        Process::finish_command(command.stdin(Stdio::from(OwnedFd::from(socket))).env("LISTEN_FDNAMES", "admin:admin"));
     assert_eq!((refused.code, refused.stderr.lines().count()), (Some(1), 1), "{refused:?}");
     assert!(refused.stderr.contains("number 2 (admin)"), "{refused:?}");
 }
 
 #[test]
-fn what_is_handed_to_another_process_is_left_alone() {
+fn sockets_passed_to_another_process_are_left_alone() {
     let own = std::process::id().to_string();
     let program = Program::start_with(&[], &[("LISTEN_FDS", "1"), ("LISTEN_PID", &own), ("LISTEN_FDNAMES", "admin")]);
     program.publish("x");
 }
 
+/// In one line, with exit code 1.
 #[test]
-fn what_is_handed_over_and_does_not_listen_is_refused_in_one_line_with_code_1() {
+fn a_passed_socket_that_does_not_listen_is_refused() {
     let (_listener, addr) = tcp();
     let connected = TcpStream::connect(addr).expect("it listens");
     let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -133,7 +133,7 @@ fn what_is_handed_over_and_does_not_listen_is_refused_in_one_line_with_code_1() 
         ("web", "ListenStream=", OwnedFd::from(file)),
     ];
     for (name, reason, socket) in unusable {
-        let refused = Finished::of_command(with_socket(socket).args(["--port", "0"]).env("LISTEN_FDNAMES", name));
+        let refused = Process::finish_command(with_socket(socket).args(["--port", "0"]).env("LISTEN_FDNAMES", name));
         assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{refused:?}");
         assert_eq!(refused.stderr.lines().count(), 1, "{refused:?}");
         assert!(
@@ -143,7 +143,7 @@ fn what_is_handed_over_and_does_not_listen_is_refused_in_one_line_with_code_1() 
     }
 }
 
-/// Whom the program tells how it is.
+/// A service manager, which receives notifications.
 struct Manager {
     socket: UnixDatagram,
     address: String,
@@ -154,26 +154,26 @@ impl Manager {
     fn new() -> Self {
         let folder = Folder::new();
         let path = folder.path("notify");
-        let socket = UnixDatagram::bind(&path).expect("nobody is there");
+        let socket = UnixDatagram::bind(&path).expect("the path is free");
         Self { socket, address: path.to_str().expect("a plain name").to_owned(), _folder: folder }
     }
 
-    /// One whose socket has a name and no file.
+    /// A manager with an abstract socket.
     #[cfg(target_os = "linux")]
     fn without_file() -> Self {
         use std::os::linux::net::SocketAddrExt;
         let name = format!("smolcast-test-{}", std::process::id());
         let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).expect("a short name");
-        let socket = UnixDatagram::bind_addr(&address).expect("nobody is there");
+        let socket = UnixDatagram::bind_addr(&address).expect("the path is free");
         Self { socket, address: format!("@{name}"), ..Self::new() }
     }
 
-    /// The program, told of this manager.
+    /// The program, with the address of this manager.
     fn start(&self, variables: &[(&str, &str)]) -> Program {
         Program::start_with(&[], &[&[("NOTIFY_SOCKET", self.address.as_str())], variables].concat())
     }
 
-    /// What it is told next, a line an assignment.
+    /// The next notification, one line for each assignment.
     #[track_caller]
     fn told(&self) -> String {
         self.socket.set_read_timeout(Some(DEADLINE)).expect("a time above 0");
@@ -187,7 +187,7 @@ impl Manager {
         assert_eq!(self.told(), told);
     }
 
-    /// Whether it has been told all.
+    /// True once every notification has been read.
     fn is_done(&self) -> bool {
         self.socket.set_nonblocking(true).expect("a socket can be asked not to wait");
         self.socket.recv(&mut [0; 1]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
@@ -195,7 +195,7 @@ impl Manager {
 }
 
 #[test]
-fn the_manager_is_told_that_it_serves_and_that_it_ends() {
+fn the_manager_hears_of_start_and_shutdown() {
     let manager = Manager::new();
     let program = manager.start(&[]);
     manager.expect(&format!("READY=1\nSTATUS=Serving on http://{}/", program.addr));
@@ -210,7 +210,7 @@ fn the_manager_is_told_that_it_serves_and_that_it_ends() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_manager_may_have_a_name_that_no_file_has() {
+fn a_manager_may_have_an_abstract_name() {
     let manager = Manager::without_file();
     let program = manager.start(&[]);
     assert!(manager.told().starts_with("READY=1\n"));
@@ -220,9 +220,9 @@ fn a_manager_may_have_a_name_that_no_file_has() {
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
 }
 
-/// It holds with files and without: who asks for a reload waits for its end.
+/// With files and without them: a manager that requests a reload waits for its end.
 #[test]
-fn the_manager_is_told_of_a_reload_and_of_its_end() {
+fn the_manager_hears_of_a_reload_and_its_end() {
     let folder = Folder::new();
     let hosts = folder.path("hosts");
     std::fs::write(&hosts, "h\n").expect("it can be written");
@@ -244,7 +244,7 @@ fn the_manager_is_told_of_a_reload_and_of_its_end() {
 }
 
 #[test]
-fn what_cannot_be_listened_on_is_never_ready() {
+fn a_program_that_cannot_listen_is_never_ready() {
     let manager = Manager::new();
     let (_taken, addr) = tcp();
     let refused = finished(&["--listen", &addr.to_string()], &[("NOTIFY_SOCKET", &manager.address)]);
@@ -253,7 +253,7 @@ fn what_cannot_be_listened_on_is_never_ready() {
 }
 
 #[test]
-fn the_watchdog_is_fed_in_half_of_its_time_until_the_end() {
+fn the_watchdog_is_fed_at_half_its_interval() {
     let manager = Manager::new();
     let start = Instant::now();
     let program = manager.start(&[("WATCHDOG_USEC", "400000")]);
@@ -261,7 +261,7 @@ fn the_watchdog_is_fed_in_half_of_its_time_until_the_end() {
     for _ in 0..4 {
         manager.expect("WATCHDOG=1");
     }
-    // A busy machine may take longer, for as long as the deadline of each.
+    // A busy machine may take longer, up to the deadline of each.
     let time = start.elapsed();
     assert!(time >= Duration::from_millis(600), "once, and three times more within {time:?}");
     program.signal(Signal::TERM);
@@ -270,9 +270,9 @@ fn the_watchdog_is_fed_in_half_of_its_time_until_the_end() {
     assert_eq!(program.finish().code, Some(0));
 }
 
-/// systemd kills who does not feed its watchdog while it ends, too.
+/// systemd also kills a service that does not feed its watchdog during the shutdown.
 #[test]
-fn the_watchdog_is_fed_while_the_program_ends() {
+fn the_watchdog_is_fed_during_the_shutdown() {
     let manager = Manager::new();
     let program = manager.start(&[("WATCHDOG_USEC", "20000")]);
     let mut client = program.connect();
@@ -289,10 +289,10 @@ fn the_watchdog_is_fed_while_the_program_ends() {
 }
 
 #[test]
-fn the_watchdog_of_another_process_is_not_fed_and_none_is_not() {
+fn another_processs_watchdog_is_not_fed() {
     let manager = Manager::new();
     let own = std::process::id().to_string();
-    // At this rate there would be some before the first answer.
+    // At this rate there would be some before the first response.
     for variables in [[("WATCHDOG_USEC", "2"), ("WATCHDOG_PID", &own)].as_slice(), &[("WATCHDOG_USEC", "0")]] {
         let program = manager.start(variables);
         assert!(manager.told().starts_with("READY=1\n"));
@@ -304,9 +304,9 @@ fn the_watchdog_of_another_process_is_not_fed_and_none_is_not() {
 }
 
 #[test]
-fn a_manager_that_does_not_listen_holds_nothing_up() {
+fn a_manager_that_never_reads_delays_nothing() {
     let manager = Manager::new();
-    // More than any queue holds, soon.
+    // Soon more than any queue holds.
     let program = manager.start(&[("WATCHDOG_USEC", "2")]);
     let mut stream = program.stream();
     for number in 0..300 {
@@ -320,7 +320,7 @@ fn a_manager_that_does_not_listen_holds_nothing_up() {
 }
 
 #[test]
-fn a_manager_that_is_not_there_is_one_warning() {
+fn a_missing_manager_is_one_warning() {
     let folder = Folder::new();
     let nowhere = folder.path("nowhere");
     let nowhere = nowhere.to_str().expect("a plain name");

@@ -1,8 +1,7 @@
-//! What a publisher shows: a token, once, before its message is looked at.
+//! Publish tokens: required once, before the message is looked at.
 
 use smolcast::{Access, Config, Event, Limits};
-
-use crate::support::{
+use support::{
     Client, EventStream, Response, Served, TestServer, assert_bytes, config, get, options, post, showing,
     within_deadline,
 };
@@ -11,7 +10,7 @@ const TOKEN: &str = "c2VjcmV0-first==";
 const OTHER: &str = "another.token~2";
 const PAGE: &str = "https://app.example";
 
-/// Who shows one of these may publish; pages of these origins may.
+/// Access lists: publishers with these tokens, pages of these origins.
 fn access(tokens: &[&str], origins: &[&str]) -> Access {
     Access {
         origins: origins.iter().map(|text| text.parse().expect("an origin")).collect(),
@@ -37,7 +36,7 @@ fn showing_token(token: &str) -> String {
     format!("Authorization: Bearer {token}\r\n")
 }
 
-/// All that a connection brings up to its end, with the date as a word.
+/// Everything up to the end of a connection, with the date replaced.
 #[track_caller]
 fn whole_answer(server: &TestServer, request: impl AsRef<[u8]>) -> String {
     let mut client = server.connect();
@@ -48,7 +47,7 @@ fn whole_answer(server: &TestServer, request: impl AsRef<[u8]>) -> String {
     format!("{}DATE{}", &text[..start], &text[end..])
 }
 
-/// Publishes with a token of the server's, before which the stream must bring nothing.
+/// Publishes with a valid token; the stream must bring nothing before that message.
 #[track_caller]
 fn expect_nothing_published(server: &TestServer, stream: &mut EventStream) {
     server.request(publish(&showing_token(OTHER), "sentinel")).expect_status(202);
@@ -62,8 +61,9 @@ fn expect_challenge(response: Response) {
     assert!(response.closes(), "{response:?}");
 }
 
+/// Nothing is published.
 #[test]
-fn who_shows_no_token_that_is_known_gets_401_and_publishes_nothing() {
+fn a_publish_without_a_known_token_is_401() {
     let server = guarded();
     let mut stream = server.stream();
     let other_name = format!("X-Authorization: Bearer {TOKEN}\r\nProxy-Authorization: Bearer {TOKEN}\r\n");
@@ -100,8 +100,9 @@ fn who_shows_no_token_that_is_known_gets_401_and_publishes_nothing() {
     expect_nothing_published(&server, &mut stream);
 }
 
+/// Each request of a connection needs its own token.
 #[test]
-fn who_shows_one_publishes_and_each_request_shows_its_own() {
+fn each_publish_with_a_token_is_accepted() {
     let server = guarded();
     let mut stream = server.stream();
     let mut client = server.connect();
@@ -125,7 +126,7 @@ fn who_shows_one_publishes_and_each_request_shows_its_own() {
 }
 
 #[test]
-fn to_read_and_to_publish_from_within_takes_no_token() {
+fn subscribers_and_in_process_publishers_need_no_token() {
     let server = guarded();
     let mut stream = server.stream();
     assert_eq!(server.count(), 1);
@@ -135,7 +136,7 @@ fn to_read_and_to_publish_from_within_takes_no_token() {
 }
 
 #[test]
-fn a_body_is_neither_asked_for_nor_waited_for() {
+fn a_401_needs_no_body() {
     let server = guarded();
     for fields in [
         "Content-Length: 1048576\r\n",
@@ -145,7 +146,7 @@ fn a_body_is_neither_asked_for_nor_waited_for() {
     ] {
         let _row = showing("the fields", fields.as_bytes());
         let mut client = server.connect();
-        // The first answer: a `100` would be it.
+        // The first response: it would be a `100`.
         expect_challenge(client.request(format!("POST /broadcast HTTP/1.1\r\nHost: h\r\n{fields}\r\n")));
     }
     let mut client = server.connect();
@@ -154,9 +155,9 @@ fn a_body_is_neither_asked_for_nor_waited_for() {
     client.request("x").expect_status(202);
 }
 
-/// What is told first: a host that is another's, a page that may not, a token that is not there, and then the rest.
+/// The order of refusals: a foreign host, a page that is not listed, a missing token, and then the rest.
 #[test]
-fn a_token_is_asked_for_behind_host_and_origin_and_before_all_else() {
+fn a_token_is_checked_after_host_and_origin() {
     let hosts = vec!["h".parse().expect("a host")];
     let server = start(Access { hosts, ..access(&[TOKEN], &[PAGE]) });
     let token = showing_token(TOKEN);
@@ -181,7 +182,7 @@ fn a_token_is_asked_for_behind_host_and_origin_and_before_all_else() {
 }
 
 #[test]
-fn a_page_may_read_its_401_where_its_origin_is_listed() {
+fn a_listed_page_may_read_its_401() {
     let server = start(access(&[TOKEN], &[PAGE]));
     let answer = server.request(publish(&format!("Origin: {PAGE}\r\n"), "x")).expect_status(401);
     answer.expect_field("access-control-allow-origin", PAGE);
@@ -190,14 +191,14 @@ fn a_page_may_read_its_401_where_its_origin_is_listed() {
     assert_eq!((answer.field("access-control-allow-origin"), answer.field("vary")), (None, Some("Origin")));
 }
 
-/// What a browser asks before it sends a page's token.
+/// The preflight of a page that sends a token.
 fn preflight(origin: &str) -> String {
     let asks = "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization,event-type\r\n";
     format!("OPTIONS /broadcast HTTP/1.1\r\nHost: h\r\n{origin}{asks}\r\n")
 }
 
 #[test]
-fn a_listed_page_is_told_that_it_may_show_a_token() {
+fn the_preflight_of_a_listed_page_allows_a_token() {
     let server = start(access(&[TOKEN], &[PAGE, "*.pages.example"]));
     for origin in [PAGE, "https://a.pages.example:8443"] {
         let expected = format!(
@@ -212,7 +213,7 @@ fn a_listed_page_is_told_that_it_may_show_a_token() {
 }
 
 #[test]
-fn any_other_preflight_of_a_publish_is_404_as_without_tokens() {
+fn any_other_preflight_of_a_publish_is_404() {
     let listed = format!("Origin: {PAGE}\r\n");
     let lists = |readers: &str| {
         format!(
@@ -243,7 +244,7 @@ fn any_other_preflight_of_a_publish_is_404_as_without_tokens() {
     }
 }
 
-/// A publish of five bytes that are not sent yet, whose head was read.
+/// A publish of five bytes whose head has been read and whose body is not sent.
 fn begin_publish(server: &TestServer) -> Client {
     let mut client = server.connect();
     let fields = format!("Expect: 100-continue\r\n{}Content-Length: 5\r\n\r\n", showing_token(TOKEN));
@@ -251,8 +252,9 @@ fn begin_publish(server: &TestServer) -> Client {
     client
 }
 
+/// Open streams are untouched.
 #[test]
-fn settings_are_replaced_from_the_next_request_on_and_touch_no_stream() {
+fn settings_are_replaced_from_the_next_request_on() {
     let server = TestServer::start_default();
     let mut stream = server.stream();
     let mut client = server.connect();

@@ -1,11 +1,10 @@
-//! Topics: a message reaches those who asked for one of its topics, each of them once, in one order.
+//! Topics: a message reaches the subscribers of its topics, each once, in one order.
 
 use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use smolcast::Limits;
-
-use crate::support::{End, EventStream, Served, TestServer, assert_bytes, get, post, showing, wait_until};
+use support::{End, EventStream, Served, TestServer, assert_bytes, get, post, showing, wait_until};
 
 fn stream(server: &TestServer, query: &str) -> EventStream {
     EventStream::open_with(server.connect(), &get(&format!("/sse{query}"))).0
@@ -21,8 +20,9 @@ fn count(server: &TestServer, query: &str) -> String {
     String::from_utf8(answer.body).expect("digits")
 }
 
+/// A broadcast reaches every stream.
 #[test]
-fn a_message_reaches_those_who_asked_for_one_of_its_topics_and_a_broadcast_reaches_all() {
+fn a_message_with_topics_reaches_their_subscribers() {
     let server = TestServer::start_default();
     let table = [
         ("", "0 9"),
@@ -55,8 +55,9 @@ fn a_message_reaches_those_who_asked_for_one_of_its_topics_and_a_broadcast_reach
     }
 }
 
+/// Without a topic it counts all of them.
 #[test]
-fn streams_are_counted_by_topic_for_who_asks_and_all_of_them_for_who_does_not() {
+fn connections_counts_the_streams_of_a_topic() {
     let server = TestServer::start_default();
     let queries = ["", "?topic=a", "?topic=a&topic=b", "?topic=%23", "?topic=b/%2B"];
     let mut streams: Vec<_> = queries.iter().map(|query| stream(&server, query)).collect();
@@ -74,7 +75,7 @@ fn streams_are_counted_by_topic_for_who_asks_and_all_of_them_for_who_does_not() 
 }
 
 #[test]
-fn a_topic_that_is_none_is_400_and_says_what_the_limit_is() {
+fn an_invalid_topic_is_400_and_names_the_limit() {
     let server = TestServer::start_default();
     let mut witness = stream(&server, "?topic=%23");
     let long = format!("topic={}", "x".repeat(257));
@@ -127,7 +128,7 @@ fn a_stream_on_several_topics_sees_one_order() {
 }
 
 #[test]
-fn a_slow_stream_of_one_topic_is_cut_and_others_of_its_topic_are_not() {
+fn a_slow_stream_of_a_topic_is_cut_alone() {
     let server = TestServer::with_limits(Limits { window_bytes: 64 * 1024, ..Limits::default() });
     let stalled = server.connect();
     set_socket_recv_buffer_size(stalled.socket(), 64 * 1024).expect("SO_RCVBUF can be set");
@@ -147,7 +148,7 @@ fn a_slow_stream_of_one_topic_is_cut_and_others_of_its_topic_are_not() {
     drop(stalled);
 }
 
-/// Everything that a stream still gets up to the event with this data, in blocks.
+/// All further blocks of a stream, up to the event with this data.
 fn rest_up_to(stream: &mut EventStream, data: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     loop {
@@ -158,8 +159,9 @@ fn rest_up_to(stream: &mut EventStream, data: &str) -> Vec<String> {
     }
 }
 
+/// With `slow=latest`; a `gap` event precedes the latest ones.
 #[test]
-fn a_slow_stream_that_asked_for_it_skips_to_the_newest_of_each_topic_behind_a_gap() {
+fn a_slow_stream_may_skip_to_the_latest_of_each_topic() {
     let limits = Limits { window_bytes: 64 * 1024, window_time: Duration::ZERO, ..Limits::default() };
     let server = TestServer::with_limits(limits);
     let client = server.connect();
@@ -188,12 +190,13 @@ fn a_slow_stream_that_asked_for_it_skips_to_the_newest_of_each_topic_behind_a_ga
     let newest = first_words(&blocks[gap + 1..]);
     assert_eq!(newest[..2], ["data: b 1", "data: all"], "the newest that are no longer in the window");
     assert!(newest[2].starts_with("data: a ") && newest.last().is_some_and(|last| last == "data: end"), "{newest:?}");
-    assert_eq!(server.publisher.streams(), 2, "nobody was cut");
+    assert_eq!(server.publisher.streams(), 2, "no stream was cut");
 }
 
-/// The rest of the event was written by the stream and not by its seat, which was between two events all the while.
+/// Its client must not take the end for orderly. The stream's own task once wrote the rest of an event, while its
+/// membership stood between two events.
 #[test]
-fn a_stream_that_ends_while_it_skips_does_not_look_as_if_it_ended_in_order() {
+fn a_stream_that_ends_while_it_skips_is_reset() {
     let limits =
         Limits { window_bytes: 64 * 1024, window_time: Duration::ZERO, stream_input_bytes: 100, ..Limits::default() };
     let server = TestServer::with_limits(limits);
@@ -211,16 +214,11 @@ fn a_stream_that_ends_while_it_skips_does_not_look_as_if_it_ended_in_order() {
     slow.send(&[b'x'; 101]);
     wait_until("it is ended", || server.publisher.streams() == 0);
     let (received, end) = slow.rest_and_end();
-    eprintln!(
-        "DBG {end:?} {} {:?}",
-        received.len(),
-        String::from_utf8_lossy(&received[received.len().saturating_sub(20)..])
-    );
     assert!(end == End::Reset || received.ends_with(b"\n\n"), "{} bytes, then an orderly end", received.len());
 }
 
 #[test]
-fn a_policy_that_there_is_not_is_400() {
+fn an_unknown_slow_policy_is_400() {
     let server = TestServer::start_default();
     for query in ["slow=", "slow=Latest", "slow=latest&slow=latest"] {
         server.request(get(&format!("/sse?{query}"))).expect_status(400);

@@ -1,9 +1,10 @@
-//! What stands in for the server, and tells what a proxy sends it: each request, and on which connection it came.
+//! A stand-in for the server that reports every request of a proxy, and its connection.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
+
+use support::Acceptor;
 
 use crate::PATIENCE;
 
@@ -13,7 +14,7 @@ pub(crate) struct Passed {
     /// The number of its connection, in the order of accepting.
     pub(crate) connection: usize,
     pub(crate) request_line: String,
-    /// Names in lower case, in the order they came.
+    /// Fields in the order received, names in lower case.
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
@@ -25,27 +26,19 @@ impl Passed {
     }
 }
 
-/// Answers each request with `202`, and keeps a connection until it is told that a request is its last.
+/// Answers each request with `202`, and keeps a connection open until a request says that it is the last.
 pub(crate) struct Backend {
     pub(crate) addr: SocketAddr,
     passed: Receiver<Passed>,
+    _acceptor: Acceptor,
 }
 
 impl Backend {
-    /// It lives as long as its process, on a thread that waits.
     #[track_caller]
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let addr = listener.local_addr().expect("it is bound");
         let (sender, passed) = channel();
-        thread::spawn(move || {
-            for (number, connection) in listener.incoming().enumerate() {
-                let sender = sender.clone();
-                // A connection that ends is the proxy's affair; a request that is missed for it is missed by the test.
-                thread::spawn(move || connection.and_then(|connection| answer(&connection, number, &sender)));
-            }
-        });
-        Self { addr, passed }
+        let acceptor = Acceptor::start(move |connection, number| answer(&connection, number, &sender));
+        Self { addr: acceptor.addr(), passed, _acceptor: acceptor }
     }
 
     /// The next request.
@@ -54,7 +47,7 @@ impl Backend {
         self.passed.recv_timeout(PATIENCE).expect("the proxy passes on a request")
     }
 
-    /// Holds that no request has come that was not taken.
+    /// Holds that there is no further request.
     #[track_caller]
     pub(crate) fn expect_nothing_more(&self) {
         let more: Vec<_> = self.passed.try_iter().collect();
@@ -67,7 +60,7 @@ fn answer(connection: &TcpStream, number: usize, passed: &Sender<Passed>) -> io:
     loop {
         let request = read(&mut reader, number)?;
         let is_last = request.values("connection").iter().any(|options| options.eq_ignore_ascii_case("close"));
-        // Where nobody listens any more, the test is over.
+        // Without a receiver the test is over.
         let _ = passed.send(request);
         (&*connection).write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")?;
         if is_last {

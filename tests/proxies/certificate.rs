@@ -1,18 +1,18 @@
-//! A certificate that is good for a day, made by openssl.
+//! A certificate that is valid for a day, made by openssl.
 
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::support::Folder;
+use support::Folder;
 
-/// The name that the files of `deploy/` serve.
+/// The host name in the files of `deploy/`.
 pub(crate) const NAME: &str = "events.example.com";
 
-/// A certificate of its own, with a key of the kind that is made fastest.
+/// A self-signed certificate, with a key of the kind that is made fastest.
 const WORDS: [&str; 10] =
     ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1", "-subj"];
 
-/// Whether it can be made here.
+/// True if openssl runs here.
 pub(crate) fn can_be_made() -> bool {
     Command::new("openssl").arg("version").stdin(Stdio::null()).output().is_ok()
 }

@@ -1,4 +1,4 @@
-//! The proxy is reloaded, and the server goes and comes back: browsers come back too, and miss nothing.
+//! A proxy that reloads, and a server that restarts behind it: browsers reconnect and miss nothing.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -6,33 +6,34 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use support::measure::{report, time_until};
+use support::{Folder, Served};
 
 use crate::PATIENCE;
+use crate::Program;
 use crate::curl::{Next, Stream, Version, publish, request};
-use crate::measure::{report, time_until};
 use crate::proxy::{Kind, Proxy, for_each};
-use crate::support::{Folder, Program, Served};
 
 /// Browsers of each version.
 const BROWSERS: usize = 3;
 const ALL: usize = 2 * BROWSERS;
 
-/// How long a browser waits before it comes back, and a publisher between two messages: it paces the test.
+/// Pause of a browser before it reconnects, and of a publisher between two messages.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// For how long nobody serves.
+/// Duration without a server.
 const AWAY: Duration = Duration::from_secs(1);
 
-/// No part of the test takes so long, nor waits for another that has failed.
+/// Longest duration of any part of the test.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// What is published, at least, behind a reload after which streams may stay.
+/// Least number of messages after a reload, if streams may stay open.
 const AFTER_RELOAD: usize = 20;
 
-/// What is published last.
+/// The last message.
 const LAST: usize = usize::MAX;
 
-/// What old workers get to end by themselves is cut from 30 seconds to one.
+/// The grace period of old proxy workers is cut from 30 seconds to one.
 fn changes(kind: Kind) -> &'static [(&'static str, &'static str)] {
     match kind {
         Kind::Nginx => &[("worker_shutdown_timeout 30s", "worker_shutdown_timeout 1s")],
@@ -41,12 +42,12 @@ fn changes(kind: Kind) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// What browsers and the publisher tell the test.
+/// Reports of browsers and the publisher to the test.
 #[derive(Default)]
 struct Told {
-    /// How often a stream was open.
+    /// Number of opened streams.
     opened: AtomicUsize,
-    /// The publisher has to come to its end.
+    /// Set to end the publisher.
     is_enough: AtomicBool,
     accepted: Mutex<Vec<usize>>,
     refused: AtomicUsize,
@@ -59,7 +60,7 @@ impl Told {
     }
 }
 
-/// A browser up to the last event: the numbers of all that it got, in the order of coming.
+/// A browser up to the last event; returns the numbers of all its events, in order.
 fn browse(proxy: &Proxy, version: Version, told: &Told) -> Vec<usize> {
     let (mut numbers, mut last_id) = (Vec::new(), String::new());
     let deadline = Instant::now() + LONGEST;
@@ -89,7 +90,7 @@ fn browse(proxy: &Proxy, version: Version, told: &Told) -> Vec<usize> {
     }
 }
 
-/// Publishes number after number. One that is refused is given up: it may have been published or not.
+/// Publishes number after number. A refused one is given up: it may have been published.
 fn publish_all(proxy: &Proxy, told: &Told) {
     let deadline = Instant::now() + LONGEST;
     for number in 0.. {
@@ -97,7 +98,7 @@ fn publish_all(proxy: &Proxy, told: &Told) {
         let is_last = told.is_enough.load(SeqCst);
         let number = if is_last { LAST } else { number };
         if publish(proxy, Version::BOTH[number % 2], &number.to_string()) == 202 {
-            told.accepted.lock().expect("nobody panics with it").push(number);
+            told.accepted.lock().expect("no thread panics with it").push(number);
             if is_last {
                 return;
             }
@@ -115,27 +116,28 @@ fn start(port: u16, file: &str) -> Program {
     Program::start_without_flags(&[&[("SMOLCAST_PORT", port.as_str())], &history[..]].concat())
 }
 
-/// Holds that a browser has every event that was accepted, once and in order.
+/// Holds that a browser has every accepted event, once and in order.
 fn check(kind: Kind, numbers: &[usize], accepted: &[usize]) {
     assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{}: twice, or out of order: {numbers:?}", kind.name());
     let missing: Vec<_> = accepted.iter().filter(|number| !numbers.contains(number)).collect();
     assert!(missing.is_empty(), "{}: missing: {missing:?} of {numbers:?}", kind.name());
 }
 
-/// What becomes of the streams of before a reload, and when it is settled. The other proxies end them when their time
-/// is over; Caddy 2.6 leaves them alone.
+/// Waits until the streams from before a reload have settled. Other proxies end them after the grace period; Caddy 2.6
+/// keeps them.
 fn await_reload(kind: Kind, told: &Told) -> (&'static str, Duration) {
     if kind != Kind::Caddy {
         return ("are back", told.wait_for_opened("all streams are back from a reload", 2 * ALL));
     }
-    let accepted = || told.accepted.lock().expect("nobody panics with it").len();
+    let accepted = || told.accepted.lock().expect("no thread panics with it").len();
     let enough = accepted() + AFTER_RELOAD;
     ("are open", time_until("messages are accepted after a reload", PATIENCE, || accepted() >= enough))
 }
 
+/// Every event arrives once and in order.
 #[test]
 #[ignore = "it needs nginx, Caddy and HAProxy, and waits for streams that come back"]
-fn over_a_reload_and_a_restart_browsers_come_back_and_have_every_event_once_and_in_order() {
+fn a_reload_and_a_restart_cost_browsers_no_event() {
     for_each("comeback", |kind| {
         let folder = Folder::new();
         let file = folder.path("history").to_str().expect("the path is UTF-8").to_owned();
@@ -153,7 +155,7 @@ fn over_a_reload_and_a_restart_browsers_come_back_and_have_every_event_once_and_
             proxy.reload();
             let (stays, reload) = await_reload(kind, told);
             let refused = told.refused.load(SeqCst);
-            // Of the connections that are made at the very moment, Caddy resets one in some thousand.
+            // Caddy resets one in some thousand connections that are opened at the very moment of a reload.
             let most = usize::from(kind == Kind::Caddy);
             assert!(refused <= most, "{}: {refused} publishers were refused over a reload", kind.name());
 
@@ -166,7 +168,7 @@ fn over_a_reload_and_a_restart_browsers_come_back_and_have_every_event_once_and_
             program.wait_for_count(ALL);
             told.is_enough.store(true, SeqCst);
             publisher.join().expect("the publisher is well");
-            let accepted = told.accepted.lock().expect("nobody panics with it").clone();
+            let accepted = told.accepted.lock().expect("no thread panics with it").clone();
             for browser in browsers {
                 check(kind, &browser.join().expect("the browser is well"), &accepted);
             }
@@ -183,11 +185,12 @@ fn over_a_reload_and_a_restart_browsers_come_back_and_have_every_event_once_and_
     });
 }
 
+/// A browser gets a response after which it reconnects, a publisher an error.
 #[test]
 #[ignore = "it needs nginx, Caddy and HAProxy, and waits for what they try first"]
-fn where_nobody_serves_a_browser_is_told_to_come_back_and_a_publisher_is_told_the_truth() {
-    for_each("nobody there", |kind| {
-        // Gone as soon as its port is known.
+fn a_missing_server_is_an_honest_error() {
+    for_each("no server", |kind| {
+        // Ended as soon as its port is known.
         let addr = Program::start(&[]).addr;
         let patience: &[_] = if kind == Kind::Caddy { &[("lb_try_duration 10s", "lb_try_duration 1s")] } else { &[] };
         let proxy = Proxy::start(kind, addr, patience);

@@ -1,4 +1,4 @@
-//! A client that speaks TLS, HTTP/1.1 and HTTP/2: curl, a process for each stream and each request.
+//! A client that speaks TLS, HTTP/1.1 and HTTP/2: one curl process for each stream and each request.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -6,11 +6,12 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
+use support::sse::{Message, Parser};
+
 use crate::PATIENCE;
 use crate::certificate::NAME;
 use crate::child::Spoken;
 use crate::proxy::Proxy;
-use crate::sse::{Message, Parser};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
@@ -28,7 +29,7 @@ impl Version {
         }
     }
 
-    /// What an answer's status line begins with.
+    /// The beginning of a response's status line.
     fn mark(self) -> &'static str {
         match self {
             Self::Http1 => "HTTP/1.1 ",
@@ -43,16 +44,16 @@ impl fmt::Display for Version {
     }
 }
 
-/// Whether there is a curl that speaks all that is asked of it.
+/// True if a curl runs that has HTTP/2.
 pub(crate) fn is_here() -> bool {
     let output = Command::new("curl").arg("--version").stdin(Stdio::null()).output();
     output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("HTTP2"))
 }
 
-/// curl on its way to a target of this proxy, which it trusts; it prints the answer with its head.
+/// curl for a target of this proxy, whose certificate it trusts; it prints the head of the response too.
 fn curl(proxy: &Proxy, version: Version, target: &str) -> Command {
     let mut command = Command::new("curl");
-    // No settings of the user's, no proxy of the environment's, and nothing held back.
+    // Without the user's settings, without the environment's proxy, and without buffering.
     command.args(["--disable", "--noproxy", "*", "--silent", "--no-buffer", "--include", version.flag()]);
     command.arg("--resolve").arg(format!("{NAME}:{}:127.0.0.1", proxy.port()));
     command.arg("--cacert").arg(proxy.certificate());
@@ -60,17 +61,17 @@ fn curl(proxy: &Proxy, version: Version, target: &str) -> Command {
     command
 }
 
-/// What came back for a request.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// 0 where nothing came.
+    /// 0 if none came.
     pub(crate) status: u16,
     /// In lower case.
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
-/// Sends one request, with these words for curl besides.
+/// Sends one request, with further options for curl.
 #[track_caller]
 pub(crate) fn request(proxy: &Proxy, version: Version, target: &str, words: &[&str]) -> Answer {
     let mut command = curl(proxy, version, target);
@@ -83,7 +84,7 @@ pub(crate) fn request(proxy: &Proxy, version: Version, target: &str, words: &[&s
     Answer { status: status(version, head), head: head.to_ascii_lowercase(), body: body.to_owned() }
 }
 
-/// Publishes through the proxy and gives back the status.
+/// Publishes through the proxy; returns the status.
 #[track_caller]
 pub(crate) fn publish(proxy: &Proxy, version: Version, message: &str) -> u16 {
     request(proxy, version, "/broadcast", &["--data-binary", message]).status
@@ -95,43 +96,43 @@ fn status(version: Version, head: &str) -> u16 {
     code.unwrap_or_else(|| panic!("no answer by {version}: {head:?}"))
 }
 
-/// What a stream brings next.
+/// The next item of a stream.
 #[derive(Debug)]
 pub(crate) enum Next {
     Event(Message, Instant),
-    /// The stream has ended, in whichever way.
+    /// The stream has ended.
     End,
-    /// Nothing within the time.
+    /// No event within the time.
     Silence,
 }
 
-/// A stream that is open, or was: what its browser would see of it.
+/// A stream, as a browser sees it.
 pub(crate) struct Stream {
     curl: Spoken,
     parser: Parser,
-    /// Read, and not yet taken.
+    /// Events that have been read and not yet taken.
     ahead: VecDeque<(Message, Instant)>,
 }
 
 impl Stream {
-    /// Opens one, and reads it up to its `:ok`.
+    /// Opens one and reads it up to its `:ok`.
     #[track_caller]
     pub(crate) fn open(proxy: &Proxy, version: Version) -> Self {
         Self::resume(proxy, version, "").expect("the stream opens")
     }
 
-    /// Opens one from one of this machine's own addresses.
+    /// Opens one from another address of this machine.
     #[track_caller]
     pub(crate) fn open_from(proxy: &Proxy, version: Version, source: &str) -> Self {
         Self::start(version, curl(proxy, version, "/sse").args(["--interface", source])).expect("the stream opens")
     }
 
-    /// Comes back behind this event, where it is one; `None` where there is nobody, or nobody behind the proxy, and a
-    /// browser would try again.
+    /// Resumes after this event, if the id is not empty. `None` if the proxy or the server is away, and a browser would
+    /// try again.
     ///
     /// # Panics
     ///
-    /// When the answer is one after which a browser's EventSource never comes back.
+    /// If a browser's EventSource would never reconnect after the response.
     #[track_caller]
     pub(crate) fn resume(proxy: &Proxy, version: Version, last_event_id: &str) -> Option<Self> {
         let mut command = curl(proxy, version, "/sse");
@@ -147,7 +148,7 @@ impl Stream {
         let curl = Spoken::start(command);
         let deadline = Instant::now() + PATIENCE;
         let mut bytes = Vec::new();
-        // A proxy that comes between may add a comment or a retry; this one is the server's.
+        // A proxy in between may add a comment or a retry; this one is the server's.
         while !contains(&bytes, b"\r\n\r\n:ok\n\n") {
             match curl.pieces.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok((_, piece)) => bytes.extend(piece),
@@ -170,7 +171,7 @@ impl Stream {
         self.ahead.extend(self.parser.feed(bytes).into_iter().map(|message| (message, at)));
     }
 
-    /// What it brings within this time.
+    /// The next item within this time.
     pub(crate) fn next(&mut self, within: Duration) -> Next {
         let deadline = Instant::now() + within;
         loop {
@@ -185,7 +186,7 @@ impl Stream {
         }
     }
 
-    /// Holds that the next event is this one, and tells when it came.
+    /// Holds that the next event is this one; returns its time.
     #[track_caller]
     pub(crate) fn expect(&mut self, data: &str) -> Instant {
         match self.next(PATIENCE) {
@@ -195,7 +196,7 @@ impl Stream {
     }
 }
 
-/// Holds an answer to be one after which a browser's EventSource goes on, or comes back.
+/// Holds that a browser's EventSource goes on or reconnects after a response.
 #[track_caller]
 fn expect_event_stream(version: Version, answer: &[u8]) {
     let text = String::from_utf8_lossy(answer);

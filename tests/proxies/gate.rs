@@ -1,16 +1,18 @@
-//! What a proxy passes on, from whom, and in which form.
+//! The requests that a proxy passes on: their origin and their form.
 
 use std::collections::BTreeSet;
 use std::fs;
 
+use support::measure::report;
+use support::{Folder, Served};
+
+use crate::Program;
 use crate::backend::Backend;
 use crate::certificate::NAME;
 use crate::curl::{Stream, Version, publish, request};
-use crate::measure::report;
 use crate::proxy::{Proxy, for_each};
-use crate::support::{Folder, Program, Served};
 
-/// Near what is passed on, and beside it.
+/// Paths near those that are passed on.
 const ELSEWHERE: [&str; 9] =
     ["/", "/sse/", "/ssee", "/broadcast/", "/connections/x", "/metrics", "/healthz", "/x?/broadcast", "/favicon.ico"];
 
@@ -18,7 +20,7 @@ const MESSAGES: usize = 12;
 
 #[test]
 #[ignore = "it needs nginx, Caddy and HAProxy"]
-fn publishing_is_for_those_who_may_and_nothing_else_is_passed_on() {
+fn only_allowed_publishes_and_streams_are_passed_on() {
     for_each("gate", |kind| {
         let program = Program::start(&[]);
         let proxy = Proxy::start(kind, program.addr, &[]);
@@ -27,8 +29,8 @@ fn publishing_is_for_those_who_may_and_nothing_else_is_passed_on() {
             program.wait_for_count(1);
             let count = request(&proxy, version, "/connections", &[]);
             assert_eq!((count.status, count.body.as_str()), (200, "1"), "{}", kind.name());
-            // Another address of this machine is a stranger's. What has a body may be refused before it is sent, and
-            // curl may then miss the answer; no event tells of it either way.
+            // Another address of this machine counts as a stranger's. A refusal may come before the body is sent, and
+            // curl may miss it; no event shows it either way.
             let stranger = ["--interface", "127.0.0.2", "--request", "POST"];
             for target in ["/broadcast", "/broadcast?event=x"] {
                 let refused = request(&proxy, version, target, &stranger);
@@ -54,7 +56,7 @@ fn publishing_is_for_those_who_may_and_nothing_else_is_passed_on() {
 
 #[test]
 #[ignore = "it needs nginx, Caddy and HAProxy"]
-fn the_server_is_told_who_asks_and_for_which_host_and_a_client_cannot_lie() {
+fn the_server_learns_the_true_client_and_host() {
     for_each("forwarding", |kind| {
         let backend = Backend::start();
         let proxy = Proxy::start(kind, backend.addr, &[]);
@@ -84,7 +86,7 @@ fn the_server_is_told_who_asks_and_for_which_host_and_a_client_cannot_lie() {
 
 #[test]
 #[ignore = "it needs nginx, Caddy and HAProxy"]
-fn publishers_that_come_one_by_one_share_connections_to_the_server() {
+fn successive_publishers_share_connections() {
     for_each("kept connections", |kind| {
         let backend = Backend::start();
         let proxy = Proxy::start(kind, backend.addr, &[]);
@@ -98,21 +100,21 @@ fn publishers_that_come_one_by_one_share_connections_to_the_server() {
         }
         let used = connections.len();
         report("kept connections", format_args!("{}: {MESSAGES} publishers by {used}", kind.name()));
-        // One for each worker or thread of the proxy.
+        // One for each worker process or thread of the proxy.
         assert!(used <= MESSAGES / 2, "{}: {used} connections for {MESSAGES} messages", kind.name());
     });
 }
 
 #[test]
 #[ignore = "it needs nginx, Caddy and HAProxy"]
-fn a_limit_for_each_address_is_for_each_client_of_the_proxy() {
+fn a_limit_per_address_is_per_client_of_the_proxy() {
     for_each("limit", |kind| {
         let flags = ["--max-connections-per-ip", "2", "--trusted-proxy", "127.0.0.1"];
         let program = Program::start(&flags);
         let proxy = Proxy::start(kind, program.addr, &[]);
         let open = |source: &str| Stream::open_from(&proxy, Version::Http2, source);
         let mut streams = vec![open("127.0.0.2"), open("127.0.0.2"), open("127.0.0.3")];
-        // A third of the first client's is told to come back, whatever it says of itself.
+        // The first client's third stream gets a delay, whatever the client says of itself.
         let words = ["--interface", "127.0.0.2", "--header", "X-Forwarded-For: 127.0.0.9"];
         let told = request(&proxy, Version::Http2, "/sse", &words);
         assert!(told.status == 200 && told.body.starts_with("retry: "), "{}: {told:?}", kind.name());

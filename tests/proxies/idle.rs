@@ -1,13 +1,15 @@
-//! Streams on which nothing happens for longer than a proxy waits for more.
+//! Streams that are idle for longer than a proxy's timeout.
 
 use std::time::{Duration, Instant};
 
-use crate::curl::{Next, Stream, Version};
-use crate::measure::report;
-use crate::proxy::{Kind, Proxy, for_each};
-use crate::support::{Program, Served};
+use support::Served;
+use support::measure::report;
 
-/// The times of a proxy are cut from a minute to three seconds, and the heartbeat from 15 seconds to one.
+use crate::Program;
+use crate::curl::{Next, Stream, Version};
+use crate::proxy::{Kind, Proxy, for_each};
+
+/// The timeouts of a proxy are cut from a minute to three seconds, and the heartbeat from 15 seconds to one.
 const SHORT: Duration = Duration::from_secs(3);
 const IDLE: Duration = Duration::from_secs(8);
 
@@ -21,7 +23,7 @@ fn changes(kind: Kind) -> &'static [(&'static str, &'static str)] {
 
 #[test]
 #[ignore = "it needs nginx, Caddy and HAProxy, and waits for their time-outs"]
-fn a_stream_outlives_the_proxys_time_out_by_heartbeats_and_by_nothing_else() {
+fn heartbeats_alone_outlive_the_proxys_timeout() {
     for_each("idle", |kind| {
         let (beating, silent) = (Program::start(&["--heartbeat", "1s"]), Program::start(&["--heartbeat", "0"]));
         let start = Instant::now();
@@ -30,7 +32,7 @@ fn a_stream_outlives_the_proxys_time_out_by_heartbeats_and_by_nothing_else() {
             let streams = Version::BOTH.map(|version| Stream::open(&proxy, version));
             (proxy, streams)
         });
-        // The control: the time-out is one, and is the file's.
+        // The control: without heartbeats the file's timeout ends the stream.
         for mut stream in cut.1 {
             assert!(matches!(stream.next(IDLE), Next::End), "{}: a silent stream is not cut", kind.name());
         }

@@ -1,15 +1,17 @@
-//! How long an event takes from the server to a browser behind a proxy.
+//! The latency of an event from the server to a browser behind a proxy.
 
 use std::time::{Duration, Instant};
 
+use support::Served;
+use support::measure::{Samples, report};
+
+use crate::Program;
 use crate::curl::{Stream, Version};
-use crate::measure::{Samples, report};
 use crate::proxy::{Proxy, for_each_alone};
-use crate::support::{Program, Served};
 
 const EVENTS: usize = 20;
 
-/// What an operator is promised. A proxy that buffers takes seconds, or for ever.
+/// The promised latency. A proxy that buffers takes seconds, or forever.
 const SOON: Duration = Duration::from_millis(100);
 
 #[test]
@@ -28,7 +30,7 @@ fn an_event_passes_within_a_tenth_of_a_second() {
                 samples.push(stream.expect(&message) - sent);
             }
             report("latency", format_args!("{} over {version}: {samples}", kind.name()));
-            // Two of twenty are the machine's, which may be busy.
+            // Two of twenty may be slow, on a busy machine.
             assert!(samples.percentile(90) < SOON, "{} over {version}: {samples}", kind.name());
         }
     });

@@ -1,14 +1,16 @@
-//! Browsers that go.
+//! Browsers that leave.
 
+use support::Served;
+
+use crate::Program;
 use crate::curl::{Stream, Version};
 use crate::proxy::{Proxy, for_each};
-use crate::support::{Program, Served};
 
 #[test]
 #[ignore = "it needs nginx, Caddy and HAProxy"]
-fn a_browser_that_goes_is_out_of_the_count_at_once() {
+fn a_browser_that_leaves_is_uncounted_at_once() {
     for_each("leaving", |kind| {
-        // Without heartbeats, so that nothing is written that could fail.
+        // Without heartbeats, so that no write can fail.
         let program = Program::start(&["--heartbeat", "0"]);
         let proxy = Proxy::start(kind, program.addr, &[]);
         let streams = Version::BOTH.map(|version| [(); 3].map(|()| Stream::open(&proxy, version)));

@@ -1,24 +1,24 @@
-//! What real proxies make of the server: nginx, Caddy and HAProxy in front of it, as `deploy/` sets them up.
+//! The server behind real proxies: nginx, Caddy and HAProxy, as `deploy/` sets them up.
 //!
-//! The files of `deploy/` are what is run: only addresses, ports and paths are replaced, and where a test would wait
-//! for minutes, a time. So what an operator copies is what is held. All of it is ignored by a plain `cargo test`, since
-//! it needs programs that not every machine has:
+//! The tests run the files of `deploy/`: they replace addresses, ports and paths, and timeouts that would take minutes.
+//! So the tests hold the files that an operator copies. A plain `cargo test` ignores all of it, since it needs programs
+//! that not every machine has:
 //!
 //! ```sh
 //! cargo test --test proxies -- --include-ignored --test-threads 1 --nocapture
 //! ```
 //!
-//! A test runs for each proxy that is there, and says `SKIPPED` for each that is not. Every wait has a deadline, and
-//! no process outlives its test.
+//! A test runs for each installed proxy and prints `SKIPPED` for each other one. Every wait has a deadline, and no
+//! process outlives its test.
 //!
 //! # Layout
 //!
-//! - `proxy`: a proxy, found, set up from its file and run; `certificate`: what it shows
-//! - `curl`: a client that speaks TLS, HTTP/1.1 and HTTP/2; `child`: what it runs as; `node`: a browser with many tabs
-//! - `backend`: stands in for the server, and tells what reaches it
+//! - `proxy`: a proxy, found, set up from its file and run; `certificate`: its certificate
+//! - `curl`: a client that speaks TLS, HTTP/1.1 and HTTP/2; `child`: its process; `node`: a browser with many tabs
+//! - `backend`: a stand-in for the server that reports each request
 //! - `latency`, `idle`, `leaving`, `tabs`: streams, from their events to their ends
-//! - `comeback`: the proxy is reloaded, and the server goes and comes back
-//! - `gate`: what is passed on, from whom, and how; `unix`: by a socket that is a file
+//! - `comeback`: a proxy that reloads, a server that restarts
+//! - `gate`: the requests that are passed on; `unix`: a server on a unix socket
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
@@ -31,20 +31,14 @@ mod gate;
 mod idle;
 mod latency;
 mod leaving;
-#[expect(dead_code, reason = "shared with the tests of faults, which use the rest of it")]
-#[path = "../faults/measure.rs"]
-mod measure;
 mod node;
 mod proxy;
-#[path = "../it/sse.rs"]
-mod sse;
-#[expect(dead_code, unused_imports, reason = "shared with the tests of the contract, which use the rest of it")]
-#[path = "../it/support/mod.rs"]
-mod support;
 mod tabs;
 mod unix;
 
 use std::time::Duration;
 
-/// How long a test waits for what a proxy does, its own start on a busy machine included.
+support::program_under_test!();
+
+/// Longest wait for a proxy, including its start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -5,14 +5,14 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use support::Folder;
+
 use crate::PATIENCE;
 use crate::certificate::NAME;
 use crate::child::Spoken;
 use crate::proxy::Proxy;
-use crate::support::Folder;
 
-/// Says what it sees, a line each: the number of a tab, and the line of its stream. The second tab is closed when it
-/// has had its first event.
+/// Prints the number of a tab and a line of its stream. The second tab is closed after its first event.
 const SCRIPT: &str = r#"
 import { connect } from "node:http2";
 import { readFileSync } from "node:fs";
@@ -46,11 +46,11 @@ pub(crate) fn is_here() -> bool {
 /// The tab that closes its stream at its first event.
 pub(crate) const CLOSES: usize = 1;
 
-/// A browser that runs, until it is dropped.
+/// A running browser. Its drop ends it.
 pub(crate) struct Tabs {
     node: Spoken,
     count: usize,
-    /// What has come of a line.
+    /// The part of a line that has arrived.
     text: String,
     lines: VecDeque<String>,
     /// Holds the script.
@@ -58,7 +58,7 @@ pub(crate) struct Tabs {
 }
 
 impl Tabs {
-    /// Opens the proxy in so many tabs.
+    /// Opens the proxy in `count` tabs.
     #[track_caller]
     pub(crate) fn open(proxy: &Proxy, count: usize) -> Self {
         let folder = Folder::new();
@@ -75,7 +75,7 @@ impl Tabs {
         assert_eq!(self.line(), line);
     }
 
-    /// Holds that these tabs say this next, in any order among them.
+    /// Holds that these tabs say this next, in any order.
     #[track_caller]
     pub(crate) fn expect_of_each(&mut self, line: &str, is_one: impl Fn(usize) -> bool) {
         let of_one = |tab: usize| format!("{tab} {line}");

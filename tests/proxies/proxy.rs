@@ -1,4 +1,4 @@
-//! A proxy: found on this machine, set up from its file in `deploy/`, run, and gone with its test.
+//! A proxy: found on this machine, set up from its file in `deploy/`, run, and ended with its test.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -10,19 +10,20 @@ use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use smolcast::Address;
+use support::measure::{skipped, time_until};
+use support::{Folder, FreePort};
 
-use crate::measure::{skipped, time_until};
-use crate::support::{Folder, FreePort};
 use crate::{PATIENCE, certificate, curl, node};
 
-/// Runs the proxy in the background, says its number, and kills all of the group when its own input ends: when the test
-/// drops it or is gone itself.
+/// Runs the proxy in the background, prints its process id, and kills its group once its own input ends.
+///
+/// The input ends when the test drops it or dies.
 const KEEPER: &str = r#""$@" >>"$0" 2>&1 & echo $!; read -r _; kill -KILL 0"#;
 
-/// Where nginx would keep parts of messages, which a plain user may not write to.
+/// Folders for nginx's temporary files: its defaults are not writable for a plain user.
 const TEMPORARY: [&str; 5] = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
 
-/// How much of what the proxy said is shown in a failure.
+/// Lines of the proxy's output shown in a failure.
 const SHOWN_LINES: usize = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ impl Kind {
         }
     }
 
-    /// What it is called by; where only root has the folder of its program in the path, by its place.
+    /// The name of its program, or its path if only root has the folder in `PATH`.
     fn program(self) -> Option<String> {
         let word = if self == Self::Caddy { "version" } else { "-v" };
         let runs = |program: &String| {
@@ -62,7 +63,7 @@ impl Kind {
         fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// What of the file stands for this machine alone, and what takes its place.
+    /// Parts of the file that name the operator's machine, each with its replacement.
     fn places(self, root: &str, port: u16, upstream: &Address) -> Vec<(&'static str, String)> {
         let mut places = vec![("/etc/ssl/smolcast", root.to_owned())];
         places.extend(match self {
@@ -91,7 +92,7 @@ impl Kind {
         places
     }
 
-    /// The same for where the server is: by TCP as the file has it, or by its line for a unix socket.
+    /// The replacement for the server's address: TCP as in the file, or the file's line for a unix socket.
     fn upstream(self, upstream: &Address) -> Vec<(&'static str, String)> {
         let path = match upstream {
             Address::Tcp(addr) => return vec![("127.0.0.1:1942", addr.to_string())],
@@ -117,26 +118,26 @@ impl Kind {
     }
 }
 
-/// Runs a test for each proxy that is there, all at one time.
+/// Runs a test for each installed proxy, all in parallel.
 #[track_caller]
 pub(crate) fn for_each(test: &str, run: impl Fn(Kind) + Sync) {
     let kinds = found(test);
     thread::scope(|scope| {
         let run = &run;
         let threads = kinds.map(|kind| (kind, scope.spawn(move || run(kind))));
-        // All are started before the first is waited for.
+        // Collected so that all start before the first is joined.
         for (kind, thread) in threads.collect::<Vec<_>>() {
             assert!(thread.join().is_ok(), "{test}: failed with {}", kind.name());
         }
     });
 }
 
-/// The same, one after the other: for what is timed.
+/// Runs a test for each installed proxy, one after the other, for measurements.
 pub(crate) fn for_each_alone(test: &str, run: impl Fn(Kind)) {
     found(test).for_each(run);
 }
 
-/// The proxies that are there, with a word about each that is not.
+/// The installed proxies; prints a line about each other one.
 fn found(test: &str) -> impl Iterator<Item = Kind> {
     let has_tools = certificate::can_be_made() && curl::is_here() && node::is_here();
     if !has_tools {
@@ -152,13 +153,13 @@ fn found(test: &str) -> impl Iterator<Item = Kind> {
     })
 }
 
-/// A proxy that runs. Dropping it ends all of its processes and removes its folder.
+/// A running proxy. Its drop ends all processes and removes the folder.
 pub(crate) struct Proxy {
     kind: Kind,
     program: String,
     file: String,
     port: FreePort,
-    /// The shell that keeps it, which leads the group of its processes and waits for its input to end.
+    /// The shell that keeps the proxy: the leader of its process group.
     keeper: Child,
     /// The process that takes signals.
     master: Pid,
@@ -166,7 +167,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Starts it in front of a server, with what the test changes of its file besides.
+    /// Starts it in front of a server, with further changes to its file.
     #[track_caller]
     pub(crate) fn start(kind: Kind, upstream: impl Into<Address>, changes: &[(&str, &str)]) -> Self {
         let folder = Folder::new();
@@ -206,7 +207,7 @@ impl Proxy {
         self.folder.path("cert.pem")
     }
 
-    /// Has it read its file again, as its operator would.
+    /// Reloads its file, as its operator would.
     #[track_caller]
     pub(crate) fn reload(&self) {
         let words: &[&str] = match self.kind {
@@ -221,7 +222,7 @@ impl Proxy {
         assert!(status.success(), "{command:?}: {status}");
     }
 
-    /// The last lines that it said.
+    /// The last lines of its output.
     fn last_words(&self) -> String {
         let said = ["log", "error.log"].map(|name| fs::read(self.folder.path(name)).unwrap_or_default()).concat();
         let said = String::from_utf8_lossy(&said);
@@ -235,13 +236,13 @@ impl Drop for Proxy {
         if thread::panicking() {
             eprintln!("{} said:\n{}", self.kind.name(), self.last_words());
         }
-        // The keeper is waited for last, so that until then no other group can have this number.
+        // The keeper is reaped last: until then no other group can have its number.
         let _ = kill_process_group(Pid::from_child(&self.keeper), Signal::KILL);
         let _ = self.keeper.wait();
     }
 }
 
-/// Has a program write what it keeps for itself into the folder.
+/// Makes a program write its own files into the folder.
 fn at_home<'c>(command: &'c mut Command, folder: &Folder) -> &'c mut Command {
     for name in ["HOME", "TMPDIR", "XDG_DATA_HOME", "XDG_CONFIG_HOME"] {
         command.env(name, folder.as_ref());

@@ -1,20 +1,22 @@
-//! The server behind a socket that is a file.
+//! The server on a unix socket.
 
 use smolcast::Address;
+use support::{Folder, Served};
 
+use crate::Program;
 use crate::curl::{Stream, Version, publish, request};
 use crate::proxy::{Proxy, for_each};
-use crate::support::{Folder, Program, Served};
 
-/// A proxy has a user of its own, and this test has no group in common with it.
+/// The proxy runs as another user and shares no group with this test.
 const FLAGS: [&str; 6] = ["--unix-mode", "666", "--max-connections-per-ip", "2", "--trusted-proxy", "unix"];
 
-/// Another address of this machine, so that what the test itself asks is not counted with it.
+/// Another address of this machine, so that the test's own requests do not count with it.
 const CLIENT: &str = "127.0.0.2";
 
+/// The limit per address is for each client of the proxy.
 #[test]
 #[ignore = "it needs nginx, Caddy and HAProxy"]
-fn all_goes_by_a_unix_socket_as_well_and_the_limit_is_for_each_client() {
+fn a_unix_socket_serves_proxies_too() {
     for_each("unix", |kind| {
         let folder = Folder::new();
         let path = folder.path("socket");

@@ -1,4 +1,4 @@
-//! Sockets that are open before the server is, and that it is handed when it starts.
+//! Sockets that are open before the server starts, and are passed to it.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -6,24 +6,25 @@ use std::process::Command;
 use std::thread;
 
 use rustix::process::Signal;
+use support::{Client, EventStream, Served, get, wait_until};
 
 use crate::has;
-use crate::support::{Client, EventStream, Process, Program, Served, get, wait_until};
+use crate::{Process, Program};
 
 const TOOL: &str = "systemd-socket-activate";
 
-/// Becomes a program that is handed what stands in place of its standard input.
+/// Becomes a program that gets standard input as a passed socket.
 const HAND_OVER: &str = r#"exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@""#;
 
-/// Addresses that nobody listens on just now.
+/// Addresses that nothing listens on.
 #[track_caller]
 fn free_addresses<const N: usize>() -> [SocketAddr; N] {
     let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("it is bound"))
 }
 
-/// Starts the program by the tool, which listens on these addresses and becomes the program once somebody connects:
-/// the client that is given back.
+/// Starts systemd's tool, which listens on these addresses and becomes the program at the first connection. Returns the
+/// client of that connection too.
 #[track_caller]
 fn activate(addresses: &[SocketAddr], names: &[&str]) -> (Program, Client) {
     let listen: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
@@ -45,7 +46,7 @@ fn activate(addresses: &[SocketAddr], names: &[&str]) -> (Program, Client) {
 
 #[test]
 #[ignore = "it needs systemd's tools"]
-fn a_client_that_connected_before_the_server_started_has_its_stream() {
+fn a_client_that_connected_before_the_start_is_served() {
     if !has(TOOL, "a socket") {
         return;
     }
@@ -63,7 +64,7 @@ fn a_client_that_connected_before_the_server_started_has_its_stream() {
 
 #[test]
 #[ignore = "it needs systemd's tools"]
-fn it_serves_on_every_socket_that_it_is_handed() {
+fn it_serves_on_every_passed_socket() {
     if !has(TOOL, "two sockets") {
         return;
     }
@@ -81,7 +82,7 @@ fn it_serves_on_every_socket_that_it_is_handed() {
 
 #[test]
 #[ignore = "it needs systemd's tools"]
-fn a_socket_that_is_named_admin_is_the_operators() {
+fn a_socket_named_admin_is_the_operators() {
     if !has(TOOL, "a socket for the operator") {
         return;
     }
@@ -101,7 +102,7 @@ fn a_socket_that_is_named_admin_is_the_operators() {
 
 #[test]
 #[ignore = "with the other tests of systemd, though it needs nothing of it"]
-fn a_restart_refuses_nobody() {
+fn a_restart_refuses_no_client() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     let start = || {
@@ -114,7 +115,7 @@ fn a_restart_refuses_nobody() {
     program.signal(Signal::TERM);
     stream.expect_end(b"");
     assert_eq!(program.finish().code, Some(0));
-    // Nobody serves, and whoever connects waits.
+    // Nothing serves now, and clients wait.
     let mut waiting = [Client::connect(address), Client::connect(address)];
     waiting.iter_mut().for_each(|client| client.send(get("/connections")));
     let _program = start();
@@ -125,7 +126,7 @@ fn a_restart_refuses_nobody() {
 
 #[test]
 #[ignore = "with the other tests of systemd, though it needs nothing of it"]
-fn what_was_handed_to_another_process_is_not_taken() {
+fn sockets_passed_to_another_process_are_not_taken() {
     let listener: OwnedFd = TcpListener::bind("127.0.0.1:0").expect("a free port").into();
     let hand_over = HAND_OVER.replace("LISTEN_PID=$$", "LISTEN_PID=1");
     let mut command: Command = Process::command(&["sh", "-c", &hand_over, "sh"]);

@@ -1,7 +1,7 @@
-//! The server as a service of systemd: its units, sockets that it is handed, and what it says of itself.
+//! The server as a service of systemd: its units, passed sockets, and its notifications.
 //!
-//! No systemd has to run, and none is asked for anything: the tests stand in its place, with its own tools where they
-//! are there. What a machine lacks is `SKIPPED`, and said so. Ignored by a plain `cargo test`:
+//! No systemd has to run: the tests stand in for it, with its own tools if they are installed. A missing tool prints
+//! `SKIPPED` and the reason. A plain `cargo test` ignores all of it:
 //!
 //! ```sh
 //! cargo test --test systemd -- --include-ignored --test-threads 1 --nocapture
@@ -9,29 +9,23 @@
 //!
 //! # Layout
 //!
-//! - `units`: the files in `deploy`, as systemd's own tools read them
-//! - `activation`: sockets that are open before the server is
-//! - `notify`: what the server says, and when
+//! - `units`: the files in `deploy`, checked by systemd's own tools
+//! - `activation`: sockets that are open before the server starts
+//! - `notify`: the server's notifications
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
 mod activation;
-#[expect(dead_code, reason = "shared with the tests of faults, which use the rest of it")]
-#[path = "../faults/measure.rs"]
-mod measure;
 mod notify;
-#[path = "../it/sse.rs"]
-mod sse;
-#[expect(dead_code, unused_imports, reason = "shared with the tests of the contract, which use the rest of it")]
-#[path = "../it/support/mod.rs"]
-mod support;
 mod units;
 
 use std::process::{Command, Stdio};
 
-use crate::measure::{report, skipped};
+use support::measure::{report, skipped};
 
-/// Whether one of systemd's tools is here, and a word about it.
+support::program_under_test!();
+
+/// True if one of systemd's tools runs; prints its version or the reason.
 fn has(tool: &str, test: &str) -> bool {
     let output = Command::new(tool).arg("--version").stdin(Stdio::null()).output();
     match output {

@@ -1,4 +1,4 @@
-//! What the server says of itself to whoever started it. The test is that one, at the other end of `NOTIFY_SOCKET`.
+//! The server's notifications to a service manager. The test is the manager, at the other end of `NOTIFY_SOCKET`.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -8,23 +8,24 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use support::{DEADLINE, Folder, Served};
 
-use crate::support::{DEADLINE, Folder, Process, Program, Served};
+use crate::{Process, Program};
 
-/// What a service manager is told of a watchdog: the time within which it has to hear of the server.
+/// The watchdog's interval.
 const WATCHDOG: Duration = Duration::from_secs(2);
 
-/// Becomes a program whose watchdog is that of this process.
+/// Becomes a program with this process's watchdog.
 const WATCHED: [&str; 4] = ["sh", "-c", r#"WATCHDOG_PID=$$ exec "$@""#, "sh"];
 
-/// The end at which a service manager listens.
+/// A service manager's end of the socket.
 struct Manager {
     socket: UnixDatagram,
-    /// What `NOTIFY_SOCKET` says.
+    /// The value of `NOTIFY_SOCKET`.
     name: String,
-    /// The lines of the last datagram that were not asked for yet.
+    /// Lines of the last datagram that the test has not read yet.
     lines: VecDeque<String>,
-    /// The last `STATUS=` that came.
+    /// The last `STATUS=`.
     status: String,
 }
 
@@ -35,7 +36,7 @@ impl Manager {
         Self::over(socket, path.to_str().expect("UTF-8").to_owned())
     }
 
-    /// At a name that no file has, which is written with an `@`.
+    /// Binds an abstract name, written with an `@`.
     #[track_caller]
     fn at_name(name: &str) -> Self {
         let address = SocketAddr::from_abstract_name(name).expect("a short name");
@@ -47,7 +48,7 @@ impl Manager {
         Self { socket, name, lines: VecDeque::new(), status: String::new() }
     }
 
-    /// Starts the program, with these variables besides.
+    /// Starts the program with these variables added.
     #[track_caller]
     fn start(&self, launcher: &[&str], flags: &[&str], variables: &[(&str, &str)]) -> Program {
         let mut command = Process::command(launcher);
@@ -55,7 +56,7 @@ impl Manager {
         Program::spawn(command.envs(variables.iter().copied()))
     }
 
-    /// The next line that is no status.
+    /// The next line other than a status.
     #[track_caller]
     fn next(&mut self) -> String {
         loop {
@@ -84,11 +85,11 @@ impl Manager {
     }
 }
 
-/// How long the machine has run, in microseconds: its monotonic clock, and the time that it was asleep.
+/// Uptime of the machine in microseconds, including suspended time, which its monotonic clock leaves out.
 fn uptime() -> u64 {
     let text = fs::read_to_string("/proc/uptime").expect("the system counts");
     let seconds: f64 = text.split(' ').next().and_then(|word| word.parse().ok()).expect("seconds come first");
-    // The kernel tells hundredths.
+    // The kernel counts hundredths.
     (seconds * 1e6) as u64 + 10_000
 }
 
@@ -100,7 +101,7 @@ fn status_for(program: &Program, host: &str) -> u16 {
 
 #[test]
 #[ignore = "with the other tests of systemd, though it needs nothing of it"]
-fn it_says_when_it_serves_and_when_it_ends() {
+fn it_announces_its_start_and_its_shutdown() {
     let folder = Folder::new();
     let managers =
         [Manager::at_path(&folder.path("notify")), Manager::at_name(&format!("smolcast-{}", std::process::id()))];
@@ -110,13 +111,13 @@ fn it_says_when_it_serves_and_when_it_ends() {
         program.signal(Signal::TERM);
         manager.expect("STOPPING=1");
         assert_eq!(program.finish().code, Some(0));
-        assert_ne!(manager.status, "", "a word for whoever asks how it is");
+        assert_ne!(manager.status, "", "a status for the operator");
     }
 }
 
 #[test]
 #[ignore = "with the other tests of systemd, though it needs nothing of it"]
-fn it_says_when_it_reads_its_files_anew_and_when_it_has() {
+fn it_announces_a_reload_and_its_end() {
     let folder = Folder::new();
     let mut manager = Manager::at_path(&folder.path("notify"));
     let hosts = folder.path("hosts");
@@ -129,7 +130,7 @@ fn it_says_when_it_reads_its_files_anew_and_when_it_has() {
     manager.expect("RELOADING=1");
     let line = manager.next();
     let time: Option<u64> = line.strip_prefix("MONOTONIC_USEC=").and_then(|digits| digits.parse().ok());
-    // A machine that was asleep has run for longer than its clock tells.
+    // A machine that was suspended has been up for longer than its clock says.
     assert!(time.is_some_and(|time| (1..=uptime()).contains(&time)), "{line:?}");
     manager.expect("READY=1");
     assert_eq!((status_for(&program, "one.example"), status_for(&program, "two.example")), (421, 200));
@@ -140,7 +141,7 @@ fn it_says_when_it_reads_its_files_anew_and_when_it_has() {
 
 #[test]
 #[ignore = "with the other tests of systemd, though it needs nothing of it"]
-fn it_is_heard_of_within_the_time_of_its_watchdog() {
+fn the_watchdog_is_fed_within_its_interval() {
     let folder = Folder::new();
     let mut manager = Manager::at_path(&folder.path("notify"));
     let microseconds = WATCHDOG.as_micros().to_string();
@@ -151,7 +152,7 @@ fn it_is_heard_of_within_the_time_of_its_watchdog() {
         manager.expect("WATCHDOG=1");
     }
     program.signal(Signal::TERM);
-    // It goes on until it ends.
+    // It goes on until the program ends.
     let last = (0..10).map(|_| manager.next()).find(|line| line != "WATCHDOG=1");
     assert_eq!(last.as_deref(), Some("STOPPING=1"));
     assert_eq!(program.finish().code, Some(0));
@@ -159,7 +160,7 @@ fn it_is_heard_of_within_the_time_of_its_watchdog() {
 
 #[test]
 #[ignore = "with the other tests of systemd, though it needs nothing of it"]
-fn a_watchdog_of_another_process_hears_nothing() {
+fn another_processs_watchdog_hears_nothing() {
     let folder = Folder::new();
     let mut manager = Manager::at_path(&folder.path("notify"));
     let program = manager.start(&[], &[], &[("WATCHDOG_USEC", "1000"), ("WATCHDOG_PID", "1")]);

@@ -1,28 +1,29 @@
-//! The files in `deploy`: systemd understands every line of them, and finds little that a service could still do.
+//! The files in `deploy`: systemd parses every line, and finds few privileges left.
 
 use std::fs;
 use std::process::{Command, Output};
 
-use crate::has;
-use crate::measure::report;
-use crate::support::Folder;
+use support::measure::report;
+use support::{Binary, Folder};
+
+use crate::{Smolcast, has};
 
 const SERVICE: &str = "smolcast.service";
 const UNITS: [&str; 3] = [SERVICE, "smolcast.socket", "smolcast-admin.socket"];
 
-/// Where the units expect the program.
+/// The program's path in the units.
 const INSTALLED: &str = "/usr/local/bin/smolcast";
 
-/// The most that a service may be exposed to, in tenths. The figures of systemd's versions differ.
+/// The largest exposure of a service, in tenths. The figures differ by version of systemd.
 const MOST_EXPOSED: u32 = 20;
 
-/// A tool in a folder with copies of the units, which start the program that was built.
+/// A tool in a folder with copies of the units, which start the built program.
 #[track_caller]
 fn analyze(arguments: &[&str], change: impl Fn(&str) -> String) -> Output {
     let folder = Folder::new();
     for unit in UNITS {
         let text = fs::read_to_string(format!("deploy/{unit}")).expect("it is there");
-        let text = change(&text).replace(INSTALLED, env!("CARGO_BIN_EXE_smolcast"));
+        let text = change(&text).replace(INSTALLED, Smolcast::PATH);
         fs::write(folder.path(unit), text).expect("it can be written");
     }
     let mut command = Command::new("systemd-analyze");
@@ -44,15 +45,15 @@ fn systemd_understands_every_line_of_the_units() {
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success() && said.is_empty(), "it says:\n{}", String::from_utf8_lossy(&said));
 
-    // That it would say so is held as well.
+    // The control: the tool reports an unknown setting.
     let output = verify(|text| text.replace("NoNewPrivileges=", "NoNewPrivilege="));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("NoNewPrivilege"), "of a line that nobody knows it says: {said:?}");
+    assert!(said.contains("NoNewPrivilege"), "of an unknown setting it says: {said:?}");
 }
 
 #[test]
 #[ignore = "it needs systemd's tools"]
-fn the_service_can_do_little_but_serve() {
+fn the_service_has_few_privileges() {
     if !has("systemd-analyze", "exposure") {
         return;
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use smolcast::Limits;
 use smolcast::internals::{Body, Conversation};
+use support::sse;
 
 use super::access::{Lists, Readers};
 use super::answer::{self, Connection, Kind};
-use super::event_stream::EventStream;
 use super::head::{self, Head};
 use super::publishing::{self, Event};
 use super::{Reading, Refusals, chunked, query, topics};
@@ -220,7 +220,7 @@ impl Outcome {
 
     /// Looks at what was published as a page does, and then at the lines, which are in the order that people read.
     fn check_published(&self, published: &[u8]) -> Result<(), String> {
-        let stream = EventStream::of([published]);
+        let (messages, parser) = sse::parse([published]);
         let mut last_event_id = String::new();
         let mut expected = Vec::new();
         for event in &self.events {
@@ -228,8 +228,8 @@ impl Outcome {
             last_event_id.clone_from(&message.last_event_id);
             expected.push(message);
         }
-        if stream.messages != expected || !stream.is_at_boundary() {
-            return Err(format!("published {:?} and not {expected:?}", stream.messages));
+        if messages != expected || !parser.is_at_boundary() {
+            return Err(format!("published {messages:?} and not {expected:?}"));
         }
         let text = std::str::from_utf8(published).map_err(|error| error.to_string())?;
         let frames: Vec<_> = text.split_terminator("\n\n").collect();

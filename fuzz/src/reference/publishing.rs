@@ -1,7 +1,8 @@
 //! What a publisher says of its message besides the body: the event's fields, and whether it wants a receipt.
 
+use support::sse::{Message, normalised};
+
 use super::answer::Form;
-use super::event_stream::{Message, normalised};
 use super::framing::{Field, values};
 use super::head::Head;
 use super::query;
@@ -31,7 +32,7 @@ impl Event {
     pub fn message(&self, last_event_id: &str) -> Message {
         let kind = self.kind.clone().filter(|kind| !kind.is_empty());
         Message {
-            kind: kind.unwrap_or_else(|| "message".to_owned()),
+            event: kind.unwrap_or_else(|| "message".to_owned()),
             data: normalised(&self.data),
             last_event_id: self.id.as_deref().unwrap_or(last_event_id).to_owned(),
         }
@@ -176,10 +177,10 @@ mod tests {
     #[test]
     fn what_a_page_makes_of_an_event() {
         let event = Event { kind: Some(String::new()), data: "a\r\nb".into(), ..Event::default() };
-        let message = Message { kind: "message".into(), data: "a\nb".into(), last_event_id: "7".into() };
+        let message = Message { event: "message".into(), data: "a\nb".into(), last_event_id: "7".into() };
         assert_eq!(event.message("7"), message);
         let event = Event { kind: Some("k".into()), id: Some(String::new()), ..Event::default() };
-        let message = Message { kind: "k".into(), data: String::new(), last_event_id: String::new() };
+        let message = Message { event: "k".into(), data: String::new(), last_event_id: String::new() };
         assert_eq!(event.message("7"), message);
     }
 }

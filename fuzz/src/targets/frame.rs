@@ -5,9 +5,9 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use smolcast::internals::{encode_event, encode_message};
 use smolcast::{Event, InvalidField};
+use support::sse::{self, Message, normalised};
 
 use super::shown;
-use crate::reference::event_stream::{EventStream, Message, normalised};
 use crate::steering::Steering;
 
 /// Some events of one stream.
@@ -66,17 +66,18 @@ pub fn hold(input: &[u8]) {
         };
         assert_eq!(fields.faults(), [], "{fields:?}");
         hold_for_message(fields.data);
-        retry = fields.retry.map(|retry| retry.as_millis().to_string()).or(retry);
+        retry = fields.retry.map(|retry| retry.as_millis()).or(retry);
         last_event_id = fields.id.unwrap_or(last_event_id);
         let kind = fields.kind.filter(|kind| !kind.is_empty()).unwrap_or("message").to_owned();
-        messages.push(Message { kind, data: normalised(fields.data), last_event_id: last_event_id.to_owned() });
+        messages.push(Message { event: kind, data: normalised(fields.data), last_event_id: last_event_id.to_owned() });
         stream.extend_from_slice(&frame);
     }
-    let whole = EventStream::of([&stream[..]]);
-    assert!(whole.is_at_boundary(), "in the middle of an event, {}", shown(&stream));
-    assert_eq!((&whole.messages, &whole.retry, whole.comments.len()), (&messages, &retry, 1), "{}", shown(&stream));
+    let whole = sse::parse([&stream[..]]);
+    let (dispatched, parser) = &whole;
+    assert!(parser.is_at_boundary(), "in the middle of an event, {}", shown(&stream));
+    assert_eq!((dispatched, parser.retry, parser.comments.len()), (&messages, retry, 1), "{}", shown(&stream));
     let pieces = Steering::new(&steering).cuts().pieces(&stream);
-    assert_eq!(EventStream::of(pieces), whole, "in pieces and whole, {}", shown(&stream));
+    assert_eq!(sse::parse(pieces), whole, "in pieces and whole, {}", shown(&stream));
 }
 
 /// A message is an event with nothing but data, and its frame holds one blank line: the last.
@@ -86,6 +87,6 @@ fn hold_for_message(data: &str) {
     let blank = frame.windows(2).position(|pair| pair == b"\n\n");
     assert_eq!(blank, frame.len().checked_sub(2), "the blank line of {data:?}");
     assert!(!frame.contains(&b'\r'), "{data:?}");
-    let expected = Message { kind: "message".into(), data: normalised(data), last_event_id: String::new() };
-    assert_eq!(EventStream::of([&frame[..]]).messages, [expected]);
+    let expected = Message { event: "message".into(), data: normalised(data), last_event_id: String::new() };
+    assert_eq!(sse::parse([&frame[..]]).0, [expected]);
 }

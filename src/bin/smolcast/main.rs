@@ -3,14 +3,13 @@
 //! This is the one place that prints errors and picks the exit code: 2 for what was typed wrong, 1 for what went
 //! wrong, 0 after an orderly end.
 
-mod announce;
-mod cli;
-mod lists;
-mod logger;
+mod access_files;
+mod args;
+mod log;
 mod reload;
 mod signals;
+mod startup;
 mod systemd;
-mod voice;
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -19,21 +18,21 @@ use std::process::ExitCode;
 use smol::future::FutureExt;
 use smolcast::{Config, Server};
 
-use crate::cli::Command;
-use crate::lists::Lists;
+use crate::access_files::AccessFiles;
+use crate::args::Command;
+use crate::log::LineWriter;
 use crate::systemd::Manager;
-use crate::voice::Voice;
 
 fn main() -> ExitCode {
-    logger::init();
-    match cli::parse() {
+    log::init();
+    match args::parse() {
         Ok(Command::Print(text)) => {
             say(&text);
             ExitCode::SUCCESS
         }
-        Ok(Command::Serve(config, lists)) => match serve(*config, lists) {
+        Ok(Command::Serve(config, files)) => match serve(*config, files) {
             Ok(()) => {
-                logger::finish_with(None);
+                log::finish_with(None);
                 ExitCode::SUCCESS
             }
             Err(error) => fail(&error.to_string(), 1),
@@ -42,21 +41,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(config: Config, lists: Lists) -> Result<(), Box<dyn Error>> {
+fn serve(config: Config, files: AccessFiles) -> Result<(), Box<dyn Error>> {
     // Before there is another thread.
     let sockets = systemd::sockets()?;
-    announce::warn_of_what_has_no_say(&config, &sockets);
-    raise_descriptor_limit();
+    startup::warn_of_unused_addresses(&config, &sockets);
+    startup::raise_descriptor_limit();
     // Before the history is read, which may take a while: a SIGHUP that came meanwhile would end the process. It is
     // heard once the server runs.
     let reloads = signals::reloads()?;
     let server = Server::bind_with(config, sockets)?;
     // Before the start line: whoever has read it may send a signal.
-    let manager = Manager::from_env(announce::status(&server));
-    let stop = signals::stop()?.or(reload::whenever_asked(reloads, lists, server.settings(), &manager));
+    let manager = Manager::from_env(startup::status(&server));
+    let stop = signals::stop()?.or(reload::reload_on_request(reloads, files, server.settings(), &manager));
     let health = server.health();
-    let voice = Voice::over(io::stdout());
-    voice.say(announce::start_line(&server));
+    let writer = LineWriter::new(io::stdout());
+    writer.write(startup::start_line(&server));
     // Begins once there are workers, which then serve.
     let until = async {
         manager.ready();
@@ -68,14 +67,6 @@ fn serve(config: Config, lists: Lists) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Lets the process have as many descriptors as it may: each connection is one.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    // Where this fails, the limit stays as it is, and so does the number of connections in the start line.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-}
-
 /// Prints what was asked for to standard output. Nobody may be reading it, which is no reason to fail.
 fn say(text: &str) {
     let mut out = io::stdout().lock();
@@ -83,6 +74,6 @@ fn say(text: &str) {
 }
 
 fn fail(error: &str, code: u8) -> ExitCode {
-    logger::finish_with(Some(format!("smolcast: {error}\n")));
+    log::finish_with(Some(format!("smolcast: {error}\n")));
     ExitCode::from(code)
 }

@@ -1,4 +1,4 @@
-//! Lists that are read anew while the server runs.
+//! Access files that are read anew while the server runs.
 //!
 //! It has the new ones in force with the next request, and touches no connection. Where a file cannot be read, or holds
 //! what is no entry, everything stays as it was, and one line says so: a slip of the pen must neither end a server nor
@@ -11,36 +11,36 @@ use smol::future::FutureExt;
 use smol::stream::{Stream, StreamExt};
 use smolcast::Settings;
 
-use crate::lists::Lists;
+use crate::access_files::AccessFiles;
 use crate::systemd::Manager;
 
 /// How long reading may take, so that a disk that hangs keeps no later request from being heard.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Reads the lists anew whenever that is asked for; never ends.
-pub(crate) async fn whenever_asked(
+pub(crate) async fn reload_on_request(
     requests: impl Stream<Item = ()>,
-    lists: Lists,
+    files: AccessFiles,
     settings: Settings,
     manager: &Manager,
 ) {
     let mut requests = std::pin::pin!(requests);
     while requests.next().await.is_some() {
         manager.reloading();
-        reload(&lists, &settings).await;
+        reload(&files, &settings).await;
         manager.ready();
     }
     // Requests have no end; one that they had would not be the server's.
     std::future::pending::<()>().await;
 }
 
-async fn reload(lists: &Lists, settings: &Settings) {
-    if !lists.have_files() {
+async fn reload(files: &AccessFiles, settings: &Settings) {
+    if !files.have_files() {
         return;
     }
-    let lists = lists.clone();
+    let files = files.clone();
     // On a thread that may wait: a file may be on a disk that is slow.
-    let read = async { smol::unblock(move || lists.read()).await.map_err(|error| error.to_string()) };
+    let read = async { smol::unblock(move || files.read()).await.map_err(|error| error.to_string()) };
     let late = async {
         Timer::after(PATIENCE).await;
         Err(format!("the lists could not be read within {PATIENCE:?}"))

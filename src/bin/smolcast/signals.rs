@@ -2,6 +2,7 @@
 
 use std::io;
 use std::process;
+use std::thread;
 use std::time::Duration;
 
 use async_signal::{Signal, Signals};
@@ -20,24 +21,29 @@ pub(crate) fn stop() -> io::Result<impl Future<Output = ()>> {
     let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])?;
     Ok(async move {
         next_to_end(&mut signals).await;
-        smol::spawn(async move {
-            let with_it = async {
-                loop {
-                    next_to_end(&mut signals).await;
-                }
-            };
-            // First what is there already: the process may have been stopped meanwhile.
-            with_it
-                .or(async {
-                    Timer::after(AT_ONCE).await;
-                })
-                .await;
-            let second = next_to_end(&mut signals).await;
-            // What a shell reports for a process that a signal ended.
-            process::exit(128 + second as i32);
-        })
-        .detach();
+        // A thread of its own, because the drain may block this one. Without a thread a second signal does nothing, and
+        // the drain ends at its deadline.
+        let second = move || smol::future::block_on(end_at_next(signals));
+        let _ = thread::Builder::new().name("smolcast-signal".to_owned()).spawn(second);
     })
+}
+
+/// Ends the process at the next signal that does not belong to the first.
+async fn end_at_next(mut signals: Signals) {
+    let with_it = async {
+        loop {
+            next_to_end(&mut signals).await;
+        }
+    };
+    // First the signals that are there already: the process may have been stopped meanwhile.
+    with_it
+        .or(async {
+            Timer::after(AT_ONCE).await;
+        })
+        .await;
+    let second = next_to_end(&mut signals).await;
+    // The code that a shell reports for a process that a signal ended.
+    process::exit(128 + second as i32);
 }
 
 /// A request to read everything anew for each SIGHUP, or for several that come at once. From here on none ends the

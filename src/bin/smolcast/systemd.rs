@@ -19,7 +19,7 @@ use smol::Timer;
 use smolcast::{Inherited, NotReady, Sockets};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::voice::Voice;
+use crate::log::LineWriter;
 
 /// The name that a unit gives to the socket of the admin address (`FileDescriptorName=`).
 const ADMIN: &str = "admin";
@@ -95,7 +95,7 @@ impl std::error::Error for UnusableSocket {}
 /// Who started this process and wants to know how it is, if anybody does.
 #[derive(Debug)]
 pub(crate) struct Manager {
-    voice: Option<Voice>,
+    writer: Option<LineWriter>,
     /// What the server does while it is well.
     status: String,
     /// How long it may be silent before it is taken for stuck.
@@ -106,9 +106,9 @@ impl Manager {
     /// The one that the environment tells of.
     pub(crate) fn from_env(status: String) -> Self {
         let name = env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty());
-        let voice = name.map(|name| Voice::over(Outbox { name, has_failed: false }));
-        let patience = sd_notify::watchdog_enabled().filter(|patience| voice.is_some() && !patience.is_zero());
-        Self { voice, status, patience }
+        let writer = name.map(|name| LineWriter::new(Outbox { name, has_failed: false }));
+        let patience = sd_notify::watchdog_enabled().filter(|patience| writer.is_some() && !patience.is_zero());
+        Self { writer, status, patience }
     }
 
     /// The server serves, for the first time or again.
@@ -160,15 +160,15 @@ impl Manager {
     }
 
     fn tell(&self, states: &[NotifyState<'_>]) {
-        if let Some(voice) = &self.voice {
-            voice.say(states.iter().map(NotifyState::to_string).collect::<Vec<_>>().join("\n"));
+        if let Some(writer) = &self.writer {
+            writer.write(states.iter().map(NotifyState::to_string).collect::<Vec<_>>().join("\n"));
         }
     }
 
     /// Gives what was told last a moment to be sent.
     pub(crate) fn finish(self) {
-        if let Some(voice) = self.voice {
-            voice.finish();
+        if let Some(writer) = self.writer {
+            writer.finish();
         }
     }
 }
@@ -229,8 +229,8 @@ mod tests {
     /// What a manager is told while the server is so, one after the other.
     fn told_of(states: &[Result<(), NotReady>]) -> Vec<Vec<u8>> {
         let (sender, told) = channel();
-        let voice = Some(Voice::over(Told(sender)));
-        let manager = Manager { voice, status: String::new(), patience: Some(Duration::from_micros(2)) };
+        let writer = Some(LineWriter::new(Told(sender)));
+        let manager = Manager { writer, status: String::new(), patience: Some(Duration::from_micros(2)) };
         let (done_by, done) = smol::channel::bounded::<()>(1);
         let turn = Cell::new(0);
         let ready = || {
@@ -290,8 +290,8 @@ mod tests {
         let states = [well, stuck, well, stuck, stuck, other, well, Err(NotReady::Ending)];
         for (patience, soon) in [(2000, 100), (30_000, 1000)] {
             let (sender, told) = channel();
-            let voice = Some(Voice::over(Told(sender)));
-            let manager = Manager { voice, status: String::new(), patience: Some(Duration::from_millis(patience)) };
+            let writer = Some(LineWriter::new(Told(sender)));
+            let manager = Manager { writer, status: String::new(), patience: Some(Duration::from_millis(patience)) };
             let (turn, pauses) = (Cell::new(0), RefCell::new(Vec::new()));
             let wait = async |pause: Duration| {
                 pauses.borrow_mut().push(pause.as_millis());

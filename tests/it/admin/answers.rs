@@ -1,14 +1,14 @@
-//! Every path's answer, health before, amid and at the end of a server's life, and heads that are no good.
+//! Every path's response, health throughout a server's life, and malformed heads.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use smolcast::{Config, Limits, Server};
+use support::{Client, Folder, Served, TestServer, assert_bytes, config, parse_responses, showing, wait_until};
 
 use super::{admin, ask, connect, get, metrics, request, start, text, watched};
-use crate::support::{Client, Folder, Served, TestServer, assert_bytes, config, parse_responses, showing, wait_until};
 
-/// A publish whose body the server waits for, which holds up its end.
+/// A publish whose body the server waits for, which delays its shutdown.
 #[track_caller]
 pub(super) fn begin_publish(addr: SocketAddr) -> Client {
     let mut client = Client::connect(addr);
@@ -17,8 +17,9 @@ pub(super) fn begin_publish(addr: SocketAddr) -> Client {
     client
 }
 
+/// Before it serves and while it shuts down, `/readyz` names the reason.
 #[test]
-fn it_is_ready_while_it_serves_and_says_why_not_before_and_behind() {
+fn readyz_follows_the_life_of_the_server() {
     let server = Server::bind(watched(config(Limits::default()))).expect("a free port");
     let admin = server.admin_address().cloned().expect("it was asked for");
     let not_ready = |reason: &str| {
@@ -43,9 +44,9 @@ fn it_is_ready_while_it_serves_and_says_why_not_before_and_behind() {
     assert!(Client::try_connect(port).is_err(), "it goes with its server");
 }
 
-/// No worker turns in no time, so this is what one looks like that does not turn at all.
+/// No shard ticks within a limit of zero, so every shard counts as stuck here.
 #[test]
-fn a_worker_that_does_not_turn_in_time_is_told() {
+fn readyz_names_a_stuck_shard() {
     let server = start(config(Limits { turn_timeout: Duration::ZERO, ..Limits::default() }));
     let response = get(admin(&server), "/readyz").expect_status(503);
     assert_bytes("the reason", b"not ready: worker 0 has not turned its loop for too long\n", &response.body);
@@ -54,7 +55,7 @@ fn a_worker_that_does_not_turn_in_time_is_told() {
 }
 
 #[test]
-fn the_page_is_all_there_and_asks_for_nothing_from_elsewhere() {
+fn the_page_loads_nothing_from_elsewhere() {
     let server = start(config(Limits::default()));
     for (path, media_type) in [
         ("/", "text/html; charset=utf-8"),
@@ -132,7 +133,7 @@ fn neither_side_answers_for_the_other() {
 }
 
 #[test]
-fn a_bad_head_is_refused_as_the_public_side_does() {
+fn a_bad_head_is_refused_as_on_the_public_side() {
     let server = start(config(Limits::default()));
     let long = "x".repeat(9 * 1024);
     for (name, bytes, status) in [
@@ -181,7 +182,7 @@ fn an_incomplete_head_is_answered_as_the_public_side_does() {
 }
 
 #[test]
-fn a_second_request_of_a_connection_is_not_carried_out() {
+fn a_second_request_on_a_connection_is_ignored() {
     let server = start(config(Limits::default()));
     let mut stream = server.stream();
     let mut client = connect(admin(&server));
@@ -191,8 +192,9 @@ fn a_second_request_of_a_connection_is_not_carried_out() {
     stream.expect_data("sentinel");
 }
 
+/// They are served again as soon as others leave.
 #[test]
-fn connections_over_the_limit_are_closed_at_once_until_some_leave() {
+fn connections_over_the_limit_are_closed_at_once() {
     let server = TestServer::start(watched(config(Limits { admin_connections: 2, ..Limits::default() })));
     let mut held = [connect(admin(&server)), connect(admin(&server))];
     for _ in 0..3 {
@@ -201,7 +203,7 @@ fn connections_over_the_limit_are_closed_at_once_until_some_leave() {
     }
     held[0].send(request("GET", "/healthz", b""));
     assert_eq!(parse_responses(&held[0].rest(), &["GET"])[0].status, 200);
-    // Who was served makes room when it has closed.
+    // A client that was served makes room when it has closed.
     let [first, mut second] = held;
     drop(first);
     wait_until("there is room", || {
@@ -224,7 +226,7 @@ fn the_public_side_is_served_while_the_admin_side_is_full() {
 }
 
 #[test]
-fn it_may_be_a_unix_socket() {
+fn the_admin_address_may_be_a_unix_socket() {
     let folder = Folder::new();
     let path = folder.path("admin");
     let config = Config { admin: Some(smolcast::Address::unix(&path)), ..config(Limits::default()) };

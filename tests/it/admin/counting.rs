@@ -1,4 +1,4 @@
-//! What counts when: each thing that happens moves its own sample, by as much as happened, and no other of its family.
+//! The events behind each metric: one event moves its own sample by its amount, and no other of the family.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -6,10 +6,10 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use smolcast::{Access, Config, Event, Limits, Retention};
+use support::{Client, EventStream, Served, TestServer, config, post, wait_until, within_deadline};
 
 use super::answers::begin_publish;
 use super::{Exposition, admin, get, metrics, start};
-use crate::support::{self, Client, EventStream, Served, TestServer, config, post, wait_until, within_deadline};
 
 fn with_limits(limits: Limits) -> TestServer {
     start(config(limits))
@@ -26,7 +26,7 @@ fn wait_for(server: &TestServer, sample: &str, value: f64) -> Exposition {
     last
 }
 
-/// Holds that a family has these values where it has any.
+/// Holds that a family has these values, if it has any.
 #[track_caller]
 fn expect_only(all: &Exposition, family: &str, expected: &[(&str, f64)]) {
     let found: BTreeMap<_, _> = all.by_label(family).into_iter().filter(|(_, value)| *value != 0.0).collect();
@@ -39,7 +39,7 @@ fn publish(fields: &str, body: &str) -> String {
 }
 
 #[test]
-fn messages_requests_and_what_became_of_publishes_are_counted() {
+fn messages_requests_and_publish_results_are_counted() {
     let access = Access {
         publish_tokens: vec!["let-me".parse().expect("a token")],
         origins: vec!["https://app.example".parse().expect("an origin")],
@@ -68,7 +68,7 @@ fn messages_requests_and_what_became_of_publishes_are_counted() {
     expect_only(&all, "smolcast_publishes_total", &outcomes);
     expect_only(&all, "smolcast_requests_total", &[("2xx", 7.0), ("4xx", 12.0)]);
     assert_eq!(all.value("smolcast_streams"), 3.0);
-    // Dealt in turn, whichever is first; told with the workers' next tick.
+    // Dealt in turn, in either order; updated at the shards' next tick.
     wait_until("two and one", || {
         let mut streams: Vec<_> = metrics(&server).by_label("smolcast_worker_streams").into_values().collect();
         streams.sort_by(f64::total_cmp);
@@ -76,9 +76,9 @@ fn messages_requests_and_what_became_of_publishes_are_counted() {
     });
 }
 
-/// Two requests are held: one that is answered when nothing can be published any more, and one that holds the end up.
+/// Two requests are held: one is answered once nothing can be published any more, the other delays the shutdown.
 #[test]
-fn what_a_server_that_ends_refuses_and_ends_is_counted() {
+fn refusals_and_ends_of_a_shutdown_are_counted() {
     let server = &mut with_limits(Limits { drain_timeout: Duration::from_secs(4), ..Limits::default() });
     let mut stream = server.stream();
     let (mut late, _never) = (begin_publish(server.addr), begin_publish(server.addr));
@@ -96,14 +96,14 @@ fn what_a_server_that_ends_refuses_and_ends_is_counted() {
 }
 
 #[test]
-fn streams_that_end_are_counted_by_reason() {
+fn ended_streams_are_counted_by_reason() {
     let limits = Limits { window_bytes: 64 * 1024, stream_input_bytes: 100, ..Limits::default() };
     let server = with_limits(limits);
     drop(server.stream());
     server.stream().reset();
     let mut talker = server.stream();
     talker.send(&[b'x'; 101]);
-    // They must not fall behind what only the last is to.
+    // The others must not wait behind a message for the last stream.
     wait_for(&server, "smolcast_streams", 0.0);
     let lagging = EventStream::open_tight(server.connect());
     for _ in 0..200 {
@@ -119,8 +119,9 @@ fn streams_that_end_are_counted_by_reason() {
     drop(lagging);
 }
 
+/// It counts as slow and its window as memory, then its end is counted by reason.
 #[test]
-fn a_stream_that_stalls_is_behind_holds_memory_and_is_counted_when_it_ends() {
+fn a_stalled_stream_shows_in_its_metrics() {
     let limits =
         Limits { window_bytes: 1024 * 1024 * 1024, write_timeout: Duration::from_secs(2), ..Limits::default() };
     let server = with_limits(limits);
@@ -143,7 +144,7 @@ fn a_stream_that_stalls_is_behind_holds_memory_and_is_counted_when_it_ends() {
 }
 
 #[test]
-fn connections_that_are_refused_are_counted_by_reason() {
+fn refused_connections_are_counted_by_reason() {
     let server = with_limits(Limits { connections: NonZeroUsize::new(2), ..Limits::default() });
     let held = [server.stream(), server.stream()];
     assert_eq!(metrics(&server).value("smolcast_connections_limit"), 2.0);
@@ -155,7 +156,7 @@ fn connections_that_are_refused_are_counted_by_reason() {
 
     let server = with_limits(Limits { connections_per_ip: NonZeroUsize::new(1), ..Limits::default() });
     let _held = server.stream();
-    // Those that wait to be told are bounded as well.
+    // Waiting rejections are bounded too.
     let mut waiting: Vec<_> = (0..40).map(|_| server.connect()).collect();
     waiting.split_off(32).iter_mut().for_each(Client::expect_closed);
     let _other = EventStream::open(Client::connect_from(Ipv4Addr::new(127, 0, 0, 2), server.addr));
@@ -164,7 +165,7 @@ fn connections_that_are_refused_are_counted_by_reason() {
 }
 
 #[test]
-fn connections_that_are_closed_for_their_silence_are_counted() {
+fn connections_closed_for_silence_are_counted() {
     let limits = Limits {
         idle_timeout: Duration::from_millis(300),
         linger_timeout: Duration::from_millis(300),
@@ -180,9 +181,9 @@ fn connections_that_are_closed_for_their_silence_are_counted() {
     expect_only(&all, "smolcast_connections_closed_total", &[("idle", 1.0), ("lingered", 1.0)]);
 }
 
-/// Each message counts once, on the last of the workers, however few streams it is for.
+/// Each message counts once, on the last shard, however few streams it is for.
 #[test]
-fn the_time_of_every_message_is_counted_once_and_every_batch() {
+fn every_message_and_batch_is_in_a_histogram_once() {
     let server = with_limits(Limits::default());
     let family = "smolcast_publish_to_last_write_seconds";
     let mut messages = 0.0;
@@ -207,7 +208,7 @@ fn the_time_of_every_message_is_counted_once_and_every_batch() {
     assert_eq!((buckets.len(), buckets[buckets.len() - 2]), (20, messages), "none took half a minute");
     let sum = all.value(&format!("{family}_sum"));
     assert!(sum > 0.0 && sum < 30.0, "{sum} seconds");
-    // Each worker is given each message.
+    // Each shard gets each message.
     let all = wait_for(&server, "smolcast_batch_messages_sum", 2.0 * messages);
     let batches = all.buckets("smolcast_batch_messages");
     assert_eq!((batches.len(), batches.last()), (11, Some(&(2.0 * messages))), "they came one by one");
@@ -215,7 +216,7 @@ fn the_time_of_every_message_is_counted_once_and_every_batch() {
 }
 
 #[test]
-fn what_a_history_holds_is_told() {
+fn the_size_of_the_history_is_exposed() {
     let history = Some(Retention { events: 3, ..Retention::default() });
     let server = start(Config { history, ..config(Limits::default()) });
     let history = |all: &Exposition| {
@@ -232,7 +233,7 @@ fn what_a_history_holds_is_told() {
 }
 
 #[test]
-fn what_the_admin_side_is_asked_counts_nowhere() {
+fn admin_requests_are_not_counted() {
     let server = with_limits(Limits::default());
     let before = metrics(&server);
     (0..5).for_each(|_| drop(get(admin(&server), "/nowhere").expect_status(404)));

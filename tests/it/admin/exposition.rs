@@ -1,14 +1,13 @@
-//! A strict reader of the text exposition format 0.0.4: each family once, with its help and its type before its
-//! samples.
+//! A strict reader of the text exposition format 0.0.4: each family once, with its help and type before its samples.
 
 use std::collections::BTreeMap;
 
-/// All families of one answer.
+/// All families of one response.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Exposition {
     /// The type of each family.
     pub(super) kinds: BTreeMap<String, String>,
-    /// Each sample by its name and labels, as they are written: `name{label="value"}`.
+    /// Each sample by its name and labels as written: `name{label="value"}`.
     pub(super) samples: BTreeMap<String, f64>,
 }
 
@@ -34,7 +33,7 @@ impl Exposition {
         read
     }
 
-    /// Takes a line that has to be a sample of the family that is being told.
+    /// Parses a line that must be a sample of the current family.
     #[track_caller]
     fn take_sample(&mut self, line: &str, family: &str) {
         let (sample, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no sample: {line:?}"));
@@ -53,15 +52,15 @@ impl Exposition {
         *self.samples.get(sample).unwrap_or_else(|| panic!("no {sample} in {:#?}", self.samples))
     }
 
-    /// The values of a family by its one label, where there are any.
+    /// The values of a family by its one label; empty without samples.
     pub(super) fn by_label(&self, family: &str) -> BTreeMap<&str, f64> {
         let start = format!("{family}{{");
         let samples = self.samples.range(start.clone()..).take_while(|(sample, _)| sample.starts_with(&start));
         samples.map(|(sample, value)| (sample.split('"').nth(1).unwrap_or_default(), *value)).collect()
     }
 
-    /// The cumulative counts of a histogram's buckets in the order of their bounds, which have to rise, as the counts
-    /// may not fall; the last is that of all values.
+    /// The cumulative counts of a histogram's buckets, in the order of their bounds. Bounds must rise and counts may
+    /// not fall; the last count is that of all values.
     #[track_caller]
     pub(super) fn buckets(&self, family: &str) -> Vec<f64> {
         let buckets = self.by_label(&format!("{family}_bucket"));

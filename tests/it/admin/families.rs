@@ -1,11 +1,11 @@
-//! What the metrics are: every family, and labels that nobody outside has a say in.
+//! The list of metrics: every family, and labels that no client controls.
 
 use std::net::Ipv4Addr;
 
 use smolcast::{Config, Limits, Retention};
+use support::{Client, EventStream, Served, config, wait_until};
 
 use super::{admin, get, metrics, start, text};
-use crate::support::{Client, EventStream, Served, config, wait_until};
 
 const COUNTERS: [&str; 15] = [
     "smolcast_accept_failures_total",
@@ -51,7 +51,7 @@ const HISTOGRAMS: [&str; 2] = ["smolcast_batch_messages", "smolcast_publish_to_l
 
 #[cfg(target_os = "linux")]
 #[test]
-fn every_family_is_there_with_its_help_and_its_type() {
+fn every_family_has_its_help_and_type() {
     let server = start(Config { history: Some(Retention::default()), ..config(Limits::default()) });
     let response = get(admin(&server), "/metrics").expect_status(200);
     response.expect_field("content-type", "text/plain; version=0.0.4; charset=utf-8");
@@ -76,7 +76,7 @@ fn a_program_renders_what_the_page_has_of_the_counters() {
 }
 
 #[test]
-fn without_a_history_there_is_nothing_about_one() {
+fn without_a_history_its_families_are_absent() {
     let server = start(config(Limits::default()));
     assert!(!text(admin(&server), "/metrics").contains("history"));
 }
@@ -87,9 +87,9 @@ fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
     items
 }
 
-/// Whoever may connect could fill the memory of a Prometheus otherwise.
+/// No topic, address, path or name of a client becomes a label: any client could fill a Prometheus's memory.
 #[test]
-fn no_topic_address_path_or_name_of_anybody_becomes_a_label() {
+fn no_client_data_becomes_a_label() {
     let server = start(config(Limits::default()));
     let before = metrics(&server);
     let odd = "oddity-4711";

@@ -1,11 +1,11 @@
-//! Whose requests are carried out: those of programs, and of pages of this address alone.
+//! Requests that are allowed: those of programs, and of pages of this address alone.
 
 use smolcast::{Access, Config, Limits};
+use support::{Served, config, showing, wait_until};
 
 use super::{admin, ask, connect, start};
-use crate::support::{Served, config, showing, wait_until};
 
-/// What has to be refused to whom, and what is for everybody.
+/// Requests that are guarded, and requests that are for everybody.
 const GUARDED: [(&str, &str); 5] =
     [("GET", "/"), ("GET", "/page.js"), ("GET", "/live"), ("POST", "/publish"), ("POST", "/disconnect?stream=0-0")];
 const FOR_ALL: [(&str, &str); 4] = [("GET", "/metrics"), ("GET", "/healthz"), ("GET", "/readyz"), ("HEAD", "/readyz")];
@@ -16,8 +16,9 @@ fn request(method: &str, target: &str, fields: &str) -> String {
     format!("{method} {target} HTTP/1.1\r\n{fields}{length}\r\n{body}")
 }
 
+/// Foreign name servers can point such a host here: it reads health and metrics and does no more.
 #[test]
-fn a_host_that_foreign_name_servers_could_point_here_gets_nothing_done() {
+fn a_host_of_foreign_dns_changes_nothing() {
     let server = start(config(Limits::default()));
     let mut stream = server.stream();
     for host in ["evil.example", "localhost.evil.example:80", "127.0.0.1.evil.example"] {
@@ -27,14 +28,14 @@ fn a_host_that_foreign_name_servers_could_point_here_gets_nothing_done() {
             let _row = showing("guarded", bytes.as_bytes());
             ask(admin(&server), &bytes).expect_status(421);
         }
-        // A page whose own name points here may read the answer to these as well, which tell nothing but figures.
+        // A page whose own name points here may read these responses too; they hold nothing but figures.
         for (method, target) in FOR_ALL {
             let bytes = request(method, target, &fields);
             let _row = showing("for all", bytes.as_bytes());
             ask(admin(&server), &bytes).expect_status(200);
         }
     }
-    // The target's authority counts where there is one.
+    // The target's authority wins over `Host`.
     let absolute = request("GET", "http://evil.example/", "Host: localhost\r\n");
     ask(admin(&server), absolute).expect_status(421);
     server.publish("sentinel");
@@ -63,7 +64,7 @@ fn a_page_of_another_origin_changes_nothing() {
     }
 }
 
-/// Not every request that a page makes has an origin, and a stream that it opens holds a place.
+/// Some requests of a page have no origin, and a stream that it opens holds a place.
 #[test]
 fn a_page_of_another_site_opens_no_live_stream() {
     let server = start(config(Limits::default()));
@@ -82,7 +83,7 @@ fn a_page_of_another_site_opens_no_live_stream() {
 }
 
 #[test]
-fn live_pages_leave_room_for_who_asks_briefly() {
+fn live_pages_leave_room_for_short_requests() {
     let server = start(config(Limits { admin_connections: 8, ..Limits::default() }));
     let live = request("GET", "/live", "Host: localhost\r\n");
     let mut pages: Vec<_> = (0..6).map(|_| connect(admin(&server))).collect();
@@ -95,14 +96,14 @@ fn live_pages_leave_room_for_who_asks_briefly() {
     pages.pop();
     wait_until("there is room again", || {
         let mut page = connect(admin(&server));
-        // Where those before it are still closing, it is closed at once.
+        // It is closed at once while the ones before it are still closing.
         page.try_send(live.as_bytes()).is_ok()
             && page.try_read_until(b"\r\n").is_some_and(|line| line.starts_with(b"HTTP/1.1 200"))
     });
 }
 
 #[test]
-fn a_host_that_the_operator_lists_is_meant_and_so_is_an_address() {
+fn listed_hosts_and_addresses_are_allowed() {
     let hosts = ["ops.example", "*.tenants.example"].map(|host| host.parse().expect("a host")).into();
     let access = Access { hosts, ..Access::default() };
     let server = start(Config { access, ..config(Limits::default()) });

@@ -1,14 +1,14 @@
-//! The live page's stream: how the server is set up, then each second how it is, all of it JSON.
+//! The live page's stream: the configuration first, then a sample each second, all of it JSON.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use smolcast::{Access, Address, Config, Limits, Retention};
+use support::sse::Parser;
+use support::{Client, Served, TestServer, config, escaped, get, wait_until};
 
 use super::{admin, connect, request, start, watched};
-use crate::sse::Parser;
-use crate::support::{Client, Served, TestServer, config, escaped, get, wait_until};
 
 /// The stream of one page.
 pub(super) struct Page {
@@ -17,7 +17,7 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// Opens it and reads how the server is set up.
+    /// Opens it and reads the configuration.
     #[track_caller]
     pub(super) fn open(admin: &Address) -> (Self, Value) {
         let mut client = connect(admin);
@@ -46,7 +46,7 @@ impl Page {
         sample
     }
 
-    /// The first sample of which this holds.
+    /// The first sample for which `holds` is true.
     #[track_caller]
     pub(super) fn sample_where(&mut self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..8 {
@@ -78,7 +78,7 @@ fn unix_millis() -> u64 {
 }
 
 #[test]
-fn it_says_first_how_the_server_is_set_up() {
+fn a_page_first_gets_the_configuration() {
     let started = unix_millis();
     let server = start(config(Limits { body_bytes: 4321, ..Limits::default() }));
     let (_page, hello) = Page::open(admin(&server));
@@ -99,7 +99,7 @@ fn it_says_first_how_the_server_is_set_up() {
 }
 
 #[test]
-fn it_says_each_second_how_the_server_is() {
+fn a_page_gets_a_sample_each_second() {
     let server = start(config(Limits::default()));
     let mut streams = [server.stream(), server.stream(), server.stream()];
     let (mut page, _) = Page::open(admin(&server));
@@ -147,7 +147,7 @@ fn it_says_each_second_how_the_server_is() {
 }
 
 #[test]
-fn it_tells_what_a_history_holds() {
+fn a_page_gets_the_size_of_the_history() {
     let config = Config { history: Some(Retention::default()), ..config(Limits::default()) };
     let server = start(config);
     (0..3).for_each(|_| server.publish("x"));
@@ -160,7 +160,7 @@ fn it_tells_what_a_history_holds() {
 }
 
 #[test]
-fn a_configuration_that_changes_is_told_to_pages_that_are_open() {
+fn open_pages_get_a_changed_configuration() {
     let server = start(config(Limits::default()));
     let (mut page, hello) = Page::open(admin(&server));
     assert_eq!(option(&hello["configuration"], "--allow-host"), "any");
@@ -181,21 +181,21 @@ fn a_configuration_that_changes_is_told_to_pages_that_are_open() {
     page.sample();
 }
 
-/// Each page once kept the tokens that it had last told of, for as long as it waited or was not read.
+/// A waiting page once held on to replaced tokens until its next event.
 #[test]
-fn no_page_holds_who_is_let_in() {
+fn open_pages_release_replaced_settings() {
     let server = start(config(Limits::default()));
     let (mut page, _) = Page::open(admin(&server));
     page.sample();
     // The server's own, and this one.
-    wait_until("nobody else holds it", || Arc::strong_count(&server.settings.access()) == 2);
+    wait_until("no page holds it", || Arc::strong_count(&server.settings.access()) == 2);
     server.settings.replace(Access { hosts: vec!["*.example.com".parse().expect("a host")], ..Access::default() });
     assert_eq!(page.next().0, "configuration");
-    wait_until("nobody else holds the new one", || Arc::strong_count(&server.settings.access()) == 2);
+    wait_until("no page holds the new one", || Arc::strong_count(&server.settings.access()) == 2);
 }
 
 #[test]
-fn a_page_is_told_of_the_end_and_ends_with_the_server() {
+fn a_page_learns_of_the_shutdown_and_ends() {
     let mut server = start(config(Limits::default()));
     let (mut page, _) = Page::open(admin(&server));
     let mut held = super::answers::begin_publish(server.addr);
@@ -207,16 +207,16 @@ fn a_page_is_told_of_the_end_and_ends_with_the_server() {
     server.join();
 }
 
-/// However it leaves, and though it says things that nobody expects.
+/// However it leaves, and even if it sends unexpected bytes.
 #[test]
-fn a_page_that_leaves_makes_room_for_another() {
+fn a_closed_page_makes_room_for_another() {
     let server = TestServer::start(watched(config(Limits { admin_connections: 1, ..Limits::default() })));
     let open = || {
         let mut client = connect(admin(&server));
         wait_until("there is room", || {
             client = connect(admin(&server));
             client.try_send(&request("GET", "/live", b"")).is_ok()
-                && client.readable_within(crate::support::DEADLINE)
+                && client.readable_within(support::DEADLINE)
                 && client.try_read_until(b"event: sample\n").is_some()
         });
         client

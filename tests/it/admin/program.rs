@@ -1,25 +1,27 @@
-//! The admin address of the program: where it is, what its page says of the options, and what nothing there says.
+//! The admin address of the program: the address, the options on its page, and the secrets that stay out of it.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 
+use support::{Folder, Served, wait_until};
+
 use super::live::{Page, names};
 use super::{ask, get, request};
-use crate::support::{Folder, Program, Served, finished, wait_until};
+use crate::{Program, finished};
 
-/// Options that have no row, each with the row that shows what it does.
+/// Options without a row of their own, each with the row that shows its effect.
 const SHOWN_ELSEWHERE: [(&str, &str); 5] = [
     ("--host", "--listen"),
     ("--port", "--listen"),
     ("--unix", "--listen"),
-    // What the files say, as it is in force, beside what was typed.
+    // The lists in force include the files' entries.
     ("--allow-host-file", "--allow-host"),
     ("--allow-origin-file", "--allow-origin"),
 ];
 
-/// The line is said before there are workers.
+/// The start line is printed before there are shards.
 #[track_caller]
 fn expect_ready(program: &Program) {
     let admin = program.admin();
@@ -27,7 +29,7 @@ fn expect_ready(program: &Program) {
 }
 
 #[test]
-fn the_start_line_ends_with_the_address_where_it_answers() {
+fn the_start_line_ends_with_the_admin_address() {
     let program = Program::start(&["--admin", "127.0.0.1:0"]);
     expect_ready(&program);
     let folder = Folder::new();
@@ -35,18 +37,18 @@ fn the_start_line_ends_with_the_address_where_it_answers() {
     let program = Program::start_with(&[], &[("SMOLCAST_ADMIN", &path)]);
     assert!(program.start_line.ends_with(&format!("; admin on {path}")), "{}", program.start_line);
     expect_ready(&program);
-    assert!(!Program::start(&[]).start_line.contains("admin"), "nobody asked for it");
+    assert!(!Program::start(&[]).start_line.contains("admin"), "no flag asked for it");
 }
 
 #[test]
-fn an_address_that_others_reach_is_said_to_be_one() {
+fn a_public_admin_address_is_warned_of() {
     let program = Program::start(&["--admin", "0.0.0.0:0"]);
     let warning = ", where anyone who reaches it may publish and disconnect streams";
     assert!(program.start_line.ends_with(warning), "{}", program.start_line);
 }
 
 #[test]
-fn a_port_that_is_taken_is_told_in_one_line() {
+fn a_taken_admin_port_is_refused_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("it is bound").to_string();
     let said = finished(&["--port", "0", "--admin", &address], &[]);
@@ -56,7 +58,7 @@ fn a_port_that_is_taken_is_told_in_one_line() {
 }
 
 #[test]
-fn the_page_tells_of_every_option() {
+fn the_page_lists_every_option() {
     let program = Program::start(&["--admin", "127.0.0.1:0"]);
     let (_page, hello) = Page::open(&program.admin());
     let rows = hello["configuration"].as_array().expect("an array").iter();
@@ -64,7 +66,7 @@ fn the_page_tells_of_every_option() {
     let told: BTreeSet<_> = rows.iter().copied().collect();
     assert_eq!(told.len(), rows.len(), "each once");
     let help = finished(&["--help"], &[]).stdout;
-    let (options, _) = help.split_once("\nIn the environment alone\n").expect("the secrets stand behind the options");
+    let (options, _) = help.split_once("\n  -V, --version").expect("the flags that print stand behind the options");
     let options = options.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
     let mut options: BTreeSet<_> = options.filter(|word| word.starts_with("--")).collect();
     assert!(options.len() > 20, "the options are read from {help}");
@@ -76,7 +78,7 @@ fn the_page_tells_of_every_option() {
 }
 
 #[test]
-fn what_was_asked_for_is_what_the_page_tells() {
+fn the_page_shows_the_options_in_force() {
     let program = Program::start(&[
         "--admin=127.0.0.1:0",
         "--trusted-proxy=10.0.0.0/8,unix",
@@ -121,7 +123,7 @@ fn what_was_asked_for_is_what_the_page_tells() {
 }
 
 #[test]
-fn nothing_there_has_a_token_in_it() {
+fn no_admin_response_has_a_token() {
     const TOKEN: &str = "c2VjcmV0LXdvcmQ=";
     let program = Program::start_with(&["--admin", "127.0.0.1:0"], &[("SMOLCAST_PUBLISH_TOKEN", TOKEN)]);
     let admin = program.admin();

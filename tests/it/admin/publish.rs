@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 use smolcast::{Access, Config, Limits, Retention, Server};
+use support::{EventStream, Served, TestServer, assert_bytes, config, parse_responses, showing};
 
 use super::{admin, ask, request, start, watched};
-use crate::support::{EventStream, Served, TestServer, assert_bytes, config, parse_responses, showing};
 
 /// Publishes a message; returns its receipt, which has to name so many streams.
 #[track_caller]

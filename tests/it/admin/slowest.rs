@@ -1,28 +1,28 @@
-//! The streams that are furthest behind: shown while they are, and ended when they are told to.
+//! The slowest streams: listed while they are slow, and disconnected on request.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use smolcast::{Address, Limits, StreamEnd};
+use support::{End, EventStream, Served, TestServer, assert_bytes, config, showing, wait_until};
 
 use super::live::{Page, names};
 use super::{admin, ask, request, start};
-use crate::support::{End, EventStream, Served, TestServer, assert_bytes, config, showing, wait_until};
 
-/// More than the system holds for a stream that takes nothing.
+/// More messages than the system buffers for a stalled stream.
 const MESSAGES: usize = 8;
 
 fn event() -> Vec<u8> {
     [b"data: ", &vec![b'x'; 1024 * 1024][..], b"\n\n"].concat()
 }
 
-/// A server that keeps whoever is behind, for so long as it takes nothing.
+/// A server that keeps slow streams, as long as `write_timeout` allows.
 fn patient(write_timeout: Duration) -> TestServer {
     let limits = Limits { window_bytes: 1024 * 1024 * 1024, write_timeout, ..Limits::default() };
     start(config(limits))
 }
 
-/// A stream of this topic that reads nothing while there is much for it.
+/// A stream of this topic that reads nothing of many messages.
 #[track_caller]
 fn stalled(server: &TestServer, topic: &str) -> EventStream {
     let head = format!("GET /sse?topic={topic} HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -34,7 +34,7 @@ fn stalled(server: &TestServer, topic: &str) -> EventStream {
     stream
 }
 
-/// The one stream that is listed.
+/// The only stream in the list.
 #[track_caller]
 fn listed(page: &mut Page) -> Value {
     let sample = page.sample_where("one is behind", |sample| sample["slowest"] != json!([]));
@@ -47,8 +47,9 @@ fn disconnect(admin: &Address, id: &str) -> u16 {
     ask(admin, request("POST", &format!("/disconnect?stream={id}"), b"")).status
 }
 
+/// Its operator sees it, disconnects it, and it ends between two events.
 #[test]
-fn a_stream_that_is_behind_is_shown_and_ends_between_two_events_when_told() {
+fn a_slow_stream_is_listed_and_disconnected_cleanly() {
     let server = patient(Duration::from_secs(60));
     let mut stream = stalled(&server, "a/%2B");
     let (mut page, _) = Page::open(admin(&server));
@@ -59,7 +60,7 @@ fn a_stream_that_is_behind_is_shown_and_ends_between_two_events_when_told() {
     assert!(one["behind"].as_u64() > Some(1024 * 1024) && one["worker"].as_u64() < Some(2), "{one}");
     let later = listed(&mut page);
     assert_eq!(later["id"], one["id"]);
-    // The system may still have found room for some of it.
+    // The system may still have taken some of it.
     assert!(later["behind"].as_u64() <= one["behind"].as_u64(), "{one}, then {later}");
     assert!(later["seconds"].as_f64() > one["seconds"].as_f64(), "{one}, then {later}");
 
@@ -72,12 +73,12 @@ fn a_stream_that_is_behind_is_shown_and_ends_between_two_events_when_told() {
     let whole = bytes.len() / event.len();
     assert!((1..MESSAGES).contains(&whole), "{whole} events, not all of them");
     assert_bytes("whole events", &event.repeat(whole), &bytes);
-    let sample = page.sample_where("nobody is behind", |sample| sample["slowest"] == json!([]));
+    let sample = page.sample_where("no stream is slow", |sample| sample["slowest"] == json!([]));
     assert_eq!((&sample["ended"]["disconnected"], &sample["streams"]), (&json!(1), &json!(0)));
 }
 
 #[test]
-fn one_that_does_not_take_the_rest_of_its_event_ends_by_a_reset() {
+fn a_disconnected_stream_that_never_reads_is_reset() {
     let server = patient(Duration::from_millis(1500));
     let mut stream = stalled(&server, "a");
     let (mut page, _) = Page::open(admin(&server));
@@ -88,8 +89,9 @@ fn one_that_does_not_take_the_rest_of_its_event_ends_by_a_reset() {
     assert_eq!(stream.rest_and_end().1, End::Reset);
 }
 
+/// A disconnect meant for a slow stream touches no other stream either.
 #[test]
-fn one_that_caught_up_meanwhile_is_left_alone_and_so_is_everybody_else() {
+fn a_stream_that_caught_up_is_not_disconnected() {
     let server = patient(Duration::from_secs(60));
     let mut stream = stalled(&server, "a");
     let mut others = [server.stream(), server.stream()];
@@ -110,11 +112,11 @@ fn one_that_caught_up_meanwhile_is_left_alone_and_so_is_everybody_else() {
 }
 
 #[test]
-fn those_that_are_furthest_behind_are_listed_first_and_no_more_than_twenty() {
+fn the_twenty_slowest_streams_are_listed() {
     let server = patient(Duration::from_secs(60));
     let mut streams = Vec::new();
     let message = vec![b'x'; 512 * 1024];
-    // Those that come later are behind by less.
+    // Later ones are behind by less.
     for _ in 0..MESSAGES {
         streams.extend((0..3).map(|_| EventStream::open_tight(server.connect())));
         server.publish(&message);

@@ -1,7 +1,7 @@
-//! A worker that really hangs: what is told of it meanwhile, and that it goes on.
+//! A shard that really hangs: the reports meanwhile, and its recovery.
 //!
-//! A publisher that waits for room is woken by the worker that makes some, on that worker's thread. One with a waker
-//! that does not return keeps the worker there.
+//! The shard that makes room wakes a waiting publisher on its own thread. A waker that does not return keeps the shard
+//! there.
 
 use std::pin::Pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -12,34 +12,34 @@ use std::time::Duration;
 
 use serde_json::json;
 use smolcast::{Config, Event, Limits, PublishError, Server};
+use support::{DEADLINE, TestServer, assert_bytes, config, wait_until, within_deadline};
 
 use super::live::Page;
 use super::{admin, ask, get, metrics, request, text, watched};
-use crate::support::{DEADLINE, TestServer, assert_bytes, config, wait_until, within_deadline};
 
-/// Keeps the worker that wakes it.
+/// A waker that holds the shard that calls it.
 struct Trap {
     caught: Sender<usize>,
-    /// Closed when the worker may go on.
+    /// Closed to release the shard.
     held: Mutex<Receiver<()>>,
 }
 
 impl Wake for Trap {
     fn wake(self: Arc<Self>) {
         let thread = thread::current();
-        let worker = thread.name().and_then(|name| name.strip_prefix("smolcast-")?.parse().ok());
-        let _ = self.caught.send(worker.expect("only a worker makes room"));
+        let shard = thread.name().and_then(|name| name.strip_prefix("smolcast-")?.parse().ok());
+        let _ = self.caught.send(shard.expect("only a shard makes room"));
         let _ = self.held.lock().expect("it is woken once").recv();
     }
 }
 
-/// A server, one of whose workers hangs.
+/// A server with one shard that hangs.
 struct Hanging {
     server: TestServer,
-    worker: usize,
-    /// Dropped to have the worker go on. Before what waits for room, which cannot be dropped while it is being woken.
+    shard: usize,
+    /// Dropped to release the shard, before the waiting publish: that cannot be dropped while it is being woken.
     hold: Sender<()>,
-    /// What waits for room.
+    /// The publish that waits for room.
     publish: Pin<Box<dyn Future<Output = Result<(), PublishError>>>>,
 }
 
@@ -55,11 +55,11 @@ impl Hanging {
         let waker = Waker::from(Arc::new(Trap { caught, held: Mutex::new(held) }));
         assert!(publish.as_mut().poll(&mut Context::from_waker(&waker)).is_pending(), "there is no room");
         let server = TestServer::run(server);
-        let worker = catches.recv_timeout(DEADLINE).expect("a worker makes room");
-        Self { server, worker, hold, publish }
+        let shard = catches.recv_timeout(DEADLINE).expect("a shard makes room");
+        Self { server, shard, hold, publish }
     }
 
-    /// Has the worker go on, and waits until all is well.
+    /// Releases the shard and waits until the server is ready.
     #[track_caller]
     fn end(self) -> TestServer {
         let Self { server, hold, publish, .. } = self;
@@ -70,13 +70,14 @@ impl Hanging {
     }
 }
 
+/// The live page goes on meanwhile.
 #[test]
-fn a_worker_that_hangs_is_told_until_it_goes_on_and_the_page_goes_on_meanwhile() {
+fn a_stuck_shard_is_reported_until_it_goes_on() {
     let hanging = Hanging::start(config(Limits::default()));
-    let (server, worker) = (&hanging.server, hanging.worker);
-    let reason = format!("not ready: worker {worker} has not turned its loop for too long\n");
-    // The other one may be late as well, on a machine that has no time for it, but goes on.
-    wait_until("that worker is told", || {
+    let (server, shard) = (&hanging.server, hanging.shard);
+    let reason = format!("not ready: worker {shard} has not turned its loop for too long\n");
+    // The other shard may be late too on a busy machine, but goes on.
+    wait_until("that shard is reported", || {
         let response = get(admin(server), "/readyz");
         response.status == 503 && response.body == reason.as_bytes()
     });
@@ -85,7 +86,7 @@ fn a_worker_that_hangs_is_told_until_it_goes_on_and_the_page_goes_on_meanwhile()
     let (mut page, _) = Page::open(admin(server));
     let turned = [page.sample(), page.sample()].map(|sample| {
         assert_eq!((&sample["ready"], &sample["slowest"]), (&json!(false), &json!([])), "{sample}");
-        sample["workers"][worker]["turned"].as_f64().expect("a number")
+        sample["workers"][shard]["turned"].as_f64().expect("a number")
     });
     assert!(0.5 < turned[0] && turned[0] < turned[1], "{turned:?}");
     let server = hanging.end();
@@ -93,8 +94,8 @@ fn a_worker_that_hangs_is_told_until_it_goes_on_and_the_page_goes_on_meanwhile()
     assert_eq!(server.metrics.messages(), 2);
 }
 
-/// The queue holds a message for a shard that hangs, as it does for one that is busy. A message that finds no room in time
-/// is a unit test: a waker that does not return holds the lock that the next publisher would wait for.
+/// The queue holds a message for a stuck shard as for a busy one. A unit test has the message that finds no room: the
+/// trap holds the lock that the next publisher would wait for.
 #[test]
 fn a_message_published_while_a_shard_hangs_is_accepted() {
     let hanging = Hanging::start(Config { workers: std::num::NonZeroUsize::new(1), ..config(Limits::default()) });

@@ -1,0 +1,186 @@
+//! Who is let in: what was typed, and what files say beyond it.
+//!
+//! A file has one entry a line; blank lines and lines that begin with `#` are skipped. One without an entry is an error
+//! and not an empty list, which would let everybody in. What is wrong with a file is told by its name and a line's
+//! number, never by the line: it may be a token.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use rustix::fs::OFlags;
+use smolcast::Access;
+
+/// The longest file, in bytes.
+const MOST_BYTES: u64 = 1024 * 1024;
+
+/// Where each list comes from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AccessFiles {
+    /// What was typed, or stood in the environment.
+    pub(crate) typed: Access,
+    pub(crate) files: Files,
+}
+
+/// The files that say more, as they were named.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Files {
+    pub(crate) hosts: Option<PathBuf>,
+    pub(crate) origins: Option<PathBuf>,
+    pub(crate) publish_tokens: Option<PathBuf>,
+}
+
+impl AccessFiles {
+    /// Whether reading them anew can bring anything new.
+    pub(crate) fn have_files(&self) -> bool {
+        let Files { hosts, origins, publish_tokens } = &self.files;
+        [hosts, origins, publish_tokens].into_iter().any(Option::is_some)
+    }
+
+    /// Reads the files. What is wrong with one is wrong with all: half of the new lists is never in force.
+    pub(crate) fn read(&self) -> Result<Access, ListError> {
+        let Self { typed: mut access, files } = self.clone();
+        append(&mut access.hosts, files.hosts, "host")?;
+        append(&mut access.origins, files.origins, "origin")?;
+        append(&mut access.publish_tokens, files.publish_tokens, "token")?;
+        Ok(access)
+    }
+}
+
+/// What is wrong with a file.
+#[derive(Debug)]
+pub(crate) struct ListError {
+    path: PathBuf,
+    kind: ListErrorKind,
+}
+
+#[derive(Debug)]
+enum ListErrorKind {
+    Unreadable(io::Error),
+    TooLong,
+    /// There is none of these in it.
+    Empty(&'static str),
+    /// What is wrong with which line.
+    Line(usize, String),
+}
+
+impl fmt::Display for ListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.kind {
+            ListErrorKind::Unreadable(error) => write!(f, "cannot read {path}: {error}"),
+            ListErrorKind::TooLong => write!(f, "{path} is longer than 1 MiB, which no list has to be"),
+            ListErrorKind::Empty(what) => write!(f, "there is no {what} in {path}; write one on a line of its own"),
+            ListErrorKind::Line(number, error) => write!(f, "{path}, line {number}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ListError {}
+
+/// Appends what stands in the file, if one was named.
+fn append<T>(list: &mut Vec<T>, path: Option<PathBuf>, what: &'static str) -> Result<(), ListError>
+where
+    T: FromStr<Err: fmt::Display>,
+{
+    let Some(path) = path else { return Ok(()) };
+    let entries = read_bounded(&path).and_then(|octets| entries(&octets, what));
+    list.extend(entries.map_err(|kind| ListError { path, kind })?);
+    Ok(())
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>, ListErrorKind> {
+    let mut octets = Vec::new();
+    // A pipe that nobody writes to would be waited for, and whoever asks for the lists once more with it.
+    let open = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path);
+    let read = open.and_then(|file| match file.metadata()?.is_file() {
+        true => file.take(MOST_BYTES + 1).read_to_end(&mut octets),
+        false => Err(io::Error::other("it is no regular file")),
+    });
+    match read {
+        Err(error) => Err(ListErrorKind::Unreadable(error)),
+        Ok(length) if length as u64 > MOST_BYTES => Err(ListErrorKind::TooLong),
+        Ok(_) => Ok(octets),
+    }
+}
+
+fn entries<T>(octets: &[u8], what: &'static str) -> Result<Vec<T>, ListErrorKind>
+where
+    T: FromStr<Err: fmt::Display>,
+{
+    let mut entries = Vec::new();
+    for (index, line) in octets.split(|octet| *octet == b'\n').enumerate() {
+        let wrong = |error: String| ListErrorKind::Line(index + 1, error);
+        let line = std::str::from_utf8(line).map_err(|_| wrong("this is not UTF-8".to_owned()))?.trim();
+        if !line.is_empty() && !line.starts_with('#') {
+            entries.push(line.parse().map_err(|error: T::Err| wrong(error.to_string()))?);
+        }
+    }
+    if entries.is_empty() { Err(ListErrorKind::Empty(what)) } else { Ok(entries) }
+}
+
+#[cfg(test)]
+mod tests {
+    use smolcast::{HostPattern, Token};
+
+    use super::*;
+
+    fn tokens(text: &str) -> Result<Vec<Token>, String> {
+        entries(text.as_bytes(), "token").map_err(told)
+    }
+
+    fn told(kind: ListErrorKind) -> String {
+        ListError { path: "f".into(), kind }.to_string()
+    }
+
+    #[test]
+    fn an_entry_is_a_line_that_is_no_comment() {
+        let expected: Vec<Token> = ["a", "b=="].map(|text| text.parse().expect("a token")).into();
+        for text in ["a\nb==", "a\nb==\n", "# two\r\n\r\na\r\n  b== \t\r\n", "\n\n\t# x\n a\n#\nb==\n\n"] {
+            assert_eq!(tokens(text).as_ref(), Ok(&expected), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_line() {
+        for text in ["", "\n \n", "# secret\n"] {
+            let expected = "there is no token in f; write one on a line of its own";
+            assert_eq!(tokens(text).expect_err("no entry"), expected, "{text:?}");
+        }
+        for text in ["a\n\nsec ret", "#\n#\n!secret", "a\nb\nsecret,secret\nc", "a\nb\n=secret # x"] {
+            let error = tokens(text).expect_err("no token");
+            assert!(error.starts_with("f, line 3: a token is ") && !error.contains("secret"), "{error}");
+        }
+        let odd = entries::<Token>(b"a\n\xff", "token").map_err(told).expect_err("no text");
+        assert_eq!(odd, "f, line 2: this is not UTF-8");
+        let error = entries::<HostPattern>(b"example.com\nhttp://a", "host").map_err(told).expect_err("no host");
+        assert!(error.starts_with("f, line 2: a host is such as "), "{error}");
+    }
+
+    #[test]
+    fn a_file_has_a_bound_and_has_to_be_there() {
+        let lists = |path: &str| AccessFiles {
+            files: Files { publish_tokens: Some(path.into()), ..Files::default() },
+            ..AccessFiles::default()
+        };
+        assert!(lists("f").have_files() && !AccessFiles::default().have_files());
+        assert_eq!(AccessFiles::default().read().expect("there is nothing to read"), Access::default());
+        let path = std::env::temp_dir().join(format!("smolcast-list-{}", std::process::id()));
+        let path = path.to_str().expect("it is text");
+        for (length, expected) in [
+            (MOST_BYTES, format!("there is no token in {path}; write one on a line of its own")),
+            (MOST_BYTES + 1, format!("{path} is longer than 1 MiB, which no list has to be")),
+        ] {
+            std::fs::write(path, vec![b'\n'; length as usize]).expect("a file can be written");
+            assert_eq!(lists(path).read().expect_err("it is of no use").to_string(), expected);
+        }
+        std::fs::remove_file(path).expect("it is there");
+        let endless = lists("/dev/zero").read().expect_err("a device without an end");
+        assert_eq!(endless.to_string(), "cannot read /dev/zero: it is no regular file");
+        let missing = lists("/nowhere/at/all").read().expect_err("no such file").to_string();
+        assert!(missing.starts_with("cannot read /nowhere/at/all: "), "{missing}");
+    }
+}

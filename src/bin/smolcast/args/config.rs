@@ -1,0 +1,119 @@
+//! [`Args`] to a [`Config`]: the one place where flags are judged together.
+//!
+//! A flag that only makes sense with another one is refused here, by the name under which it was given.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use smolcast::{Access, Address, Config, HistoryFile, Limits, Token};
+
+use super::env::Given;
+use super::{Args, UsageError};
+use crate::access_files::{AccessFiles, Files};
+
+impl Args {
+    /// The configuration, and the access files that add to it, which are not read here.
+    pub(super) fn into_config(
+        self,
+        given: &Given,
+        publish_tokens: Vec<Token>,
+    ) -> Result<(Config, AccessFiles), UsageError> {
+        let mut listen = self.addresses(given)?;
+        permit(&mut listen, self.unix_mode, given.name_of("--unix-mode"), "--unix or --listen unix:")?;
+        let mut admin = self.admin.clone();
+        permit(&mut admin, self.admin_mode, given.name_of("--admin-mode"), "--admin unix:")?;
+        let mut config = Config { listen, admin, history_file: self.history_file(given)?, ..Config::default() };
+        set(&mut config.heartbeat, self.heartbeat);
+        self.set_limits(&mut config.limits);
+        config.workers = self.workers;
+        config.history = self.history;
+        config.trusted_proxies = self.trusted_proxy.concat();
+        config.access = Access { hosts: self.allow_host.concat(), origins: self.allow_origin.concat(), publish_tokens };
+        if let (Some(name), None) = (given.name_of("--trusted-proxy"), self.max_connections_per_ip) {
+            let error = format!("{name} says for whom a limit holds: set it with --max-connections-per-ip");
+            return Err(UsageError(error));
+        }
+        if let (Some(name), false) = (given.name_of("--publish-token-file"), config.access.publish_tokens.is_empty()) {
+            let error = format!("{name} and SMOLCAST_PUBLISH_TOKEN both give tokens: give one of the two");
+            return Err(UsageError(error));
+        }
+        let (hosts, origins) = (self.allow_host_file, self.allow_origin_file);
+        let files = Files { hosts, origins, publish_tokens: self.publish_token_file };
+        let access_files = AccessFiles { typed: config.access.clone(), files };
+        Ok((config, access_files))
+    }
+
+    fn set_limits(&self, limits: &mut Limits) {
+        limits.connections = self.max_connections;
+        limits.connections_per_ip = self.max_connections_per_ip;
+        set(&mut limits.body_bytes, self.max_body);
+        set(&mut limits.window_bytes, self.max_lag);
+        set(&mut limits.head_timeout, self.head_timeout);
+        set(&mut limits.body_timeout, self.body_timeout);
+        set(&mut limits.idle_timeout, self.idle_timeout);
+        set(&mut limits.write_timeout, self.write_timeout);
+        set(&mut limits.drain_timeout, self.drain);
+    }
+
+    /// The addresses to listen on, in the order in which they are told.
+    fn addresses(&self, given: &Given) -> Result<Vec<Address>, UsageError> {
+        let mut addresses = match (given.name_of("--listen"), name_of_host_or_port(given)) {
+            (Some(listen), Some(other)) => {
+                return Err(UsageError(format!("{listen} takes the place of {other}: give one of the two")));
+            }
+            (Some(_), None) => self.listen.concat(),
+            (None, None) if self.unix.is_some() => Vec::new(),
+            (None, _) => {
+                let host = self.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+                vec![(host, self.port.unwrap_or(1942)).into()]
+            }
+        };
+        addresses.extend(self.unix.iter().map(Address::unix));
+        Ok(addresses)
+    }
+
+    fn history_file(&self, given: &Given) -> Result<Option<HistoryFile>, UsageError> {
+        let sync = self.history_sync.unwrap_or_default();
+        match (self.history_file.clone(), given.name_of("--history-sync")) {
+            (None, Some(name)) => {
+                Err(UsageError(format!("{name} says when a file is written: name one with --history-file")))
+            }
+            (path, _) => Ok(path.map(|path| HistoryFile { path, sync })),
+        }
+    }
+}
+
+/// The name under which the host or the port was given. A typed address wins over both in the environment.
+fn name_of_host_or_port(given: &Given) -> Option<&str> {
+    let address = given.name_of("--listen").or(given.name_of("--unix"));
+    let address_is_typed = address.is_some_and(is_flag);
+    let names = ["--host", "--port"].into_iter().filter_map(|flag| given.name_of(flag));
+    names.into_iter().find(|name| is_flag(name) || !address_is_typed)
+}
+
+fn is_flag(name: &str) -> bool {
+    name.starts_with("--")
+}
+
+/// Gives the unix sockets among these addresses the permissions of the option of this name.
+fn permit<'a>(
+    addresses: impl IntoIterator<Item = &'a mut Address>,
+    permissions: Option<u32>,
+    name: Option<&str>,
+    remedy: &str,
+) -> Result<(), UsageError> {
+    let (Some(permissions), Some(name)) = (permissions, name) else { return Ok(()) };
+    let modes = addresses.into_iter().filter_map(|address| match address {
+        Address::Unix { mode, .. } => Some(mode),
+        Address::Tcp(_) => None,
+    });
+    match modes.map(|mode| *mode = permissions).count() {
+        0 => Err(UsageError(format!("{name} is for unix sockets: name one with {remedy}"))),
+        _ => Ok(()),
+    }
+}
+
+fn set<T>(slot: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *slot = value;
+    }
+}

@@ -1,0 +1,137 @@
+//! `--man`: a manual page in roff with the macros of man(7).
+//!
+//! `smolcast.1.in` is the prose; everything that [`Args`] knows is filled in here. `docs/smolcast.1` is the result, and
+//! a test holds it to that. No date is in it, so that the same sources make the same page.
+
+use argh::{ArgsInfo, FlagInfo, FlagInfoKind};
+
+use super::env::{printing, settings, short, variable_of};
+use super::{Args, SUMMARY};
+
+pub(super) fn page() -> String {
+    let info = Args::get_args_info();
+    let notes = info.notes.iter().filter(|note| !note.starts_with("SMOLCAST_"));
+    let variables = settings().map(|flag| item(&variable_of(flag.long), &format!("Is read for {}.", flag.long)));
+    let exit = info.error_codes.iter().map(|exit| item(&exit.code.to_string(), exit.description));
+    let parts = [
+        ("@VERSION@", env!("CARGO_PKG_VERSION").to_owned()),
+        ("@SUMMARY@", SUMMARY.to_owned()),
+        ("@DESCRIPTION@", text(info.description)),
+        ("@NOTES@", lines(notes.map(|note| text(note)))),
+        ("@OPTIONS@", lines(settings().chain(printing()).map(option))),
+        ("@ENVIRONMENT@", lines(variables)),
+        ("@EXIT@", lines(exit)),
+        ("@EXAMPLES@", lines(info.examples.iter().map(|example| code(example)))),
+    ];
+    let page = include_str!("smolcast.1.in").to_owned();
+    parts.iter().fold(page, |page, (mark, part)| page.replace(mark, part))
+}
+
+/// A flag with its value, its description and its default.
+fn option(flag: &FlagInfo<'_>) -> String {
+    let label = match (&flag.kind, short(flag)) {
+        (FlagInfoKind::Option { arg_name }, _) => format!(".BI {} \" {}\"", code(flag.long), code(arg_name)),
+        (FlagInfoKind::Switch, Some(short)) => format!(".BR {} \", \" {}", code(&short), code(flag.long)),
+        (FlagInfoKind::Switch, None) => format!(".BR {}", code(flag.long)),
+    };
+    let (description, default) = described(flag);
+    let (first, rest) = description.split_at(1);
+    let default = default.map_or_else(String::new, |default| format!(" Default: {default}."));
+    format!(".TP\n{label}\n{}", text(&format!("{}{rest}.{default}", first.to_ascii_uppercase())))
+}
+
+/// A flag's description, and apart from it the default that it names.
+pub(super) fn described<'f>(flag: &FlagInfo<'f>) -> (&'f str, Option<&'f str>) {
+    match flag.description.split_once(" [default: ") {
+        Some((description, default)) => (description, default.strip_suffix(']')),
+        None => (flag.description, None),
+    }
+}
+
+fn lines(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join("\n")
+}
+
+/// A text under its label.
+fn item(label: &str, description: &str) -> String {
+    format!(".TP\n.B {}\n{}", code(label), text(description))
+}
+
+/// Sentences, each on a line of its own: roff makes the space behind one from the line end.
+fn text(text: &str) -> String {
+    let words: Vec<_> = text.split_whitespace().map(word).collect();
+    words.join(" ").replace(". ", ".\n")
+}
+
+/// A word of a text: bold if it is typed as it stands, as flags and variables are.
+fn word(word: &str) -> String {
+    let end = word.trim_end_matches(['.', ',', ';', ':']).len();
+    let (typed, rest) = word.split_at(end);
+    if typed.starts_with("--") || typed.starts_with("SMOLCAST_") {
+        return format!("\\fB{}\\fP{rest}", code(typed));
+    }
+    // The first character of a line could make it a request; any word may come to stand there.
+    let guard = if word.starts_with(['.', '\'']) { "\\&" } else { "" };
+    format!("{guard}{}", escaped(word))
+}
+
+/// A text that is typed as it stands: its dashes are no hyphens.
+fn code(text: &str) -> String {
+    escaped(text).replace("-", "\\-")
+}
+
+/// A text without the characters that roff takes for an escape, for the end of an argument, or for typographic marks.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\\' => out.push_str("\\e"),
+            '"' => out.push_str("\\(dq"),
+            '\'' => out.push_str("\\(aq"),
+            '`' => out.push_str("\\(ga"),
+            '^' => out.push_str("\\(ha"),
+            '~' => out.push_str("\\(ti"),
+            _ => out.push(letter),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_committed_page_is_what_the_program_prints() {
+        let committed = fs::read_to_string("docs/smolcast.1").expect("it is there");
+        assert!(committed == page(), "it is old: cargo run -- --man > docs/smolcast.1");
+    }
+
+    #[test]
+    fn it_has_every_option_with_its_variable() {
+        let page = page();
+        assert!(!page.contains('@'), "a mark is left:\n{page}");
+        for flag in settings() {
+            let FlagInfoKind::Option { arg_name } = flag.kind else { panic!("{} takes a value", flag.long) };
+            let variable = variable_of(flag.long);
+            let label = format!("\n.TP\n.BI {} \" {arg_name}\"\n", code(flag.long));
+            assert_eq!(page.matches(&label).count(), 1, "{label}");
+            assert_eq!(page.matches(&format!("\n.TP\n.B {variable}\n")).count(), 1, "{variable}");
+            let (_, default) = described(flag);
+            let default = default.unwrap_or_else(|| panic!("{} says its default", flag.long));
+            assert!(page.contains(&format!("\nDefault: {}.\n", escaped(default))), "{default}");
+        }
+        for flag in ["\\-h \", \" \\-\\-help", "\\-V \", \" \\-\\-version", "\\-\\-man"] {
+            assert_eq!(page.matches(&format!("\n.TP\n.BR {flag}\n")).count(), 1, "{flag}");
+        }
+    }
+
+    #[test]
+    fn what_roff_would_take_for_its_own_is_escaped() {
+        let expected = "\\&.a \\&\\(aqb\\(aq c\\ed \\(dqe\\(dq f-g \\fB\\-\\-h\\-i\\fP, \\fBSMOLCAST_J\\fP.\n\
+                        \\(gak\\(ga \\(ha\\(ti";
+        assert_eq!(text(".a 'b' c\\d \"e\" f-g --h-i, SMOLCAST_J. `k` ^~"), expected);
+    }
+}

@@ -1,0 +1,371 @@
+//! Command lines and environments, and what they come to.
+
+use std::fs;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use smolcast::{Address, HistoryFile, HistorySync, Retention};
+
+use argh::{FlagInfo, FlagInfoKind, Optionality};
+
+use super::env::{flags, settings, variable_of};
+use super::man::described;
+use super::*;
+
+fn serve(typed: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
+    let variable = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value));
+    match parse_from(typed.iter().map(OsString::from), variable) {
+        Ok(Command::Serve(config, _)) => Ok(*config),
+        Ok(Command::Print(text)) => Err(text),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[test]
+fn each_flag_sets_its_number() {
+    assert_eq!(serve(&[], &[]), Ok(Config::default()));
+    let typed = ["--host", "::1", "--port=0", "--workers", "3", "--max-body", "64k", "--max-connections", "7"];
+    let config = serve(&typed, &[]).expect("all are good");
+    assert_eq!(config.listen, [(Ipv6Addr::LOCALHOST, 0).into()]);
+    assert_eq!(config.workers.map(NonZeroUsize::get), Some(3));
+    assert_eq!((config.limits.body_bytes, config.limits.connections.map(NonZeroUsize::get)), (65536, Some(7)));
+    assert_eq!(serve(&["--heartbeat", "2"], &[]).map(|config| config.heartbeat), Ok(Some(Duration::from_secs(2))));
+    assert_eq!(serve(&["--heartbeat", "0"], &[]).map(|config| config.heartbeat), Ok(None));
+}
+
+#[test]
+fn proxies_are_networks_addresses_or_the_word_for_unix_sockets() {
+    let proxies = |typed: &[&str]| serve(typed, &[]).map(|config| config.trusted_proxies);
+    let all = proxies(&["--trusted-proxy", "10.0.0.0/8, ::1", "--trusted-proxy=unix", "--max-connections-per-ip=1"]);
+    let expected = ["10.0.0.0/8", "::1/128", "unix"].map(|text| text.parse().expect("peers"));
+    assert_eq!(all.as_deref(), Ok(&expected[..]));
+    let error = proxies(&["--trusted-proxy", "10.0.0.0/8,proxy.example"]).expect_err("no name is looked up");
+    assert!(error.starts_with("--trusted-proxy takes networks, such as "), "{error}");
+    let error = proxies(&["--trusted-proxy", "::1"]).expect_err("there is no limit to hold for them");
+    assert!(error.starts_with("--trusted-proxy says for whom a limit holds: set it with"), "{error}");
+}
+
+#[test]
+fn addresses_are_host_and_port_or_a_list_or_a_unix_socket_or_beside_one() {
+    let listen = |typed: &str| serve(&typed.split_whitespace().collect::<Vec<_>>(), &[]).map(|config| config.listen);
+    let (v4, v6) = (([127, 0, 0, 1], 1942).into(), (Ipv6Addr::LOCALHOST, 80).into());
+    let unix = |mode| Address::Unix { path: "/s".into(), mode };
+    for (typed, expected) in [
+        ("", vec![v4]),
+        ("--listen [::1]:80", vec![v6]),
+        ("--listen 127.0.0.1:1942,[::1]:80", vec![v4, v6]),
+        ("--listen [::1]:80 --listen 127.0.0.1:1942", vec![v6, v4]),
+    ] {
+        let expected: Vec<Address> = expected.into_iter().map(|address: SocketAddr| address.into()).collect();
+        assert_eq!(listen(typed).as_ref(), Ok(&expected), "{typed}");
+        // A unix socket takes the place of what nobody asked for, and stands behind the rest.
+        let beside = if typed.is_empty() { vec![unix(0o660)] } else { [expected, vec![unix(0o660)]].concat() };
+        assert_eq!(listen(&format!("--unix /s {typed}")), Ok(beside), "{typed}");
+    }
+    assert_eq!(listen("--unix /s --port 1942"), Ok(vec![v4.into(), unix(0o660)]));
+    assert_eq!(listen("--unix /s --host 127.0.0.1"), Ok(vec![v4.into(), unix(0o660)]));
+    assert_eq!(listen("--listen unix:/s --unix-mode 600"), Ok(vec![unix(0o600)]));
+    assert_eq!(listen("--listen unix:/s --unix /s --unix-mode 0777"), Ok(vec![unix(0o777); 2]));
+    for typed in ["--listen localhost:80", "--listen unix:", "--listen [::1]:80,", "--unix=", "--unix-mode 0 --unix /s"]
+    {
+        assert!(listen(typed).is_err(), "{typed}");
+    }
+}
+
+#[test]
+fn addresses_that_do_not_go_together_are_named_as_they_came() {
+    for (typed, variables, expected) in [
+        (
+            &["--listen", "[::1]:80", "--port", "1"] as &[&str],
+            &[] as &[_],
+            "--listen takes the place of --port: give one",
+        ),
+        (&["--listen", "unix:s", "--host", "::1"], &[], "--listen takes the place of --host: give one"),
+        (
+            &[],
+            &[("SMOLCAST_PORT", "1"), ("SMOLCAST_LISTEN", "unix:s")],
+            "SMOLCAST_LISTEN takes the place of SMOLCAST_P",
+        ),
+        (
+            &["--listen", "[::1]:80", "--port", "1"],
+            &[("SMOLCAST_HOST", "::1")],
+            "--listen takes the place of --port: give one",
+        ),
+        (
+            &["--unix", "s"],
+            &[("SMOLCAST_HOST", "::1"), ("SMOLCAST_LISTEN", "unix:s")],
+            "SMOLCAST_LISTEN takes the place of SMOLCAST_HOST: give one",
+        ),
+        (&["--host", "::1"], &[("SMOLCAST_LISTEN", "unix:s")], "SMOLCAST_LISTEN takes the place of --host: give one"),
+        (&["--unix-mode", "600"], &[], "--unix-mode is for unix sockets: name one with --unix or"),
+        (&["--unix=s", "--admin=[::1]:1", "--admin-mode=600"], &[], "--admin-mode is for unix sockets: name one with"),
+        (&["--listen", "[::1]:80"], &[("SMOLCAST_UNIX_MODE", "600")], "SMOLCAST_UNIX_MODE is for unix sockets: name"),
+    ] {
+        let error = serve(typed, variables).expect_err("they do not go together");
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+/// With a host in the environment, as in a container's image, there was once no way to listen elsewhere than at one.
+#[test]
+fn an_address_that_is_typed_wins_over_a_host_and_a_port_of_the_environment() {
+    let image = [("SMOLCAST_HOST", "0.0.0.0"), ("SMOLCAST_PORT", "80")];
+    let listen = |typed: &[&str], variables: &[_]| serve(typed, variables).map(|config| config.listen);
+    let (v4, v6, unix) = (([0, 0, 0, 0], 80).into(), (Ipv6Addr::LOCALHOST, 80).into(), Address::unix("/s"));
+    assert_eq!(listen(&["--listen", "[::1]:80"], &image), Ok(vec![v6]));
+    assert_eq!(listen(&["--unix", "/s"], &image), Ok(vec![unix.clone()]));
+    assert_eq!(listen(&["--unix", "/s", "--port", "80"], &image), Ok(vec![v4, unix.clone()]), "it has a port again");
+    let all = [image.as_slice(), &[("SMOLCAST_UNIX", "/s")]].concat();
+    assert_eq!(listen(&[], &all), Ok(vec![([0, 0, 0, 0], 80).into(), unix]), "beside, as by flags alone");
+}
+
+#[test]
+fn a_list_is_one_flag_with_commas_or_several() {
+    let hosts = |typed: &[&str]| serve(typed, &[]).map(|config| config.access.hosts);
+    let both = hosts(&["--allow-host", "a.example, *.b.example"]);
+    assert_eq!(both.as_ref().map(Vec::len), Ok(2));
+    assert_eq!(hosts(&["--allow-host=a.example", "--allow-host=*.b.example"]), both);
+    for wrong in ["http://a", "::1"] {
+        let error = hosts(&["--allow-host", wrong]).expect_err("no host");
+        let expected = format!("--allow-host takes hosts, such as example.com,[::1]:1942,*.example.com, not {wrong:?}");
+        assert!(error.starts_with(&expected), "{error}");
+    }
+}
+
+#[test]
+fn tokens_stand_in_a_file_or_in_the_environment_and_in_no_message() {
+    let variable = "SMOLCAST_PUBLISH_TOKEN";
+    let tokens = |typed: &[&str], value: &str| serve(typed, &[(variable, value)]).map(|config| config.access);
+    assert_eq!(tokens(&[], "secret,another==").map(|access| access.publish_tokens.len()), Ok(2));
+    for wrong in ["", ",", "sec ret", "secret,secret!"] {
+        let error = tokens(&[], wrong).expect_err("no tokens");
+        assert!(error.starts_with("SMOLCAST_PUBLISH_TOKEN takes one token or more ("), "{error}");
+        assert!(!error.contains("sec"), "{error}");
+    }
+    let both = tokens(&["--publish-token-file", "f"], "secret").expect_err("which of the two");
+    let expected = "--publish-token-file and SMOLCAST_PUBLISH_TOKEN both give tokens: give one of the two";
+    assert_eq!(both, format!("{expected}; see smolcast --help"));
+    let flag = serve(&["--publish-token=secret"], &[]).expect_err("everybody would see it");
+    assert_eq!(flag, "there is no option --publish-token; see smolcast --help");
+    assert!(serve(&["--publish-token-file", "f", "--allow-host-file=f", "--allow-origin-file=f"], &[]).is_ok());
+}
+
+#[test]
+fn each_bound_has_a_flag() {
+    let typed = "--max-lag 2m --write-timeout 1s --head-timeout 2 --body-timeout 300ms --idle-timeout 4m --drain 0";
+    let limits = serve(&typed.split(' ').collect::<Vec<_>>(), &[]).expect("all are good").limits;
+    let times = [limits.write_timeout, limits.head_timeout, limits.body_timeout, limits.idle_timeout];
+    assert_eq!(times.map(|time| time.as_millis()), [1000, 2000, 300, 240_000]);
+    assert_eq!((limits.window_bytes, limits.drain_timeout), (2 * 1024 * 1024, Duration::ZERO));
+}
+
+#[test]
+fn a_history_is_events_and_perhaps_bytes_and_an_age() {
+    let history = |text: &str| serve(&["--history", text], &[]).map(|config| config.history);
+    let all = Retention { events: 7, bytes: 65536, age: Duration::from_secs(7200) };
+    assert_eq!(history("7,64k,2h"), Ok(Some(all)));
+    assert_eq!(history("7"), Ok(Some(Retention { events: 7, ..Retention::default() })));
+    for text in ["", "0", "7,0", "7,1k,0", "7,,", "7,1k,1h,1", "x"] {
+        assert!(history(text).is_err(), "{text:?}");
+    }
+    let file = serve(&["--history-file", "f", "--history-sync", "always"], &[]).map(|config| config.history_file);
+    assert_eq!(file, Ok(Some(HistoryFile { path: "f".into(), sync: HistorySync::Always })));
+    assert!(serve(&["--history-sync", "always"], &[]).is_err(), "of which file");
+}
+
+#[test]
+fn a_flag_wins_over_its_variable() {
+    let variables = [("SMOLCAST_PORT", "1"), ("SMOLCAST_MAX_BODY", "2m")];
+    let config = serve(&["--port", "2"], &variables).expect("all are good");
+    assert_eq!(config.listen, [([127, 0, 0, 1], 2).into()]);
+    assert_eq!(config.limits.body_bytes, 2 * 1024 * 1024);
+}
+
+#[test]
+fn what_is_wrong_is_named_with_what_is_right() {
+    for (typed, expected) in [
+        (["--port", "65536"], "--port takes a number from 0 to 65535, not \"65536\"; see smolcast --help"),
+        (
+            ["--host", "localhost"],
+            "--host takes an IP address, such as 127.0.0.1 or ::1, not \"localhost\"; see smolcast --help",
+        ),
+        (["--workers", "0"], "--workers takes a number from 1 to 1024, not \"0\"; see smolcast --help"),
+        (
+            ["--max-body", "1x"],
+            "--max-body takes a number of bytes, such as 65536, 64k or 1m, not \"1x\"; see smolcast --help",
+        ),
+        (["--max-connections", "0"], "--max-connections takes a number from 1, not \"0\"; see smolcast --help"),
+        (["--heartbeat", "-1"], "--heartbeat takes a time, such as 500ms, 15s or 2m, not \"-1\"; see smolcast --help"),
+        (
+            ["--head-timeout", "0s"],
+            "--head-timeout takes a time above 0, such as 500ms, 15s or 2m, not \"0s\"; see smolcast --help",
+        ),
+    ] {
+        assert_eq!(serve(&typed, &[]), Err(expected.to_owned()));
+    }
+    let variable = serve(&[], &[("SMOLCAST_PORT", "")]);
+    assert_eq!(variable, Err("SMOLCAST_PORT takes a number from 0 to 65535, not \"\"; see smolcast --help".into()));
+    let unknown = serve(&["--prot", "1"], &[]).expect_err("no such flag");
+    assert!(unknown.contains("--prot") && !unknown.contains('\n'), "{unknown:?}");
+}
+
+/// Each with its description, which ends with its default and begins with its unit if it has one.
+#[test]
+fn help_is_at_most_80_columns_wide_and_has_every_flag() {
+    let help = serve(&["--help"], &[]).expect_err("help is printed");
+    for line in help.lines() {
+        assert!(line.chars().count() <= 80 && line.trim_end() == line, "{line:?}");
+    }
+    assert!(help.contains("SMOLCAST_MAX_BODY") && help.contains("SMOLCAST_PUBLISH_TOKEN"), "{help}");
+    let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for flag in flags() {
+        let row = format!(" {} {}", flag.long, flag.description);
+        assert!(words.contains(&row), "{row:?} in {help}");
+        if let FlagInfoKind::Option { arg_name: unit @ ("SIZE" | "TIME") } = flag.kind {
+            assert!(flag.description.starts_with(unit), "{} tells its unit", flag.long);
+        }
+        let is_several = flag.description.contains(". Takes several, by commas or by giving it again [");
+        assert_eq!(is_several, flag.optionality == Optionality::Repeating, "{}", flag.long);
+    }
+}
+
+#[test]
+fn every_flag_has_its_variable_and_a_default_and_refuses_the_empty_value() {
+    assert!(settings().count() >= 27);
+    for flag in settings() {
+        let variable = variable_of(flag.long);
+        assert_eq!(variable, format!("SMOLCAST_{}", flag.long[2..].replace('-', "_").to_ascii_uppercase()));
+        assert!(described(flag).1.is_some_and(|default| !default.is_empty()), "{} has a default", flag.long);
+        for name in [variable.as_str(), flag.long] {
+            let is_typed = name == flag.long;
+            let (typed, variables) = if is_typed { (vec![name, ""], vec![]) } else { (vec![], vec![(name, "")]) };
+            let error = serve(&typed, &variables).expect_err("no option takes that");
+            assert!(error.starts_with(&format!("{name} takes ")) && error.contains(", not \"\"; see "), "{error}");
+        }
+        let error = serve(&[flag.long], &[]).expect_err("a value is missing");
+        assert!(error.starts_with(&format!("{} takes ", flag.long)) && error.contains(", and nothing "), "{error}");
+        // A question mark is a path.
+        if !error.contains(" takes a path") {
+            let error = serve(&[], &[(&variable, "?")]).expect_err("no option takes that");
+            assert!(error.starts_with(&format!("{variable} takes ")), "{error}");
+        }
+    }
+    let version = format!("smolcast {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(serve(&["--version"], &[]), Err(version));
+}
+
+/// A bad value in the environment keeps nobody from reading the help.
+#[test]
+fn what_is_printed_is_not_asked_of_the_environment() {
+    let variables = [("SMOLCAST_PORT", "x"), ("SMOLCAST_VERSION", "1"), ("SMOLCAST_COMPLETIONS", "bash")];
+    for flags in [&["--help"] as &[_], &["-V"], &["--man"], &["--completions", "fish"]] {
+        assert_eq!(serve(flags, &variables), serve(flags, &[]), "{flags:?}");
+        assert!(serve(flags, &[]).is_err_and(|text| text.len() > 10));
+    }
+    assert_eq!(serve(&[], &variables[1..]), Ok(Config::default()), "flags that print have no variable");
+}
+
+#[test]
+fn what_is_asked_for_in_short_is_the_same() {
+    assert_eq!(serve(&["-h"], &[]), serve(&["--help"], &[]));
+    assert_eq!(serve(&["--port", "x", "-V"], &[]), serve(&["--version"], &[]));
+    assert!(serve(&["--man"], &[]).is_err_and(|page| page.starts_with(".TH SMOLCAST 1 ")));
+}
+
+#[test]
+fn what_is_typed_wrong_is_told_in_full() {
+    for (typed, expected) in [
+        (&["--prot=1"] as &[&str], "there is no option --prot (did you mean --port?); see smolcast --help"),
+        (&["--listne=1"], "there is no option --listne (did you mean --listen?); see smolcast --help"),
+        (&["--timeout"], "there is no option --timeout; see smolcast --help"),
+        (&["--bar"], "there is no option --bar; see smolcast --help"),
+        (&["--a\nb"], "there is no option --a\\nb; see smolcast --help"),
+        (&["--port", "a\nb"], "--port takes a number from 0 to 65535, not \"a\\nb\"; see smolcast --help"),
+        (&["help"], "\"help\" is no option; see smolcast --help"),
+        (&["-x"], "there is no option -x; see smolcast --help"),
+        (&["stray"], "\"stray\" is no option; see smolcast --help"),
+        (&["--", "--port"], "\"--port\" is no option; see smolcast --help"),
+        (&["--port=1", "--port", "1"], "--port can be given once; see smolcast --help"),
+        (&["--port"], "--port takes a number from 0 to 65535, and nothing stands behind it; see smolcast --help"),
+    ] {
+        assert_eq!(serve(typed, &[]), Err(expected.to_owned()));
+    }
+    let alone = serve(&[], &[("SMOLCAST_HISTORY_SYNC", "always")]).expect_err("of which file");
+    assert!(alone.starts_with("SMOLCAST_HISTORY_SYNC says when a file is written: "), "{alone}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_not_utf8_is_refused() {
+    use std::os::unix::ffi::OsStringExt;
+
+    let odd = OsString::from_vec(b"\xff".to_vec());
+    let flags = ["--history-file".into(), odd.clone()];
+    let typed = parse_from(flags.into_iter(), |_| None).err().expect("no text");
+    assert_eq!(typed.to_string(), "\"\\xFF\" is not UTF-8; see smolcast --help");
+    let set = parse_from([].into_iter(), |name| (name == "SMOLCAST_HISTORY_FILE").then(|| odd.clone()));
+    let set = set.err().expect("no text").to_string();
+    let secret = parse_from([].into_iter(), |name| (name == "SMOLCAST_PUBLISH_TOKEN").then(|| odd.clone()));
+    let secret = secret.err().expect("no text").to_string();
+    assert!(secret.starts_with("SMOLCAST_PUBLISH_TOKEN takes ") && !secret.contains("xFF"), "{secret}");
+    assert_eq!(set, "\"\\xFF\" is no text for SMOLCAST_HISTORY_FILE; see smolcast --help");
+}
+
+/// Those that are values; the others are words for what no value says.
+#[test]
+fn the_defaults_that_are_told_are_the_defaults() {
+    let defaults = settings().filter_map(|flag| Some((flag.long, described(flag).1?)));
+    let is_value = |default: &str| default.starts_with(|letter: char| letter.is_ascii_digit());
+    // Permissions are for a socket that there is not by default.
+    let values = defaults.filter(|(flag, default)| is_value(default) && !flag.ends_with("-mode"));
+    let typed: Vec<_> = values.map(|(flag, default)| format!("{flag}={default}")).collect();
+    assert!(typed.len() >= 10, "{typed:?}");
+    let typed: Vec<_> = typed.iter().map(String::as_str).collect();
+    assert_eq!(serve(&typed, &[]), Ok(Config::default()));
+    let unix = |typed: &[&str]| serve(typed, &[]).map(|config| config.listen);
+    assert_eq!(unix(&["--unix", "s", "--unix-mode", "660"]), unix(&["--unix", "s"]));
+    let admin = |typed: &[&str]| serve(typed, &[]).map(|config| config.admin);
+    assert_eq!(admin(&["--admin", "unix:s", "--admin-mode", "660"]), admin(&["--admin", "unix:s"]));
+    let file = |typed: &[&str]| serve(typed, &[]).map(|config| config.history_file);
+    assert_eq!(file(&["--history-file", "f", "--history-sync", "interval"]), file(&["--history-file", "f"]));
+}
+
+/// The page's options, each with its value and its default.
+#[test]
+fn the_page_of_options_has_every_option_and_no_other() {
+    let page = fs::read_to_string("docs/options.md").expect("it is there");
+    let rows: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("| `")).collect();
+    for flag in settings() {
+        let FlagInfoKind::Option { arg_name } = flag.kind else { panic!("{} takes a value", flag.long) };
+        let start = format!("{} {arg_name}` | ", flag.long);
+        let row = rows.iter().find_map(|row| row.strip_prefix(&start)).unwrap_or_else(|| panic!("no row {start:?}"));
+        let (default, _) = row.split_once(" | ").expect("three cells");
+        assert_eq!(Some(default.trim_matches('`')), described(flag).1, "the default of {}", flag.long);
+    }
+    let rows = rows.iter().filter(|row| row.starts_with("--")).count();
+    assert_eq!(rows, settings().count(), "a row an option");
+    let printing = PRINTING.iter().filter(|flag| page.contains(&format!("`{flag}")));
+    assert_eq!(printing.count(), PRINTING.len(), "those that print are named");
+    expect_options_in(&page);
+}
+
+#[test]
+fn the_other_pages_name_no_option_that_there_is_not() {
+    for path in ["docs/http.md", "docs/limits.md", "docs/metrics.md"] {
+        expect_options_in(&fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}")));
+    }
+}
+
+/// Whatever looks like a flag is one.
+fn expect_options_in(page: &str) {
+    // Commands of other programs stand in blocks, and have flags of their own.
+    let prose: String = page.split("```").step_by(2).collect();
+    for named in prose.split("--").skip(1) {
+        let flag = named.split(|letter: char| !letter.is_ascii_lowercase() && letter != '-').next().unwrap_or_default();
+        // The line below a table's head is dashes as well.
+        let is_rule = flag.chars().all(|letter| letter == '-');
+        let is_flag = |row: &FlagInfo<'_>| row.long.strip_prefix("--") == Some(flag);
+        assert!(is_rule || flags().iter().any(is_flag), "there is no --{flag}");
+    }
+}

@@ -1,0 +1,52 @@
+//! The start: the descriptors that a server needs, and the lines about it.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use smolcast::{Address, Config, Server, Sockets};
+
+/// Raises the soft limit of descriptors to the hard one: each connection is a descriptor.
+pub(crate) fn raise_descriptor_limit() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // After a failure the limit stays as it is, and so does the number of connections in the start line.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+/// The first line on standard output: who reads it finds the server there.
+pub(crate) fn start_line(server: &Server) -> String {
+    let workers = server.workers();
+    let is_open = server.settings().access().publish_tokens.is_empty();
+    let exposed = joined(server.addresses().filter(|address| is_open && address.is_exposed()));
+    let warning = match exposed.as_str() {
+        "" => String::new(),
+        exposed => format!("; anyone who reaches {exposed} may publish to /broadcast"),
+    };
+    let admin = server.admin_address().map_or_else(String::new, |address| {
+        let exposed = address.is_exposed();
+        let warning = if exposed { ", where anyone who reaches it may publish and disconnect streams" } else { "" };
+        format!("; admin on {address}{warning}")
+    });
+    format!(
+        "Listening on {} with {workers} worker{}, up to {} connections{warning}{admin}\n",
+        joined(server.addresses()),
+        if workers == 1 { "" } else { "s" },
+        server.connection_limit(),
+    )
+}
+
+/// The same for a service manager, shorter.
+pub(crate) fn status(server: &Server) -> String {
+    format!("Serving on {}", joined(server.addresses()))
+}
+
+/// Says which addresses somebody has asked for in vain, since sockets were handed over that take their place.
+pub(crate) fn warn_of_unused_addresses(config: &Config, sockets: &Sockets) {
+    let is_asked_for = config.listen != Config::default().listen;
+    let listen = config.listen.iter().filter(|_| is_asked_for && !sockets.public.is_empty());
+    let vain = joined(listen.chain(config.admin.iter().filter(|_| sockets.admin.is_some())));
+    if !vain.is_empty() {
+        log::warn!("sockets were handed over, so nothing listens on {vain}");
+    }
+}
+
+fn joined<'a>(addresses: impl Iterator<Item = &'a Address>) -> String {
+    addresses.map(Address::to_string).collect::<Vec<_>>().join(", ")
+}
