@@ -1,8 +1,7 @@
-//! Publishes a message that came to the admin address, and says in a receipt how many streams it is for.
+//! Publishes a message that came to the admin address, and returns its receipt.
 //!
-//! The message goes the way of any other, through the hub. Unlike a client's request it needs no token and counts in no
-//! metric of requests. It never waits for longer than its patience: connections here are few, and have to stay free
-//! for health checks while a shard hangs.
+//! The message goes through the hub like any other. It needs no token, and counts in no metric of requests. A wait for
+//! room ends in time: the admin connections are few, and health checks need them while a shard hangs.
 
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::http::RequestError;
 use crate::http::request::PublishRequest;
 use crate::net::within;
 
-/// Longest wait of a message for room among those that are under way, and for the history's file.
+/// Longest wait of a message for room in the queues, and for the history's file.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Reasons for which a message has no receipt.
@@ -23,9 +22,9 @@ pub(super) enum NotPublished {
     /// The server does not serve yet.
     Starting,
     Refused(RequestError),
-    /// No room in time.
+    /// The queues had no room in time.
     NoRoom,
-    /// The history's file had no room in time, or its disk did not write the message; the latter may still come.
+    /// The queues had no room, or the disk did not write it, in time. The disk may still do so.
     Unwritten,
 }
 
@@ -59,7 +58,7 @@ pub(super) async fn publish(
         return Err(NotPublished::Starting);
     }
     let published = within(patience, hub.publish(&request.fields, message, &request.topics)).await;
-    // A publish that is dropped while it waits is not published, unless the thread that writes the file has it already.
+    // A dropped publish is not published, unless the thread that writes the file has it already.
     let late = if context.config.history_file.is_some() { NotPublished::Unwritten } else { NotPublished::NoRoom };
     let id = published.ok_or(late)?.map_err(|error| NotPublished::Refused(error.into()))?;
     let topics = &request.topics;
@@ -73,7 +72,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::admin::tests::{run, watched};
+    use crate::admin::tests::{run, server};
     use crate::config::{HistoryFile, HistorySync, Limits};
     use crate::event::frame::Fields;
     use crate::event::topic::Topics;
@@ -85,16 +84,16 @@ mod tests {
     };
 
     #[test]
-    fn no_room_in_time_is_not_published_and_says_so() {
-        let (mut watched, mut workers) = watched(Limits { publish_queue: 1, ..Limits::default() }, 1);
-        run(publish(&watched, &REQUEST, "before", PATIENCE)).expect("there is room for one");
+    fn a_message_without_room_in_time_is_not_published() {
+        let (mut context, mut shards) = server(Limits { publish_queue: 1, ..Limits::default() }, 1);
+        run(publish(&context, &REQUEST, "before", PATIENCE)).expect("there is room for one");
         let file = HistoryFile { path: Path::new("history").to_owned(), sync: HistorySync::Always };
         for (history_file, expected) in [(None, NotPublished::NoRoom), (Some(file), NotPublished::Unwritten)] {
-            watched.config.history_file = history_file;
-            assert_eq!(run(publish(&watched, &REQUEST, "x", Duration::ZERO)), Err(expected));
+            context.config.history_file = history_file;
+            assert_eq!(run(publish(&context, &REQUEST, "x", Duration::ZERO)), Err(expected));
         }
-        assert!(workers[0].receiver.take_waiting().is_some(), "the one before");
-        assert!(workers[0].receiver.take_waiting().is_none(), "and no other follows");
-        assert_eq!(watched.shared.metrics.messages(), 1);
+        assert!(shards[0].receiver.take_waiting().is_some(), "the one before");
+        assert!(shards[0].receiver.take_waiting().is_none(), "and no other follows");
+        assert_eq!(context.shared.metrics.messages(), 1);
     }
 }

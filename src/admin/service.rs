@@ -179,11 +179,11 @@ impl<'c> AdminService<'c> {
         match live::disconnect(self.context, &id.unwrap_or_default()).await {
             Disconnect::Done => Answer::no_content(),
             Disconnect::NotFound => {
-                Answer::line("404 Not Found", "There is no such stream that is behind; perhaps it caught up or left.\n")
+                Answer::line("404 Not Found", "No slow stream has this id; it may have caught up or left.\n")
             }
             Disconnect::Unanswered => Answer::line(
                 RequestError::Stopping.status(),
-                "Its worker is busy and has not answered; it may still end.\n",
+                "Its worker is busy and has not answered; the stream may still end.\n",
             ),
         }
     }

@@ -1,8 +1,8 @@
 //! Prometheus text of the counters: exposition format 0.0.4, by the `prometheus` crate.
 //!
 //! Pure: it reads counters, and no clock, socket or process. The admin side adds the families that need those. Names
-//! Pure: it reads counters, and no clock, socket or process. The admin side adds the families that need those. Names and
-//! can add a series, and fill the memory of a Prometheus.
+//! and units follow the conventions of Prometheus. Label values are fixed words and numbers of workers: no client can
+//! add a series, and so fill the memory of a Prometheus.
 
 use std::ops::RangeInclusive;
 

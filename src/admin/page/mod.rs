@@ -1,8 +1,8 @@
-//! The live page's files, which are part of the program: nothing of the page comes from anywhere else.
+//! Files of the live page, compiled into the program: the page loads nothing from elsewhere.
 
 use super::answer::Answer;
 
-/// The file at a path.
+/// The file at a path, as an answer.
 pub(super) fn file(path: &str) -> Option<Answer> {
     let (media_type, text) = match path {
         "/" => ("text/html; charset=utf-8", include_str!("index.html")),
