@@ -1,53 +1,42 @@
-//! Requests and their answers, until the last one or until a request opens a stream.
+//! The loop over a client's requests, until the last one or until one opens a stream.
 //!
-//! A client may send many requests at once: they are answered in order, and the answers to those that have arrived
-//! leave in one write. The first request that says so, and any that is refused, is the last; nothing that stands
-//! behind it is carried out.
-
-use smol::future::yield_now;
+//! It permits and routes; `publish.rs` and `subscribe.rs` carry out. A client may send many requests at once: answers
+//! keep their order, and those to requests that have arrived leave in one write. A refused request is the last one, as
+//! is one that says so; nothing behind it is carried out.
 
 use super::Context;
 use super::reader::{ConnectionEnd, RequestReader};
-use super::stream::{OPENING, Stream, retry_delay};
-use crate::auth::{Access, Cors};
-use crate::event::topic::FilterSet;
-use crate::event::{frame, json};
-use crate::fanout::Reservation;
+use super::stream::retry_delay;
+use super::subscribe::OpenedStream;
+use crate::auth::{Action, Caller, Cors, Denied, authorize};
+use crate::event::frame;
 use crate::http::framing::Framing;
 use crate::http::head::RequestHead;
-use crate::http::request::{PublishRequest, Request, SlowPolicy, SubscribeRequest};
+use crate::http::request::{Request, Route, SubscribeRequest};
 use crate::http::response::{self, Common};
-use crate::http::router::{Route, route};
 use crate::http::{Persistence, RequestError, forwarded};
-use crate::hub::{Archive, Hub, PublishError};
-use crate::metrics::{PublishOutcome, StatusClass, StreamEnd};
-use crate::net::{NetworkPermit, Proxy, Socket};
+use crate::metrics::StatusClass;
+use crate::net::{Proxy, Socket};
 
-/// What requests come to when one of them opens a stream.
-pub(crate) struct Upgraded<'s, S: Socket> {
-    pub(crate) stream: Stream<'s, S>,
-    /// The client whose stream it is, where a proxy has asked for it.
-    pub(crate) client: Option<Box<NetworkPermit>>,
-}
-
-/// Serves a client's requests; returns the stream that one of them opened, or nothing once the client is gone. A
-/// client that there is no room for comes with a number, and is told to come back.
-pub(crate) async fn serve<S: Socket>(
+/// Serves a client's requests; returns the stream that one of them opened, or nothing once the client is gone.
+///
+/// A client without room comes with its number among those; its first request is answered with "come back later".
+pub(super) async fn serve<S: Socket>(
     io: S,
     rejection: Option<u64>,
     proxy: Option<Box<Proxy>>,
     context: &Context<S>,
-) -> Option<Upgraded<'_, S>> {
+) -> Option<OpenedStream<'_, S>> {
     let _in_flight = context.requests.enter();
-    let mut exchange = Exchange::new(io, proxy, context);
-    let end = match exchange.answer_requests(rejection).await {
+    let mut exchange = Exchange::new(io, rejection, proxy, context);
+    let end = match exchange.answer_requests().await {
         Ok(Some(subscribe)) => match exchange.open_stream(&subscribe).await {
-            Ok(upgraded) => return Some(upgraded),
+            Ok(opened) => return Some(opened),
             Err(end) => Err(end),
         },
         Ok(None) => exchange.close().await,
-        Err(ConnectionEnd::Refused(refusal)) => {
-            exchange.refuse(refusal, Persistence::Close);
+        Err(ConnectionEnd::Refused(error)) => {
+            exchange.refuse(error, Persistence::Close);
             exchange.close().await
         }
         Err(end) => Err(end),
@@ -61,66 +50,53 @@ pub(crate) async fn serve<S: Socket>(
     None
 }
 
-/// What a connection keeps of a request once its head is taken from the input.
-struct PendingRequest {
-    request: Request,
-    framing: Framing,
-    persistence: Persistence,
-    expects_continue: bool,
+/// The parts of a head that say how to read the body and how to answer.
+pub(super) struct Envelope {
+    pub(super) framing: Framing,
+    pub(super) persistence: Persistence,
+    pub(super) expects_continue: bool,
     is_head: bool,
-    /// Whether the client that a proxy speaks for may have another one.
-    has_room: bool,
 }
 
-struct Exchange<'s, S> {
-    context: &'s Context<S>,
-    reader: RequestReader<'s, S>,
-    /// Set where the requests are those of a trusted proxy's clients.
-    proxy: Option<Box<Proxy>>,
-    /// Whether the request at hand is one to publish.
+/// A client's requests and the answers to them.
+pub(super) struct Exchange<'s, S> {
+    pub(super) context: &'s Context<S>,
+    pub(super) reader: RequestReader<'s, S>,
+    /// Set if the requests are those of a trusted proxy's clients.
+    pub(super) proxy: Option<Box<Proxy>>,
+    /// Set if there is no room for the client: its number among those, by which its return is spread.
+    rejection: Option<u64>,
+    /// Set if the request at hand is one to publish, whose outcome is counted.
     is_publish: bool,
-    /// Which pages may read the answer to the last request, once its head is read.
-    cors: Option<Cors<String>>,
+    /// The pages that may read the answer, known once the head is read.
+    cors: Option<Cors>,
 }
 
 impl<'s, S: Socket> Exchange<'s, S> {
-    fn new(io: S, proxy: Option<Box<Proxy>>, context: &'s Context<S>) -> Self {
+    fn new(io: S, rejection: Option<u64>, proxy: Option<Box<Proxy>>, context: &'s Context<S>) -> Self {
         let reader = RequestReader::new(io, &context.clock, &context.limits, &context.read_buffer);
-        Self { context, reader, proxy, is_publish: false, cors: None }
+        Self { context, reader, proxy, rejection, is_publish: false, cors: None }
     }
 
     /// Answers requests until one is the last; returns that one if it asks for a stream.
-    async fn answer_requests(&mut self, rejection: Option<u64>) -> Result<Option<SubscribeRequest>, ConnectionEnd> {
+    async fn answer_requests(&mut self) -> Result<Option<SubscribeRequest>, ConnectionEnd> {
         loop {
-            let request = self.next_request().await?;
-            let over_ip_limit = || (!request.has_room).then(|| self.context.metrics.connection_over_ip_limit());
-            if let Some(turn) = rejection.or_else(over_ip_limit) {
-                self.reject(&request, turn)?;
+            let (request, envelope) = self.next_request().await?;
+            if let Some(number) = self.rejection {
+                self.reject(&request, number)?;
                 return Ok(None);
             }
-            let persistence = match &request.request {
-                Request::Stream(subscribe) => return Ok(Some(subscribe.clone())),
-                Request::Publish(publish_request) => self.publish(&request, publish_request).await?,
+            let persistence = match request {
+                Request::Subscribe(subscribe) => return Ok(Some(subscribe)),
+                Request::Publish(publish) => self.publish(&publish, &envelope).await?,
+                Request::NotFound => self.not_found(&envelope),
                 Request::Count(topics) => {
-                    let streams = match topics {
-                        Some(topics) => self.context.subscriber_counts.count(topics),
-                        None => self.context.metrics.streams(),
-                    };
-                    response::stream_count(&mut self.reader.output, &common(self.context, &self.cors), streams);
-                    self.answered(StatusClass::Successful);
-                    Persistence::Close
+                    let Context { metrics, subscriber_counts, .. } = self.context;
+                    let streams = topics.map_or_else(|| metrics.streams(), |topics| subscriber_counts.count(&topics));
+                    self.answer_last(|out, common| response::stream_count(out, common, streams))
                 }
-                Request::Preflight => {
-                    response::preflight(&mut self.reader.output, &common(self.context, &self.cors));
-                    self.answered(StatusClass::Successful);
-                    Persistence::Close
-                }
-                Request::PublishPreflight => {
-                    response::publish_preflight(&mut self.reader.output, &common(self.context, &self.cors));
-                    self.answered(StatusClass::Successful);
-                    Persistence::Close
-                }
-                Request::NotFound => self.not_found(&request),
+                Request::Preflight => self.answer_last(response::preflight),
+                Request::PublishPreflight => self.answer_last(response::publish_preflight),
             };
             if persistence == Persistence::Close {
                 return Ok(None);
@@ -132,245 +108,115 @@ impl<'s, S: Socket> Exchange<'s, S> {
         }
     }
 
-    /// Answers the last request of a client that there is no room for, so that a browser comes back by itself: it does
-    /// after a stream that ends, and never after an error.
-    fn reject(&mut self, request: &PendingRequest, turn: u64) -> Result<(), ConnectionEnd> {
-        self.context.metrics.connection_refused();
-        if !matches!(request.request, Request::Stream(_)) {
-            return Err(RequestError::Overloaded.into());
-        }
-        response::stream_head(&mut self.reader.output, &common(self.context, &self.cors));
-        self.answered(StatusClass::Successful);
-        self.reader.output.extend_from_slice(frame::retry_advice(retry_delay(turn)).as_bytes());
-        Ok(())
-    }
-
-    /// Finds the stream's place and counts it, with nothing between the two, then tells the client that it is open.
-    async fn open_stream(mut self, subscribe: &SubscribeRequest) -> Result<Upgraded<'s, S>, ConnectionEnd> {
-        let Context { dispatcher, hub, metrics, clock, .. } = self.context;
-        if subscribe.slow == SlowPolicy::Latest {
-            dispatcher.keep_latest();
-        }
-        let place = dispatcher.reserve_after(hub.accepted(), &subscribe.filters).await;
-        let counted = metrics.stream();
-        match self.send_opening(subscribe, place).await {
-            Ok(place) => {
-                let client = self.proxy.and_then(|proxy| proxy.into_client());
-                let (io, unread) = self.reader.into_socket();
-                let stream = Stream::new(place.join(io), counted, subscribe.slow, unread, self.context);
-                Ok(Upgraded { stream, client })
-            }
-            Err(end) => {
-                drop(counted);
-                metrics.stream_ended(match end {
-                    ConnectionEnd::Stalled => StreamEnd::Stalled,
-                    _ if clock.is_stopping() => StreamEnd::Cut,
-                    _ => StreamEnd::HangUp,
-                });
-                Err(end)
-            }
-        }
-    }
-
-    /// Sends a stream's head, and what its client has missed where it comes back; returns a place right behind that.
-    async fn send_opening(
-        &mut self,
-        subscribe: &SubscribeRequest,
-        place: Reservation<S>,
-    ) -> Result<Reservation<S>, ConnectionEnd> {
-        self.answered(StatusClass::Successful);
-        response::stream_head(&mut self.reader.output, &common(self.context, &self.cors));
-        self.reader.output.extend_from_slice(OPENING);
-        let place = match (&subscribe.resume, self.context.hub.archive()) {
-            // The first place counts until there is the other.
-            (Some(id), Some(archive)) => self.replay(archive, id, &subscribe.filters).await?,
-            _ => place,
-        };
-        self.reader.flush().await?;
-        Ok(place)
-    }
-
-    /// Sends a client that comes back what it has missed; returns a place right behind that.
-    ///
-    /// What the client has, this shard has given as well, or will soon. When the client has all that was given, it gets
-    /// a place behind it, with nothing between the two: nothing is missing, and nothing comes twice.
-    async fn replay(
-        &mut self,
-        archive: &Archive,
-        id: &str,
-        filters: &FilterSet,
-    ) -> Result<Reservation<S>, ConnectionEnd> {
-        let dispatcher = &self.context.dispatcher;
-        // Before this server's first event there may be some of earlier ones.
-        let restored = archive.restored();
-        let mut cursor = archive.resume(id);
-        dispatcher.has_dispatched(cursor.after.saturating_sub(restored)).await;
-        loop {
-            let last = restored + dispatcher.dispatched();
-            let events = archive.read(&mut cursor, last, filters, id);
-            self.reader.output.extend_from_slice(&events);
-            if cursor.after >= last {
-                return Ok(dispatcher.place(filters));
-            }
-            self.reader.flush().await?;
-            if self.context.clock.is_stopping() {
-                return Err(ConnectionEnd::Gone);
-            }
-            // A history that grows as fast as it is read must not keep its shard from the others.
-            yield_now().await;
-        }
-    }
-
-    async fn next_request(&mut self) -> Result<PendingRequest, ConnectionEnd> {
-        // Until this request's head is read, an answer is for nobody's page.
+    async fn next_request(&mut self) -> Result<(Request, Envelope), ConnectionEnd> {
+        // Until the head is read, no page of a listed origin may read an answer.
         self.cors = None;
         self.is_publish = false;
         let length = self.reader.head().await?;
         let bytes = &self.reader.bytes()[..length];
         let head = RequestHead::parse(bytes)?;
         let has_room = self.proxy.as_mut().is_none_or(|proxy| admit(proxy, bytes));
-        let route = route(head.method, head.path);
+        let route = Route::of(head.method, head.path);
         self.is_publish = route == Route::Publish;
-        let has_history = self.context.hub.archive().is_some();
-        let (cors, request) = self.context.settings.read(|access| authorize(access, route, &head, has_history));
+        let (cors, request) = permit(self.context, route, &head);
         self.cors = Some(cors);
-        let request = PendingRequest {
-            request: request?,
+        let request = request?;
+        let envelope = Envelope {
             framing: head.framing,
             persistence: head.persistence,
             expects_continue: head.expects_continue,
             is_head: head.method == "HEAD",
-            has_room,
         };
         self.reader.consume(length);
-        Ok(request)
+        if self.rejection.is_none() && !has_room {
+            self.rejection = Some(self.context.metrics.connection_over_ip_limit());
+        }
+        Ok((request, envelope))
     }
 
-    fn not_found(&mut self, request: &PendingRequest) -> Persistence {
-        let persistence = match request.framing {
-            Framing::None | Framing::Length(0) => request.persistence,
-            // Nobody wants the body of such a request, so there is no next one to be found behind it.
+    /// Answers a client that there is no room for. A stream that ends makes a browser come back by itself; an error
+    /// does not.
+    fn reject(&mut self, request: &Request, number: u64) -> Result<(), ConnectionEnd> {
+        self.context.metrics.connection_refused();
+        if !matches!(request, Request::Subscribe(_)) {
+            return Err(RequestError::Overloaded.into());
+        }
+        self.answer(StatusClass::Successful, response::stream_head);
+        self.reader.output.extend_from_slice(frame::retry_advice(retry_delay(number)).as_bytes());
+        Ok(())
+    }
+
+    fn not_found(&mut self, envelope: &Envelope) -> Persistence {
+        let persistence = match envelope.framing {
+            Framing::None | Framing::Length(0) => envelope.persistence,
+            // The body is not read, so the next request cannot be found behind it.
             Framing::Length(_) | Framing::Chunked => Persistence::Close,
         };
-        response::not_found(&mut self.reader.output, &common(self.context, &self.cors), persistence, request.is_head);
-        self.answered(StatusClass::ClientError);
+        self.answer(StatusClass::ClientError, |out, common| {
+            response::not_found(out, common, persistence, envelope.is_head);
+        });
         persistence
     }
 
-    /// Publishes the request's body and puts the answer in its place.
-    async fn publish(
-        &mut self,
-        request: &PendingRequest,
-        publish_request: &PublishRequest,
-    ) -> Result<Persistence, ConnectionEnd> {
-        let hub = &self.context.hub;
-        let published = {
-            let body = self.reader.body(request.framing, request.expects_continue).await?;
-            publish(hub, &body, publish_request).await
-        };
-        // A server that is stopping answers what it has begun with and no more.
-        let stopping = self.context.clock.is_stopping();
-        let persistence = if stopping { Persistence::Close } else { request.persistence };
-        match published {
-            Ok(id) => self.accepted(publish_request, id.as_deref(), persistence),
-            // The body was read to its end, so what stands behind it is a request.
-            Err(refusal @ (RequestError::NotUtf8 | RequestError::NoSpace | RequestError::NotWritten)) => {
-                self.refuse(refusal, persistence);
-            }
-            Err(refusal) => return Err(refusal.into()),
+    /// Queues the answer to a refused request.
+    pub(super) fn refuse(&mut self, error: RequestError, persistence: Persistence) {
+        self.context.metrics.request_refused();
+        if self.is_publish {
+            self.context.shard_metrics.publish_ended(error.outcome());
         }
-        Ok(persistence)
+        self.answer(error.answer_class(), |out, common| response::refused(out, common, error, persistence));
     }
 
-    fn accepted(&mut self, publish_request: &PublishRequest, id: Option<&str>, persistence: Persistence) {
-        let Context { metrics, subscriber_counts, .. } = self.context;
-        let topics = &publish_request.topics;
-        let subscribers = || if topics.is_empty() { metrics.streams() } else { subscriber_counts.count(topics) };
-        let receipt = publish_request.wants_json.then(|| receipt(id, subscribers()));
-        let common = common(self.context, &self.cors);
-        response::accepted(&mut self.reader.output, &common, receipt.as_deref(), persistence);
-        self.answered(StatusClass::Successful);
-        self.context.shard_metrics.publish_ended(PublishOutcome::Accepted);
+    /// Queues a successful answer that closes the connection.
+    fn answer_last(&mut self, write: impl FnOnce(&mut Vec<u8>, &Common<'_>)) -> Persistence {
+        self.answer(StatusClass::Successful, write);
+        Persistence::Close
     }
 
-    /// A client has its answer, and need not wait for its proxy to take it or to close.
+    /// Counts an answer and queues it.
+    pub(super) fn answer(&mut self, class: StatusClass, write: impl FnOnce(&mut Vec<u8>, &Common<'_>)) {
+        let Context { settings, date, shard_metrics, .. } = self.context;
+        shard_metrics.answered(class);
+        let cors = self.cors.get_or_insert_with(|| settings.read(|access| Cors::of(access, None)));
+        write(&mut self.reader.output, &Common { date: date.get(), cors });
+    }
+
+    /// Gives back the room of a proxy's client, which has its answer and need not wait for its proxy.
     fn release_client(&mut self) {
         if let Some(proxy) = &mut self.proxy {
             proxy.release_client();
         }
     }
 
-    fn refuse(&mut self, refusal: RequestError, persistence: Persistence) {
-        self.context.metrics.request_refused();
-        self.answered(refusal.answer_class());
-        if self.is_publish {
-            self.context.shard_metrics.publish_ended(refusal.outcome());
-        }
-        response::refused(&mut self.reader.output, &common(self.context, &self.cors), refusal, persistence);
-    }
-
-    fn answered(&self, answer: StatusClass) {
-        self.context.shard_metrics.answered(answer);
-    }
-
-    /// Sends what is left to send and closes so that it arrives.
     async fn close(&mut self) -> Result<(), ConnectionEnd> {
         self.release_client();
         self.reader.close().await
     }
 }
 
-impl From<PublishError> for RequestError {
-    fn from(unpublished: PublishError) -> Self {
-        match unpublished {
-            PublishError::Closed => Self::Stopping,
-            PublishError::NoSpace => Self::NoSpace,
-            PublishError::NotWritten => Self::NotWritten,
-        }
-    }
-}
-
-/// What an answer has in common with all others, for these readers; before a head is read, for nobody's page.
-fn common<'o, S>(context: &Context<S>, cors: &'o Option<Cors<String>>) -> Common<'o> {
-    let cors = match cors {
-        Some(cors) => cors.borrowed(),
-        None => context.settings.read(|access| access.cors(None)),
+/// Reads the request for this route, if the client may have that, and decides which pages may read the answer.
+///
+/// Parameters come last: a client that may not publish learns no more than that.
+fn permit<S>(context: &Context<S>, route: Route, head: &RequestHead<'_>) -> (Cors, Result<Request, RequestError>) {
+    let action = match route {
+        Route::Publish => Action::Publish,
+        Route::PublishPreflight => Action::PublishPreflight,
+        Route::Subscribe | Route::Count | Route::Preflight | Route::NotFound => Action::Read,
     };
-    Common { date: context.date.get(), cors }
-}
-
-/// Which pages may read the answer to a request, and what it asks for, if its sender may have that. Whether it is
-/// well asked is looked at last: who may not publish learns no more than that.
-fn authorize(
-    access: &Access,
-    route: Route,
-    head: &RequestHead<'_>,
-    has_history: bool,
-) -> (Cors<String>, Result<Request, RequestError>) {
-    let request = match route {
-        _ if !access.allows_host(head.authority) => Err(RequestError::Misdirected),
-        Route::Publish if !access.may_publish(head.origin) => Err(RequestError::ForeignOrigin),
-        Route::Publish if !access.accepts_token(head.optional.bearer()) => Err(RequestError::Token),
-        Route::PublishPreflight if !access.answers_publish_preflight(head.origin) => Ok(Request::NotFound),
-        route => Request::read(route, head, has_history),
+    let caller = Caller { host: head.authority, origin: head.origin, token: head.optional.bearer() };
+    let (cors, verdict) = context.settings.read(|access| authorize(access, caller, action));
+    let request = match verdict {
+        Ok(()) => Request::read(route, head, context.hub.archive().is_some()),
+        Err(Denied::Host) => Err(RequestError::Misdirected),
+        Err(Denied::Origin) => Err(RequestError::ForeignOrigin),
+        Err(Denied::Token) => Err(RequestError::Token),
+        Err(Denied::Preflight) => Ok(Request::NotFound),
     };
-    (access.cors(head.origin).to_owned(), request)
+    (cors, request)
 }
 
-/// Counts a request of a trusted proxy for the client that its head names. Returns whether that client has room.
+/// Counts a trusted proxy's request for the client that its head names. Returns false if that client has no room.
 fn admit(proxy: &mut Proxy, head: &[u8]) -> bool {
     let client = forwarded::client(head, proxy.address(), |address| proxy.trusts(address));
     proxy.admit(client)
-}
-
-/// What became of a message, as JSON (RFC 8259).
-fn receipt(id: Option<&str>, subscribers: usize) -> String {
-    let id = id.map_or_else(String::new, |id| format!("\"id\":{},", json::string(id)));
-    format!("{{{id}\"subscribers\":{subscribers}}}\n")
-}
-
-/// Publishes a body, which has to be text; returns the id that it got.
-async fn publish(hub: &Hub, body: &[u8], publish_request: &PublishRequest) -> Result<Option<String>, RequestError> {
-    let message = std::str::from_utf8(body).map_err(|_| RequestError::NotUtf8)?;
-    hub.publish(&publish_request.fields, message, &publish_request.topics).await.map_err(RequestError::from)
 }

@@ -19,7 +19,7 @@ const PUBLISH_PERMISSION: &str = "Access-Control-Allow-Methods: POST\r\n\
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Common<'o> {
     pub(crate) date: Date,
-    pub(crate) cors: Cors<&'o str>,
+    pub(crate) cors: &'o Cors,
 }
 
 /// An answer under construction: its fields go out in the order of the calls.
@@ -48,7 +48,7 @@ impl<'o> Response<'o> {
     }
 
     /// Adds the CORS fields. If they depend on the request, `Vary` tells caches (RFC 9110, 12.5.5).
-    pub(crate) fn cors(self, cors: Cors<&str>) -> Self {
+    pub(crate) fn cors(self, cors: &Cors) -> Self {
         match cors {
             Cors::AnyOrigin => self.field("Access-Control-Allow-Origin", "*"),
             Cors::Origin(origin) => self.field("Access-Control-Allow-Origin", origin).field("Vary", "Origin"),
@@ -162,7 +162,7 @@ fn text<'o>(out: &'o mut Vec<u8>, status: &str, common: &Common<'_>, body: &str)
 mod tests {
     use super::*;
 
-    const COMMON: &Common<'_> = &Common { date: *b"Sun, 06 Nov 1994 08:49:37 GMT", cors: Cors::AnyOrigin };
+    const COMMON: &Common<'_> = &Common { date: *b"Sun, 06 Nov 1994 08:49:37 GMT", cors: &Cors::AnyOrigin };
 
     fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
@@ -197,9 +197,9 @@ mod tests {
 
     #[test]
     fn answers_name_the_allowed_origin() {
-        let to = |cors| written(|out| preflight(out, &Common { cors, ..*COMMON }));
+        let to = |cors| written(|out| preflight(out, &Common { cors: &cors, ..*COMMON }));
         assert_eq!(
-            to(Cors::Origin("https://a.example")),
+            to(Cors::Origin("https://a.example".to_owned())),
             "HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
              Access-Control-Allow-Origin: https://a.example\r\nVary: Origin\r\nConnection: close\r\n\r\n"
         );
@@ -212,7 +212,8 @@ mod tests {
 
     #[test]
     fn publish_preflight_lists_publisher_fields() {
-        let common = Common { cors: Cors::Origin("https://a.example"), ..*COMMON };
+        let cors = Cors::Origin("https://a.example".to_owned());
+        let common = Common { cors: &cors, ..*COMMON };
         assert_eq!(
             written(|out| publish_preflight(out, &common)),
             "HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
