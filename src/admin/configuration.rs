@@ -68,12 +68,7 @@ fn messages(config: &Config) -> Vec<Row> {
     });
     vec![
         (group, "--max-body", size(config.limits.body_bytes), "the longest message"),
-        (
-            group,
-            "--history",
-            optional(history, "none"),
-            "the events kept for clients that reconnect: number, size, age",
-        ),
+        (group, "--history", optional(history, "none"), "the events kept for clients that reconnect"),
         (group, "--history-file", optional(path, "none"), "the file in which the history outlives the server"),
         (group, "--history-sync", optional(sync, "-"), "the time at which an event is on the disk"),
     ]
@@ -84,27 +79,18 @@ fn limits(config: &Config) -> Vec<Row> {
     let heartbeat = optional(config.heartbeat.map(time), "none");
     let count = |limit: Option<NonZeroUsize>, without: &str| optional(limit.map(NonZeroUsize::get), without);
     let open_files = count(limits.connections, "as many as the limit of open files allows");
+    let per_ip = count(limits.connections_per_ip, "no limit");
     let (workers, proxies) = (count(config.workers, "one per core"), list(&config.trusted_proxies, "none"));
     vec![
         (streams, "--heartbeat", heartbeat, "the idle time after which a stream gets a comment"),
         (streams, "--max-lag", size(limits.window_bytes), "the most that a slow stream may lag, or else it ends"),
         (streams, "--write-timeout", time(limits.write_timeout), "the longest time in which a client takes nothing"),
         (connections, "--max-connections", open_files, "the most connections at one time"),
-        (
-            connections,
-            "--max-connections-per-ip",
-            count(limits.connections_per_ip, "no limit"),
-            "the most connections from one address",
-        ),
+        (connections, "--max-connections-per-ip", per_ip, "the most connections from one address"),
         (connections, "--trusted-proxy", proxies, "the proxies that may say which client a connection is for"),
         (connections, "--head-timeout", time(limits.head_timeout), "the longest time for the head of a request"),
         (connections, "--body-timeout", time(limits.body_timeout), "the longest time for the body of a request"),
-        (
-            connections,
-            "--idle-timeout",
-            time(limits.idle_timeout),
-            "the longest time between two requests of a connection",
-        ),
+        (connections, "--idle-timeout", time(limits.idle_timeout), "the longest time between two requests"),
         ("Process", "--workers", workers, "the number of worker threads"),
         ("Process", "--drain", time(limits.drain_timeout), "the grace period of a shutdown"),
     ]
