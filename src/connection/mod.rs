@@ -16,10 +16,9 @@ use std::pin::Pin;
 use std::task::{self, Poll, ready};
 
 pub(crate) use self::context::{Context, Shared, subscribers_of};
-#[expect(unused_imports, reason = "the admin side is about to read by it")]
+pub(crate) use self::publish::receipt;
 pub(crate) use self::reader::{ConnectionEnd, RequestReader};
 use self::stream::Stream;
-pub(crate) use self::subscribe::OPENING;
 use self::subscribe::OpenedStream;
 use crate::net::{Client, ConnectionPermit, Socket, WaitGuard};
 
