@@ -195,8 +195,7 @@ impl Server {
             Ok(())
         };
         until.or(shards.deal(&mut listener, &mut admission)).await?;
-        drop((serving, listener));
-        shutdown::shut_down(shards, &shared.hub, &shared.metrics, config.limits.drain_timeout).await;
+        shutdown::shut_down(serving, listener, shards, &shared).await;
         Ok(())
     }
 }
