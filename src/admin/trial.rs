@@ -130,7 +130,7 @@ impl<'s> Stream<'s> {
         let [near, far] = [near, far].map(|end| Async::new(OwnedFd::from(end)));
         let (near, far) = (near.map_err(NotArrived::Failed)?, far.map_err(NotArrived::Failed)?);
         let client =
-            Client { io: far, rejection: None, proxy: None, place: ConnectionPermit::new(&watched.shared.metrics) };
+            Client { io: far, rejection: None, proxy: None, permit: ConnectionPermit::new(&watched.shared.metrics) };
         if !handle.deal(client) {
             return Err(NotArrived::NotOpened);
         }

@@ -134,7 +134,7 @@ mod tests {
     fn client(number: u64) -> Client {
         let (io, _) = UnixStream::pair().expect("a descriptor is free");
         let io = Async::new(OwnedFd::from(io)).expect("a socket");
-        Client { io, rejection: Some(number), proxy: None, place: ConnectionPermit::new(&Metrics::default()) }
+        Client { io, rejection: Some(number), proxy: None, permit: ConnectionPermit::new(&Metrics::default()) }
     }
 
     #[test]
