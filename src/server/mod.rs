@@ -174,7 +174,7 @@ impl Server {
     /// every message and ends each stream between two events, for at most [`Limits::drain_timeout`]. With a history's
     /// file it then waits until the disk has everything, however long that takes.
     ///
-    /// The future runs on any executor. Dropping it ends the server at once, but waits for its threads and for the disk.
+    /// The future runs on any executor. Dropping it ends the server at once, but waits for its threads and the disk.
     ///
     /// # Errors
     ///

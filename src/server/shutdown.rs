@@ -39,7 +39,7 @@ pub(super) async fn shut_down(serving: Serving, listener: Listener, mut shards: 
     drop((serving, listener));
     // 2. A request that never ends takes half of the time.
     shards.stop_dealing();
-    let _ = within(time / 2, shards.signals.requests_answered()).await;
+    let _ = within(time / 2, shards.signals.answered.recv()).await;
     // 3. Takes no time unless the disk hangs. The quarter that is left then is for the streams.
     let _ = within(time / 4, hub.settle()).await;
     // 4. Shards find the end of their queue behind its last message.
@@ -76,7 +76,7 @@ pub(super) struct Signals {
     /// Gets a message from each thread that ends.
     ended: Receiver<()>,
     /// Dropped to have the shards end at once.
-    abort: Option<Sender<()>>,
+    pub(super) abort: Option<Sender<()>>,
 }
 
 /// A shard's side of the signals.
@@ -84,7 +84,8 @@ pub(super) struct Signals {
 pub(super) struct ShardSignals {
     /// Dropped once this shard has no request in flight.
     pub(super) answered: Sender<()>,
-    ended: Sender<()>,
+    /// Gets a message when the shard's thread ends, from an [`EndNotice`].
+    pub(super) ended: Sender<()>,
     /// Closes if the shard has to end at once.
     pub(super) abort: Receiver<()>,
 }
@@ -98,32 +99,16 @@ pub(super) fn signals(shards: usize) -> (Signals, ShardSignals) {
 }
 
 impl Signals {
-    async fn requests_answered(&self) {
-        let _ = self.answered.recv().await;
-    }
-
     /// Waits until this number of threads has ended.
     pub(super) async fn threads_ended(&self, count: usize) {
         for _ in 0..count {
             let _ = self.ended.recv().await;
         }
     }
-
-    /// Has the shards end at once, with their connections as they are.
-    pub(super) fn abort(&mut self) {
-        self.abort = None;
-    }
 }
 
-impl ShardSignals {
-    /// A guard for a shard's thread, which reports its end, a panic included.
-    pub(super) fn end_notice(&self) -> EndNotice {
-        EndNotice(self.ended.clone())
-    }
-}
-
-/// Reports the end of a shard's thread when dropped.
-pub(super) struct EndNotice(Sender<()>);
+/// Reports the end of a shard's thread when dropped, even by a panic.
+pub(super) struct EndNotice(pub(super) Sender<()>);
 
 impl Drop for EndNotice {
     fn drop(&mut self) {
