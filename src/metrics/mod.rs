@@ -10,6 +10,7 @@ mod shard;
 
 pub(crate) use self::counters::GaugeGuard;
 pub use self::counters::{Metrics, StreamEnd};
+pub(crate) use self::health::Serving;
 pub use self::health::{Health, NotReady};
 pub(crate) use self::histogram::{Count, Distribution};
 pub(crate) use self::prometheus::Exposition;

@@ -173,7 +173,7 @@ impl Server {
     /// every message and ends each stream between two events, for at most [`Limits::drain_timeout`]. With a history's
     /// file it then waits until the disk has everything, however long that takes.
     ///
-    /// The future runs on any executor. Dropping it ends the server at once, but waits for its threads and for the disk.
+    /// The future runs on any executor. Dropping it ends the server at once, but waits for its threads and the disk.
     ///
     /// # Errors
     ///
@@ -194,8 +194,7 @@ impl Server {
             Ok(())
         };
         until.or(shards.deal(&mut listener, &mut admission)).await?;
-        drop((serving, listener));
-        shutdown::shut_down(shards, &shared.hub, &shared.metrics, config.limits.drain_timeout).await;
+        shutdown::shut_down(serving, listener, shards, &shared).await;
         Ok(())
     }
 }
