@@ -96,7 +96,7 @@ mod net;
 mod server;
 mod sys;
 
-pub use auth::{Access, HostPattern, InvalidPattern, InvalidToken, OriginPattern, Settings, Token};
+pub use auth::{AccessControl, AccessSettings, HostPattern, InvalidPattern, InvalidToken, OriginPattern, Token};
 pub use config::{
     Address, Config, ConfigError, HistoryFile, HistorySync, InvalidAddress, InvalidProxy, Limits, Retention,
     TrustedProxy,

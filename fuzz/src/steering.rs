@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use smolcast::Limits;
+use support::with;
 
 /// Sizes around what the parts of a request have.
 const SIZES: [usize; 15] = [0, 1, 2, 3, 4, 7, 8, 15, 16, 17, 32, 64, 100, 256, 1000];
@@ -52,32 +53,26 @@ impl<'i> Steering<'i> {
         // Heads are longer than what is in them: eight times as long as other things.
         let head_bytes = self.choice().checked_sub(1).map_or(default.head_bytes, |index| SIZES[index].max(1) * 8);
         let request_line_bytes = self.positive(default.request_line_bytes);
-        Limits { head_bytes, request_line_bytes, ..default }
+        with!(default, { head_bytes, request_line_bytes })
     }
 
     /// These, with other limits of bodies.
     pub fn body_limits(&mut self, limits: &Limits) -> Limits {
-        Limits {
-            body_bytes: self.size(limits.body_bytes),
+        with!(limits.clone(), { body_bytes: self.size(limits.body_bytes),
             chunk_extension_bytes: self.size(limits.chunk_extension_bytes),
-            trailer_bytes: self.size(limits.trailer_bytes),
-            ..limits.clone()
-        }
+            trailer_bytes: self.size(limits.trailer_bytes) })
     }
 
     /// These, with other limits of what a connection keeps, and without the one thing in it that takes real time.
     pub fn connection_limits(&mut self, limits: &Limits) -> Limits {
-        Limits {
-            longest_rest: Duration::ZERO,
+        with!(limits.clone(), { longest_rest: Duration::ZERO,
             stream_input_bytes: self.size(limits.stream_input_bytes),
             linger_bytes: self.size(limits.linger_bytes),
             answer_bytes: self.size(limits.answer_bytes),
             publish_queue: self.positive(limits.publish_queue),
             publish_queue_bytes: self.positive(limits.publish_queue_bytes),
             batch_bytes: self.positive(limits.batch_bytes),
-            window_bytes: self.positive(limits.window_bytes),
-            ..limits.clone()
-        }
+            window_bytes: self.positive(limits.window_bytes) })
     }
 
     /// Where bytes are cut.
@@ -140,7 +135,7 @@ mod tests {
         let mut zeros = Steering::new(b"000");
         assert_eq!(zeros.head_limits(), Limits::default());
         assert_eq!(zeros.body_limits(&Limits::default()), Limits::default());
-        let limits = Limits { longest_rest: Duration::ZERO, ..Limits::default() };
+        let limits = with!(Limits::default(), { longest_rest: Duration::ZERO });
         assert_eq!(zeros.connection_limits(&Limits::default()), limits);
         assert_eq!(Steering::new(b"1").size(7), 0);
         assert_eq!(Steering::new(b"1").positive(7), 1);

@@ -5,12 +5,12 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::auth::Access;
+use crate::auth::AccessSettings;
 use crate::config::{Address, Config, HistorySync};
 use crate::event::json::{self, Object};
 
 /// All options with their values, as a JSON array.
-pub(super) fn rows(config: &Config, access: &Access) -> String {
+pub(super) fn rows(config: &Config, access: &AccessSettings) -> String {
     let rows = listening(config).into_iter().chain(access_rules(access)).chain(messages(config));
     json::array(rows.chain(limits(config)).map(|(group, name, value, help)| {
         Object::default()
@@ -41,7 +41,7 @@ fn listening(config: &Config) -> Vec<Row> {
     ]
 }
 
-fn access_rules(access: &Access) -> Vec<Row> {
+fn access_rules(access: &AccessSettings) -> Vec<Row> {
     let group = "Access";
     let tokens = match access.publish_tokens.len() {
         0 => "none: every client may publish".to_owned(),
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn no_token_is_shown() {
         let tokens = vec!["secret1".parse().expect("a token"), "secret2".parse().expect("a token")];
-        let access = Access { publish_tokens: tokens, ..Access::default() };
+        let access = AccessSettings { publish_tokens: tokens, ..AccessSettings::default() };
         let rows = rows(&Config::default(), &access);
         assert!(rows.contains(r#""name":"--publish-token-file","value":"2 tokens""#), "{rows}");
         assert!(!rows.contains("secret"), "{rows}");

@@ -6,13 +6,13 @@
 
 use std::net::IpAddr;
 
-use crate::auth::{Access, host_of};
+use crate::auth::{AccessSettings, host_of};
 use crate::http;
 
 /// Checks that a request names a host that can only mean this server: an address, `localhost`, or a host that the
 /// operator lists by its own name. Any name server may point another name here. A wildcard of the list does not count
 /// either: names below it may belong to anybody.
-pub(super) fn is_own_host(authority: Option<&[u8]>, access: &Access) -> bool {
+pub(super) fn is_own_host(authority: Option<&[u8]>, access: &AccessSettings) -> bool {
     let Some(authority) = authority.and_then(|octets| std::str::from_utf8(octets).ok()) else { return false };
     let host = host_of(authority);
     let is_address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn own_hosts_are_addresses_localhost_and_listed_names() {
         let hosts = ["ops.example", "*.tenants.example"].map(|host| host.parse().expect("a host"));
-        let listed = Access { hosts: hosts.into(), ..Access::default() };
+        let listed = AccessSettings { hosts: hosts.into(), ..AccessSettings::default() };
         for (host, alone, with_list) in [
             ("127.0.0.1:9942", true, true),
             ("10.0.0.7", true, true),
@@ -55,10 +55,10 @@ mod tests {
             ("", false, false),
         ] {
             let authority = Some(host.as_bytes());
-            assert_eq!(is_own_host(authority, &Access::default()), alone, "{host}");
+            assert_eq!(is_own_host(authority, &AccessSettings::default()), alone, "{host}");
             assert_eq!(is_own_host(authority, &listed), with_list, "{host}");
         }
-        assert!(!is_own_host(None, &Access::default()));
+        assert!(!is_own_host(None, &AccessSettings::default()));
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl<'c> Live<'c> {
     }
 
     fn configuration(&self) -> String {
-        configuration::rows(&self.context.config, &self.context.shared.settings.access())
+        configuration::rows(&self.context.config, &self.context.shared.access_control.settings())
     }
 
     /// The event with the state of the server now.

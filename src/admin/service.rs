@@ -143,7 +143,7 @@ impl<'c> AdminService<'c> {
 
     /// Refuses a request to a host that a foreign name server could point here.
     fn check_host(&self, head: &RequestHead<'_>) -> Result<(), Answer> {
-        let own = self.context.shared.settings.read(|access| guard::is_own_host(head.authority, access));
+        let own = self.context.shared.access_control.read(|access| guard::is_own_host(head.authority, access));
         if own { Ok(()) } else { Err(RequestError::Misdirected.into()) }
     }
 
@@ -190,11 +190,11 @@ impl<'c> AdminService<'c> {
 
     /// Sends the live page's stream until its client leaves.
     async fn stream(&self, reader: Reader<'_>) -> Result<(), ConnectionEnd> {
-        let (limits, settings) = (&self.context.shared.limits, &self.context.shared.settings);
+        let (limits, access_control) = (&self.context.shared.limits, &self.context.shared.access_control);
         let (io, mut received) = reader.into_socket();
         let mut live = Live::new(self.context);
         // Only tells whether the access settings were replaced: they hold tokens, which no page keeps while it waits.
-        let mut sent_access = Arc::downgrade(&settings.access());
+        let mut sent_access = Arc::downgrade(&access_control.settings());
         let mut out = Vec::new();
         write_stream_head(&mut out, &self.date.get());
         out.extend_from_slice(live.hello().as_bytes());
@@ -218,7 +218,7 @@ impl<'c> AdminService<'c> {
                 Ok(())
             };
             future::or(left, next).await?;
-            let access = Arc::downgrade(&settings.access());
+            let access = Arc::downgrade(&access_control.settings());
             if !sent_access.ptr_eq(&access) {
                 sent_access = access;
                 out.extend_from_slice(live.changed_configuration().as_bytes());

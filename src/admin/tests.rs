@@ -10,7 +10,7 @@ use smol::channel::Receiver;
 
 use super::live::Live;
 use super::*;
-use crate::auth::Settings;
+use crate::auth::AccessControl;
 use crate::config::Limits;
 use crate::event::topic::FilterSet;
 use crate::fanout::{Command, SlowReport, SubscriberCounts};
@@ -39,8 +39,8 @@ pub(super) fn server(limits: Limits, shards: usize) -> (AdminContext, Vec<Shard>
     }
     let config = Config { limits: limits.clone(), ..Config::on(([127, 0, 0, 1], 0)) };
     let health = Health::new(metrics.clone(), Instant::now(), limits.turn_timeout);
-    let settings = Settings::new(config.access.clone());
-    let shared = Shared { limits, settings, hub, metrics, subscriber_counts: SubscriberCounts::new() };
+    let access_control = AccessControl::new(config.access.clone());
+    let shared = Shared { limits, access_control, hub, metrics, subscriber_counts: SubscriberCounts::new() };
     let (started, handles) = (SystemTime::now(), Arc::new(OnceLock::from(handles)));
     (AdminContext { config, shared, health, connection_limit: 1, started, handles }, ends)
 }

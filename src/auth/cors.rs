@@ -3,7 +3,7 @@
 //! Pure: patterns and bytes. It decides, and writes no field of an answer. An origin is granted as
 //! its page wrote it, and only if a pattern of the list matches.
 
-use super::Access;
+use super::AccessSettings;
 
 /// The pages that may read an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(crate) enum Cors {
 
 impl Cors {
     /// Decides which pages may read the answer to a request with this `Origin`.
-    pub(crate) fn of(access: &Access, origin: Option<&[u8]>) -> Self {
+    pub(crate) fn of(access: &AccessSettings, origin: Option<&[u8]>) -> Self {
         if access.origins.is_empty() {
             return Self::AnyOrigin;
         }
@@ -32,15 +32,15 @@ impl Cors {
 mod tests {
     use super::*;
 
-    fn access(origins: &str) -> Access {
+    fn access(origins: &str) -> AccessSettings {
         let origins = origins.split_whitespace().map(|text| text.parse().expect("an origin")).collect();
-        Access { origins, ..Access::default() }
+        AccessSettings { origins, ..AccessSettings::default() }
     }
 
     #[test]
     fn without_a_list_every_page_may_read() {
-        assert_eq!(Cors::of(&Access::default(), None), Cors::AnyOrigin);
-        assert_eq!(Cors::of(&Access::default(), Some(b"https://evil.example")), Cors::AnyOrigin);
+        assert_eq!(Cors::of(&AccessSettings::default(), None), Cors::AnyOrigin);
+        assert_eq!(Cors::of(&AccessSettings::default(), Some(b"https://evil.example")), Cors::AnyOrigin);
     }
 
     /// No browser sends its scheme's default port.

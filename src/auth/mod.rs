@@ -5,30 +5,33 @@
 //! origins keep such pages out. Programs can forge these fields; the tokens are for them.
 
 mod authority;
+mod control;
 mod cors;
 mod pattern;
-mod settings;
 mod token;
 
 use subtle::Choice;
 
 pub(crate) use self::authority::{host_of, is_host_and_port};
+pub use self::control::AccessControl;
 pub(crate) use self::cors::Cors;
 use self::pattern::Pattern;
 pub use self::pattern::{HostPattern, InvalidPattern, OriginPattern};
-pub use self::settings::Settings;
 pub use self::token::{InvalidToken, Token};
 
-/// Which requests are let in. The lists are empty by default, and an empty one lets in all.
+/// Hosts, origins and tokens that requests are checked against. Every list is empty by default and then allows all.
+///
+/// Fields are added in minor versions, so a program starts from the default and assigns fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Access {
-    /// The hosts of which a request names one, in its target or its `Host` field; any other gets `421`.
+#[non_exhaustive]
+pub struct AccessSettings {
+    /// Hosts that a request may be for, by its target or its `Host` field; any other gets `421`.
     pub hosts: Vec<HostPattern>,
-    /// The origins whose pages may publish (any other gets `403`; who sends no `Origin` is no page) and read answers
-    /// (`Access-Control-Allow-Origin` names the page's own origin then, where it is `*` with an empty list).
+    /// Origins whose pages may publish; any other gets `403`. A request without `Origin` comes from no page. Pages of
+    /// these origins may also read responses: `Access-Control-Allow-Origin` then names the page's own origin, not `*`.
     pub origins: Vec<OriginPattern>,
-    /// Who publishes shows one of these (`Authorization: Bearer TOKEN`); who does not gets `401`. With origins listed
-    /// as well, their pages may do so too: their browsers are told that they may (`OPTIONS /broadcast`).
+    /// Tokens of which a publisher has to show one (`Authorization: Bearer TOKEN`), or gets `401`. Pages may show one
+    /// if their origin is listed: only then do their browsers get leave to (`OPTIONS /broadcast`).
     pub publish_tokens: Vec<Token>,
 }
 
@@ -70,7 +73,7 @@ pub(crate) enum Denied {
 /// Decides if a request may do what it asks, and which pages may read the answer.
 ///
 /// The host comes first, then the origin, then the token: a denied client learns nothing of the later lists.
-pub(crate) fn authorize(access: &Access, caller: Caller<'_>, action: Action) -> (Cors, Result<(), Denied>) {
+pub(crate) fn authorize(access: &AccessSettings, caller: Caller<'_>, action: Action) -> (Cors, Result<(), Denied>) {
     let cors = Cors::of(access, caller.origin);
     let denied = match action {
         _ if !access.allows_host(caller.host) => Some(Denied::Host),
@@ -82,8 +85,8 @@ pub(crate) fn authorize(access: &Access, caller: Caller<'_>, action: Action) -> 
     (cors, denied.map_or(Ok(()), Err))
 }
 
-impl Access {
-    /// Whether this host, with any port, is listed by its own name.
+impl AccessSettings {
+    /// Returns true if this host, with any port, is listed by its own name.
     pub(crate) fn names(&self, authority: &str) -> bool {
         self.hosts.iter().any(|pattern| matches!(pattern.0, Pattern::Exact(_)) && pattern.matches(authority))
     }
@@ -115,14 +118,14 @@ mod tests {
 
     use super::*;
 
-    fn access(hosts: &str, origins: &str) -> Access {
+    fn access(hosts: &str, origins: &str) -> AccessSettings {
         fn read<T: FromStr<Err = InvalidPattern>>(list: &str) -> Vec<T> {
             list.split_whitespace().map(|text| text.parse().unwrap_or_else(|_| panic!("{text} is a pattern"))).collect()
         }
-        Access { hosts: read(hosts), origins: read(origins), ..Access::default() }
+        AccessSettings { hosts: read(hosts), origins: read(origins), ..AccessSettings::default() }
     }
 
-    fn verdict(access: &Access, caller: Caller<'_>, action: Action) -> Result<(), Denied> {
+    fn verdict(access: &AccessSettings, caller: Caller<'_>, action: Action) -> Result<(), Denied> {
         authorize(access, caller, action).1
     }
 
@@ -130,8 +133,8 @@ mod tests {
     fn empty_lists_allow_everything() {
         let caller = Caller { host: Some(b"anything"), origin: Some(b"https://evil.example"), token: Some(b"x") };
         for action in [Action::Read, Action::Publish] {
-            assert_eq!(authorize(&Access::default(), caller, action), (Cors::AnyOrigin, Ok(())));
-            assert_eq!(verdict(&Access::default(), Caller::default(), action), Ok(()));
+            assert_eq!(authorize(&AccessSettings::default(), caller, action), (Cors::AnyOrigin, Ok(())));
+            assert_eq!(verdict(&AccessSettings::default(), Caller::default(), action), Ok(()));
         }
     }
 
@@ -150,7 +153,7 @@ mod tests {
     #[test]
     fn denied_clients_learn_nothing_of_later_lists() {
         let publish_tokens = vec!["t".parse().expect("a token")];
-        let access = Access { publish_tokens, ..access("example.com", "https://example.com") };
+        let access = AccessSettings { publish_tokens, ..access("example.com", "https://example.com") };
         let (host, origin) = (Some(&b"example.com"[..]), Some(&b"https://evil.example"[..]));
         let publish = |caller| verdict(&access, caller, Action::Publish);
         assert_eq!(publish(Caller { host: None, origin, token: None }), Err(Denied::Host));
@@ -163,7 +166,7 @@ mod tests {
     #[test]
     fn publishers_show_a_listed_token() {
         let publish_tokens = ["first", "the-second", "c2Vjb25k=="].map(|text| text.parse().expect("a token")).into();
-        let access = Access { publish_tokens, ..Access::default() };
+        let access = AccessSettings { publish_tokens, ..AccessSettings::default() };
         for (token, expected) in [
             (Some("first"), true),
             (Some("the-second"), true),
@@ -186,8 +189,8 @@ mod tests {
     fn publish_preflight_needs_tokens_and_origins() {
         let tokens = || vec!["t".parse().expect("a token")];
         let (neither, origins) = (access("", ""), access("", "https://example.com"));
-        let both = Access { publish_tokens: tokens(), ..origins.clone() };
-        let preflight = |access: &Access, origin: Option<&str>| {
+        let both = AccessSettings { publish_tokens: tokens(), ..origins.clone() };
+        let preflight = |access: &AccessSettings, origin: Option<&str>| {
             let caller = Caller { origin: origin.map(str::as_bytes), ..Caller::default() };
             verdict(access, caller, Action::PublishPreflight)
         };
@@ -196,7 +199,7 @@ mod tests {
         assert_eq!(preflight(&both, None), Err(Denied::Preflight));
         assert_eq!(preflight(&both, Some("https://evil.net")), Err(Denied::Preflight));
         assert_eq!(preflight(&origins, listed), Err(Denied::Preflight));
-        assert_eq!(preflight(&Access { publish_tokens: tokens(), ..neither }, listed), Err(Denied::Preflight));
+        assert_eq!(preflight(&AccessSettings { publish_tokens: tokens(), ..neither }, listed), Err(Denied::Preflight));
     }
 
     #[test]
@@ -240,7 +243,7 @@ mod tests {
             assert_eq!(two_ports.parse::<OriginPattern>(), Err(InvalidPattern), "{two_ports}");
         }
         for text in "localhost EXAMPLE.com:65535 a_b.example 127.0.0.1:0 [::1] [::ffff:1.2.3.4]:80".split_whitespace() {
-            let access = Access { hosts: vec![text.parse().expect("a host")], ..Access::default() };
+            let access = AccessSettings { hosts: vec![text.parse().expect("a host")], ..AccessSettings::default() };
             let host = text.as_bytes();
             assert!(is_host_and_port(host) && access.allows_host(Some(host)), "{text}");
             assert!(format!("https://{text}").parse::<OriginPattern>().is_ok(), "{text:?} in an origin");

@@ -15,6 +15,7 @@ pub(crate) const DEFAULT_MODE: u32 = 0o660;
 /// It parses from `127.0.0.1:1942`, `[::1]:1942` or `unix:/run/smolcast.sock`. It displays as a client would use it:
 /// `http://127.0.0.1:1942/` or `unix:/run/smolcast.sock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Address {
     /// TCP address; with port 0 the kernel picks a free port. `[::]` accepts IPv4 as well, unless the server listens on
     /// an IPv4 address with the same port.

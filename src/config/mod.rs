@@ -15,7 +15,7 @@ use std::time::Duration;
 pub(crate) use self::address::DEFAULT_MODE;
 pub use self::address::{Address, InvalidAddress};
 pub use self::trusted_proxy::{InvalidProxy, TrustedProxy};
-use crate::auth::Access;
+use crate::auth::AccessSettings;
 
 /// Addresses, features and limits of a server.
 ///
@@ -30,6 +30,7 @@ use crate::auth::Access;
 /// config.limits.body_bytes = 64 * 1024;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Config {
     /// Addresses to listen on, at least one. Default: 127.0.0.1:1942, because anyone who reaches `POST /broadcast` may
     /// publish.
@@ -47,8 +48,8 @@ pub struct Config {
     /// File in which the history outlives the server. Default: none.
     pub history_file: Option<HistoryFile>,
     /// Hosts, origins and tokens that requests are checked against. Default: every request is allowed. A running
-    /// server can replace them ([`Server::settings`](crate::Server::settings)).
-    pub access: Access,
+    /// server can replace them ([`Server::access_control`](crate::Server::access_control)).
+    pub access: AccessSettings,
     /// Proxies that name a client in `Forwarded` (RFC 7239) or `X-Forwarded-For`. [`Limits::connections_per_ip`] then
     /// holds for those clients and not for the proxy. Default: none; fields from any other peer are ignored.
     pub trusted_proxies: Vec<TrustedProxy>,
@@ -65,7 +66,7 @@ impl Default for Config {
             heartbeat: Some(Duration::from_secs(15)),
             history: None,
             history_file: None,
-            access: Access::default(),
+            access: AccessSettings::default(),
             trusted_proxies: Vec::new(),
             limits: Limits::default(),
         }
@@ -74,6 +75,7 @@ impl Default for Config {
 
 /// Bounds of the history; the first one that is reached removes the oldest event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Retention {
     /// Number of events. Default: 1000.
     pub events: usize,
@@ -91,6 +93,7 @@ impl Default for Retention {
 
 /// File of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HistoryFile {
     /// Path of the file, which is created if it is missing. Files with `.new` and `.damaged` added to its name may
     /// stand beside it.
@@ -99,8 +102,16 @@ pub struct HistoryFile {
     pub sync: HistorySync,
 }
 
+impl HistoryFile {
+    /// Creates the default for a path: [`HistorySync::Interval`].
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), sync: HistorySync::default() }
+    }
+}
+
 /// Point at which an event is on the disk, so that it survives a failure of the system too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HistorySync {
     /// Before the publisher gets its response.
     Always,
@@ -114,6 +125,7 @@ pub enum HistorySync {
 /// Sizes are in bytes. A shard checks its deadlines a few times a second, so a wait may last up to a quarter of a
 /// second longer than its bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Open connections, streams included. Default: `None`, the process's descriptor limit less a reserve for the
     /// server itself.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::auth::Settings;
+use crate::auth::AccessControl;
 use crate::config::Limits;
 use crate::event::topic::Topics;
 use crate::fanout::{Dispatcher, SubscriberCounts};
@@ -20,7 +20,7 @@ use crate::net::{Clock, ReadBuffer, Sink, WaitGroup};
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
     /// Access control, which can change at any time.
-    pub(crate) settings: Settings,
+    pub(crate) access_control: AccessControl,
     pub(crate) hub: Hub,
     pub(crate) metrics: Metrics,
     /// Numbers of subscribers by topic filter, over all shards.
@@ -37,7 +37,7 @@ pub(crate) fn subscribers_of(topics: &Topics, metrics: &Metrics, subscriber_coun
 pub(crate) struct Context<S> {
     pub(crate) limits: Limits,
     /// Access control, which can change at any time.
-    pub(crate) settings: Settings,
+    pub(crate) access_control: AccessControl,
     pub(crate) clock: Clock,
     pub(crate) date: DateCache,
     /// Takes the messages of this shard's publishers.
@@ -60,14 +60,14 @@ pub(crate) struct Context<S> {
 impl<S: Sink> Context<S> {
     /// The state of the shard with this number, which receives from `receiver` and begins at this time.
     pub(crate) fn new(shared: Shared, number: usize, receiver: QueueReceiver, now: SystemTime) -> Self {
-        let Shared { limits, settings, hub, metrics, subscriber_counts } = shared;
+        let Shared { limits, access_control, hub, metrics, subscriber_counts } = shared;
         let shard_metrics = Arc::clone(&metrics.shards()[number]);
         Self {
             clock: Clock::new(&limits),
             date: DateCache::new(now),
             dispatcher: Dispatcher::new(receiver, &limits, Arc::clone(&shard_metrics), subscriber_counts.clone()),
             limits,
-            settings,
+            access_control,
             hub,
             metrics,
             shard_metrics,

@@ -175,9 +175,9 @@ impl<'s, S: Socket> Exchange<'s, S> {
 
     /// Counts an answer and queues it.
     pub(super) fn answer(&mut self, class: StatusClass, write: impl FnOnce(&mut Vec<u8>, &Common<'_>)) {
-        let Context { settings, date, shard_metrics, .. } = self.context;
+        let Context { access_control, date, shard_metrics, .. } = self.context;
         shard_metrics.answered(class);
-        let cors = self.cors.get_or_insert_with(|| settings.read(|access| Cors::of(access, None)));
+        let cors = self.cors.get_or_insert_with(|| access_control.read(|access| Cors::of(access, None)));
         write(&mut self.reader.output, &Common { date: date.get(), cors });
     }
 
@@ -204,7 +204,7 @@ fn permit<S>(context: &Context<S>, route: Route, head: &RequestHead<'_>) -> (Cor
         Route::Subscribe | Route::Count | Route::Preflight | Route::NotFound => Action::Read,
     };
     let caller = Caller { host: head.authority, origin: head.origin, token: head.optional.bearer() };
-    let (cors, verdict) = context.settings.read(|access| authorize(access, caller, action));
+    let (cors, verdict) = context.access_control.read(|access| authorize(access, caller, action));
     let request = match verdict {
         Ok(()) => Request::read(route, head, context.hub.history().is_some()),
         Err(Denied::Host) => Err(RequestError::Misdirected),

@@ -134,6 +134,7 @@ impl From<&str> for Event {
 
 /// Field of an [`Event`] that the event-stream format cannot carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum InvalidField {
     /// The event's type holds a CR or an LF.
     Type,

@@ -12,7 +12,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use smol::LocalExecutor;
 
-use crate::auth::{Access, Settings};
+use crate::auth::{AccessControl, AccessSettings};
 use crate::config::Limits;
 use crate::connection::{Connection, Context, Shared};
 use crate::fanout::SubscriberCounts;
@@ -41,16 +41,17 @@ pub fn converse<'b>(
     pieces: impl IntoIterator<Item = &'b [u8]>,
     most_written: usize,
     limits: &Limits,
-    access: &Access,
+    access: &AccessSettings,
 ) -> Conversation {
     // On a clock that stands still a rest would never end.
     let limits = &Limits { longest_rest: Duration::ZERO, window_time: Duration::ZERO, ..limits.clone() };
     let metrics = Metrics::of_shards(1);
     let (hub, mut receivers) = Hub::new(limits, None, 2, metrics.clone());
     let (mut witness, receiver) = (receivers.remove(0), receivers.remove(0));
-    let settings = Settings::new(access.clone());
+    let access_control = AccessControl::new(access.clone());
     let (limits, metrics_too) = (limits.clone(), metrics.clone());
-    let shared = Shared { limits, settings, hub, metrics: metrics_too, subscriber_counts: SubscriberCounts::new() };
+    let shared =
+        Shared { limits, access_control, hub, metrics: metrics_too, subscriber_counts: SubscriberCounts::new() };
     let context = Context::new(shared, 0, receiver, UNIX_EPOCH);
     let wire = Wire(Rc::new(Ends { most_written: most_written.max(1), ..Ends::default() }));
     let client = Client { io: wire.clone(), rejection: None, permit: ConnectionPermit::new(&metrics), proxy: None };
@@ -166,7 +167,7 @@ mod tests {
 
     fn with(pieces: &[&str], most_written: usize) -> (String, String, bool) {
         let pieces = pieces.iter().map(|piece| piece.as_bytes());
-        let conversation = converse(pieces, most_written, &Limits::default(), &Access::default());
+        let conversation = converse(pieces, most_written, &Limits::default(), &AccessSettings::default());
         assert!(conversation.is_over, "{conversation:?}");
         assert_eq!(conversation.left_behind, 0, "{conversation:?}");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("ASCII");
@@ -242,9 +243,14 @@ mod tests {
     fn a_panic_ends_its_own_connection_alone() {
         let (limits, metrics) = (Limits::default(), Metrics::of_shards(1));
         let (hub, mut receivers) = Hub::new(&limits, None, 1, metrics.clone());
-        let settings = Settings::new(Access::default());
-        let shared =
-            Shared { limits, settings, hub, metrics: metrics.clone(), subscriber_counts: SubscriberCounts::new() };
+        let access_control = AccessControl::new(AccessSettings::default());
+        let shared = Shared {
+            limits,
+            access_control,
+            hub,
+            metrics: metrics.clone(),
+            subscriber_counts: SubscriberCounts::new(),
+        };
         let context = Context::new(shared, 0, receivers.remove(0), UNIX_EPOCH);
         let executor = LocalExecutor::new();
         executor.spawn(context.dispatcher.run()).detach();

@@ -11,6 +11,7 @@ use super::ShardMetrics;
 
 /// Reason for which a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StreamEnd {
     /// The client closed or reset the connection, or closed its own side.
     HangUp,

@@ -23,7 +23,7 @@ pub use self::publisher::{Publisher, Receipt};
 use self::shards::Shards;
 use self::shutdown::HubGuard;
 use crate::admin::{Admin, AdminContext};
-use crate::auth::Settings;
+use crate::auth::AccessControl;
 use crate::config::{Address, Config, HistoryFile};
 use crate::connection::Shared;
 use crate::event::topic::Filter;
@@ -80,8 +80,8 @@ impl Server {
         let admin_listener = admin_acceptor.map(|acceptor| Listener::new(vec![acceptor], metrics.clone()));
         let (hub, receivers) = open_hub(&config, workers.get(), metrics.clone())?;
         let hub_guard = HubGuard(hub.clone());
-        let (limits, settings) = (config.limits.clone(), Settings::new(config.access.clone()));
-        let shared = Shared { limits, settings, hub, metrics, subscriber_counts: SubscriberCounts::new() };
+        let (limits, access_control) = (config.limits.clone(), AccessControl::new(config.access.clone()));
+        let shared = Shared { limits, access_control, hub, metrics, subscriber_counts: SubscriberCounts::new() };
         let admin_address = admin_listener.as_ref().and_then(|listener| listener.addresses().next().cloned());
         // With the ports that the kernel picked, and the sockets that were handed over.
         let listen = listener.addresses().cloned().collect();
@@ -155,8 +155,8 @@ impl Server {
     }
 
     /// A handle to the settings that can be changed while the server runs.
-    pub fn settings(&self) -> Settings {
-        self.shared.settings.clone()
+    pub fn access_control(&self) -> AccessControl {
+        self.shared.access_control.clone()
     }
 
     /// The server's counters.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use smolcast::Limits;
 use support::measure::{report, time_until, timed};
 use support::procfs::Observed;
-use support::{Client, DEADLINE, Served, TestServer, get, post};
+use support::{Client, DEADLINE, Served, TestServer, get, post, with};
 
 use crate::Program;
 use crate::crowd::{connect_tight, make_room};
@@ -144,7 +144,7 @@ fn the_count_is_exact_after_a_storm_of_resets() {
 
 #[test]
 fn resets_at_any_moment_are_counted_and_never_panic() {
-    let server = TestServer::with_limits(Limits { window_bytes: 16 * 1024 * 1024, ..Limits::default() });
+    let server = TestServer::with_limits(with!(Limits::default(), { window_bytes: 16 * 1024 * 1024 }));
     storm(server.addr, 12);
     server.wait_for_count(0);
     time_until("every connection is counted out", DEADLINE, || server.metrics.connections() == 0);

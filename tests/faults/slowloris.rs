@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use smolcast::Limits;
 use support::measure::{Samples, report, time_until, timed};
 use support::procfs::Observed;
-use support::{Client, DEADLINE, EventStream, Served, TestServer, get, post};
+use support::{Client, DEADLINE, EventStream, Served, TestServer, get, post, with};
 
 use crate::Program;
 use crate::crowd::{Crowd, connect_tight, make_room};
@@ -128,7 +128,7 @@ fn expect_nothing_left(program: &Program, victim: &Victim) {
 fn clients_that_never_read_delay_no_other() {
     make_room();
     // Small system buffers, so that two thousand fill quickly; the timeouts are the same.
-    let limits = Limits { unsent_bytes: 4096, write_timeout: Duration::from_secs(2), ..Limits::default() };
+    let limits = with!(Limits::default(), { unsent_bytes: 4096, write_timeout: Duration::from_secs(2) });
     let server = TestServer::with_limits(limits);
     let addr = server.addr;
     let (over, start) = (AtomicBool::new(false), Instant::now());

@@ -1,18 +1,15 @@
 //! The lists of hosts and origins: listed requests, and refused ones.
 
-use smolcast::{Access, Config, Limits};
-use support::{Client, EventStream, Served, TestServer, config, get, post, showing};
+use smolcast::{AccessSettings, Config, Limits};
+use support::{Client, EventStream, Served, TestServer, config, get, post, showing, with};
 
 const PAGE: &str = "https://app.example";
 
 fn guarded() -> TestServer {
     let read = |text: &str| text.parse().expect("a host");
-    let access = Access {
-        hosts: ["smol.example", "*.cast.example"].map(read).into(),
-        origins: vec![PAGE.parse().expect("an origin"), "*.pages.example".parse().expect("an origin")],
-        ..Access::default()
-    };
-    TestServer::start(Config { access, ..config(Limits::default()) })
+    let access = with!(AccessSettings::default(), { hosts: ["smol.example", "*.cast.example"].map(read).into(),
+        origins: vec![PAGE.parse().expect("an origin"), "*.pages.example".parse().expect("an origin")] });
+    TestServer::start(with!(config(Limits::default()), { access }))
 }
 
 fn publish_from(origin: &str) -> String {

@@ -24,13 +24,13 @@ mod slowest;
 mod stuck;
 
 use smolcast::{Address, Config};
-use support::{Client, Response, TestServer, parse_responses, wait_until};
+use support::{Client, Response, TestServer, parse_responses, wait_until, with};
 
 use self::exposition::Exposition;
 
 /// The configuration with an admin address, on a free port unless it has one.
 fn watched(config: Config) -> Config {
-    Config { admin: config.admin.or(Some(([127, 0, 0, 1], 0).into())), ..config }
+    with!(config, { admin: config.admin.or(Some(([127, 0, 0, 1], 0).into())) })
 }
 
 /// A running server with an admin address on a free port.

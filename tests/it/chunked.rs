@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use smolcast::Limits;
-use support::{Served, TestServer, post, post_chunked, showing};
+use support::{Served, TestServer, post, post_chunked, showing, with};
 
 use crate::witness::Witness;
 
@@ -173,7 +173,7 @@ fn a_chunked_body_may_be_split_at_any_byte() {
 
 #[test]
 fn the_limit_of_extensions_is_for_the_whole_body() {
-    let mut witness = Witness::start(Limits { chunk_extension_bytes: 256, ..Limits::default() });
+    let mut witness = Witness::start(with!(Limits::default(), { chunk_extension_bytes: 256 }));
     let one = |length: usize| post_chunked(format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(length)));
     witness.published("below the limit", one(200), "hello");
     witness.refused("above the limit", one(300), &[400]);
@@ -186,7 +186,7 @@ fn the_limit_of_extensions_is_for_the_whole_body() {
 
 #[test]
 fn trailers_are_read_up_to_their_limit() {
-    let mut witness = Witness::start(Limits { trailer_bytes: 256, ..Limits::default() });
+    let mut witness = Witness::start(with!(Limits::default(), { trailer_bytes: 256 }));
     let one = |length: usize| post_chunked(format!("5\r\nhello\r\n0\r\nX: {}\r\n\r\n", "x".repeat(length)));
     witness.published("below the limit", one(200), "hello");
     witness.refused("above the limit", one(300), &[400]);

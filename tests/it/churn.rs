@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use smolcast::{Event, Limits};
-use support::{EventStream, Served, TestServer, escaped, get, post, wait_until, within_deadline};
+use support::{EventStream, Served, TestServer, escaped, get, post, wait_until, with, within_deadline};
 
 /// The ways in which a stream leaves, in turn.
 fn leave(number: usize, mut stream: EventStream) {
@@ -126,7 +126,7 @@ fn expect_whole_events(stream: &mut EventStream, at_most: usize) {
 /// It delays no other stream and is cut between two events.
 #[test]
 fn a_stream_that_never_reads_is_cut_cleanly() {
-    let server = TestServer::with_limits(Limits { window_bytes: 256 * 1024, ..Limits::default() });
+    let server = TestServer::with_limits(with!(Limits::default(), { window_bytes: 256 * 1024 }));
     let mut healthy = server.stream();
     let mut stalled = EventStream::open_tight(server.connect());
     let published = publish_until_the_others_are_cut(&server, &mut healthy);
@@ -138,7 +138,7 @@ fn a_stream_that_never_reads_is_cut_cleanly() {
 
 #[test]
 fn fifty_stalled_streams_are_cut_and_no_others() {
-    let server = TestServer::with_limits(Limits { window_bytes: 256 * 1024, ..Limits::default() });
+    let server = TestServer::with_limits(with!(Limits::default(), { window_bytes: 256 * 1024 }));
     let mut healthy = server.stream();
     let mut stalled: Vec<_> = (0..50).map(|_| EventStream::open_tight(server.connect())).collect();
     let published = publish_until_the_others_are_cut(&server, &mut healthy);
@@ -150,7 +150,7 @@ fn fifty_stalled_streams_are_cut_and_no_others() {
 
 #[test]
 fn a_slow_stream_within_the_window_gets_everything() {
-    let server = TestServer::with_limits(Limits { window_bytes: 8 * 1024 * 1024, ..Limits::default() });
+    let server = TestServer::with_limits(with!(Limits::default(), { window_bytes: 8 * 1024 * 1024 }));
     let mut slow = EventStream::open_tight(server.connect());
     let lines: Vec<_> = (0..64).map(large).collect();
     for line in &lines {
@@ -166,7 +166,7 @@ fn a_slow_stream_within_the_window_gets_everything() {
 #[test]
 fn a_stream_without_progress_is_cut_in_time() {
     let limits =
-        Limits { window_bytes: 1024 * 1024 * 1024, write_timeout: Duration::from_millis(300), ..Limits::default() };
+        with!(Limits::default(), { window_bytes: 1024 * 1024 * 1024, write_timeout: Duration::from_millis(300) });
     let server = TestServer::with_limits(limits);
     let mut healthy = server.stream();
     let stalled = EventStream::open_tight(server.connect());
@@ -184,8 +184,7 @@ fn a_stream_without_progress_is_cut_in_time() {
 
 #[test]
 fn a_message_larger_than_the_window_is_delivered() {
-    let server =
-        TestServer::with_limits(Limits { window_bytes: 16 * 1024, batch_bytes: 4 * 1024, ..Limits::default() });
+    let server = TestServer::with_limits(with!(Limits::default(), { window_bytes: 16 * 1024, batch_bytes: 4 * 1024 }));
     let mut streams = [server.stream(), server.stream()];
     for number in 0..5 {
         let line = large(number);
@@ -199,7 +198,7 @@ fn a_message_larger_than_the_window_is_delivered() {
 
 #[test]
 fn a_publisher_waits_for_no_stream() {
-    let server = TestServer::with_limits(Limits { publish_queue: 2, ..Limits::default() });
+    let server = TestServer::with_limits(with!(Limits::default(), { publish_queue: 2 }));
     let stalled = [
         EventStream::open_tight(server.connect()),
         EventStream::open_tight(server.connect()),

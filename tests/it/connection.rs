@@ -2,7 +2,7 @@
 
 use smolcast::{Config, Limits};
 use support::{
-    EventStream, Served, TestServer, assert_bytes, config, escaped, get, options, parse_responses, post, showing,
+    EventStream, Served, TestServer, assert_bytes, config, escaped, get, options, parse_responses, post, showing, with,
 };
 
 use crate::witness::Witness;
@@ -118,7 +118,7 @@ fn input_on_a_stream_is_discarded_up_to_a_limit() {
 
 #[test]
 fn the_limit_of_stream_input_is_for_its_whole_life() {
-    let limits = Limits { stream_input_bytes: 1000, ..Limits::default() };
+    let limits = with!(Limits::default(), { stream_input_bytes: 1000 });
     let server = TestServer::with_limits(limits);
     let mut stream = server.stream();
     for number in 0..9 {
@@ -162,7 +162,7 @@ fn a_client_may_leave_before_its_response() {
 
 #[test]
 fn one_shard_serves_everything() {
-    let server = TestServer::start(Config { workers: std::num::NonZeroUsize::new(1), ..config(Limits::default()) });
+    let server = TestServer::start(with!(config(Limits::default()), { workers: std::num::NonZeroUsize::new(1) }));
     let mut streams: Vec<_> = (0..3).map(|_| server.stream()).collect();
     server.publish("x");
     for stream in &mut streams {
@@ -173,7 +173,7 @@ fn one_shard_serves_everything() {
 
 #[test]
 fn more_shards_than_cores_deliver_each_event_once() {
-    let server = TestServer::start(Config { workers: std::num::NonZeroUsize::new(7), ..config(Limits::default()) });
+    let server = TestServer::start(with!(config(Limits::default()), { workers: std::num::NonZeroUsize::new(7) }));
     let mut streams: Vec<_> = (0..20).map(|_| server.stream()).collect();
     assert_eq!(server.count(), 20);
     for line in ["one", "two"] {

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use smolcast::{Config, Limits};
-use support::{Client, DEADLINE, Served, TestServer, config, get, post, post_chunked, showing};
+use support::{Client, DEADLINE, Served, TestServer, config, get, post, post_chunked, showing, with};
 
 use crate::witness::Witness;
 
@@ -14,7 +14,7 @@ const SHORT: Duration = Duration::from_millis(200);
 const DRIP: Duration = Duration::from_millis(40);
 
 fn short_head() -> Limits {
-    Limits { head_timeout: SHORT, ..Limits::default() }
+    with!(Limits::default(), { head_timeout: SHORT })
 }
 
 /// Holds that a request gets 408 and the connection ends.
@@ -99,7 +99,7 @@ fn the_timeout_of_a_later_head_starts_at_its_first_byte() {
 
 #[test]
 fn an_idle_kept_alive_connection_is_closed_silently() {
-    let server = TestServer::with_limits(Limits { idle_timeout: SHORT, ..Limits::default() });
+    let server = TestServer::with_limits(with!(Limits::default(), { idle_timeout: SHORT }));
     let mut client = server.connect();
     for _ in 0..3 {
         client.request(post("x")).expect_status(202);
@@ -109,7 +109,7 @@ fn an_idle_kept_alive_connection_is_closed_silently() {
 
 #[test]
 fn a_body_that_never_ends_is_408_and_publishes_nothing() {
-    let mut witness = Witness::start(Limits { body_timeout: SHORT, ..Limits::default() });
+    let mut witness = Witness::start(with!(Limits::default(), { body_timeout: SHORT }));
     let mut length = post("hello");
     length.pop();
     for (name, request) in [
@@ -126,7 +126,7 @@ fn a_body_that_never_ends_is_408_and_publishes_nothing() {
 
 #[test]
 fn the_body_timeout_is_for_the_whole_body() {
-    let mut witness = Witness::start(Limits { body_timeout: SHORT, ..Limits::default() });
+    let mut witness = Witness::start(with!(Limits::default(), { body_timeout: SHORT }));
     for request in [post([b'x'; 1000]), post_chunked(format!("3e8\r\n{}", "x".repeat(1000)))] {
         let at = request.len() - 1000;
         let mut client = witness.server.connect();
@@ -139,7 +139,7 @@ fn the_body_timeout_is_for_the_whole_body() {
 
 #[test]
 fn a_body_that_never_follows_the_100_is_408() {
-    let mut witness = Witness::start(Limits { body_timeout: SHORT, ..Limits::default() });
+    let mut witness = Witness::start(with!(Limits::default(), { body_timeout: SHORT }));
     let mut client = witness.server.connect();
     let head = "POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
     client.request(head).expect_status(100);
@@ -162,14 +162,11 @@ fn a_body_has_its_own_timeout() {
 
 #[test]
 fn a_stream_outlives_every_deadline_of_a_request() {
-    let limits = Limits {
-        head_timeout: SHORT,
+    let limits = with!(Limits::default(), { head_timeout: SHORT,
         body_timeout: SHORT,
         idle_timeout: SHORT,
         write_timeout: SHORT,
-        linger_timeout: SHORT,
-        ..Limits::default()
-    };
+        linger_timeout: SHORT });
     let server = TestServer::with_limits(limits);
     let mut stream = server.stream();
     for number in 0..4 {
@@ -182,7 +179,7 @@ fn a_stream_outlives_every_deadline_of_a_request() {
 
 #[test]
 fn a_silent_stream_gets_a_comment_each_heartbeat() {
-    let server = TestServer::start(Config { heartbeat: Some(SHORT), ..config(Limits::default()) });
+    let server = TestServer::start(with!(config(Limits::default()), { heartbeat: Some(SHORT) }));
     let (mut one, mut other) = (server.stream(), server.stream());
     for _ in 0..3 {
         one.expect(b":\n\n");
@@ -192,7 +189,7 @@ fn a_silent_stream_gets_a_comment_each_heartbeat() {
 
 #[test]
 fn a_heartbeat_is_never_within_an_event() {
-    let server = TestServer::start(Config { heartbeat: Some(Duration::from_millis(20)), ..config(Limits::default()) });
+    let server = TestServer::start(with!(config(Limits::default()), { heartbeat: Some(Duration::from_millis(20)) }));
     let mut stream = server.stream();
     let body = "line\n".repeat(20_000);
     let mut heartbeats = 0;
@@ -214,7 +211,7 @@ fn a_heartbeat_is_never_within_an_event() {
 
 #[test]
 fn after_an_error_the_connection_lingers_briefly() {
-    let server = TestServer::with_limits(Limits { linger_timeout: SHORT, ..Limits::default() });
+    let server = TestServer::with_limits(with!(Limits::default(), { linger_timeout: SHORT }));
     let mut client = server.connect();
     client.send("BAD\r\n\r\n");
     let answer = client.rest();
@@ -229,7 +226,7 @@ fn after_an_error_the_connection_lingers_briefly() {
 
 #[test]
 fn after_an_error_input_is_discarded_up_to_a_limit() {
-    let limits = Limits { linger_timeout: Duration::from_secs(600), linger_bytes: 256 * 1024, ..Limits::default() };
+    let limits = with!(Limits::default(), { linger_timeout: Duration::from_secs(600), linger_bytes: 256 * 1024 });
     let server = TestServer::with_limits(limits);
     let mut client = server.connect();
     client.send("BAD\r\n\r\n");
@@ -242,7 +239,7 @@ fn after_an_error_input_is_discarded_up_to_a_limit() {
 /// The write timeout bounds responses too.
 #[test]
 fn a_publisher_that_never_reads_is_closed_in_time() {
-    let server = TestServer::with_limits(Limits { write_timeout: SHORT, ..Limits::default() });
+    let server = TestServer::with_limits(with!(Limits::default(), { write_timeout: SHORT }));
     let mut client = server.connect();
     let segment = post("x").repeat(500);
     // It sends until the server stops reading. Then this write fails because the server has closed, or the next one

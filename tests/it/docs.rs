@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use smolcast::{Config, Limits, Retention, Server};
-use support::{Client, TestServer, config, get};
+use support::{Client, TestServer, config, get, with};
 
 const METRICS: &str = "docs/metrics.md";
 const LIMITS: &str = "docs/limits.md";
@@ -32,7 +32,7 @@ fn read(path: &str) -> String {
 fn scraped() -> BTreeMap<String, Family> {
     let localhost = SocketAddr::from(([127, 0, 0, 1], 0));
     let history = Some(Retention::default());
-    let config = Config { admin: Some(localhost.into()), history, ..config(Limits::default()) };
+    let config = with!(config(Limits::default()), { admin: Some(localhost.into()), history });
     let server = Server::bind(config).expect("a free port");
     let admin = server.admin_address().and_then(|address| address.tcp()).expect("an admin address");
     let _server = TestServer::run(server);

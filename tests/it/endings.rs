@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use smolcast::{Config, Limits, Retention, StreamEnd};
-use support::{Client, EventStream, Served, TestServer, assert_bytes, config, wait_until};
+use support::{Client, EventStream, Served, TestServer, assert_bytes, config, wait_until, with};
 
 const ENDS: [StreamEnd; 6] =
     [StreamEnd::HangUp, StreamEnd::Lagged, StreamEnd::Stalled, StreamEnd::Input, StreamEnd::Stopped, StreamEnd::Cut];
@@ -39,7 +39,7 @@ fn a_close_reset_or_half_close_counts_as_hang_up() {
 #[test]
 fn a_stream_too_far_behind_has_lagged() {
     const STALLED: u64 = 5;
-    let server = TestServer::with_limits(Limits { window_bytes: 64 * 1024, ..Limits::default() });
+    let server = TestServer::with_limits(with!(Limits::default(), { window_bytes: 64 * 1024 }));
     let mut healthy = server.stream();
     let stalled: Vec<_> = (0..STALLED).map(|_| EventStream::open_tight(server.connect())).collect();
     for _ in 0..200 {
@@ -60,7 +60,7 @@ fn a_stream_too_far_behind_has_lagged() {
 fn a_stream_that_takes_nothing_has_stalled() {
     const STALLED: u64 = 20;
     let limits =
-        Limits { window_bytes: 1024 * 1024 * 1024, write_timeout: Duration::from_millis(2050), ..Limits::default() };
+        with!(Limits::default(), { window_bytes: 1024 * 1024 * 1024, write_timeout: Duration::from_millis(2050) });
     let server = TestServer::with_limits(limits);
     let mut healthy = server.stream();
     let stalled: Vec<_> = (0..STALLED).map(|_| EventStream::open_tight(server.connect())).collect();
@@ -75,7 +75,7 @@ fn a_stream_that_takes_nothing_has_stalled() {
 
 #[test]
 fn a_client_that_sends_too_much_ends_for_its_input() {
-    let server = TestServer::with_limits(Limits { stream_input_bytes: 100, ..Limits::default() });
+    let server = TestServer::with_limits(with!(Limits::default(), { stream_input_bytes: 100 }));
     let mut stream = server.stream();
     stream.send(&[b'x'; 101]);
     expect_ends(&server, StreamEnd::Input, 1);
@@ -97,7 +97,7 @@ fn a_stream_up_to_date_at_the_shutdown_was_stopped() {
 #[test]
 fn a_stream_not_up_to_date_at_the_shutdown_was_cut() {
     let limits =
-        Limits { window_bytes: 1024 * 1024 * 1024, drain_timeout: Duration::from_millis(300), ..Limits::default() };
+        with!(Limits::default(), { window_bytes: 1024 * 1024 * 1024, drain_timeout: Duration::from_millis(300) });
     let mut server = TestServer::with_limits(limits);
     let stalled = [EventStream::open_tight(server.connect()), EventStream::open_tight(server.connect())];
     for _ in 0..8 {
@@ -111,7 +111,7 @@ fn a_stream_not_up_to_date_at_the_shutdown_was_cut() {
 /// It reads all the time, and little at a time.
 #[test]
 fn a_slow_reader_within_the_window_has_not_stalled() {
-    let limits = Limits { window_bytes: 64 * 1024 * 1024, write_timeout: Duration::from_secs(1), ..Limits::default() };
+    let limits = with!(Limits::default(), { window_bytes: 64 * 1024 * 1024, write_timeout: Duration::from_secs(1) });
     let server = TestServer::with_limits(limits);
     let mut slow = EventStream::open_tight(server.connect());
     let event = [b"data: ", &large()[..], b"\n\n"].concat();
@@ -129,7 +129,7 @@ fn a_slow_reader_within_the_window_has_not_stalled() {
 
 /// A server with a history larger than any system buffers for a client that does not read.
 fn with_long_history(limits: Limits) -> TestServer {
-    let server = TestServer::start(Config { history: Some(Retention::default()), ..config(limits) });
+    let server = TestServer::start(with!(config(limits), { history: Some(Retention::default()) }));
     for _ in 0..16 {
         server.publish(large());
     }
@@ -153,7 +153,7 @@ fn a_replaying_stream_ends_for_its_own_reason() {
     expect_ends(&server, StreamEnd::HangUp, 1);
     assert_eq!(server.publisher.streams(), 0);
 
-    let server = with_long_history(Limits { write_timeout: Duration::from_millis(500), ..Limits::default() });
+    let server = with_long_history(with!(Limits::default(), { write_timeout: Duration::from_millis(500) }));
     let stalled = comes_back(&server);
     expect_ends(&server, StreamEnd::Stalled, 1);
     assert_eq!(server.publisher.streams(), 0);

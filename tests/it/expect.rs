@@ -1,7 +1,7 @@
 //! `Expect: 100-continue`: leave to send a body, or a refusal.
 
 use smolcast::Limits;
-use support::{Client, Response, Served, post, showing};
+use support::{Client, Response, Served, post, showing, with};
 
 use crate::witness::Witness;
 
@@ -50,7 +50,7 @@ fn a_body_need_not_wait_for_the_100() {
 
 #[test]
 fn a_refusal_replaces_the_100() {
-    let mut witness = Witness::start(Limits { body_bytes: 100, ..Limits::default() });
+    let mut witness = Witness::start(with!(Limits::default(), { body_bytes: 100 }));
     for (fields, status) in [
         ("Content-Length: 101", 413),
         ("Content-Length: 18446744073709551615", 413),
@@ -64,7 +64,7 @@ fn a_refusal_replaces_the_100() {
 
 #[test]
 fn an_error_may_follow_a_100() {
-    let mut witness = Witness::start(Limits { body_bytes: 100, ..Limits::default() });
+    let mut witness = Witness::start(with!(Limits::default(), { body_bytes: 100 }));
     for (name, head, body, status) in [
         ("no UTF-8", asking("1.1", "Content-Length: 2"), b"\xff\xfe".to_vec(), 400),
         ("bad chunks", asking("1.1", "Transfer-Encoding: chunked"), b"x\r\n".to_vec(), 400),

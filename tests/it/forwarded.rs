@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use smolcast::{Address, Config, Event, Limits};
 use support::{
-    Client, EventStream, Folder, Response, TestServer, config, get, post, retry_of, showing, wait_until,
+    Client, EventStream, Folder, Response, TestServer, config, get, post, retry_of, showing, wait_until, with,
     within_deadline,
 };
 
@@ -15,9 +15,9 @@ const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
 fn limited(each: usize, trusted: &[&str]) -> Config {
-    let limits = Limits { connections_per_ip: NonZeroUsize::new(each), ..Limits::default() };
+    let limits = with!(Limits::default(), { connections_per_ip: NonZeroUsize::new(each) });
     let trusted_proxies = trusted.iter().map(|text| text.parse().expect("peers")).collect();
-    Config { trusted_proxies, ..config(limits) }
+    with!(config(limits), { trusted_proxies })
 }
 
 /// A server that admits `each` connections of a client, and trusts `PROXY`.
@@ -258,7 +258,7 @@ fn an_untrusted_unix_socket_has_no_limit_per_client() {
 #[test]
 fn a_proxy_is_known_by_its_ipv4_address_on_an_ipv6_wildcard() {
     let server =
-        TestServer::start(Config { listen: vec![(Ipv6Addr::UNSPECIFIED, 0).into()], ..limited(1, &["127.0.0.2/31"]) });
+        TestServer::start(with!(limited(1, &["127.0.0.2/31"]), { listen: vec![(Ipv6Addr::UNSPECIFIED, 0).into()] }));
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, server.addr.port()));
     let connect = || Client::connect_from(PROXY, addr);
     let (_stream, _) = EventStream::open_with(connect(), &from("192.0.2.1", &get("/sse")));

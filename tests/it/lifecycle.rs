@@ -11,7 +11,7 @@ use std::time::Duration;
 use smolcast::{Config, Event, HistoryFile, HistorySync, Limits, NotReady, Publisher, Server};
 use support::{
     Client, DEADLINE, End, EventStream, Folder, Served, TestServer, alone, assert_bytes, config, get, parse_responses,
-    post, wait_until, within_deadline,
+    post, wait_until, with, within_deadline,
 };
 
 fn bind() -> Server {
@@ -86,7 +86,7 @@ fn a_taken_port_is_a_helpful_error() {
     let first = bind();
     let port = tcp(&first).port();
     let Err(error) =
-        Server::bind(Config { listen: vec![(Ipv4Addr::LOCALHOST, port).into()], ..config(Limits::default()) })
+        Server::bind(with!(config(Limits::default()), { listen: vec![(Ipv4Addr::LOCALHOST, port).into()] }))
     else {
         panic!("bound to {port} twice");
     };
@@ -106,7 +106,7 @@ fn a_port_is_free_once_its_server_has_ended() {
     server.join();
     stream.rest();
     let again =
-        TestServer::start(Config { listen: vec![(Ipv4Addr::LOCALHOST, port).into()], ..config(Limits::default()) });
+        TestServer::start(with!(config(Limits::default()), { listen: vec![(Ipv4Addr::LOCALHOST, port).into()] }));
     assert_eq!(again.addr.port(), port);
     assert_eq!(again.count(), 0);
 }
@@ -144,7 +144,7 @@ fn a_shutdown_delivers_every_accepted_message_first() {
 
 #[test]
 fn a_shutdown_does_not_wait_for_idle_connections() {
-    let mut server = TestServer::with_limits(Limits { drain_timeout: 20 * DEADLINE, ..Limits::default() });
+    let mut server = TestServer::with_limits(with!(Limits::default(), { drain_timeout: 20 * DEADLINE }));
     let mut used = server.connect();
     used.request(post("x")).expect_status(202);
     let mut fresh = server.connect();
@@ -166,7 +166,7 @@ fn begin_publish(server: &TestServer) -> Client {
 
 #[test]
 fn a_publish_in_flight_at_the_shutdown_is_delivered() {
-    let mut server = TestServer::start(Config { workers: NonZeroUsize::new(1), ..config(Limits::default()) });
+    let mut server = TestServer::start(with!(config(Limits::default()), { workers: NonZeroUsize::new(1) }));
     let mut stream = server.stream();
     let mut idle = server.connect();
     idle.request(post("")).expect_status(202);
@@ -186,7 +186,7 @@ fn a_publish_in_flight_at_the_shutdown_is_delivered() {
 
 #[test]
 fn an_unfinished_publish_delays_shutdown_for_the_drain_only() {
-    let mut server = TestServer::with_limits(Limits { drain_timeout: Duration::from_millis(300), ..Limits::default() });
+    let mut server = TestServer::with_limits(with!(Limits::default(), { drain_timeout: Duration::from_millis(300) }));
     let mut stream = server.stream();
     let mut client = begin_publish(&server);
     server.join();
@@ -197,7 +197,7 @@ fn an_unfinished_publish_delays_shutdown_for_the_drain_only() {
 #[test]
 fn a_stalled_stream_delays_shutdown_for_the_drain_only() {
     let limits =
-        Limits { drain_timeout: Duration::from_millis(300), window_bytes: 1024 * 1024 * 1024, ..Limits::default() };
+        with!(Limits::default(), { drain_timeout: Duration::from_millis(300), window_bytes: 1024 * 1024 * 1024 });
     let mut server = TestServer::with_limits(limits);
     let mut stalled = server.stream();
     for _ in 0..32 {
@@ -268,8 +268,8 @@ fn dropping_the_run_frees_everything_at_once() {
 #[test]
 fn a_dropped_run_unlocks_its_history_file() {
     let folder = Folder::new();
-    let file = || Some(HistoryFile { path: folder.path("history"), sync: HistorySync::Interval });
-    let bind = || Server::bind(Config { history_file: file(), ..config(Limits::default()) }).expect("it binds");
+    let file = || Some(HistoryFile::new(folder.path("history")));
+    let bind = || Server::bind(with!(config(Limits::default()), { history_file: file() })).expect("it binds");
     let server = bind();
     let publisher = server.publisher();
     within_deadline(publisher.publish(Event::new("x"))).expect("it is taken");

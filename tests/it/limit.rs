@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use smolcast::{Event, Limits};
 use support::{
     Client, EventStream, Served, TestServer, assert_bytes, get, parse_responses, post, post_chunked, retry_of, showing,
-    wait_until, within_deadline,
+    wait_until, with, within_deadline,
 };
 
 use crate::witness::Witness;
@@ -28,7 +28,7 @@ fn publish_with_head(line: usize, bytes: usize) -> Vec<u8> {
 #[test]
 fn a_head_may_be_as_long_as_its_limit() {
     for limit in [16 * KIB, 512] {
-        let mut witness = Witness::start(Limits { head_bytes: limit, ..Limits::default() });
+        let mut witness = Witness::start(with!(Limits::default(), { head_bytes: limit }));
         witness.published("at the limit", publish_with_head(100, limit), "hello");
         // The limit may or may not count the empty line, so this is above it without that line.
         witness.refused("above the limit", publish_with_head(100, limit + 3), &[431]);
@@ -49,7 +49,7 @@ fn a_head_above_its_limit_is_431_before_it_ends() {
 #[test]
 fn a_request_line_may_be_as_long_as_its_limit() {
     for limit in [8 * KIB, 256] {
-        let mut witness = Witness::start(Limits { request_line_bytes: limit, ..Limits::default() });
+        let mut witness = Witness::start(with!(Limits::default(), { request_line_bytes: limit }));
         witness.published("at the limit", publish_with_head(limit, limit + 100), "hello");
         // This limit may or may not count the line's end.
         witness.refused("above the limit", publish_with_head(limit + 3, limit + 100), &[414]);
@@ -80,7 +80,7 @@ fn a_hundred_fields_are_accepted() {
 #[test]
 fn a_body_may_be_as_long_as_its_limit() {
     for limit in [KIB * KIB, 10] {
-        let mut witness = Witness::start(Limits { body_bytes: limit, ..Limits::default() });
+        let mut witness = Witness::start(with!(Limits::default(), { body_bytes: limit }));
         let line = "x".repeat(limit);
         witness.published("at the limit", post(&line), &line);
         witness.refused("above the limit", post(format!("{line}x")), &[413]);
@@ -95,7 +95,7 @@ fn a_body_may_be_as_long_as_its_limit() {
 
 #[test]
 fn many_small_chunks_count_by_their_data() {
-    let mut witness = Witness::start(Limits { body_bytes: 1000, ..Limits::default() });
+    let mut witness = Witness::start(with!(Limits::default(), { body_bytes: 1000 }));
     let coded = |count: usize| post_chunked(format!("{}0\r\n\r\n", "1\r\nx\r\n".repeat(count)));
     witness.published("at the limit", coded(1000), &"x".repeat(1000));
     witness.refused("above the limit", coded(1001), &[413]);
@@ -129,7 +129,7 @@ fn a_client_that_sends_on_can_still_read_an_error() {
 
 /// A server with room for three connections, and two streams on it.
 fn nearly_full() -> (TestServer, [EventStream; 2]) {
-    let server = TestServer::with_limits(Limits { connections: NonZeroUsize::new(3), ..Limits::default() });
+    let server = TestServer::with_limits(with!(Limits::default(), { connections: NonZeroUsize::new(3) }));
     let streams = [server.stream(), server.stream()];
     (server, streams)
 }
@@ -212,7 +212,7 @@ fn open_connections_are_served_at_the_limit() {
 /// Its clients get a time to reconnect, and other addresses are served.
 #[test]
 fn an_address_over_its_limit_harms_no_other() {
-    let mut server = TestServer::with_limits(Limits { connections_per_ip: NonZeroUsize::new(2), ..Limits::default() });
+    let mut server = TestServer::with_limits(with!(Limits::default(), { connections_per_ip: NonZeroUsize::new(2) }));
     let first = server.stream();
     let mut second = server.stream();
     let mut third = server.connect();
@@ -234,7 +234,7 @@ fn an_address_over_its_limit_harms_no_other() {
 /// Waiting rejections are bounded too, or one address could take every place.
 #[test]
 fn an_address_far_over_its_limit_is_closed_at_once() {
-    let server = TestServer::with_limits(Limits { connections_per_ip: NonZeroUsize::new(1), ..Limits::default() });
+    let server = TestServer::with_limits(with!(Limits::default(), { connections_per_ip: NonZeroUsize::new(1) }));
     let mut stream = server.stream();
     let mut waiting: Vec<_> = (0..40).map(|_| server.connect()).collect();
     // Accepted in turn, so the last ones are over the bound of rejections.

@@ -5,11 +5,12 @@ use std::os::unix::net::UnixListener;
 
 use smolcast::{Address, Config, Limits, Server, Sockets};
 use support::{
-    Client, End, EventStream, Folder, FreePort, Served, TestServer, config, get, parse_responses, post, within_deadline,
+    Client, End, EventStream, Folder, FreePort, Served, TestServer, config, get, parse_responses, post, with,
+    within_deadline,
 };
 
 fn on(listen: Vec<Address>) -> Config {
-    Config { listen, ..config(Limits::default()) }
+    with!(config(Limits::default()), { listen })
 }
 
 #[test]
@@ -135,7 +136,7 @@ fn a_passed_admin_socket_has_its_own_connection_limit() {
     TestServer::raise_descriptor_limit();
     let limit = |config, sockets| Server::bind_with(config, sockets).expect("free ports").connection_limit();
     let on_loopback = || Config::on(([127, 0, 0, 1], 0));
-    let bound = Config { admin: Some(([127, 0, 0, 1], 0).into()), ..on_loopback() };
+    let bound = with!(on_loopback(), { admin: Some(([127, 0, 0, 1], 0).into()) });
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let mut handed_over = Sockets::default();
     handed_over.admin = Some(listener.into());

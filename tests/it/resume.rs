@@ -3,11 +3,11 @@
 use std::thread;
 
 use smolcast::{Config, Limits, Retention};
-use support::{Client, EventStream, Served, TestServer, assert_bytes, config, post, showing, sse};
+use support::{Client, EventStream, Served, TestServer, assert_bytes, config, post, showing, sse, with};
 
 fn with_history(events: usize) -> TestServer {
-    let history = Some(Retention { events, ..Retention::default() });
-    TestServer::start(Config { history, ..config(Limits::default()) })
+    let history = Some(with!(Retention::default(), { events }));
+    TestServer::start(with!(config(Limits::default()), { history }))
 }
 
 fn stream(server: &TestServer, query: &str, id: Option<&str>) -> EventStream {

@@ -1,8 +1,8 @@
 //! Publish tokens: required once, before the message is looked at.
 
-use smolcast::{Access, Config, Event, Limits};
+use smolcast::{AccessSettings, Config, Event, Limits};
 use support::{
-    Client, EventStream, Response, Served, TestServer, assert_bytes, config, get, options, post, showing,
+    Client, EventStream, Response, Served, TestServer, assert_bytes, config, get, options, post, showing, with,
     within_deadline,
 };
 
@@ -11,16 +11,13 @@ const OTHER: &str = "another.token~2";
 const PAGE: &str = "https://app.example";
 
 /// Access lists: publishers with these tokens, pages of these origins.
-fn access(tokens: &[&str], origins: &[&str]) -> Access {
-    Access {
-        origins: origins.iter().map(|text| text.parse().expect("an origin")).collect(),
-        publish_tokens: tokens.iter().map(|text| text.parse().expect("a token")).collect(),
-        ..Access::default()
-    }
+fn access(tokens: &[&str], origins: &[&str]) -> AccessSettings {
+    with!(AccessSettings::default(), { origins: origins.iter().map(|text| text.parse().expect("an origin")).collect(),
+        publish_tokens: tokens.iter().map(|text| text.parse().expect("a token")).collect() })
 }
 
-fn start(access: Access) -> TestServer {
-    TestServer::start(Config { access, ..config(Limits::default()) })
+fn start(access: AccessSettings) -> TestServer {
+    TestServer::start(with!(config(Limits::default()), { access }))
 }
 
 fn guarded() -> TestServer {
@@ -159,7 +156,7 @@ fn a_401_needs_no_body() {
 #[test]
 fn a_token_is_checked_after_host_and_origin() {
     let hosts = vec!["h".parse().expect("a host")];
-    let server = start(Access { hosts, ..access(&[TOKEN], &[PAGE]) });
+    let server = start(with!(access(&[TOKEN], &[PAGE]), { hosts }));
     let token = showing_token(TOKEN);
     let from = |origin: &str| format!("Origin: {origin}\r\n");
     let evil = from("https://evil.example");
@@ -259,20 +256,20 @@ fn settings_are_replaced_from_the_next_request_on() {
     let mut stream = server.stream();
     let mut client = server.connect();
     client.request(post("open")).expect_status(202);
-    server.settings.replace(access(&[TOKEN], &[PAGE]));
+    server.access_control.replace(access(&[TOKEN], &[PAGE]));
     let mut under_way = begin_publish(&server);
     expect_challenge(client.request(post("too late")));
     let answer = server.request(publish(&showing_token(TOKEN), "shown")).expect_status(202);
     answer.expect_field("vary", "Origin");
-    server.settings.replace(access(&[OTHER], &[]));
+    server.access_control.replace(access(&[OTHER], &[]));
     expect_challenge(server.request(publish(&showing_token(TOKEN), "taken back")));
     server.request(publish(&showing_token(OTHER), "new")).expect_status(202);
     let answer = under_way.request("begun").expect_status(202);
     answer.expect_field("vary", "Origin");
     expect_challenge(under_way.request(publish(&showing_token(TOKEN), "and again")));
-    server.settings.replace(Access { hosts: vec!["i".parse().expect("a host")], ..Access::default() });
+    server.access_control.replace(with!(AccessSettings::default(), { hosts: vec!["i".parse().expect("a host")] }));
     server.request(get("/connections")).expect_status(421);
-    server.settings.replace(Access::default());
+    server.access_control.replace(AccessSettings::default());
     server.request(post("open again")).expect_status(202);
     stream.expect(b"data: open\n\ndata: shown\n\ndata: new\n\ndata: begun\n\ndata: open again\n\n");
     assert_eq!(server.count(), 1);

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use smolcast::{Event, Limits};
-use support::{End, EventStream, Served, TestServer, assert_bytes, get, post, showing, wait_until, within_deadline};
+use support::{
+    End, EventStream, Served, TestServer, assert_bytes, get, post, showing, wait_until, with, within_deadline,
+};
 
 fn stream(server: &TestServer, query: &str) -> EventStream {
     EventStream::open_with(server.connect(), &get(&format!("/sse{query}"))).0
@@ -141,7 +143,7 @@ fn a_stream_on_several_topics_sees_one_order() {
 
 #[test]
 fn a_slow_stream_of_a_topic_is_cut_alone() {
-    let server = TestServer::with_limits(Limits { window_bytes: 64 * 1024, ..Limits::default() });
+    let server = TestServer::with_limits(with!(Limits::default(), { window_bytes: 64 * 1024 }));
     let stalled = server.connect();
     set_socket_recv_buffer_size(stalled.socket(), 64 * 1024).expect("SO_RCVBUF can be set");
     let stalled = EventStream::open_with(stalled, &get("/sse?topic=a"));
@@ -174,7 +176,7 @@ fn rest_up_to(stream: &mut EventStream, data: &str) -> Vec<String> {
 /// With `slow=latest`; a `gap` event precedes the latest ones.
 #[test]
 fn a_slow_stream_may_skip_to_the_latest_of_each_topic() {
-    let limits = Limits { window_bytes: 64 * 1024, window_time: Duration::ZERO, ..Limits::default() };
+    let limits = with!(Limits::default(), { window_bytes: 64 * 1024, window_time: Duration::ZERO });
     let server = TestServer::with_limits(limits);
     let client = server.connect();
     set_socket_recv_buffer_size(client.socket(), 64 * 1024).expect("SO_RCVBUF can be set");
@@ -210,7 +212,7 @@ fn a_slow_stream_may_skip_to_the_latest_of_each_topic() {
 #[test]
 fn a_stream_that_ends_while_it_skips_is_reset() {
     let limits =
-        Limits { window_bytes: 64 * 1024, window_time: Duration::ZERO, stream_input_bytes: 100, ..Limits::default() };
+        with!(Limits::default(), { window_bytes: 64 * 1024, window_time: Duration::ZERO, stream_input_bytes: 100 });
     let server = TestServer::with_limits(limits);
     let client = server.connect();
     set_socket_recv_buffer_size(client.socket(), 64 * 1024).expect("SO_RCVBUF can be set");

@@ -1,6 +1,7 @@
 //! Whose requests are carried out, for a server with lists of hosts, of origins and of tokens.
 
-use smolcast::Access;
+use smolcast::AccessSettings;
+use support::with;
 
 use super::authority;
 use super::framing::{Field, values};
@@ -38,12 +39,12 @@ pub const LISTS: [Lists; 6] = [
 
 impl Lists {
     /// The same for the server.
-    pub fn access(&self) -> Access {
-        Access {
+    pub fn access(&self) -> AccessSettings {
+        with!(AccessSettings::default(), {
             hosts: self.hosts.iter().map(|host| host.parse().expect("a pattern of hosts")).collect(),
             origins: self.origins.iter().map(|origin| origin.parse().expect("a pattern of origins")).collect(),
             publish_tokens: self.tokens.iter().map(|token| token.parse().expect("a token")).collect(),
-        }
+        })
     }
 
     /// Whether requests for this host are carried out. It is a host with or without a port, or none was named.
@@ -132,7 +133,7 @@ mod tests {
     fn no_list_is_no_bound() {
         assert!(LISTS[0].admit(None) && LISTS[0].may_publish(Some(b"x")));
         assert_eq!(LISTS[0].readers(Some(b"x")), Readers::Anyone);
-        assert_eq!(LISTS[0].access(), Access::default());
+        assert_eq!(LISTS[0].access(), AccessSettings::default());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! included.
 
 use smolcast::Limits;
+use support::with;
 
 use super::{Reading, Refusals, is_field_octet, is_tchar, is_token, line};
 
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     fn small() -> Limits {
-        Limits { body_bytes: 32, chunk_extension_bytes: 8, trailer_bytes: 24, ..Limits::default() }
+        with!(Limits::default(), { body_bytes: 32, chunk_extension_bytes: 8, trailer_bytes: 24 })
     }
 
     fn statuses(octets: &str) -> Vec<u16> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use smolcast::Limits;
 use smolcast::internals::{Body, Conversation};
-use support::sse;
+use support::{sse, with};
 
 use super::access::{Lists, Readers};
 use super::answer::{self, Connection, Kind};
@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     fn of(sent: &str) -> (Vec<Vec<u16>>, Vec<String>, End) {
-        let limits = Limits { body_bytes: 64, stream_input_bytes: 8, ..Limits::default() };
+        let limits = with!(Limits::default(), { body_bytes: 64, stream_input_bytes: 8 });
         let Outcome { answers, events, end } = outcome(sent.as_bytes(), &limits, &LISTS[0]);
         let statuses = answers.into_iter().map(|answer| answer.statuses.into_iter().collect());
         (statuses.collect(), events.into_iter().map(|event| event.data).collect(), end)
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn tokens_come_before_everything_but_host_and_origin() {
-        let limits = Limits { body_bytes: 64, ..Limits::default() };
+        let limits = with!(Limits::default(), { body_bytes: 64 });
         for (head, expected) in [
             ("POST /broadcast?retry=x HTTP/1.1\r\nHost: h", &[401][..]),
             ("POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 65", &[401]),

@@ -5,6 +5,7 @@
 
 use smolcast::Limits;
 use smolcast::internals::Body;
+use support::with;
 
 use super::framing::{self, Field, values};
 use super::{Reading, Refusals, authority, elements, is_field_octet, is_tchar, is_token, line, trim};
@@ -223,7 +224,7 @@ mod tests {
     use super::*;
 
     fn small() -> Limits {
-        Limits { head_bytes: 64, request_line_bytes: 24, ..Limits::default() }
+        with!(Limits::default(), { head_bytes: 64, request_line_bytes: 24 })
     }
 
     fn statuses(octets: &str, limits: &Limits) -> Vec<u16> {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use rustix::fs::OFlags;
-use smolcast::Access;
+use smolcast::AccessSettings;
 
 /// The longest file, in bytes.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -21,7 +21,7 @@ const MOST_BYTES: u64 = 1024 * 1024;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AccessFiles {
     /// What was typed, or stood in the environment.
-    pub(crate) typed: Access,
+    pub(crate) typed: AccessSettings,
     pub(crate) files: Files,
 }
 
@@ -41,7 +41,7 @@ impl AccessFiles {
     }
 
     /// Reads the files. What is wrong with one is wrong with all: half of the new lists is never in force.
-    pub(crate) fn read(&self) -> Result<Access, ListError> {
+    pub(crate) fn read(&self) -> Result<AccessSettings, ListError> {
         let Self { typed: mut access, files } = self.clone();
         append(&mut access.hosts, files.hosts, "host")?;
         append(&mut access.origins, files.origins, "origin")?;
@@ -167,7 +167,7 @@ mod tests {
             ..AccessFiles::default()
         };
         assert!(lists("f").have_files() && !AccessFiles::default().have_files());
-        assert_eq!(AccessFiles::default().read().expect("there is nothing to read"), Access::default());
+        assert_eq!(AccessFiles::default().read().expect("there is nothing to read"), AccessSettings::default());
         let path = std::env::temp_dir().join(format!("smolcast-list-{}", std::process::id()));
         let path = path.to_str().expect("it is text");
         for (length, expected) in [

@@ -52,7 +52,7 @@ fn serve(config: Config, files: AccessFiles) -> Result<(), Box<dyn Error>> {
     let server = Server::bind_with(config, sockets)?;
     // Before the start line: whoever has read it may send a signal.
     let manager = Manager::from_env(startup::status(&server));
-    let stop = signals::stop()?.or(reload::reload_on_request(reloads, files, server.settings(), &manager));
+    let stop = signals::stop()?.or(reload::reload_on_request(reloads, files, server.access_control(), &manager));
     let health = server.health();
     let writer = LineWriter::new(io::stdout());
     writer.write(startup::start_line(&server));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use smol::Timer;
 use smol::future::FutureExt;
 use smol::stream::{Stream, StreamExt};
-use smolcast::Settings;
+use smolcast::AccessControl;
 
 use crate::access_files::AccessFiles;
 use crate::systemd::Manager;
@@ -21,20 +21,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) async fn reload_on_request(
     requests: impl Stream<Item = ()>,
     files: AccessFiles,
-    settings: Settings,
+    access_control: AccessControl,
     manager: &Manager,
 ) {
     let mut requests = std::pin::pin!(requests);
     while requests.next().await.is_some() {
         manager.reloading();
-        reload(&files, &settings).await;
+        reload(&files, &access_control).await;
         manager.ready();
     }
     // Requests have no end; one that they had would not be the server's.
     std::future::pending::<()>().await;
 }
 
-async fn reload(files: &AccessFiles, settings: &Settings) {
+async fn reload(files: &AccessFiles, access_control: &AccessControl) {
     if !files.have_files() {
         return;
     }
@@ -46,7 +46,7 @@ async fn reload(files: &AccessFiles, settings: &Settings) {
         Err(format!("the lists could not be read within {PATIENCE:?}"))
     };
     match read.or(late).await {
-        Ok(access) => settings.replace(access),
+        Ok(settings) => access_control.replace(settings),
         Err(error) => log::warn!("{error}; who is let in stays as it was"),
     }
 }

@@ -13,7 +13,7 @@ pub(crate) fn raise_descriptor_limit() {
 /// The first line on standard output: who reads it finds the server there.
 pub(crate) fn start_line(server: &Server) -> String {
     let workers = server.workers();
-    let is_open = server.settings().access().publish_tokens.is_empty();
+    let is_open = server.access_control().settings().publish_tokens.is_empty();
     let exposed = joined(server.addresses().filter(|address| is_open && address.is_exposed()));
     let warning = match exposed.as_str() {
         "" => String::new(),

@@ -58,9 +58,11 @@ fn overlap(one: &str, other: &str) -> bool {
     if hides(one, other) || hides(other, one) {
         return false;
     }
-    let (mut one, mut other) = (one.split(SEPARATOR), other.split(SEPARATOR));
+    let (mut ones, mut others) = (one.split(SEPARATOR), other.split(SEPARATOR));
     loop {
-        match (one.next(), other.next()) {
+        match (ones.next(), others.next()) {
+            // The parent that `/#` stands for is the empty topic, which no message has.
+            (Some(ANY_REST), None) | (None, Some(ANY_REST)) => return one != "/#" && other != "/#",
             (Some(ANY_REST), _) | (_, Some(ANY_REST)) | (None, None) => return true,
             (Some(a), Some(b)) if a == b || a == ANY_LEVEL || b == ANY_LEVEL => {}
             _ => return false,
@@ -92,6 +94,8 @@ mod tests {
             ("+/a", "$x/a", false),
             ("$x/#", "$x/+", true),
             ("a/+/c", "a/b/#", true),
+            ("+", "/#", false),
+            ("+/+", "/#", true),
         ] {
             assert_eq!(overlap(one, other), expected, "{one} and {other}");
             assert_eq!(overlap(other, one), expected, "{other} and {one}");

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use smolcast::{Config, Limits, Server};
-use support::{Client, Folder, Served, TestServer, assert_bytes, config, parse_responses, showing, wait_until};
+use support::{Client, Folder, Served, TestServer, assert_bytes, config, parse_responses, showing, wait_until, with};
 
 use super::{admin, ask, connect, get, metrics, request, start, text, watched};
 
@@ -47,7 +47,7 @@ fn readyz_follows_the_life_of_the_server() {
 /// No shard ticks within a limit of zero, so every shard counts as stuck here.
 #[test]
 fn readyz_names_a_stuck_shard() {
-    let server = start(config(Limits { turn_timeout: Duration::ZERO, ..Limits::default() }));
+    let server = start(config(with!(Limits::default(), { turn_timeout: Duration::ZERO })));
     let response = get(admin(&server), "/readyz").expect_status(503);
     assert_bytes("the reason", b"not ready: worker 0 has not turned its loop for too long\n", &response.body);
     assert_eq!(metrics(&server).value("smolcast_ready"), 0.0);
@@ -161,7 +161,7 @@ fn a_bad_head_is_refused_as_on_the_public_side() {
 
 #[test]
 fn an_incomplete_head_is_answered_as_the_public_side_does() {
-    let limits = Limits { head_timeout: Duration::from_millis(300), ..Limits::default() };
+    let limits = with!(Limits::default(), { head_timeout: Duration::from_millis(300) });
     let server = start(config(limits));
     for half_closes in [false, true] {
         let mut client = connect(admin(&server));
@@ -195,7 +195,7 @@ fn a_second_request_on_a_connection_is_ignored() {
 /// They are served again as soon as others leave.
 #[test]
 fn connections_over_the_limit_are_closed_at_once() {
-    let server = TestServer::start(watched(config(Limits { admin_connections: 2, ..Limits::default() })));
+    let server = TestServer::start(watched(config(with!(Limits::default(), { admin_connections: 2 }))));
     let mut held = [connect(admin(&server)), connect(admin(&server))];
     for _ in 0..3 {
         let (bytes, _) = connect(admin(&server)).rest_and_end();
@@ -218,7 +218,7 @@ fn connections_over_the_limit_are_closed_at_once() {
 
 #[test]
 fn the_public_side_is_served_while_the_admin_side_is_full() {
-    let server = TestServer::start(watched(config(Limits { admin_connections: 1, ..Limits::default() })));
+    let server = TestServer::start(watched(config(with!(Limits::default(), { admin_connections: 1 }))));
     let _held = connect(admin(&server));
     let mut stream = server.stream();
     server.publish("x");
@@ -229,7 +229,7 @@ fn the_public_side_is_served_while_the_admin_side_is_full() {
 fn the_admin_address_may_be_a_unix_socket() {
     let folder = Folder::new();
     let path = folder.path("admin");
-    let config = Config { admin: Some(smolcast::Address::unix(&path)), ..config(Limits::default()) };
+    let config = with!(config(Limits::default()), { admin: Some(smolcast::Address::unix(&path)) });
     let mut server = start(config);
     let mut stream = server.stream();
     assert_bytes("health", b"ok\n", text(admin(&server), "/healthz").as_bytes());

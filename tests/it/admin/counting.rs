@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use smolcast::{Access, Config, Event, Limits, Retention};
-use support::{Client, EventStream, Served, TestServer, config, post, wait_until, within_deadline};
+use smolcast::{AccessSettings, Config, Event, Limits, Retention};
+use support::{Client, EventStream, Served, TestServer, config, post, wait_until, with, within_deadline};
 
 use super::answers::begin_publish;
 use super::{Exposition, admin, get, metrics, start};
@@ -40,13 +40,10 @@ fn publish(fields: &str, body: &str) -> String {
 
 #[test]
 fn messages_requests_and_publish_results_are_counted() {
-    let access = Access {
-        publish_tokens: vec!["let-me".parse().expect("a token")],
-        origins: vec!["https://app.example".parse().expect("an origin")],
-        ..Access::default()
-    };
-    let limits = Limits { body_bytes: 100, ..Limits::default() };
-    let server = start(Config { access, ..config(limits) });
+    let access = with!(AccessSettings::default(), { publish_tokens: vec!["let-me".parse().expect("a token")],
+        origins: vec!["https://app.example".parse().expect("an origin")] });
+    let limits = with!(Limits::default(), { body_bytes: 100 });
+    let server = start(with!(config(limits), { access }));
     let mut streams = [server.stream(), server.stream(), server.stream()];
     let token = "Authorization: Bearer let-me\r\n";
     for (fields, body, status, times) in [
@@ -79,7 +76,7 @@ fn messages_requests_and_publish_results_are_counted() {
 /// Two requests are held: one is answered once nothing can be published any more, the other delays the shutdown.
 #[test]
 fn refusals_and_ends_of_a_shutdown_are_counted() {
-    let server = &mut with_limits(Limits { drain_timeout: Duration::from_secs(4), ..Limits::default() });
+    let server = &mut with_limits(with!(Limits::default(), { drain_timeout: Duration::from_secs(4) }));
     let mut stream = server.stream();
     let (mut late, _never) = (begin_publish(server.addr), begin_publish(server.addr));
     server.stop();
@@ -97,7 +94,7 @@ fn refusals_and_ends_of_a_shutdown_are_counted() {
 
 #[test]
 fn ended_streams_are_counted_by_reason() {
-    let limits = Limits { window_bytes: 64 * 1024, stream_input_bytes: 100, ..Limits::default() };
+    let limits = with!(Limits::default(), { window_bytes: 64 * 1024, stream_input_bytes: 100 });
     let server = with_limits(limits);
     drop(server.stream());
     server.stream().reset();
@@ -122,8 +119,7 @@ fn ended_streams_are_counted_by_reason() {
 /// It counts as slow and its window as memory, then its end is counted by reason.
 #[test]
 fn a_stalled_stream_shows_in_its_metrics() {
-    let limits =
-        Limits { window_bytes: 1024 * 1024 * 1024, write_timeout: Duration::from_secs(2), ..Limits::default() };
+    let limits = with!(Limits::default(), { window_bytes: 1024 * 1024 * 1024, write_timeout: Duration::from_secs(2) });
     let server = with_limits(limits);
     let healthy = server.stream();
     let stalled = EventStream::open_tight(server.connect());
@@ -145,7 +141,7 @@ fn a_stalled_stream_shows_in_its_metrics() {
 
 #[test]
 fn refused_connections_are_counted_by_reason() {
-    let server = with_limits(Limits { connections: NonZeroUsize::new(2), ..Limits::default() });
+    let server = with_limits(with!(Limits::default(), { connections: NonZeroUsize::new(2) }));
     let held = [server.stream(), server.stream()];
     assert_eq!(metrics(&server).value("smolcast_connections_limit"), 2.0);
     (0..3).for_each(|_| drop(server.request(support::get("/connections")).expect_status(503)));
@@ -154,7 +150,7 @@ fn refused_connections_are_counted_by_reason() {
     expect_only(&all, "smolcast_requests_total", &[("2xx", 2.0), ("5xx", 3.0)]);
     drop(held);
 
-    let server = with_limits(Limits { connections_per_ip: NonZeroUsize::new(1), ..Limits::default() });
+    let server = with_limits(with!(Limits::default(), { connections_per_ip: NonZeroUsize::new(1) }));
     let _held = server.stream();
     // Waiting rejections are bounded too.
     let mut waiting: Vec<_> = (0..40).map(|_| server.connect()).collect();
@@ -166,11 +162,8 @@ fn refused_connections_are_counted_by_reason() {
 
 #[test]
 fn connections_closed_for_silence_are_counted() {
-    let limits = Limits {
-        idle_timeout: Duration::from_millis(300),
-        linger_timeout: Duration::from_millis(300),
-        ..Limits::default()
-    };
+    let limits = with!(Limits::default(), { idle_timeout: Duration::from_millis(300),
+        linger_timeout: Duration::from_millis(300) });
     let server = with_limits(limits);
     let mut idle = server.connect();
     idle.request(post("x")).expect_status(202);
@@ -217,8 +210,8 @@ fn every_message_and_batch_is_in_a_histogram_once() {
 
 #[test]
 fn the_size_of_the_history_is_exposed() {
-    let history = Some(Retention { events: 3, ..Retention::default() });
-    let server = start(Config { history, ..config(Limits::default()) });
+    let history = Some(with!(Retention::default(), { events: 3 }));
+    let server = start(with!(config(Limits::default()), { history }));
     let history = |all: &Exposition| {
         ["events", "bytes", "oldest_age_seconds"].map(|what| all.value(&format!("smolcast_history_{what}")))
     };

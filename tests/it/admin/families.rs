@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use smolcast::{Config, Limits, Retention};
-use support::{Client, EventStream, Served, config, wait_until};
+use support::{Client, EventStream, Served, config, wait_until, with};
 
 use super::{admin, get, metrics, start, text};
 
@@ -52,7 +52,7 @@ const HISTOGRAMS: [&str; 2] = ["smolcast_batch_messages", "smolcast_publish_to_l
 #[cfg(target_os = "linux")]
 #[test]
 fn every_family_has_its_help_and_type() {
-    let server = start(Config { history: Some(Retention::default()), ..config(Limits::default()) });
+    let server = start(with!(config(Limits::default()), { history: Some(Retention::default()) }));
     let response = get(admin(&server), "/metrics").expect_status(200);
     response.expect_field("content-type", "text/plain; version=0.0.4; charset=utf-8");
     let all = metrics(&server);

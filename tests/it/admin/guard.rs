@@ -1,7 +1,7 @@
 //! Requests that are allowed: those of programs, and of pages of this address alone.
 
-use smolcast::{Access, Config, Limits};
-use support::{Served, config, showing, wait_until};
+use smolcast::{AccessSettings, Config, Limits};
+use support::{Served, config, showing, wait_until, with};
 
 use super::{admin, ask, connect, start};
 
@@ -84,7 +84,7 @@ fn a_page_of_another_site_opens_no_live_stream() {
 
 #[test]
 fn live_pages_leave_room_for_short_requests() {
-    let server = start(config(Limits { admin_connections: 8, ..Limits::default() }));
+    let server = start(config(with!(Limits::default(), { admin_connections: 8 })));
     let live = request("GET", "/live", "Host: localhost\r\n");
     let mut pages: Vec<_> = (0..6).map(|_| connect(admin(&server))).collect();
     for page in &mut pages {
@@ -105,8 +105,8 @@ fn live_pages_leave_room_for_short_requests() {
 #[test]
 fn listed_hosts_and_addresses_are_allowed() {
     let hosts = ["ops.example", "*.tenants.example"].map(|host| host.parse().expect("a host")).into();
-    let access = Access { hosts, ..Access::default() };
-    let server = start(Config { access, ..config(Limits::default()) });
+    let access = with!(AccessSettings::default(), { hosts });
+    let server = start(with!(config(Limits::default()), { access }));
     for (host, status) in [
         ("a.tenants.example", 421),
         ("ops.example", 200),
@@ -119,6 +119,6 @@ fn listed_hosts_and_addresses_are_allowed() {
         let _row = showing(host, bytes.as_bytes());
         ask(admin(&server), &bytes).expect_status(status);
     }
-    server.settings.replace(Access::default());
+    server.access_control.replace(AccessSettings::default());
     ask(admin(&server), request("GET", "/", "Host: ops.example\r\n")).expect_status(421);
 }

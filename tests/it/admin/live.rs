@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
-use smolcast::{Access, Address, Config, Limits, Retention};
+use smolcast::{AccessSettings, Address, Config, Limits, Retention};
 use support::sse::Parser;
-use support::{Client, Served, TestServer, config, escaped, get, wait_until};
+use support::{Client, Served, TestServer, config, escaped, get, wait_until, with};
 
 use super::{admin, connect, request, start, watched};
 
@@ -80,7 +80,7 @@ fn unix_millis() -> u64 {
 #[test]
 fn a_page_first_gets_the_configuration() {
     let started = unix_millis();
-    let server = start(config(Limits { body_bytes: 4321, ..Limits::default() }));
+    let server = start(config(with!(Limits::default(), { body_bytes: 4321 })));
     let (_page, hello) = Page::open(admin(&server));
     let expected = ["addresses", "configuration", "connection_limit", "pid", "started", "version", "workers"];
     assert_eq!(names(&hello), expected);
@@ -148,7 +148,7 @@ fn a_page_gets_a_sample_each_second() {
 
 #[test]
 fn a_page_gets_the_size_of_the_history() {
-    let config = Config { history: Some(Retention::default()), ..config(Limits::default()) };
+    let config = with!(config(Limits::default()), { history: Some(Retention::default()) });
     let server = start(config);
     (0..3).for_each(|_| server.publish("x"));
     let (mut page, hello) = Page::open(admin(&server));
@@ -166,12 +166,9 @@ fn open_pages_get_a_changed_configuration() {
     assert_eq!(option(&hello["configuration"], "--allow-host"), "any");
     page.sample();
     let secret = "dGhlIHNlY3JldA==";
-    let access = Access {
-        hosts: vec!["*.example.com".parse().expect("a host")],
-        publish_tokens: vec![secret.parse().expect("a token")],
-        ..Access::default()
-    };
-    server.settings.replace(access);
+    let access = with!(AccessSettings::default(), { hosts: vec!["*.example.com".parse().expect("a host")],
+        publish_tokens: vec![secret.parse().expect("a token")] });
+    server.access_control.replace(access);
     let (kind, rows) = page.next();
     assert_eq!(kind, "configuration");
     assert_eq!(option(&rows, "--allow-host"), "*.example.com");
@@ -188,10 +185,12 @@ fn open_pages_release_replaced_settings() {
     let (mut page, _) = Page::open(admin(&server));
     page.sample();
     // The server's own, and this one.
-    wait_until("no page holds it", || Arc::strong_count(&server.settings.access()) == 2);
-    server.settings.replace(Access { hosts: vec!["*.example.com".parse().expect("a host")], ..Access::default() });
+    wait_until("no page holds it", || Arc::strong_count(&server.access_control.access()) == 2);
+    server
+        .access_control
+        .replace(with!(AccessSettings::default(), { hosts: vec!["*.example.com".parse().expect("a host")] }));
     assert_eq!(page.next().0, "configuration");
-    wait_until("no page holds the new one", || Arc::strong_count(&server.settings.access()) == 2);
+    wait_until("no page holds the new one", || Arc::strong_count(&server.access_control.access()) == 2);
 }
 
 #[test]
@@ -210,7 +209,7 @@ fn a_page_learns_of_the_shutdown_and_ends() {
 /// However it leaves, and even if it sends unexpected bytes.
 #[test]
 fn a_closed_page_makes_room_for_another() {
-    let server = TestServer::start(watched(config(Limits { admin_connections: 1, ..Limits::default() })));
+    let server = TestServer::start(watched(config(with!(Limits::default(), { admin_connections: 1 }))));
     let open = || {
         let mut client = connect(admin(&server));
         wait_until("there is room", || {

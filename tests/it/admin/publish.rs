@@ -1,8 +1,8 @@
 //! `POST /publish`: a message goes to every stream that it is for, and the answer is its receipt.
 
 use serde_json::Value;
-use smolcast::{Access, Config, Limits, Retention, Server};
-use support::{EventStream, Served, TestServer, assert_bytes, config, parse_responses, showing};
+use smolcast::{AccessSettings, Config, Limits, Retention, Server};
+use support::{EventStream, Served, TestServer, assert_bytes, config, parse_responses, showing, with};
 
 use super::{admin, ask, request, start, watched};
 
@@ -70,7 +70,7 @@ fn a_topic_reaches_the_streams_that_ask_for_it() {
 #[test]
 fn a_receipt_names_the_id_that_a_client_resumes_from() {
     let history = Some(Retention::default());
-    let server = start(Config { history, ..config(Limits::default()) });
+    let server = start(with!(config(Limits::default()), { history }));
     let mut stream = server.stream();
     let receipt = publish(&server, "/publish", "one", 1);
     let id = receipt["id"].as_str().unwrap_or_else(|| panic!("no id: {receipt}"));
@@ -85,12 +85,12 @@ fn a_receipt_names_the_id_that_a_client_resumes_from() {
 #[test]
 fn publishing_here_needs_no_token_and_no_listed_host() {
     for hosts in [&["example.com"][..], &["*.example.com", "b.example"], &["example.com:81"]] {
-        let access = Access {
+        let access = with!(AccessSettings::default(), {
             hosts: hosts.iter().map(|host| host.parse().expect("a host")).collect(),
             publish_tokens: vec!["let-me".parse().expect("a token")],
             origins: vec!["https://app.example".parse().expect("an origin")],
-        };
-        let server = start(Config { access, ..config(Limits::default()) });
+        });
+        let server = start(with!(config(Limits::default()), { access }));
         publish(&server, "/publish", "x", 0);
         server.request("POST /broadcast HTTP/1.1\r\nHost: b.example\r\nContent-Length: 1\r\n\r\nx");
         assert_eq!(server.metrics.messages(), 1, "the public side still asks for it");
@@ -99,7 +99,7 @@ fn publishing_here_needs_no_token_and_no_listed_host() {
 
 #[test]
 fn a_bad_publish_is_refused_and_reaches_nobody() {
-    let server = start(config(Limits { body_bytes: 1000, ..Limits::default() }));
+    let server = start(config(with!(Limits::default(), { body_bytes: 1000 })));
     let mut stream = server.stream();
     let long = "x".repeat(1001);
     let sized = |target: &str, body: &[u8]| request("POST", target, body);

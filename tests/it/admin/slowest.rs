@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use smolcast::{Address, Limits, StreamEnd};
-use support::{End, EventStream, Served, TestServer, assert_bytes, config, showing, wait_until};
+use support::{End, EventStream, Served, TestServer, assert_bytes, config, showing, wait_until, with};
 
 use super::live::{Page, names};
 use super::{admin, ask, request, start};
@@ -18,7 +18,7 @@ fn event() -> Vec<u8> {
 
 /// A server that keeps slow streams, as long as `write_timeout` allows.
 fn patient(write_timeout: Duration) -> TestServer {
-    let limits = Limits { window_bytes: 1024 * 1024 * 1024, write_timeout, ..Limits::default() };
+    let limits = with!(Limits::default(), { window_bytes: 1024 * 1024 * 1024, write_timeout });
     start(config(limits))
 }
 

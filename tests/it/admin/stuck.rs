@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use smolcast::{Config, Event, Limits, PublishError, Receipt, Server};
-use support::{DEADLINE, TestServer, assert_bytes, config, wait_until, within_deadline};
+use support::{DEADLINE, TestServer, assert_bytes, config, wait_until, with, within_deadline};
 
 use super::live::Page;
 use super::{admin, ask, get, metrics, request, text, watched};
@@ -46,8 +46,8 @@ struct Hanging {
 impl Hanging {
     #[track_caller]
     fn start(config: Config) -> Self {
-        let limits = Limits { publish_queue_bytes: 1, turn_timeout: Duration::from_millis(500), ..config.limits };
-        let server = Server::bind(watched(Config { limits, ..config })).expect("a free port");
+        let limits = with!(config.limits, { publish_queue_bytes: 1, turn_timeout: Duration::from_millis(500) });
+        let server = Server::bind(watched(with!(config, { limits }))).expect("a free port");
         let publisher = server.publisher();
         within_deadline(publisher.publish(Event::new("takes all the room"))).expect("there is some");
         let mut publish = Box::pin(async move { publisher.publish(Event::new("waits for room")).await });
@@ -98,7 +98,7 @@ fn a_stuck_shard_is_reported_until_it_goes_on() {
 /// trap holds the lock that the next publisher would wait for.
 #[test]
 fn a_message_published_while_a_shard_hangs_is_accepted() {
-    let hanging = Hanging::start(Config { workers: std::num::NonZeroUsize::new(1), ..config(Limits::default()) });
+    let hanging = Hanging::start(with!(config(Limits::default()), { workers: std::num::NonZeroUsize::new(1) }));
     ask(admin(&hanging.server), request("POST", "/publish", b"x")).expect_status(202);
     let server = hanging.end();
     // The one that took all the room, the one that waited for some, and the one that found it.

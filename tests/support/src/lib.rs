@@ -23,6 +23,18 @@
 //! - [`Folder`], [`FreePort`], [`alone`]: a test's own folder, port and process
 //! - [`bytes`], [`date`]: bytes and dates in failures
 
+/// Sets fields of a value whose type may get more of them: `with!(Limits::default(), { head_bytes: 40 })`.
+#[macro_export]
+macro_rules! with {
+    ($base:expr, { $($field:ident $(: $value:expr)?),* $(,)? }) => {{
+        let mut value = $base;
+        $($crate::with!(@set value, $field $(, $value)?);)*
+        value
+    }};
+    (@set $value:ident, $field:ident) => { $value.$field = $field };
+    (@set $value:ident, $field:ident, $new:expr) => { $value.$field = $new };
+}
+
 mod acceptor;
 mod alone;
 pub mod bodies;

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::thread::{self, JoinHandle};
 
-use smolcast::{Address, Config, Health, Limits, Metrics, Publisher, Server, Settings};
+use smolcast::{AccessControl, Address, Config, Health, Limits, Metrics, Publisher, Server};
 
 use crate::{Served, wait_until};
 
 /// A configuration for tests: any free port, two shards, no heartbeat.
 pub fn config(limits: Limits) -> Config {
-    Config { workers: NonZeroUsize::new(2), heartbeat: None, limits, ..Config::on(([127, 0, 0, 1], 0)) }
+    with!(Config::on(([127, 0, 0, 1], 0)), { workers: NonZeroUsize::new(2), heartbeat: None, limits })
 }
 
 /// A running server. Its drop shuts it down and holds that it ends without an error within the deadline.
@@ -27,7 +27,7 @@ pub struct TestServer {
     /// Its counters.
     pub metrics: Metrics,
     /// Its access lists and tokens.
-    pub settings: Settings,
+    pub access_control: AccessControl,
     /// Its readiness.
     pub health: Health,
     /// Dropped to shut the server down.
@@ -58,7 +58,7 @@ impl TestServer {
         let addresses: Vec<_> = server.addresses().cloned().collect();
         let addr = server.local_addr().expect("tests have a TCP address among others");
         let admin = server.admin_address().cloned();
-        let (publisher, metrics, settings) = (server.publisher(), server.metrics(), server.settings());
+        let (publisher, metrics, access_control) = (server.publisher(), server.metrics(), server.access_control());
         let health = server.health();
         let (stop, stopped) = smol::channel::bounded::<()>(1);
         let until = async move {
@@ -66,7 +66,17 @@ impl TestServer {
             let _ = stopped.recv().await;
         };
         let thread = thread::spawn(move || smol::block_on(server.run(until)));
-        Self { addr, addresses, admin, publisher, metrics, settings, health, stop: Some(stop), thread: Some(thread) }
+        Self {
+            addr,
+            addresses,
+            admin,
+            publisher,
+            metrics,
+            access_control,
+            health,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
     }
 
     /// Raises the descriptor limit: tests run in parallel in one process, and each holds both ends of its connections.

@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use smolcast::{Access, Address, Config, HistoryFile, Limits, Token};
+use smolcast::{Address, Config, HistoryFile, Limits, Token};
 
 use super::env::Given;
 use super::{Args, UsageError};
@@ -21,13 +21,18 @@ impl Args {
         permit(&mut listen, self.unix_mode, given.name_of("--unix-mode"), "--unix or --listen unix:")?;
         let mut admin = self.admin.clone();
         permit(&mut admin, self.admin_mode, given.name_of("--admin-mode"), "--admin unix:")?;
-        let mut config = Config { listen, admin, history_file: self.history_file(given)?, ..Config::default() };
+        let mut config = Config::default();
+        config.listen = listen;
+        config.admin = admin;
+        config.history_file = self.history_file(given)?;
         set(&mut config.heartbeat, self.heartbeat);
         self.set_limits(&mut config.limits);
         config.workers = self.workers;
         config.history = self.history;
         config.trusted_proxies = self.trusted_proxy.concat();
-        config.access = Access { hosts: self.allow_host.concat(), origins: self.allow_origin.concat(), publish_tokens };
+        config.access.hosts = self.allow_host.concat();
+        config.access.origins = self.allow_origin.concat();
+        config.access.publish_tokens = publish_tokens;
         if let (Some(name), None) = (given.name_of("--trusted-proxy"), self.max_connections_per_ip) {
             let error = format!("{name} says for whom a limit holds: set it with --max-connections-per-ip");
             return Err(UsageError(error));
@@ -77,7 +82,11 @@ impl Args {
             (None, Some(name)) => {
                 Err(UsageError(format!("{name} says when a file is written: name one with --history-file")))
             }
-            (path, _) => Ok(path.map(|path| HistoryFile { path, sync })),
+            (path, _) => Ok(path.map(|path| {
+                let mut file = HistoryFile::new(path);
+                file.sync = sync;
+                file
+            })),
         }
     }
 }

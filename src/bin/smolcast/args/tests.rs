@@ -163,14 +163,19 @@ fn each_bound_has_a_flag() {
 #[test]
 fn a_history_is_events_and_perhaps_bytes_and_an_age() {
     let history = |text: &str| serve(&["--history", text], &[]).map(|config| config.history);
-    let all = Retention { events: 7, bytes: 65536, age: Duration::from_secs(7200) };
+    let mut all = Retention::default();
+    (all.events, all.bytes, all.age) = (7, 65536, Duration::from_secs(7200));
     assert_eq!(history("7,64k,2h"), Ok(Some(all)));
-    assert_eq!(history("7"), Ok(Some(Retention { events: 7, ..Retention::default() })));
+    let mut seven = Retention::default();
+    seven.events = 7;
+    assert_eq!(history("7"), Ok(Some(seven)));
     for text in ["", "0", "7,0", "7,1k,0", "7,,", "7,1k,1h,1", "x"] {
         assert!(history(text).is_err(), "{text:?}");
     }
     let file = serve(&["--history-file", "f", "--history-sync", "always"], &[]).map(|config| config.history_file);
-    assert_eq!(file, Ok(Some(HistoryFile { path: "f".into(), sync: HistorySync::Always })));
+    let mut synced = HistoryFile::new("f");
+    synced.sync = HistorySync::Always;
+    assert_eq!(file, Ok(Some(synced)));
     assert!(serve(&["--history-sync", "always"], &[]).is_err(), "of which file");
 }
 

@@ -104,7 +104,8 @@ pub(super) fn history_sync(text: &str) -> Result<HistorySync, String> {
 pub(super) fn retention(text: &str) -> Result<Retention, String> {
     let understood = || {
         let mut parts = text.split(',').map(str::trim);
-        let mut retention = Retention { events: parts.next()?.parse().ok()?, ..Retention::default() };
+        let mut retention = Retention::default();
+        retention.events = parts.next()?.parse().ok()?;
         if let Some(bytes) = parts.next() {
             retention.bytes = positive_size(bytes).ok()?;
         }
