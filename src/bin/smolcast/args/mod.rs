@@ -161,9 +161,9 @@ struct Args {
 /// Flags that print something instead of serving, so they have no variable and no default.
 const PRINTING: [&str; 4] = ["--help", "--version", "--man", "--completions"];
 
-/// The job that the program was given.
+/// The program's job.
 pub(crate) enum Command {
-    /// Print this and end.
+    /// Print this text and end.
     Print(String),
     /// Serve, and read these files again on request.
     Serve(Box<Config>, AccessFiles),
@@ -217,7 +217,7 @@ impl Args {
     }
 }
 
-/// The help as argh makes it, below a line with the version.
+/// argh's help text below a line with the version.
 fn help() -> String {
     let help = Args::from_args(&[NAME], &["--help"]).map_or_else(|exit| exit.output, |_| String::new());
     // argh indents the empty lines of notes as well.
