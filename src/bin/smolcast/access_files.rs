@@ -72,7 +72,7 @@ impl fmt::Display for ListError {
         let path = self.path.display();
         match &self.kind {
             ListErrorKind::Unreadable(error) => write!(f, "cannot read {path}: {error}"),
-            ListErrorKind::TooLong => write!(f, "{path} is longer than 1 MiB, which no list has to be"),
+            ListErrorKind::TooLong => write!(f, "{path} is longer than 1 MiB, the limit for a list"),
             ListErrorKind::Empty(what) => write!(f, "there is no {what} in {path}; write one on a line of its own"),
             ListErrorKind::Line(number, error) => write!(f, "{path}, line {number}: {error}"),
         }
@@ -98,7 +98,7 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, ListErrorKind> {
     let open = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path);
     let read = open.and_then(|file| match file.metadata()?.is_file() {
         true => file.take(MOST_BYTES + 1).read_to_end(&mut octets),
-        false => Err(io::Error::other("it is no regular file")),
+        false => Err(io::Error::other("it is not a regular file")),
     });
     match read {
         Err(error) => Err(ListErrorKind::Unreadable(error)),
@@ -172,14 +172,14 @@ mod tests {
         let path = path.to_str().expect("it is text");
         for (length, expected) in [
             (MOST_BYTES, format!("there is no token in {path}; write one on a line of its own")),
-            (MOST_BYTES + 1, format!("{path} is longer than 1 MiB, which no list has to be")),
+            (MOST_BYTES + 1, format!("{path} is longer than 1 MiB, the limit for a list")),
         ] {
             std::fs::write(path, vec![b'\n'; length as usize]).expect("a file can be written");
             assert_eq!(lists(path).read().expect_err("it is of no use").to_string(), expected);
         }
         std::fs::remove_file(path).expect("it is there");
         let endless = lists("/dev/zero").read().expect_err("a device without an end");
-        assert_eq!(endless.to_string(), "cannot read /dev/zero: it is no regular file");
+        assert_eq!(endless.to_string(), "cannot read /dev/zero: it is not a regular file");
         let missing = lists("/nowhere/at/all").read().expect_err("no such file").to_string();
         assert!(missing.starts_with("cannot read /nowhere/at/all: "), "{missing}");
     }

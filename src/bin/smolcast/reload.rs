@@ -46,6 +46,6 @@ async fn reload(files: &AccessFiles, settings: &Settings) {
     };
     match read.or(late).await {
         Ok(access) => settings.replace(access),
-        Err(error) => log::warn!("{error}; who is let in stays as it was"),
+        Err(error) => log::warn!("{error}; the old lists stay in force"),
     }
 }

@@ -42,13 +42,13 @@ pub(crate) fn sockets() -> Result<Sockets, UnusableSocket> {
         if name != ADMIN {
             sockets.public.push(socket);
         } else if sockets.admin.replace(socket).is_some() {
-            return Err(unusable("there is one admin address, and it is the second of that name"));
+            return Err(unusable("it is the second of that name, and there is only one admin address"));
         }
     }
     Ok(sockets)
 }
 
-const NOT_LISTENING: &str = "it is no TCP or unix socket that listens; its unit takes ListenStream= and Accept=no";
+const NOT_LISTENING: &str = "it is not a listening TCP or unix socket; its unit needs ListenStream= and Accept=no";
 
 fn take(handed: &mut ListenFd, number: usize) -> Option<Inherited> {
     // A socket of another kind stays, for the next attempt.
@@ -125,7 +125,7 @@ impl Manager {
 
     /// Reports the start of a graceful shutdown.
     pub(crate) fn stopping(&self) {
-        self.tell(&[NotifyState::Stopping, NotifyState::Status("Ending: what was accepted is being delivered")]);
+        self.tell(&[NotifyState::Stopping, NotifyState::Status("Shutting down: delivering accepted messages")]);
     }
 
     /// Feeds the watchdog twice in its time, unless a shard is stuck; the manager restarts a server that stays stuck.
@@ -147,7 +147,7 @@ impl Manager {
             match stuck {
                 None => self.tell(&[NotifyState::Watchdog]),
                 Some(stuck) if !was_stuck => {
-                    log::warn!("{stuck}; the service manager is told nothing until it does");
+                    log::warn!("{stuck}; the service manager's watchdog is not fed until it does");
                 }
                 Some(_) => {}
             }

@@ -29,7 +29,7 @@ impl Args {
         config.trusted_proxies = self.trusted_proxy.concat();
         config.access = Access { hosts: self.allow_host.concat(), origins: self.allow_origin.concat(), publish_tokens };
         if let (Some(name), None) = (given.name_of("--trusted-proxy"), self.max_connections_per_ip) {
-            let error = format!("{name} says for whom a limit holds: set it with --max-connections-per-ip");
+            let error = format!("{name} only affects --max-connections-per-ip: set that as well");
             return Err(UsageError(error));
         }
         if let (Some(name), false) = (given.name_of("--publish-token-file"), config.access.publish_tokens.is_empty()) {
@@ -74,9 +74,7 @@ impl Args {
     fn history_file(&self, given: &Given) -> Result<Option<HistoryFile>, UsageError> {
         let sync = self.history_sync.unwrap_or_default();
         match (self.history_file.clone(), given.name_of("--history-sync")) {
-            (None, Some(name)) => {
-                Err(UsageError(format!("{name} says when a file is written: name one with --history-file")))
-            }
+            (None, Some(name)) => Err(UsageError(format!("{name} needs a history file: name one with --history-file"))),
             (path, _) => Ok(path.map(|path| HistoryFile { path, sync })),
         }
     }

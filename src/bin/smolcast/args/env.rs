@@ -58,7 +58,8 @@ impl Given {
         for flag in settings() {
             let name = variable_of(flag.long);
             let Some(value) = variable(&name).filter(|_| self.name_of(flag.long).is_none()) else { continue };
-            let value = value.into_string().map_err(|odd| UsageError(format!("{odd:?} is no text for {name}")))?;
+            let value =
+                value.into_string().map_err(|odd| UsageError(format!("{name} takes UTF-8 text, not {odd:?}")))?;
             self.0.push(Item { flag: flag.long, value: Some(value), name });
         }
         Ok(())
@@ -99,7 +100,7 @@ fn reason<'o>(output: &'o str, flag: &str, value: &str) -> Option<&'o str> {
 fn without_value(flag: &str) -> UsageError {
     let error = Args::from_args(&[NAME], &[flag, ""]).map_or_else(|exit| exit.output, |_| String::new());
     let takes = reason(&error, flag, "").unwrap_or("a value");
-    UsageError(format!("{flag} takes {takes}, and nothing stands behind it"))
+    UsageError(format!("{flag} takes {takes}, and no value follows it"))
 }
 
 /// The error for an unknown flag, with the nearest known one as a hint.
@@ -131,7 +132,7 @@ fn distance(one: &str, other: &str) -> usize {
 }
 
 fn not_an_option(argument: &str) -> UsageError {
-    UsageError(format!("{argument:?} is no option"))
+    UsageError(format!("{argument:?} is not an option"))
 }
 
 pub(super) fn flags() -> &'static [FlagInfo<'static>] {

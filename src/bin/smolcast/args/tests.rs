@@ -43,7 +43,7 @@ fn a_trusted_proxy_is_a_network_an_address_or_unix() {
     let error = proxies(&["--trusted-proxy", "10.0.0.0/8,proxy.example"]).expect_err("no name is looked up");
     assert!(error.starts_with("--trusted-proxy takes networks, such as "), "{error}");
     let error = proxies(&["--trusted-proxy", "::1"]).expect_err("there is no limit to hold for them");
-    assert!(error.starts_with("--trusted-proxy says for whom a limit holds: set it with"), "{error}");
+    assert!(error.starts_with("--trusted-proxy only affects --max-connections-per-ip: set that"), "{error}");
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn every_flag_has_a_variable_and_a_default_and_needs_a_value() {
             assert!(error.starts_with(&format!("{name} takes ")) && error.contains(", not \"\"; see "), "{error}");
         }
         let error = serve(&[flag.long], &[]).expect_err("a value is missing");
-        assert!(error.starts_with(&format!("{} takes ", flag.long)) && error.contains(", and nothing "), "{error}");
+        assert!(error.starts_with(&format!("{} takes ", flag.long)) && error.contains(", and no value "), "{error}");
         // A question mark is a path.
         if !error.contains(" takes a path") {
             let error = serve(&[], &[(&variable, "?")]).expect_err("no option takes that");
@@ -282,17 +282,17 @@ fn usage_errors_are_complete() {
         (&["--bar"], "there is no option --bar; see smolcast --help"),
         (&["--a\nb"], "there is no option --a\\nb; see smolcast --help"),
         (&["--port", "a\nb"], "--port takes a number from 0 to 65535, not \"a\\nb\"; see smolcast --help"),
-        (&["help"], "\"help\" is no option; see smolcast --help"),
+        (&["help"], "\"help\" is not an option; see smolcast --help"),
         (&["-x"], "there is no option -x; see smolcast --help"),
-        (&["stray"], "\"stray\" is no option; see smolcast --help"),
-        (&["--", "--port"], "\"--port\" is no option; see smolcast --help"),
+        (&["stray"], "\"stray\" is not an option; see smolcast --help"),
+        (&["--", "--port"], "\"--port\" is not an option; see smolcast --help"),
         (&["--port=1", "--port", "1"], "--port can be given once; see smolcast --help"),
-        (&["--port"], "--port takes a number from 0 to 65535, and nothing stands behind it; see smolcast --help"),
+        (&["--port"], "--port takes a number from 0 to 65535, and no value follows it; see smolcast --help"),
     ] {
         assert_eq!(serve(typed, &[]), Err(expected.to_owned()));
     }
     let alone = serve(&[], &[("SMOLCAST_HISTORY_SYNC", "always")]).expect_err("of which file");
-    assert!(alone.starts_with("SMOLCAST_HISTORY_SYNC says when a file is written: "), "{alone}");
+    assert!(alone.starts_with("SMOLCAST_HISTORY_SYNC needs a history file: "), "{alone}");
 }
 
 #[cfg(unix)]
@@ -309,7 +309,7 @@ fn values_that_are_not_utf8_are_rejected() {
     let secret = parse_from([].into_iter(), |name| (name == "SMOLCAST_PUBLISH_TOKEN").then(|| odd.clone()));
     let secret = secret.err().expect("no text").to_string();
     assert!(secret.starts_with("SMOLCAST_PUBLISH_TOKEN takes ") && !secret.contains("xFF"), "{secret}");
-    assert_eq!(set, "\"\\xFF\" is no text for SMOLCAST_HISTORY_FILE; see smolcast --help");
+    assert_eq!(set, "SMOLCAST_HISTORY_FILE takes UTF-8 text, not \"\\xFF\"; see smolcast --help");
 }
 
 /// Covers defaults that are values; the others are words.
