@@ -109,7 +109,7 @@ fn workers(watched: &AdminContext) -> String {
 }
 
 fn history(watched: &AdminContext) -> Option<String> {
-    let (events, bytes, oldest) = watched.shared.hub.archive()?.held();
+    let (events, bytes, oldest) = watched.shared.hub.history()?.held();
     let oldest = oldest.unwrap_or_default().as_secs_f64();
     Some(Object::default().with("events", events).with("bytes", bytes).with("oldest", oldest).end())
 }

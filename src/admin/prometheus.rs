@@ -138,8 +138,8 @@ fn workers(watched: &AdminContext, out: &mut Vec<MetricFamily>) {
 }
 
 fn history(watched: &AdminContext, out: &mut Vec<MetricFamily>) {
-    let Some(archive) = watched.shared.hub.archive() else { return };
-    let (events, bytes, age) = archive.held();
+    let Some(history) = watched.shared.hub.history() else { return };
+    let (events, bytes, age) = history.held();
     out.push(one_gauge("smolcast_history_events", "Events held for streams that come back.", events as f64));
     out.push(one_gauge("smolcast_history_bytes", "What they take in memory.", bytes as f64));
     let age = age.unwrap_or_default().as_secs_f64();

@@ -18,6 +18,7 @@ use crate::event::frame::Frame;
 use crate::fanout::ShardHandle;
 use crate::http::RequestError;
 use crate::http::request::PublishRequest;
+use crate::hub::Draft;
 use crate::net::{Client, Clock, ConnectionPermit, ReadBuffer, Socket, read, within, write_all};
 
 /// How long the stream may take to open, the message to be published and come out of it, and the stream to end: so long
@@ -95,7 +96,7 @@ impl<'t> Trial<'t> {
         let Shared { hub, metrics, subscriber_counts, .. } = &self.watched.shared;
         let PublishRequest { fields, topics, .. } = publish_request;
         let start = Instant::now();
-        let published = within(self.patience, hub.publish(fields, message, topics)).await;
+        let published = within(self.patience, hub.publish(Draft::new(fields, message, topics))).await;
         // What is dropped while it waits is not published, unless the thread that writes the file has got it already.
         let has_file = self.watched.config.history_file.is_some();
         let published = published.ok_or(if has_file { NotArrived::Unwritten } else { NotArrived::NoRoom })?;

@@ -46,7 +46,7 @@ pub fn converse<'b>(
     // On a clock that stands still a rest would never end.
     let limits = &Limits { longest_rest: Duration::ZERO, window_time: Duration::ZERO, ..limits.clone() };
     let metrics = Metrics::of_shards(1);
-    let (hub, mut receivers) = Hub::new(limits, None, 2, metrics.clone()).expect("no thread is started");
+    let (hub, mut receivers) = Hub::new(limits, None, 2, metrics.clone());
     let (mut witness, receiver) = (receivers.remove(0), receivers.remove(0));
     let settings = Settings::new(access.clone());
     let (limits, metrics_too) = (limits.clone(), metrics.clone());
@@ -121,7 +121,7 @@ impl Sink for Wire {
         Ok(count)
     }
 
-    fn tear(&self) {}
+    fn reset_on_close(&self, _: bool) {}
 }
 
 impl Socket for Wire {
@@ -150,8 +150,6 @@ impl Socket for Wire {
         Ok(())
     }
 
-    fn end_orderly(&self, _: bool) {}
-
     fn peer(&self) -> String {
         "memory".to_owned()
     }
@@ -164,6 +162,7 @@ mod tests {
     use super::*;
     use crate::event::frame::Fields;
     use crate::event::topic::Topics;
+    use crate::hub::Draft;
 
     fn with(pieces: &[&str], most_written: usize) -> (String, String, bool) {
         let pieces = pieces.iter().map(|piece| piece.as_bytes());
@@ -211,7 +210,7 @@ mod tests {
             self.0.try_write(bytes)
         }
 
-        fn tear(&self) {}
+        fn reset_on_close(&self, _: bool) {}
     }
 
     impl Socket for Faulty {
@@ -236,15 +235,13 @@ mod tests {
             self.0.shutdown_write()
         }
 
-        fn end_orderly(&self, _: bool) {}
-
         fn set_user_timeout(&self, _: Option<Duration>) {}
     }
 
     #[test]
     fn a_panic_ends_its_own_connection_alone() {
         let (limits, metrics) = (Limits::default(), Metrics::of_shards(1));
-        let (hub, mut receivers) = Hub::new(&limits, None, 1, metrics.clone()).expect("no thread is started");
+        let (hub, mut receivers) = Hub::new(&limits, None, 1, metrics.clone());
         let settings = Settings::new(Access::default());
         let shared =
             Shared { limits, settings, hub, metrics: metrics.clone(), subscriber_counts: SubscriberCounts::new() };
@@ -269,7 +266,8 @@ mod tests {
         turn();
         assert!(ended.is_finished() && !living.is_finished());
         assert_eq!((metrics.streams(), metrics.connections(), metrics.panics()), (1, 1, 1));
-        smol::block_on(context.hub.publish(&Fields::default(), "on", &Topics::none())).expect("the hub is open");
+        smol::block_on(context.hub.publish(Draft::new(&Fields::default(), "on", &Topics::none())))
+            .expect("the hub is open");
         turn();
         assert!(sound.0.output.borrow().ends_with(b":ok\n\ndata: on\n\n"), "{:?}", sound.0.output);
     }

@@ -61,7 +61,8 @@ fn what_is_published_and_does_not_come_out_is_late() {
 #[test]
 fn what_there_is_no_room_for_in_time_is_not_late_since_it_is_not_published() {
     let (mut watched, mut workers) = watched(Limits { publish_queue: 1, ..Limits::default() }, 1);
-    run(watched.shared.hub.publish(&PUBLISHING.fields, "before", &PUBLISHING.topics)).expect("there is room for one");
+    let before = Draft::new(&PUBLISHING.fields, "before", &PUBLISHING.topics);
+    run(watched.shared.hub.publish(before)).expect("there is room for one");
     let path = Path::new("history").to_owned();
     for (history_file, told) in [(None, "NoRoom"), (Some(HistoryFile { path, sync: HistorySync::Always }), "Unwritten")]
     {

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
-use smolcast::{Config, Event, Limits, PublishError, Server};
+use smolcast::{Config, Event, Limits, PublishError, Receipt, Server};
 use support::{DEADLINE, TestServer, assert_bytes, config, parse_responses, wait_until, within_deadline};
 
 use super::live::Page;
@@ -40,7 +40,7 @@ struct Hanging {
     /// Dropped to release the shard, before the waiting publish: that cannot be dropped while it is being woken.
     hold: Sender<()>,
     /// The publish that waits for room.
-    publish: Pin<Box<dyn Future<Output = Result<(), PublishError>>>>,
+    publish: Pin<Box<dyn Future<Output = Result<Receipt, PublishError>>>>,
 }
 
 impl Hanging {
