@@ -1,8 +1,8 @@
 //! Access lists: entries from flags and variables, and more from files.
 //!
 //! A file has one entry a line; blank lines and lines that begin with `#` are skipped. A file without an entry is an
-//! error, because an empty list would admit every client. Errors name the file and the line's number and never quote the
-//! line, which may be a token.
+//! error, because an empty list would admit every client. Errors name the file and the line's number. They never quote
+//! the line, which may be a token.
 
 use std::fmt;
 use std::fs::File;

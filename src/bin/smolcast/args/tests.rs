@@ -146,7 +146,7 @@ fn tokens_come_by_file_or_variable_and_in_no_message() {
     let both = tokens(&["--publish-token-file", "f"], "secret").expect_err("which of the two");
     let expected = "--publish-token-file and SMOLCAST_PUBLISH_TOKEN both give tokens: give one of the two";
     assert_eq!(both, format!("{expected}; see smolcast --help"));
-    let flag = serve(&["--publish-token=secret"], &[]).expect_err("everybody would see it");
+    let flag = serve(&["--publish-token=secret"], &[]).expect_err("every user would see it");
     assert_eq!(flag, "there is no option --publish-token; see smolcast --help");
     assert!(serve(&["--publish-token-file", "f", "--allow-host-file=f", "--allow-origin-file=f"], &[]).is_ok());
 }
