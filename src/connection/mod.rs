@@ -16,10 +16,9 @@ use std::pin::Pin;
 use std::task::{self, Poll, ready};
 
 pub(crate) use self::context::{Context, Shared, subscribers_of};
-#[expect(unused_imports, reason = "the admin side is about to read by it")]
+pub(crate) use self::publish::receipt;
 pub(crate) use self::reader::{ConnectionEnd, RequestReader};
 use self::stream::Stream;
-pub(crate) use self::subscribe::OPENING;
 use self::subscribe::OpenedStream;
 use crate::net::{Client, ConnectionPermit, Socket, WaitGuard};
 
@@ -46,9 +45,9 @@ enum Phase<'s, S: Socket> {
 impl<'s, S: Socket + 's> Connection<'s, S> {
     /// Begins to serve a client that was just accepted.
     pub(crate) fn new(client: Client<S>, context: &'s Context<S>) -> Self {
-        let Client { io, rejection, place, proxy } = client;
+        let Client { io, rejection, permit, proxy } = client;
         let phase = Phase::Requests(Box::pin(requests::serve(io, rejection, proxy, context)));
-        Self { context, phase, permit: place, _member: context.connections.enter() }
+        Self { context, phase, permit, _member: context.connections.enter() }
     }
 
     fn poll_phases(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {

@@ -67,7 +67,7 @@ impl From<PublishError> for RequestError {
 }
 
 /// The receipt of a message, as JSON (RFC 8259).
-fn receipt(id: Option<&str>, subscribers: usize) -> String {
+pub(crate) fn receipt(id: Option<&str>, subscribers: usize) -> String {
     let id = id.map_or_else(String::new, |id| format!("\"id\":{},", json::string(id)));
     format!("{{{id}\"subscribers\":{subscribers}}}\n")
 }

@@ -17,7 +17,7 @@ use crate::metrics::{StatusClass, StreamEnd};
 use crate::net::{NetworkPermit, Socket};
 
 /// Comment that a stream opens with.
-pub(crate) const OPENING: &[u8] = b":ok\n\n";
+const OPENING: &[u8] = b":ok\n\n";
 
 /// A stream whose head was sent.
 pub(super) struct OpenedStream<'s, S: Socket> {

@@ -6,10 +6,10 @@
 
 use std::time::{Duration, Instant};
 
-use smol::channel::{self, Sender, WeakSender};
+use smol::channel::{self, Sender};
 
 use crate::event::topic::FilterSet;
-use crate::net::{Client, within};
+use crate::net::within;
 
 /// One slow subscriber, as the operator sees it.
 #[derive(Clone, Debug)]
@@ -35,23 +35,16 @@ pub(crate) enum Command {
     Disconnect(u64, Sender<bool>),
 }
 
-/// Another thread's way into one shard: to command it, or to have it serve a client that no listener has accepted.
+/// Another thread's way to command one shard.
 #[derive(Debug)]
 pub(crate) struct ShardHandle {
-    /// Weak, as the shard ends once the server has dropped the other end.
-    clients: WeakSender<Client>,
     commands: Sender<Command>,
 }
 
 impl ShardHandle {
-    /// A handle of the shard that receives these clients and commands.
-    pub(crate) fn new(clients: &Sender<Client>, commands: Sender<Command>) -> Self {
-        Self { clients: clients.downgrade(), commands }
-    }
-
-    /// Has the shard serve a client; returns whether it takes one.
-    pub(crate) fn deal(&self, client: Client) -> bool {
-        self.clients.upgrade().is_some_and(|clients| clients.try_send(client).is_ok())
+    /// A handle of the shard that receives these commands.
+    pub(crate) fn new(commands: Sender<Command>) -> Self {
+        Self { commands }
     }
 
     /// Sends a command at once, and returns the wait for its reply, which ends `patience` after that.

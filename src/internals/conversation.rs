@@ -53,7 +53,7 @@ pub fn converse<'b>(
     let shared = Shared { limits, settings, hub, metrics: metrics_too, subscriber_counts: SubscriberCounts::new() };
     let context = Context::new(shared, 0, receiver, UNIX_EPOCH);
     let wire = Wire(Rc::new(Ends { most_written: most_written.max(1), ..Ends::default() }));
-    let client = Client { io: wire.clone(), rejection: None, place: ConnectionPermit::new(&metrics), proxy: None };
+    let client = Client { io: wire.clone(), rejection: None, permit: ConnectionPermit::new(&metrics), proxy: None };
     let mut conversation = Conversation::default();
     {
         let executor = LocalExecutor::new();
@@ -252,7 +252,7 @@ mod tests {
         let streams = [ends(), ends()].map(|wire| {
             let is_broken = Rc::new(Cell::new(false));
             let io = Faulty(wire.clone(), Rc::clone(&is_broken));
-            let client = Client { io, rejection: None, place: ConnectionPermit::new(&metrics), proxy: None };
+            let client = Client { io, rejection: None, permit: ConnectionPermit::new(&metrics), proxy: None };
             wire.0.input.borrow_mut().extend(b"GET /sse HTTP/1.1\r\nHost: h\r\n\r\n");
             (wire, is_broken, executor.spawn(Connection::new(client, &context)))
         });

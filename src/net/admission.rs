@@ -50,7 +50,7 @@ pub(crate) struct Client<S = Async<OwnedFd>> {
     pub(crate) io: S,
     /// Set if the client is to be told to come back: a number that tells such clients apart.
     pub(crate) rejection: Option<u64>,
-    pub(crate) place: ConnectionPermit,
+    pub(crate) permit: ConnectionPermit,
     /// Set for a trusted proxy if connections are limited by network.
     pub(crate) proxy: Option<Box<Proxy>>,
 }
@@ -96,12 +96,12 @@ impl Admission {
             self.metrics.connection_dropped();
             return None;
         }
-        let place = ConnectionPermit { in_network, ..ConnectionPermit::new(&self.metrics) };
+        let permit = ConnectionPermit { in_network, ..ConnectionPermit::new(&self.metrics) };
         let rejection = (verdict == Verdict::Reject).then(|| {
             self.rejections += 1;
             self.rejections
         });
-        Some(Client { io, rejection, place, proxy })
+        Some(Client { io, rejection, permit, proxy })
     }
 }
 

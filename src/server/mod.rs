@@ -173,7 +173,7 @@ impl Server {
     /// every message and ends each stream between two events, for at most [`Limits::drain_timeout`]. With a history's
     /// file it then waits until the disk has everything, however long that takes.
     ///
-    /// The future runs on any executor. Dropping it ends the server at once, but waits for its threads and for the disk.
+    /// The future runs on any executor. Dropping it ends the server at once, but waits for its threads and the disk.
     ///
     /// # Errors
     ///
@@ -194,8 +194,7 @@ impl Server {
             Ok(())
         };
         until.or(shards.deal(&mut listener, &mut admission)).await?;
-        drop((serving, listener));
-        shutdown::shut_down(shards, &shared.hub, &shared.metrics, config.limits.drain_timeout).await;
+        shutdown::shut_down(serving, listener, shards, &shared).await;
         Ok(())
     }
 }
@@ -256,10 +255,8 @@ fn open_hub(config: &Config, shards: usize, metrics: Metrics) -> Result<(Hub, Ve
     Hub::with_log(limits, log, *sync, shards, metrics).map_err(BindError::Thread)
 }
 
-/// What the admin address needs descriptors for besides its connections: both ends of the stream on which the one
-/// message that is tried arrives, the worker's end of the one before, which may be closing yet, and a connection over
-/// the limit, which is closed at once.
-const BESIDE_ADMIN_CONNECTIONS: usize = 4;
+/// Descriptors that the admin address needs besides its connections: for one over the limit, which is closed at once.
+const BESIDE_ADMIN_CONNECTIONS: usize = 1;
 
 /// The most connections: as configured, but no more than the process has descriptors for. `None` if it has too few.
 fn connection_limit(config: &Config, has_admin: bool) -> Option<usize> {

@@ -11,7 +11,7 @@ use smol::channel::{self, Sender};
 use smol::future::FutureExt;
 
 use super::shard::{self, Job};
-use super::shutdown::{self, Signals};
+use super::shutdown::{self, EndNotice, Signals};
 use crate::connection::Shared;
 use crate::fanout::ShardHandle;
 use crate::hub::QueueReceiver;
@@ -53,13 +53,13 @@ impl Shards {
             let (dealt, clients) = channel::bounded(DEALT_AHEAD);
             let (request, commands) = channel::bounded(COMMANDS_AHEAD);
             let (shared, signals) = (shared.clone(), of_shards.clone());
-            let end_notice = signals.end_notice();
+            let end_notice = EndNotice(signals.ended.clone());
             let job = Job { shared, number, since, heartbeat, receiver, clients, commands, signals };
             let thread = thread::Builder::new().name(format!("smolcast-{number}")).spawn(move || {
                 let _end_notice = end_notice;
                 shard::run(job);
             })?;
-            handles.push(ShardHandle::new(&dealt, request));
+            handles.push(ShardHandle::new(request));
             shards.clients.push(dealt);
             shards.threads.push(thread);
         }
@@ -111,7 +111,7 @@ fn deal_one(shards: &[Sender<Client>], next: &mut usize, mut client: Client) -> 
 impl Drop for Shards {
     fn drop(&mut self) {
         self.stop_dealing();
-        self.signals.abort();
+        self.signals.abort = None;
         for thread in self.threads.drain(..) {
             // A thread that panicked has said so on stderr.
             let _ = thread.join();
@@ -134,7 +134,7 @@ mod tests {
     fn client(number: u64) -> Client {
         let (io, _) = UnixStream::pair().expect("a descriptor is free");
         let io = Async::new(OwnedFd::from(io)).expect("a socket");
-        Client { io, rejection: Some(number), proxy: None, place: ConnectionPermit::new(&Metrics::default()) }
+        Client { io, rejection: Some(number), proxy: None, permit: ConnectionPermit::new(&Metrics::default()) }
     }
 
     #[test]

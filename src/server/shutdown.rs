@@ -23,35 +23,38 @@ use std::time::{Duration, Instant};
 use smol::channel::{self, Receiver, Sender};
 
 use super::shards::Shards;
-use crate::connection::Context;
+use crate::connection::{Context, Shared};
 use crate::hub::Hub;
-use crate::metrics::{Metrics, StreamEnd};
-use crate::net::{Sink, within};
+use crate::metrics::{Serving, StreamEnd};
+use crate::net::{Listener, Sink, within};
 
 /// Time for the disk before a warning says that the server waits for it.
 const DISK_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Shuts down gracefully, from step 2 on. The caller has stopped accepting.
-pub(super) async fn shut_down(mut shards: Shards, hub: &Hub, metrics: &Metrics, drain_timeout: Duration) {
-    let start = Instant::now();
+/// Shuts down gracefully: all steps, in their order.
+pub(super) async fn shut_down(serving: Serving, listener: Listener, mut shards: Shards, shared: &Shared) {
+    let Shared { hub, metrics, limits, .. } = shared;
+    let (start, time) = (Instant::now(), limits.drain_timeout);
+    // 1. Clients that connect from here on are refused.
+    drop((serving, listener));
     // 2. A request that never ends takes half of the time.
     shards.stop_dealing();
-    let _ = within(drain_timeout / 2, shards.signals.requests_answered()).await;
+    let _ = within(time / 2, shards.signals.answered.recv()).await;
     // 3. Takes no time unless the disk hangs. The quarter that is left then is for the streams.
-    let _ = within(drain_timeout / 4, hub.close_log()).await;
-    // 4.
+    let _ = within(time / 4, hub.close_log()).await;
+    // 4. Shards find the end of their queue behind its last message.
     hub.close();
-    // 5.
-    let rest = drain_timeout.saturating_sub(start.elapsed());
+    // 5. The last stream to end is the end of its shard.
+    let rest = time.saturating_sub(start.elapsed());
     let is_over = within(rest, shards.signals.threads_ended(shards.threads())).await.is_some();
-    // 6. A thread that is late without a connection cuts none.
+    // 6. The count comes first: step 7 ends the streams.
     if !is_over && metrics.connections() > 0 {
         metrics.streams_ended_at_once(StreamEnd::Cut, metrics.streams());
-        log::warn!("what did not end within {drain_timeout:?} is closed as it is");
+        log::warn!("what did not end within {time:?} is closed as it is");
     }
-    // 7.
+    // 7. Aborts the shards that are left.
     drop(shards);
-    // 8.
+    // 8. Without a bound: a message that was accepted is on the disk in the end.
     if within(DISK_PATIENCE, hub.log_synced()).await.is_none() {
         log::warn!("waiting for the disk to take the last of the history's file");
         hub.log_synced().await;
@@ -65,7 +68,7 @@ pub(super) async fn answer_requests<S: Sink>(context: &Context<S>, answered: Sen
     drop(answered);
 }
 
-/// The server's side of the signals between it and its shards. None carries a value: a channel that closes is a signal.
+/// The server's side of the signals between it and its shards. A channel that closes is a signal.
 #[derive(Debug)]
 pub(super) struct Signals {
     /// Closes once no shard has a request in flight.
@@ -73,7 +76,7 @@ pub(super) struct Signals {
     /// Gets a message from each thread that ends.
     ended: Receiver<()>,
     /// Dropped to have the shards end at once.
-    abort: Option<Sender<()>>,
+    pub(super) abort: Option<Sender<()>>,
 }
 
 /// A shard's side of the signals.
@@ -81,7 +84,8 @@ pub(super) struct Signals {
 pub(super) struct ShardSignals {
     /// Dropped once this shard has no request in flight.
     pub(super) answered: Sender<()>,
-    ended: Sender<()>,
+    /// Gets a message when the shard's thread ends, from an [`EndNotice`].
+    pub(super) ended: Sender<()>,
     /// Closes if the shard has to end at once.
     pub(super) abort: Receiver<()>,
 }
@@ -95,32 +99,16 @@ pub(super) fn signals(shards: usize) -> (Signals, ShardSignals) {
 }
 
 impl Signals {
-    async fn requests_answered(&self) {
-        let _ = self.answered.recv().await;
-    }
-
     /// Waits until this number of threads has ended.
     pub(super) async fn threads_ended(&self, count: usize) {
         for _ in 0..count {
             let _ = self.ended.recv().await;
         }
     }
-
-    /// Has the shards end at once, with their connections as they are.
-    pub(super) fn abort(&mut self) {
-        self.abort = None;
-    }
 }
 
-impl ShardSignals {
-    /// A guard for a shard's thread, which reports its end, a panic included.
-    pub(super) fn end_notice(&self) -> EndNotice {
-        EndNotice(self.ended.clone())
-    }
-}
-
-/// Reports the end of a shard's thread when dropped.
-pub(super) struct EndNotice(Sender<()>);
+/// Reports the end of a shard's thread when dropped, even by a panic.
+pub(super) struct EndNotice(pub(super) Sender<()>);
 
 impl Drop for EndNotice {
     fn drop(&mut self) {

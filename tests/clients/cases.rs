@@ -2,11 +2,10 @@
 
 use std::net::SocketAddr;
 
-use support::Relay;
-use support::Served;
 use support::bodies::BODIES;
 use support::missed::{self, LENGTHS, PART_OF_A_HEAD};
 use support::sse::Message;
+use support::{Relay, Served};
 
 use crate::Program;
 use crate::ear::Ear;

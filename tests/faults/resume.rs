@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use support::measure::{report, timed};
-use support::sse;
-use support::{Client, DEADLINE, EventStream, Folder, FreePort, Served};
+use support::{Client, DEADLINE, EventStream, Folder, FreePort, Served, sse};
 
 use crate::Program;
 use crate::crowd::make_room;

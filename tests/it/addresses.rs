@@ -1,4 +1,4 @@
-//! Where the program listens: several addresses, unix sockets beside them and alone.
+//! Addresses of the program: several at once, with unix sockets or by unix socket alone.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -16,7 +16,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a test's folder has a plain name")
 }
 
-/// The TCP address that a start line names in this place.
+/// The TCP address at this place of a start line.
 #[track_caller]
 fn tcp(program: &Program, place: usize) -> SocketAddr {
     let addresses = program.addresses();
@@ -24,7 +24,7 @@ fn tcp(program: &Program, place: usize) -> SocketAddr {
     address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no address {place}: {addresses:?}"))
 }
 
-/// Holds that one line on standard error names all of these, with this exit code.
+/// Holds that one line on standard error contains all of these, with this exit code.
 #[track_caller]
 fn expect_refusal(finished: &Finished, code: i32, names: &[&str]) {
     assert_eq!((finished.code, finished.stdout.as_str()), (Some(code), ""), "{finished:?}");
@@ -32,8 +32,9 @@ fn expect_refusal(finished: &Finished, code: i32, names: &[&str]) {
     assert!(names.iter().all(|name| finished.stderr.contains(name)), "{names:?} in {finished:?}");
 }
 
+/// The start line names them in that order.
 #[test]
-fn it_listens_on_every_address_of_a_list_and_names_them_in_its_order() {
+fn it_listens_on_every_address_of_a_list() {
     let folder = Folder::new();
     let path = folder.path("s");
     let unix = format!("unix:{}", text(&path));
@@ -53,15 +54,16 @@ fn it_listens_on_every_address_of_a_list_and_names_them_in_its_order() {
 }
 
 #[test]
-fn the_start_line_names_which_addresses_the_network_may_publish_to() {
+fn the_start_line_names_addresses_open_to_publishers() {
     let program = Program::start_on(&["--listen", "127.0.0.1:0", "--listen", "0.0.0.0:0"]);
     let open = program.addresses()[1];
     let said = format!("; anyone who reaches {open} may publish to /broadcast");
     assert!(program.start_line.ends_with(&said), "expected {said:?}: {}", program.start_line);
 }
 
+/// The program removes it at its end.
 #[test]
-fn a_unix_socket_alone_is_instead_of_a_port_and_ends_with_the_program() {
+fn a_unix_socket_alone_replaces_the_port() {
     let folder = Folder::new();
     let path = folder.path("s");
     let program = Program::start_on(&["--unix", text(&path)]);
@@ -81,7 +83,7 @@ fn a_unix_socket_alone_is_instead_of_a_port_and_ends_with_the_program() {
 }
 
 #[test]
-fn a_unix_socket_is_beside_a_port_that_is_asked_for() {
+fn a_unix_socket_adds_to_a_port_by_flag() {
     let folder = Folder::new();
     for (name, flags, mode) in [
         ("a", ["--port", "0"].as_slice(), "600"),
@@ -99,7 +101,7 @@ fn a_unix_socket_is_beside_a_port_that_is_asked_for() {
 }
 
 #[test]
-fn each_has_its_variable() {
+fn each_address_flag_has_its_variable() {
     let folder = Folder::new();
     let path = folder.path("s");
     let program = Program::start_without_flags(&[
@@ -112,7 +114,7 @@ fn each_has_its_variable() {
 }
 
 #[test]
-fn the_socket_of_a_program_that_was_killed_is_replaced_and_that_of_a_live_one_is_not() {
+fn a_dead_programs_socket_is_replaced_a_live_ones_is_not() {
     let folder = Folder::new();
     let path = folder.path("s");
     let flags = ["--unix", text(&path)];
@@ -123,7 +125,7 @@ fn the_socket_of_a_program_that_was_killed_is_replaced_and_that_of_a_live_one_is
     Client::connect_unix(&path).request(get("/connections")).expect_status(200);
     drop(program);
     fs::remove_file(&path).expect("a kill leaves it");
-    let _other = UnixListener::bind(&path).expect("nobody is there");
+    let _other = UnixListener::bind(&path).expect("the path is free");
     expect_refusal(&finished(&["--listen", &format!("unix:{}", text(&path))], &[]), 1, &[text(&path)]);
     fs::write(folder.path("file"), "precious").expect("a file can be made");
     expect_refusal(&finished(&["--unix", text(&folder.path("file"))], &[]), 1, &["no socket"]);
@@ -131,7 +133,7 @@ fn the_socket_of_a_program_that_was_killed_is_replaced_and_that_of_a_live_one_is
 }
 
 #[test]
-fn one_address_that_is_taken_is_refused_and_the_socket_beside_it_is_gone() {
+fn a_taken_address_is_refused_and_leaves_no_socket() {
     let folder = Folder::new();
     let path = folder.path("s");
     let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -143,7 +145,7 @@ fn one_address_that_is_taken_is_refused_and_the_socket_beside_it_is_gone() {
 }
 
 #[test]
-fn what_is_no_address_or_does_not_go_together_is_refused_in_one_line_with_code_2() {
+fn bad_or_contradictory_addresses_are_refused_with_code_2() {
     for (flags, names) in [
         (["--listen", "localhost:1942"].as_slice(), ["--listen", "localhost:1942"]),
         (&["--listen", "127.0.0.1"], ["--listen", "unix:/"]),

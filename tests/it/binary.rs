@@ -1,4 +1,4 @@
-//! The program as it runs: what it prints, what stops it, and what does not.
+//! The running program: its output, its end, and the events that must not end it.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use support::{Client, EventStream, Finished, FreePort, Served, get, options, pos
 
 use crate::{Process, Program};
 
-/// Everything a client may do wrong, and some that is right.
+/// Every misbehaviour of a client, and some good behaviour.
 fn misbehave(program: &Program) {
     for request in [
         b"".as_slice(),
@@ -35,7 +35,7 @@ fn misbehave(program: &Program) {
 }
 
 #[test]
-fn it_prints_one_line_and_then_nothing_whatever_clients_do() {
+fn clients_never_make_it_print() {
     let program = Program::start(&[]);
     let expected = format!("Listening on http://127.0.0.1:{}/", program.addr.port());
     assert!(program.start_line.starts_with(&expected), "expected {expected:?}: {:?}", program.start_line);
@@ -49,20 +49,21 @@ fn it_prints_one_line_and_then_nothing_whatever_clients_do() {
 }
 
 #[test]
-fn it_accepts_as_soon_as_it_has_said_so() {
+fn it_accepts_once_it_has_printed_its_start_line() {
     for _ in 0..5 {
         Program::start(&[]).request(get("/connections")).expect_status(200);
     }
 }
 
-/// Holds that the program has ended well and has printed nothing behind its start line.
+/// Holds that the program has succeeded and printed nothing after its start line.
 #[track_caller]
 fn expect_success(finished: &Finished) {
     assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), ""), "{finished:?}");
 }
 
+/// Then the program ends.
 #[test]
-fn a_signal_ends_every_stream_between_two_events_and_then_the_program() {
+fn a_signal_ends_every_stream_between_two_events() {
     for signal in [Signal::TERM, Signal::INT] {
         let program = Program::start(&[]);
         let mut streams: Vec<_> = (0..20).map(|_| program.stream()).collect();
@@ -76,9 +77,9 @@ fn a_signal_ends_every_stream_between_two_events_and_then_the_program() {
     }
 }
 
-/// The signals were caught only after the start line, and who sent one right behind it killed the program.
+/// A signal right behind the start line once killed the program, which caught signals too late.
 #[test]
-fn a_signal_right_behind_the_start_line_ends_the_program_in_order() {
+fn a_signal_right_behind_the_start_line_is_caught() {
     for _ in 0..20 {
         let program = Program::start(&[]);
         program.signal(Signal::TERM);
@@ -95,7 +96,7 @@ fn begin_publish(program: &Program) -> Client {
     client
 }
 
-/// Holds that these signals, sent at once, end it when a publish in flight is answered and delivered.
+/// Holds that these signals at once shut it down after a publish in flight is delivered.
 #[track_caller]
 fn expect_order_after(signals: &[Signal]) {
     let program = Program::start(&[]);
@@ -117,12 +118,12 @@ fn a_publish_in_flight_at_a_signal_is_answered_and_delivered() {
 #[test]
 fn a_second_signal_ends_the_program_at_once() {
     let mut program = Program::start(&[]);
-    // It would hold the end up for as long as a drain may last, which is longer than the test waits.
+    // It would delay the shutdown for the drain, which is longer than the test waits.
     let _client = begin_publish(&program);
     program.signal(Signal::TERM);
     wait_until("no new connection is taken", || Client::try_connect(program.addr).is_err());
     assert!(program.is_running(), "it waits for the publish in flight");
-    // One that comes with the first is no second one.
+    // A signal together with the first does not count as a second.
     wait_until("it has ended", || {
         program.signal(Signal::TERM);
         !program.is_running()
@@ -130,10 +131,9 @@ fn a_second_signal_ends_the_program_at_once() {
     assert_eq!(program.finish().code, Some(128 + 15), "as a shell reports a process that a signal ended");
 }
 
-/// `timeout` sends one to its child, and one to the group that the child is in. Of two of one kind the system may make
-/// one.
+/// `timeout` signals its child and the child's group. The system may merge two signals of one kind.
 #[test]
-fn two_signals_at_once_end_the_program_in_order() {
+fn two_signals_at_once_shut_the_program_down() {
     expect_order_after(&[Signal::TERM, Signal::INT]);
 }
 
@@ -151,7 +151,7 @@ fn sighup_and_sigpipe_end_nothing() {
 }
 
 #[test]
-fn nobody_who_reads_its_output_is_no_reason_to_end() {
+fn it_goes_on_without_a_reader_of_its_output() {
     let port = FreePort::new();
     let mut process = Process::start_unheard(&["--port", &port.number().to_string()]);
     let mut client = None;
@@ -171,7 +171,7 @@ fn nobody_who_reads_its_output_is_no_reason_to_end() {
 }
 
 #[test]
-fn at_its_connection_limit_it_says_when_to_come_back() {
+fn clients_over_the_connection_limit_get_a_retry() {
     let program = Program::start(&["--max-connections", "2"]);
     let mut streams = [program.stream(), program.stream()];
     let mut client = program.connect();
@@ -194,7 +194,7 @@ fn at_its_connection_limit_it_says_when_to_come_back() {
 }
 
 #[test]
-fn a_want_of_descriptors_is_logged_once_and_outlived() {
+fn a_lack_of_descriptors_is_logged_once_and_survived() {
     let program = Program::start(&[]);
     let mut stream = program.stream();
     let mut publisher = program.connect();
@@ -202,7 +202,7 @@ fn a_want_of_descriptors_is_logged_once_and_outlived() {
     program.limit_descriptors(Some(0));
     let mut waiting = program.connect();
     waiting.send(get("/connections"));
-    // Long enough for the server to try and fail several times; it has a second to try again at the latest.
+    // Long enough for several failed attempts; the server tries again at least once a second.
     assert!(!waiting.readable_within(Duration::from_millis(500)), "it was accepted without a descriptor");
     publisher.request(post("two")).expect_status(202);
     stream.expect(b"data: one\n\ndata: two\n\n");
@@ -215,13 +215,13 @@ fn a_want_of_descriptors_is_logged_once_and_outlived() {
 }
 
 #[test]
-fn streams_that_do_not_read_share_what_they_wait_for() {
+fn stalled_streams_share_their_window() {
     const GROUPS: usize = 10;
     const STREAMS: usize = 60;
     let program = Program::start(&[]);
     let mut publisher = program.connect();
     let mut streams = Vec::new();
-    // Each group stops at another place, so that some of them stop at the start of a large message.
+    // Each group stops elsewhere, so that some streams stop at the start of a large message.
     for _ in 0..GROUPS {
         streams.extend((0..STREAMS / GROUPS).map(|_| EventStream::open_tight(program.connect())));
         publisher.request(post(vec![b'x'; 100 * 1024])).expect_status(202);

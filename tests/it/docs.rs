@@ -1,4 +1,4 @@
-//! The tables of `docs/`, held against what the server says and does: a row for each, and none for what is not there.
+//! The tables of `docs/`, held against the server: a row for each thing, and no row without one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,14 +12,14 @@ const METRICS: &str = "docs/metrics.md";
 const LIMITS: &str = "docs/limits.md";
 const RULES: &str = "deploy/prometheus-rules.yml";
 
-/// Names that the metrics of this server begin with.
+/// Prefixes of this server's metrics.
 const OWN: [&str; 2] = ["smolcast_", "process_"];
 
-/// What one name stands for.
+/// The metric behind one name.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Family {
     kind: String,
-    /// Its labels, `le` of histograms aside, and the values of those that are words: `reason`, `reason=lagged`.
+    /// Its labels except `le` of histograms, and the values of labels that are words: `reason`, `reason=lagged`.
     labels: BTreeSet<String>,
 }
 
@@ -28,7 +28,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-/// What `/metrics` gives, of a server that has all that there can be metrics of.
+/// The `/metrics` of a server with every feature on.
 fn scraped() -> BTreeMap<String, Family> {
     let localhost = SocketAddr::from(([127, 0, 0, 1], 0));
     let history = Some(Retention::default());
@@ -40,7 +40,7 @@ fn scraped() -> BTreeMap<String, Family> {
     families(&String::from_utf8(response.body).expect("metrics are text"))
 }
 
-/// Text exposition format 0.0.4.
+/// The parser of text exposition format 0.0.4.
 fn families(text: &str) -> BTreeMap<String, Family> {
     let mut families = BTreeMap::<String, Family>::new();
     for line in text.lines() {
@@ -61,21 +61,21 @@ fn families(text: &str) -> BTreeMap<String, Family> {
     families
 }
 
-/// The cells of the rows of all tables whose first cell is code.
+/// The cells of all table rows whose first cell is code.
 fn rows<'t>(text: &'t str) -> Vec<Vec<&'t str>> {
     let rows = text.lines().filter(|line| line.starts_with("| `"));
     let cells = |row: &'t str| row.trim_matches('|').split('|').map(str::trim).collect();
     rows.map(cells).collect()
 }
 
-/// What stands in backticks.
+/// The spans in backticks.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// Each row names a metric, its type, and its labels with all of their values.
+/// Each row names a metric, its type, and its labels with all their values.
 #[test]
-fn the_table_of_metrics_has_what_is_told_and_nothing_else() {
+fn the_table_of_metrics_is_complete() {
     let text = read(METRICS);
     let mut documented = BTreeMap::new();
     for row in rows(&text) {
@@ -87,7 +87,7 @@ fn the_table_of_metrics_has_what_is_told_and_nothing_else() {
     let mut told = scraped();
     assert!(told.len() > 30, "{told:?}");
     if cfg!(not(target_os = "linux")) {
-        // What the system knows of the process is told where there is `/proc`.
+        // Metrics of the process exist only with `/proc`.
         documented.retain(|name, _| !name.starts_with("process_"));
         told.retain(|name, _| !name.starts_with("process_"));
     }
@@ -98,9 +98,9 @@ fn the_table_of_metrics_has_what_is_told_and_nothing_else() {
     assert!(unknown.is_empty(), "{METRICS} has metrics that are not told: {unknown:?}");
 }
 
-/// Queries and alerts that ask for what is not there would be silent for ever.
+/// A query or an alert for a missing metric would be silent forever.
 #[test]
-fn every_metric_that_is_named_anywhere_is_told() {
+fn every_metric_named_in_the_docs_exists() {
     let told = scraped();
     let mut named = 0;
     for path in [METRICS, LIMITS, RULES, "docs/operating.md", "docs/proxies.md", "README.md", "RELIABILITY.md"] {
@@ -119,9 +119,9 @@ fn every_metric_that_is_named_anywhere_is_told() {
     assert!(cfg!(not(target_os = "linux")) || named > 60, "{named} names were found");
 }
 
-/// Rules that page people at night, and the table that says what to do then.
+/// Alerts that page an operator need a row that says what to do.
 #[test]
-fn every_alert_is_in_the_table_and_no_other() {
+fn the_table_of_alerts_is_complete() {
     let (rules, text) = (read(RULES), read(METRICS));
     let there: BTreeSet<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     let told = text.lines().filter(|line| line.starts_with("| Smolcast"));
@@ -130,7 +130,7 @@ fn every_alert_is_in_the_table_and_no_other() {
     assert_eq!(told, there, "the alerts of {METRICS}, and those of {RULES}");
 }
 
-/// Within the repository: a file that is there, and in a page a heading that is.
+/// Within the repository: the file exists, and so does the heading.
 #[test]
 fn every_link_leads_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -156,16 +156,16 @@ fn every_link_leads_somewhere() {
     assert!(pages.len() > 10 && links > 60, "{links} links in {} pages", pages.len());
 }
 
-/// A heading as links name it.
+/// A heading's name in links.
 fn slug(heading: &str) -> String {
     let heading = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = heading.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
     kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
 }
 
-/// Each row of the table of limits names a field of `Limits`, and its default.
+/// Each row of the table of limits names a field of `Limits` and its default.
 #[test]
-fn the_table_of_limits_has_each_with_its_default() {
+fn the_table_of_limits_is_complete() {
     let text = read(LIMITS);
     let documented: BTreeMap<_, _> = rows(&text)
         .into_iter()
@@ -183,7 +183,7 @@ fn the_table_of_limits_has_each_with_its_default() {
     assert_eq!(documented, all, "the rows of {LIMITS}, and what is in force");
 }
 
-/// A default as the table has it.
+/// A default as the table writes it.
 fn for_people(name: &str, value: &str) -> String {
     let unit = value.trim_start_matches(|letter: char| letter.is_ascii_digit());
     let number = &value[..value.len() - unit.len()];

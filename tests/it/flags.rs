@@ -1,4 +1,4 @@
-//! What is typed at the program, or set in its environment: taken, or refused in one line.
+//! Flags and variables of the program: accepted, or refused in one line.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::{Program, finished};
 const FLAGS: [&str; 7] =
     ["--host", "--port", "--workers", "--max-body", "--max-connections", "--heartbeat", "--version"];
 
-/// Holds that the program has ended with `code` and one line on its standard error alone, which names `names`.
+/// Holds that the program has ended with `code` and one line on its standard error alone, which contains `names`.
 #[track_caller]
 fn expect_refusal(finished: &Finished, code: i32, names: &[&str]) {
     assert_eq!(finished.code, Some(code), "{finished:?}");
@@ -32,7 +32,7 @@ fn help_names_every_flag_and_succeeds() {
 }
 
 #[test]
-fn what_is_asked_for_in_print_is_printed_and_succeeds() {
+fn help_version_and_man_page_are_printed() {
     for (flag, start) in [("-h", "smolcast "), ("-V", "smolcast "), ("--man", ".TH SMOLCAST 1 ")] {
         let said = finished(&[flag], &[]);
         assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
@@ -41,7 +41,7 @@ fn what_is_asked_for_in_print_is_printed_and_succeeds() {
 }
 
 #[test]
-fn completions_are_printed_for_a_shell_that_is_known() {
+fn completions_are_printed_for_a_known_shell() {
     for shell in ["bash", "zsh", "fish", "nushell"] {
         let script = finished(&["--completions", shell], &[("SMOLCAST_PORT", "x")]);
         assert_eq!((script.code, script.stderr.as_str()), (Some(0), ""), "{script:?}");
@@ -70,7 +70,7 @@ fn version_is_one_line_and_succeeds() {
 }
 
 #[test]
-fn what_is_typed_wrong_is_refused_in_one_line_with_code_2() {
+fn a_bad_flag_is_refused_in_one_line_with_code_2() {
     let rows: [(&[&str], &str); 32] = [
         (&["--prot", "1942"], "(did you mean --port?)"),
         (&["--port", "1", "--port=1"], "--port can be given once"),
@@ -126,7 +126,7 @@ fn a_bad_variable_is_refused_in_one_line_with_code_2() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_refused_in_one_line_with_code_1() {
+fn a_taken_port_is_refused_in_one_line_with_code_1() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = taken.local_addr().expect("it is bound").port().to_string();
     expect_refusal(&finished(&["--port", &port], &[]), 1, &[&port]);
@@ -137,15 +137,15 @@ fn a_port_that_is_taken_is_refused_in_one_line_with_code_1() {
 fn a_flag_wins_over_its_variable() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = taken.local_addr().expect("it is bound").port().to_string();
-    // The variable alone would serve, so the refusal is the flag's.
+    // The variable alone would serve, so the flag is refused.
     expect_refusal(&finished(&["--port", &port], &[("SMOLCAST_PORT", "0")]), 1, &[&port]);
-    // The flag alone would be refused as well; here it is the variable that must not count.
+    // The flag alone would be refused too; the variable must not count.
     let program = Program::start_with(&["--workers", "3"], &[("SMOLCAST_WORKERS", "5"), ("SMOLCAST_PORT", &port)]);
     assert!(program.start_line.contains("3 workers"), "{}", program.start_line);
 }
 
 #[test]
-fn an_address_that_is_not_this_machines_is_refused_in_one_line_with_code_1() {
+fn a_foreign_address_is_refused_in_one_line_with_code_1() {
     // An address of a documentation network, which no machine has.
     expect_refusal(&finished(&["--host", "192.0.2.1", "--port", "0"], &[]), 1, &["192.0.2.1"]);
 }
@@ -175,7 +175,7 @@ fn every_flag_has_a_variable() {
     program.stream().expect(b":\n\n");
 }
 
-/// Holds the start line to name these numbers behind its address.
+/// Holds that the start line names these numbers behind its address.
 #[track_caller]
 fn expect_numbers(program: &Program, numbers: &[&str]) {
     let line = &program.start_line;
@@ -185,13 +185,13 @@ fn expect_numbers(program: &Program, numbers: &[&str]) {
 }
 
 #[test]
-fn the_start_line_names_workers_and_connection_limit() {
+fn the_start_line_names_shards_and_connection_limit() {
     expect_numbers(&Program::start(&["--workers", "3", "--max-connections", "57"]), &["3", "57"]);
     expect_numbers(&Program::start(&["--workers", "1", "--max-connections", "1000"]), &["1", "1000"]);
 }
 
 #[test]
-fn the_start_line_says_so_where_the_network_may_publish() {
+fn the_start_line_says_if_the_network_may_publish() {
     let open = Program::start(&["--host", "0.0.0.0"]);
     assert!(open.start_line.starts_with("Listening on http://0.0.0.0:"), "{:?}", open.start_line);
     let line = open.start_line.clone();

@@ -3,8 +3,7 @@
 use std::thread;
 
 use smolcast::{Config, Limits, Retention};
-use support::sse;
-use support::{Client, EventStream, Served, TestServer, assert_bytes, config, post, showing};
+use support::{Client, EventStream, Served, TestServer, assert_bytes, config, post, showing, sse};
 
 fn with_history(events: usize) -> TestServer {
     let history = Some(Retention { events, ..Retention::default() });
