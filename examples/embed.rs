@@ -1,4 +1,4 @@
-//! A program with a broadcast server inside: a clock in every open tab.
+//! A program that embeds a broadcast server: a clock in every open tab.
 //!
 //! ```sh
 //! cargo run --release --example embed
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     };
 
-    // Serves until the future ends, then delivers what is left and ends every stream between two events.
+    // Serves until the future ends, then delivers accepted messages and ends every stream between two events.
     smol::block_on(server.run(publish_for_a_minute))?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The chunked coding, whole and in pieces, against a decoder that has all of it.
+//! The chunked coding, whole and in pieces, against the reference decoder.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

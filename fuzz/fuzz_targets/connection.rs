@@ -1,4 +1,4 @@
-//! A whole connection in memory, however it is cut, against what it has to come to.
+//! A whole connection in memory, in any pieces, against the reference outcome.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Events to bytes and back, by the event-stream format's own parser.
+//! Events to bytes and back, by a parser of the event-stream format.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Where a request's body ends, for any fields, against the rules of RFC 9112.
+//! The end of a request's body, for any fields, against the rules of RFC 9112.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

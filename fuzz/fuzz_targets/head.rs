@@ -1,4 +1,4 @@
-//! A request's head, whole and dripping, against the grammar.
+//! A request's head, whole and in pieces, against the grammar.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

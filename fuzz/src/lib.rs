@@ -1,9 +1,9 @@
-//! What smolcast is held to for any input.
+//! Fuzz targets of smolcast, and the references that they compare the server with.
 //!
-//! [`mod@reference`] has a strict reader for each thing that the server reads and writes, made from the standards and
-//! from the wire contract and not from the server's code: it has all of the input at once, looks at whole lines and
-//! says every rule that is broken. [`targets`] compares the two, for one input each; the fuzz targets do nothing but
-//! call that. [`steering`] is how an input chooses limits, and where it is cut.
+//! [`mod@reference`] has a strict reader for each format that the server reads or writes. The readers follow the
+//! standards and the wire contract, not the server's code: a reader has all of the input at once, looks at whole lines
+//! and names every broken rule. [`targets`] compares server and reference for one input; the fuzz targets only call it.
+//! [`steering`] lets an input choose limits and cuts.
 
 #![forbid(unsafe_code)]
 

@@ -1,9 +1,8 @@
-//! Strict readers of what the server reads, and of what it writes.
+//! Strict readers of the formats that the server reads and writes.
 //!
-//! Each is made from the text of a standard, in the simplest way that is right: whole lines, no state between two
-//! calls, no thought of speed. A reader says every rule that is broken and leaves it to the server which of them it
-//! names; where the rules themselves leave a choice it says [`Reading::Open`]. The reader of an event stream is
-//! [`support::sse`], which the tests share.
+//! Each follows the text of a standard in the simplest way: whole lines, no state between two calls, no thought of
+//! speed. A reader names every broken rule, and the server may report any of them. If the rules leave a choice, it says
+//! [`Reading::Open`]. The reader of an event stream is [`support::sse`], which the tests share.
 
 pub mod access;
 pub mod answer;
@@ -18,25 +17,25 @@ pub mod topics;
 
 use std::collections::BTreeSet;
 
-/// What stands at the start of some octets.
+/// The result of reading at the start of some octets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading<T> {
     /// The thing, and its length.
     Whole(T, usize),
-    /// The beginning of one that may still turn out well.
+    /// The beginning of one that may still become valid.
     Partial,
-    /// Something that is refused.
+    /// An invalid one.
     Refused(Refusals),
-    /// Something that may be refused or not, or be read in more than one way.
+    /// One that the server may refuse, or read in more than one way.
     Open,
 }
 
-/// The statuses that a refusal may have, one for each rule that is broken.
+/// The statuses that a refusal may have, one for each broken rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refusals {
     /// The status codes.
     pub statuses: BTreeSet<u16>,
-    /// Whether the server may not wait for more before it refuses.
+    /// Forbids the server to wait for more before it refuses.
     pub at_once: bool,
 }
 
@@ -65,12 +64,12 @@ fn is_token(octets: &[u8]) -> bool {
     !octets.is_empty() && octets.iter().all(|octet| is_tchar(*octet))
 }
 
-/// What a field value is made of (RFC 9110, 5.5): visible octets, those beyond ASCII, space and tab.
+/// An octet of a field value (RFC 9110, 5.5): visible, beyond ASCII, space or tab.
 fn is_field_octet(octet: u8) -> bool {
     matches!(octet, b'\t' | 0x20..=0x7e | 0x80..)
 }
 
-/// `OWS` taken off both ends.
+/// The octets without `OWS` at both ends.
 fn trim(octets: &[u8]) -> &[u8] {
     let is_visible = |octet: &u8| *octet != b' ' && *octet != b'\t';
     let Some(start) = octets.iter().position(is_visible) else { return b"" };
@@ -88,7 +87,7 @@ fn elements(values: &[&[u8]]) -> Vec<Vec<u8>> {
     }
 }
 
-/// The first line up to its LF, without it; `None` where there is none.
+/// The first line without its LF; `None` if there is no LF.
 fn line(octets: &[u8]) -> Option<&[u8]> {
     octets.iter().position(|octet| *octet == b'\n').map(|end| &octets[..end])
 }

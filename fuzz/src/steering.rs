@@ -1,27 +1,27 @@
-//! What an input says beyond the bytes that are sent: limits, the size of writes, and where the bytes are cut.
+//! Choices of an input besides the bytes that are sent: limits, the size of writes, and cuts.
 //!
-//! The last octets of an input are for that, taken from its end. The low half of each is a choice, so that in a seed
-//! written by hand the digit `0` chooses the server's default, and an input that has run out of octets does too.
+//! The last octets of an input are choices, taken from its end. Only the low half of each counts, so the digit `0` in a
+//! seed written by hand chooses the server's default. An input that has run out of octets chooses it too.
 
 use std::time::Duration;
 
 use smolcast::Limits;
 use support::with;
 
-/// Sizes around what the parts of a request have.
+/// Sizes around those of the parts of a request.
 const SIZES: [usize; 15] = [0, 1, 2, 3, 4, 7, 8, 15, 16, 17, 32, 64, 100, 256, 1000];
 
-/// An input that choices are taken from.
+/// An input whose last octets are choices.
 #[derive(Clone, Copy, Debug)]
 pub struct Steering<'i>(&'i [u8]);
 
 impl<'i> Steering<'i> {
-    /// Everything is still there.
+    /// An input of which no choice is taken yet.
     pub fn new(input: &'i [u8]) -> Self {
         Self(input)
     }
 
-    /// What no choice has taken.
+    /// The input without the taken choices.
     pub fn rest(self) -> &'i [u8] {
         self.0
     }
@@ -32,7 +32,7 @@ impl<'i> Steering<'i> {
         *last
     }
 
-    /// One of sixteen.
+    /// A number from 0 to 15.
     pub fn choice(&mut self) -> usize {
         usize::from(self.octet() & 15)
     }
@@ -50,20 +50,20 @@ impl<'i> Steering<'i> {
     /// Limits of heads.
     pub fn head_limits(&mut self) -> Limits {
         let default = Limits::default();
-        // Heads are longer than what is in them: eight times as long as other things.
+        // A head is longer than its parts, so its sizes are eight times as large.
         let head_bytes = self.choice().checked_sub(1).map_or(default.head_bytes, |index| SIZES[index].max(1) * 8);
         let request_line_bytes = self.positive(default.request_line_bytes);
         with!(default, { head_bytes, request_line_bytes })
     }
 
-    /// These, with other limits of bodies.
+    /// The limits with chosen ones for bodies.
     pub fn body_limits(&mut self, limits: &Limits) -> Limits {
         with!(limits.clone(), { body_bytes: self.size(limits.body_bytes),
             chunk_extension_bytes: self.size(limits.chunk_extension_bytes),
             trailer_bytes: self.size(limits.trailer_bytes) })
     }
 
-    /// These, with other limits of what a connection keeps, and without the one thing in it that takes real time.
+    /// The limits with chosen ones for a connection's buffers, and without its only pause in real time.
     pub fn connection_limits(&mut self, limits: &Limits) -> Limits {
         with!(limits.clone(), { longest_rest: Duration::ZERO,
             stream_input_bytes: self.size(limits.stream_input_bytes),
@@ -75,25 +75,25 @@ impl<'i> Steering<'i> {
             window_bytes: self.positive(limits.window_bytes) })
     }
 
-    /// Where bytes are cut.
+    /// A way to cut bytes.
     pub fn cuts(&mut self) -> Cuts {
         let kind = self.choice();
         Cuts { most: SIZES[kind.min(SIZES.len() - 1)].max(1), is_even: kind < 4, state: u64::from(self.octet()) }
     }
 }
 
-/// A way of cutting bytes into pieces.
+/// A way to cut bytes into pieces.
 #[derive(Clone, Copy, Debug)]
 pub struct Cuts {
     /// The length of the longest piece.
     most: usize,
-    /// Whether all of them are as long as that.
+    /// Makes all pieces as long as that.
     is_even: bool,
     state: u64,
 }
 
 impl Cuts {
-    /// The pieces: all of the bytes, in order. Some pieces may be empty.
+    /// The pieces, in order; together they are all of the bytes. Some may be empty.
     pub fn pieces(mut self, bytes: &[u8]) -> Vec<&[u8]> {
         let (mut pieces, mut rest) = (Vec::new(), bytes);
         while !rest.is_empty() {
@@ -104,7 +104,7 @@ impl Cuts {
         pieces
     }
 
-    /// What has arrived after each piece.
+    /// The bytes that have arrived after each piece.
     pub fn prefixes(self, bytes: &[u8]) -> Vec<&[u8]> {
         let mut end = 0;
         let ends = self.pieces(bytes).into_iter().map(|piece| {
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digit_is_its_number_and_nothing_is_the_default() {
+    fn a_digit_is_a_choice_and_no_octet_is_the_default() {
         let mut steering = Steering::new(b"GET21");
         assert_eq!((steering.choice(), steering.choice(), steering.rest()), (1, 2, &b"GET"[..]));
         let mut zeros = Steering::new(b"000");
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pieces_are_the_whole() {
+    fn pieces_make_up_the_whole() {
         let bytes: Vec<u8> = (0..=255).collect();
         for steer in 0..=255 {
             let cuts = Steering::new(&[7, steer]).cuts();

@@ -1,4 +1,4 @@
-//! What each target holds. An input that breaks it makes `hold` panic, and the message says what was expected.
+//! The property of each target. `hold` panics on an input that breaks it, and its message has the expected result.
 
 pub mod chunked;
 pub mod connection;
@@ -15,7 +15,7 @@ fn status(refused: Refused) -> u16 {
     code.unwrap_or_else(|| panic!("a status begins with its code: {text}"))
 }
 
-/// Octets as a message shows them.
+/// Octets escaped for a message.
 fn shown(octets: &[u8]) -> String {
     octets.escape_ascii().to_string()
 }
@@ -29,7 +29,7 @@ mod tests {
 
     type Hold = fn(&[u8]);
 
-    /// Every input that is kept holds, with no fuzzer around it.
+    /// Runs every committed input without a fuzzer.
     #[test]
     fn the_corpora_hold() {
         let targets: [(&str, Hold); 5] = [

@@ -78,7 +78,7 @@ fn a_bad_file_changes_nothing() {
         wait_until("it says so", || program.complaints().lines().count() == number + 1);
         let complaints = program.complaints();
         let last = complaints.lines().last().unwrap_or_default();
-        assert!(last.contains(error) && last.ends_with("; who is let in stays as it was"), "{last}");
+        assert!(last.contains(error) && last.ends_with("; the old lists stay in force"), "{last}");
         publish(&program, NEW, "").expect_status(401);
         publish(&program, OLD, "").expect_status(202);
         stream.expect_data(OLD);

@@ -201,7 +201,7 @@ fn the_manager_hears_of_start_and_shutdown() {
     manager.expect(&format!("READY=1\nSTATUS=Serving on http://{}/", program.addr));
     let mut stream = program.stream();
     program.signal(Signal::TERM);
-    manager.expect("STOPPING=1\nSTATUS=Ending: what was accepted is being delivered");
+    manager.expect("STOPPING=1\nSTATUS=Shutting down: delivering accepted messages");
     stream.expect_end(b"");
     let said = program.finish();
     assert_eq!((said.code, said.stdout.as_str(), said.stderr.as_str()), (Some(0), "", ""));

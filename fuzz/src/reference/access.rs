@@ -1,4 +1,4 @@
-//! Whose requests are carried out, for a server with lists of hosts, of origins and of tokens.
+//! Access rules, for a server with lists of hosts, origins and tokens.
 
 use smolcast::AccessSettings;
 use support::with;
@@ -6,7 +6,7 @@ use support::with;
 use super::authority;
 use super::framing::{Field, values};
 
-/// The lists: names, and `*.` before a name for all that are below it; and tokens.
+/// The lists: names, `*.` and a name for all names below it, and tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Lists {
     hosts: &'static [&'static str],
@@ -14,20 +14,20 @@ pub struct Lists {
     tokens: &'static [&'static str],
 }
 
-/// Who may read an answer.
+/// The pages that may read a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readers {
     /// Pages of any origin.
     Anyone,
-    /// Those of this one.
+    /// Pages of this origin.
     Origin(Vec<u8>),
-    /// None.
+    /// No page.
     Nobody,
-    /// That is not said here.
+    /// Not checked here.
     Unsaid,
 }
 
-/// What there is to choose from.
+/// The lists that an input can choose.
 pub const LISTS: [Lists; 6] = [
     Lists { hosts: &[], origins: &[], tokens: &[] },
     Lists { hosts: &["h", "a.b:81", "[::1]"], origins: &[], tokens: &[] },
@@ -38,7 +38,7 @@ pub const LISTS: [Lists; 6] = [
 ];
 
 impl Lists {
-    /// The same for the server.
+    /// The lists in the server's form.
     pub fn access(&self) -> AccessSettings {
         with!(AccessSettings::default(), {
             hosts: self.hosts.iter().map(|host| host.parse().expect("a pattern of hosts")).collect(),
@@ -47,7 +47,7 @@ impl Lists {
         })
     }
 
-    /// Whether requests for this host are carried out. It is a host with or without a port, or none was named.
+    /// Checks a request's host, which may have a port or be missing.
     pub fn admit(&self, authority: Option<&[u8]>) -> bool {
         let authority = authority.and_then(|octets| std::str::from_utf8(octets).ok()).map(str::to_lowercase);
         let is_listed = |authority: String| {
@@ -60,7 +60,7 @@ impl Lists {
         self.hosts.is_empty() || authority.is_some_and(is_listed)
     }
 
-    /// Who may read the answer to a page of this origin.
+    /// The pages that may read the response to a page of this origin.
     pub fn readers(&self, origin: Option<&[u8]>) -> Readers {
         if self.origins.is_empty() {
             return Readers::Anyone;
@@ -75,13 +75,13 @@ impl Lists {
         if is_listed { Readers::Origin(origin.to_vec()) } else { Readers::Nobody }
     }
 
-    /// Whether a page of this origin may publish. Who says no origin is no page.
+    /// Checks the origin of a publish. A request without an origin comes from no page.
     pub fn may_publish(&self, origin: Option<&[u8]>) -> bool {
         origin.is_none() || self.readers(origin) != Readers::Nobody
     }
 
-    /// Whether these fields show a token that is listed, if there is a list: one field, `Bearer` in any case, spaces,
-    /// and the token with nothing behind it (RFC 6750, 2.1; RFC 9110, 11.4).
+    /// Checks the fields for a listed token, if there is a list. One field has `Bearer` in any case, spaces, and the
+    /// token with nothing after it (RFC 6750, 2.1; RFC 9110, 11.4).
     pub fn are_shown_a_token(&self, fields: &[Field]) -> bool {
         let credentials = values(fields, "authorization");
         let shown = match credentials[..] {
@@ -93,7 +93,7 @@ impl Lists {
         self.tokens.is_empty() || is_shown
     }
 
-    /// Whether a page of this origin is told what it may publish with.
+    /// Says if the preflight of a page of this origin lists the fields of a publish.
     pub fn tell_of_tokens(&self, origin: Option<&[u8]>) -> bool {
         !self.tokens.is_empty() && matches!(self.readers(origin), Readers::Origin(_))
     }
@@ -103,7 +103,7 @@ fn is_below(host: &str, end: &str) -> bool {
     host.len() > end.len() && host.ends_with(end)
 }
 
-/// Labels of letters, digits and hyphens (RFC 1123, 2.1): what a browser may have looked up.
+/// Labels of letters, digits and hyphens (RFC 1123, 2.1), as a browser resolves them.
 fn is_domain(host: &str) -> bool {
     let is_label = |label: &str| !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     host.split('.').all(is_label)
@@ -115,8 +115,8 @@ fn without_port(authority: &str) -> &str {
     &authority[..host_end.unwrap_or(authority.len())]
 }
 
-/// What stands behind `scheme "://"` (RFC 6454, 7.1), if it is a host and port. The grammar would have an empty port
-/// too, but no origin is ever serialised with one (6.2).
+/// The host and port after `scheme "://"` (RFC 6454, 7.1). The grammar allows an empty port, but no origin is
+/// serialised with one (6.2).
 fn authority_of_origin(origin: &str) -> Option<&str> {
     let (scheme, authority) = origin.split_once("://")?;
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -130,14 +130,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_list_is_no_bound() {
+    fn an_empty_list_allows_everything() {
         assert!(LISTS[0].admit(None) && LISTS[0].may_publish(Some(b"x")));
         assert_eq!(LISTS[0].readers(Some(b"x")), Readers::Anyone);
         assert_eq!(LISTS[0].access(), AccessSettings::default());
     }
 
     #[test]
-    fn hosts() {
+    fn hosts_match_the_list() {
         for (lists, host, expected) in [
             (LISTS[1], "H", true),
             (LISTS[1], "h:1", true),
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens() {
+    fn tokens_match_the_list() {
         let shows = |lists: Lists, fields: &[(&str, &str)]| {
             let fields: Vec<Field> = fields.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
             lists.are_shown_a_token(&fields)
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn origins() {
+    fn origins_match_the_list() {
         for (lists, origin, expected) in [
             (LISTS[2], "http://h", true),
             (LISTS[2], "HTTP://H", true),

@@ -1,67 +1,67 @@
-//! Answers, read strictly and held to the wire contract: exactly the fields that it names, and bodies of one line.
+//! Responses, checked against the wire contract: exactly the fields that it names, and bodies of one line.
 
 use std::collections::BTreeSet;
 
 use super::access::Readers;
 use super::line;
 
-/// What the server has to answer.
+/// The response that the server has to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
-    /// The good statuses.
+    /// The valid statuses.
     pub statuses: BTreeSet<u16>,
-    /// What it says of the connection.
+    /// Its Connection field.
     pub connection: Connection,
-    /// Whether it answers `HEAD`, and so has no body.
+    /// Marks a response to `HEAD`, which has no body.
     pub is_head: bool,
-    /// Who may read it.
+    /// The pages that may read it.
     pub readers: Readers,
-    /// What it is.
+    /// Its kind, which decides its fields.
     pub kind: Kind,
 }
 
-/// The value of its Connection field.
+/// The value of the Connection field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connection {
-    /// There is none: it stays.
+    /// No field: the connection stays open.
     Unsaid,
-    /// It stays, and a client of HTTP/1.0 has to be told.
+    /// The connection stays open, which a client of HTTP/1.0 has to learn.
     KeepAlive,
-    /// It ends.
+    /// The connection closes.
     Close,
 }
 
-/// What an answer is about, which decides its fields.
+/// The kind of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `100 Continue`.
     Continue,
     /// The head of a stream.
     Stream,
-    /// The number of streams: none.
+    /// The number of streams, which is 0.
     Count,
-    /// The answer to `OPTIONS`.
+    /// The response to `OPTIONS`.
     Preflight,
-    /// The answer to `OPTIONS` that says what a page may publish with.
+    /// The response to `OPTIONS` that lists the fields of a publish.
     PublishPreflight,
     /// `202 Accepted`.
     Accepted(Form),
-    /// Whatever went wrong: one line says so.
+    /// An error, in one line.
     Problem,
 }
 
-/// What tells a publisher that its message was accepted.
+/// The form of the response to an accepted message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// The status alone.
     Bare,
-    /// A body as well: to how many streams it went, which is none.
+    /// A JSON body with the number of streams, which is 0.
     Json,
-    /// Either.
+    /// One of the two.
     Any,
 }
 
-/// Takes an answer from the front of `sent`, or says what is wrong with it.
+/// Takes a response from the front of `sent`, or describes its fault.
 pub fn take(sent: &mut &[u8], expected: &Expected) -> Result<(), String> {
     let status_line = take_line(sent)?;
     let status = status_line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.split_once(' '));
@@ -87,7 +87,7 @@ fn take_line<'s>(sent: &mut &'s [u8]) -> Result<&'s str, String> {
     std::str::from_utf8(content).map_err(|error| error.to_string())
 }
 
-/// Holds the fields to those that there have to be, in any order; returns the length that they give the body.
+/// Compares the fields with the expected ones, in any order; returns the length of the body.
 fn check_fields(mut fields: Vec<String>, expected: &Expected, status: &str) -> Result<usize, String> {
     let mut take = |name: &str| {
         let at = fields.iter().position(|field| field.strip_prefix(name).is_some_and(|rest| rest.starts_with(": ")))?;
@@ -98,12 +98,12 @@ fn check_fields(mut fields: Vec<String>, expected: &Expected, status: &str) -> R
     let origin = (take("Access-Control-Allow-Origin"), take("Vary"));
     let connection = take("Connection");
     fields.sort();
-    // An answer of either form is one of the two.
+    // A response of any form has to match one of the two.
     let kind = match expected.kind {
         Kind::Accepted(Form::Any) => Kind::Accepted(if fields.is_empty() { Form::Bare } else { Form::Json }),
         kind => kind,
     };
-    // Who has to show something is told what (RFC 9110, 15.5.2).
+    // A 401 carries a challenge (RFC 9110, 15.5.2).
     let challenge = (status == "401").then_some("WWW-Authenticate: Bearer");
     if !needed_fields(kind).iter().copied().chain(challenge).eq(&fields) {
         return Err(format!("fields {fields:?}"));
@@ -139,7 +139,7 @@ fn check_fields(mut fields: Vec<String>, expected: &Expected, status: &str) -> R
     }
 }
 
-/// The fields that only an answer of this kind has.
+/// The fields that only a response of this kind has.
 fn needed_fields(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Continue | Kind::Preflight | Kind::Accepted(Form::Bare | Form::Any) => &[],
@@ -155,7 +155,7 @@ fn needed_fields(kind: Kind) -> &'static [&'static str] {
     }
 }
 
-/// Whether it looks like an IMF-fixdate (RFC 9110, 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// Checks the shape of an IMF-fixdate (RFC 9110, 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn is_date(date: &str) -> bool {
     let shape: String = date.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     let is_name = |at: usize| shape.get(at..at + 3).is_some_and(|name| name.bytes().all(|b| b.is_ascii_alphabetic()));
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn good_answers() {
+    fn good_responses_pass() {
         let accepted = expected(202, Kind::Accepted(Form::Bare), Connection::KeepAlive);
         let answer =
             format!("HTTP/1.1 202 Accepted\r\n{DATE}{ANYONE}Content-Length: 0\r\nConnection: keep-alive\r\n\r\n");
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_401_has_its_challenge_and_nothing_else_has() {
+    fn a_challenge_is_on_a_401_and_nothing_else() {
         let answer = |status: u16, challenge: &str| {
             let fields = format!("{DATE}{ANYONE}Content-Type: text/plain\r\nContent-Length: 3\r\n{challenge}");
             let answer = format!("HTTP/1.1 {status} \r\n{fields}Connection: close\r\n\r\nNo\n");
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_accepted_message_is_answered_in_the_form_that_was_asked_for() {
+    fn an_accepted_message_gets_the_form_of_its_accept_field() {
         let bare = format!("HTTP/1.1 202 Accepted\r\n{DATE}{ANYONE}Content-Length: 0\r\n\r\n");
         let typed = bare.replace("Content-Length: 0", "Content-Type: application/json\r\nContent-Length: 18");
         let json = typed.clone() + "{\"subscribers\":0}\n";
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_answers() {
+    fn bad_responses_fail() {
         let count = expected(200, Kind::Count, Connection::Close);
         let rest =
             "Cache-Control: no-cache\r\nContent-Type: text/plain\r\nContent-Length: 1\r\nConnection: close\r\n\r\n0";

@@ -1,7 +1,9 @@
 //! `host [ ":" port ]` by RFC 3986, 3.2.2 and 3.2.3, for a server that has a host and a TCP port.
 
-/// Whether this is a host, with or without a port. It may not be empty (RFC 9110, 4.2.1), nor have the comma of a
-/// registered name, by which a list of hosts would pass for one; of addresses in brackets there is IPv6 alone.
+/// Checks for a host, with or without a port.
+///
+/// A host is not empty (RFC 9110, 4.2.1). It has no comma, although a registered name may, because a list of hosts
+/// would pass for one. The only addresses in brackets are IPv6.
 pub fn is_host_and_port(octets: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(octets) else { return false };
     if let Some(rest) = text.strip_prefix('[') {
@@ -11,7 +13,7 @@ pub fn is_host_and_port(octets: &[u8]) -> bool {
     is_name(&text[..host_end]) && is_colon_port(&text[host_end..])
 }
 
-/// Nothing, or a colon and the digits of a port, of which there may be none.
+/// Nothing, or a colon and a port of any number of digits.
 fn is_colon_port(text: &str) -> bool {
     let Some(digits) = text.strip_prefix(':') else { return text.is_empty() };
     let number = digits.trim_start_matches('0');
@@ -19,7 +21,7 @@ fn is_colon_port(text: &str) -> bool {
     fits && digits.bytes().all(|octet| octet.is_ascii_digit())
 }
 
-/// `reg-name`, of which an IPv4 address is one.
+/// `reg-name`, which includes IPv4 addresses.
 fn is_name(name: &str) -> bool {
     let mut parts = name.split('%');
     let is_plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "-._~!$&'()*+;=".contains(c));
@@ -42,7 +44,7 @@ fn is_ipv6(address: &str) -> bool {
     }
 }
 
-/// How many groups these are, an IPv4 address counted as two where it may stand, which is at the end.
+/// The number of groups. An IPv4 address, which is allowed at the end, counts as two.
 fn groups(text: &str, is_last: bool) -> Option<usize> {
     let parts: Vec<&str> = text.split(':').collect();
     let (last, others) = parts.split_last()?;
@@ -68,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts() {
+    fn hosts_are_read_by_the_grammar() {
         let good = "h a.b a_b~c 127.0.0.1:1942 h: h:0 h:000065535 %41z a%2Cb [::1] [::]:80 [1:2:3:4:5:6:7:8]
             [1:2:3:4:5:6:7::] [::2:3:4:5:6:7:8] [1::8] [::ffff:1.2.3.4] [1:2:3:4:5:6:255.0.0.1] [1:2:3:4:5::1.2.3.4]";
         for host in good.split_whitespace() {

@@ -1,8 +1,7 @@
-//! The chunked transfer coding (RFC 9112, 7.1), from octets that are all there.
+//! The chunked transfer coding (RFC 9112, 7.1), read from all octets at once.
 //!
-//! How the limits count is the server's choice, written down here: an extension costs what stands behind its first
-//! semicolon, whitespace before that, and digits of a size beyond the sixteenth; trailers cost their lines, ends
-//! included.
+//! The limits count by the server's own rules. An extension costs the octets after its first semicolon, the whitespace
+//! before that, and digits of a size beyond the sixteenth. Trailers cost their lines, ends included.
 
 use smolcast::Limits;
 use support::with;
@@ -11,14 +10,14 @@ use super::{Reading, Refusals, is_field_octet, is_tchar, is_token, line};
 
 const FREE_DIGITS: usize = 16;
 
-/// What is left of the limits of a body.
+/// The unused part of a body's limits.
 struct Budget {
     body: usize,
     extensions: usize,
     trailers: usize,
 }
 
-/// A refusal where no other could be: as soon as what breaks the rule is there.
+/// A refusal that has to come at once, with the octet that breaks the rule.
 fn refused<T>(statuses: &[u16]) -> Reading<T> {
     Reading::Refused(Refusals { statuses: statuses.iter().copied().collect(), at_once: true })
 }
@@ -61,7 +60,7 @@ fn read_size(octets: &[u8], budget: &mut Budget) -> Reading<usize> {
     let ended = line(octets);
     let line = ended.unwrap_or(octets);
     let content = line.strip_suffix(b"\r");
-    // A CR at the end of what is there may begin the line's end.
+    // A CR as the last octet may begin the line's end.
     let has_bad_end = ended.is_some() && content.is_none();
     let is_cut = content.is_none();
     let content = content.unwrap_or(line);
@@ -95,13 +94,13 @@ fn read_size(octets: &[u8], budget: &mut Budget) -> Reading<usize> {
     }
 }
 
-/// The value of hexadecimal digits, unless no memory has so many octets.
+/// The value of hexadecimal digits, if a memory can have so many octets.
 fn number(digits: &[u8]) -> Option<usize> {
     let text = std::str::from_utf8(digits).ok()?.trim_start_matches('0');
     if text.is_empty() { Some(0) } else { usize::from_str_radix(text, 16).ok() }
 }
 
-/// Reads trailer fields up to the empty line. None of them means anything.
+/// Reads trailer fields up to the empty line, and ignores them.
 fn read_trailers(octets: &[u8], budget: &mut Budget) -> Reading<()> {
     let mut at = 0;
     while let Some(line) = line(&octets[at..]) {
@@ -115,7 +114,7 @@ fn read_trailers(octets: &[u8], budget: &mut Budget) -> Reading<()> {
     let start = &octets[at..];
     let content = start.strip_suffix(b"\r").unwrap_or(start);
     let may_go_on = content.iter().all(|octet| is_tchar(*octet)) || is_trailer(content);
-    // A CR ends a field or is the empty line's.
+    // A CR ends a field or begins the end of the empty line.
     let is_name = !content.is_empty() && content.len() < start.len() && !is_trailer(content);
     let cost = if content.is_empty() { 0 } else { start.len() };
     if may_go_on && !is_name && cost <= budget.trailers { Reading::Partial } else { refused(&[400]) }
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn malformed_chunks_are_refused() {
         for octets in [
             "\r\n",
             "\r\r",

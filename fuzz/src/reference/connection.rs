@@ -1,4 +1,4 @@
-//! What a whole connection has to come to, from all that its client sends.
+//! The outcome of a whole connection, from all octets that its client sends.
 
 use std::collections::BTreeSet;
 
@@ -12,21 +12,21 @@ use super::head::{self, Head};
 use super::publishing::{self, Event};
 use super::{Reading, Refusals, chunked, query, topics};
 
-/// What a stream opens with.
+/// The first bytes of a stream.
 const OPENING: &[u8] = b":ok\n\n";
 
-/// What has to happen on a connection.
+/// The events of a connection that the reference expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The answers, in order.
+    /// The responses, in order.
     pub answers: Vec<answer::Expected>,
-    /// What was published.
+    /// The published events.
     pub events: Vec<Event>,
-    /// How it ends.
+    /// Its end.
     pub end: End,
 }
 
-/// What stands at the end of what the client sent.
+/// The state at the end of the client's octets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     /// The end of a request: the server waits for another.
@@ -35,18 +35,18 @@ pub enum End {
     Closed,
     /// The middle of a request. The server waits for the rest of it, and then says `400` or nothing.
     Incomplete,
-    /// The middle of one that is refused already. The server may wait for the rest of it or not.
+    /// The middle of one that is refused already. The server may wait for the rest or not.
     Doubtful(BTreeSet<u16>),
-    /// A stream, which the server ends if its client has sent too much.
+    /// A stream. The server ends it if its client has sent too much.
     Stream {
-        /// Whether it has.
+        /// Set if it has.
         is_overrun: bool,
     },
-    /// Something that may be answered in more than one way.
+    /// A request with more than one valid response.
     Open,
 }
 
-/// What the client sends, and what the server goes by.
+/// The client's octets and the server's settings.
 struct Reader<'b> {
     rest: &'b [u8],
     limits: &'b Limits,
@@ -55,7 +55,7 @@ struct Reader<'b> {
     events: Vec<Event>,
 }
 
-/// What has to happen when a client sends this.
+/// The outcome for these octets of a client.
 pub fn outcome(sent: &[u8], limits: &Limits, lists: &Lists) -> Outcome {
     let mut reader = Reader { rest: sent, limits, lists, answers: Vec::new(), events: Vec::new() };
     let end = loop {
@@ -76,14 +76,14 @@ impl Reader<'_> {
             Reading::Whole(head, length) => (head, length),
             Reading::Partial => return Some(End::Incomplete),
             Reading::Open => return Some(End::Open),
-            // Nobody asked, as far as one can tell.
+            // A head that cannot be read has no known origin.
             Reading::Refused(refusals) => return Some(self.refuse(refusals, self.lists.readers(None))),
         };
         self.rest = &self.rest[length..];
         let readers = self.lists.readers(head.origin.as_deref());
         let event = publishing::event(&head);
         let mut refusals = self.refusals(&head);
-        // Who may not publish is told that, whatever else is wrong.
+        // A missing token is reported before other faults.
         if !refusals.statuses.contains(&401) {
             refusals.add_if(!is_well_asked(&head, event.as_ref()), 400);
         }
@@ -112,7 +112,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Why a request is not carried out, whatever its query says.
+    /// The reasons against a request, except those of its query.
     fn refusals(&self, head: &Head) -> Refusals {
         let is_publish = (head.method.as_str(), head.path.as_str()) == ("POST", "/broadcast");
         let mut refusals = Refusals { at_once: true, ..Refusals::default() };
@@ -127,7 +127,7 @@ impl Reader<'_> {
         refusals
     }
 
-    /// A body that nobody wants is never read as a request: this server ends the connection.
+    /// The response to an unknown path. An unexpected body ends the connection, and is never read as a request.
     fn not_found(&mut self, head: &Head, readers: Readers) -> Option<End> {
         let has_body = !matches!(head.body, Body::None | Body::Length(0));
         let connection = if has_body { Connection::Close } else { connection(head) };
@@ -181,7 +181,7 @@ impl Reader<'_> {
     }
 }
 
-/// Whether the parameters that are known for what a request asks for can be, and the fields that stand for them.
+/// Checks the known parameters of a request, and the fields that replace them.
 fn is_well_asked(head: &Head, event: Option<&Event>) -> bool {
     let topics = query::values(&head.query, "topic");
     match (head.method.as_str(), head.path.as_str()) {
@@ -205,7 +205,7 @@ fn refusal(statuses: BTreeSet<u16>, readers: Readers) -> answer::Expected {
 }
 
 impl Outcome {
-    /// Whether a conversation came to this, or what in it did not.
+    /// Compares a conversation with this outcome; an error describes the difference.
     pub fn check(&self, conversation: &Conversation) -> Result<(), String> {
         let mut sent = &conversation.sent[..];
         for (number, expected) in self.answers.iter().enumerate() {
@@ -218,7 +218,7 @@ impl Outcome {
         self.check_published(&conversation.published)
     }
 
-    /// Looks at what was published as a page does, and then at the lines, which are in the order that people read.
+    /// Checks the published events by a page's parser, and then the order of their lines.
     fn check_published(&self, published: &[u8]) -> Result<(), String> {
         let (messages, parser) = sse::parse([published]);
         let mut last_event_id = String::new();
@@ -247,7 +247,7 @@ impl Outcome {
         Ok(())
     }
 
-    /// Looks at what was sent behind the answers.
+    /// Checks the octets sent after the responses.
     fn check_end(&self, mut sent: &[u8], ended_first: bool) -> Result<(), String> {
         let mut take_refusal = |statuses: BTreeSet<u16>| {
             if sent.is_empty() { Ok(()) } else { answer::take(&mut sent, &refusal(statuses, Readers::Unsaid)) }
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_in_a_row() {
+    fn pipelined_requests_are_answered_in_order() {
         let post = "POST /broadcast HTTP/1.1\r\nHost: h\r\n";
         comes_to("", &[], &[], End::Waiting);
         comes_to(&format!("{post}Content-Length: 2\r\n\r\nhi"), &[202], &["hi"], End::Waiting);
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_no_text_is_refused_and_another_request_may_follow() {
+    fn another_request_may_follow_a_message_that_is_not_utf8() {
         let sent = b"POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n\xff\
             POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx";
         let outcome = outcome(sent, &Limits::default(), &LISTS[0]);
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conversation_is_held_to_it() {
+    fn a_different_conversation_fails_the_check() {
         let sent = b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\nGET /sse HTTP/1.1\r\nHost: h\r\n\r\n";
         let outcome = outcome(sent, &Limits::default(), &LISTS[0]);
         let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nAccess-Control-Allow-Origin: *\r\n";
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_query_says_that_cannot_be_is_refused_by_the_head() {
+    fn an_invalid_query_is_refused_by_the_head() {
         let post = |query: &str, fields: &str| {
             let end = "Expect: 100-continue\r\nContent-Length: 1\r\n\r\nx";
             format!("POST /broadcast?{query} HTTP/1.1\r\nHost: h\r\n{fields}{end}")

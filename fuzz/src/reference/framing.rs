@@ -1,4 +1,4 @@
-//! Where a body ends (RFC 9112, 6), for a server that refuses whatever two readers could read in two ways.
+//! The end of a body (RFC 9112, 6), for a server that refuses every ambiguous head.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ pub fn values<'f>(fields: &'f [Field], name: &str) -> Vec<&'f [u8]> {
     fields.iter().filter(|(field, _)| field == name).map(|(_, value)| &value[..]).collect()
 }
 
-/// The body of a request with these fields, or the statuses of the rules that they break.
+/// The body of a request with these fields, or the statuses of the broken rules.
 pub fn body(fields: &[Field], is_http_1_0: bool) -> Result<Body, BTreeSet<u16>> {
     let lengths = elements(&values(fields, "content-length"));
     let codings = values(fields, "transfer-encoding");
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths() {
+    fn content_lengths_give_the_body() {
         for (value, expected) in [
             ("0", Some(0)),
             ("16", Some(16)),
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn codings() {
+    fn transfer_codings_give_the_body() {
         assert_eq!(decide(&[("transfer-encoding", "CHUNKED")]), Ok(Body::Chunked));
         for value in ["chunked, chunked", "gzip, chunked", "identity", "xchunked", "\"chunked\"", "chunked;a=b", ""] {
             assert_eq!(decide(&[("transfer-encoding", value)]), Err(vec![400, 501]), "{value}");

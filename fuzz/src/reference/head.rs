@@ -1,7 +1,7 @@
 //! A request's head (RFC 9112, 2 to 5), read line by line.
 //!
-//! A line ends with CRLF and nothing else; empty lines may stand before the first. The size of a head counts from the
-//! first octet, those lines included, so that there is no end to what the server would read for it.
+//! A line ends with CRLF and nothing else, and empty lines may come before the first. The size of a head counts from
+//! the first octet, with those lines, because the server must not read without end.
 
 use smolcast::Limits;
 use smolcast::internals::Body;
@@ -12,37 +12,37 @@ use super::{Reading, Refusals, authority, elements, is_field_octet, is_tchar, is
 
 const MOST_FIELDS: usize = 100;
 
-/// What a server has to know of a request.
+/// The facts of a request that a server needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The method.
     pub method: String,
     /// The target's path.
     pub path: String,
-    /// What stands behind the target's first question mark.
+    /// The part after the target's first question mark.
     pub query: String,
     /// All of its fields.
     pub fields: Vec<Field>,
-    /// The host that the request is for.
+    /// The host that the request names.
     pub authority: Option<Vec<u8>>,
-    /// The origin of the page that made it; empty where there is more than one.
+    /// The origin of the page that made it; empty if there is more than one.
     pub origin: Option<Vec<u8>>,
-    /// Where the body ends.
+    /// The end of the body.
     pub body: Body,
-    /// Whether it is a request of HTTP/1.0.
+    /// Marks a request of HTTP/1.0.
     pub is_http_1_0: bool,
-    /// Whether another request may follow.
+    /// Says if another request may follow.
     pub keeps_alive: bool,
-    /// Whether the client waits for `100 Continue`.
+    /// Says if the client waits for `100 Continue`.
     pub expects_continue: bool,
 }
 
-/// The lines of a head as far as they are there.
+/// The lines of a head that have arrived.
 struct Lines<'b> {
-    /// Without their ends; the last one without the CR that may begin its end.
+    /// The lines without their ends; the last one without a CR that may begin its end.
     lines: Vec<&'b [u8]>,
     has_bare_line_feed: bool,
-    /// Up to the end of the empty line behind the fields, if that is there.
+    /// The length up to the end of the empty line after the fields, if that has arrived.
     length: Option<usize>,
 }
 
@@ -94,7 +94,7 @@ pub fn read(octets: &[u8], limits: &Limits) -> Reading<Head> {
     }
 }
 
-/// Method, target, and whether it is HTTP/1.0.
+/// Method, target, and `true` for HTTP/1.0.
 type RequestLine = (String, String, bool);
 
 fn read_lines(lines: &[&[u8]], refusals: &mut Refusals) -> (Option<RequestLine>, Vec<Field>) {
@@ -111,8 +111,7 @@ fn read_lines(lines: &[&[u8]], refusals: &mut Refusals) -> (Option<RequestLine>,
     (request, fields)
 }
 
-/// `method SP request-target SP HTTP-version`. Of a target's octets no more is asked here than that they are visible
-/// text: what is no path of the server's is not found.
+/// `method SP request-target SP HTTP-version`. Any visible text is a valid target here: an unknown path is a 404.
 fn read_request_line(line: &[u8]) -> Option<RequestLine> {
     let parts: Vec<&[u8]> = line.split(|octet| *octet == b' ').collect();
     let [method, target, version] = parts[..] else { return None };
@@ -132,7 +131,7 @@ fn is_target_octet(octet: u8) -> bool {
     octet != b' ' && octet != b'\t' && is_field_octet(octet)
 }
 
-/// Whether a line that begins so can become a request line.
+/// Says if a line with this beginning can become a request line.
 fn may_begin_request_line(start: &[u8]) -> bool {
     let parts: Vec<&[u8]> = start.split(|octet| *octet == b' ').collect();
     let is_start_of_version = |version: &[u8]| b"HTTP/1.0".starts_with(version) || b"HTTP/1.1".starts_with(version);
@@ -160,12 +159,12 @@ fn read_field(line: &[u8]) -> Option<Field> {
     Some((String::from_utf8_lossy(name).to_lowercase(), trim(value).to_vec()))
 }
 
-/// Whether a line that begins so can become a field, or the empty line.
+/// Says if a line with this beginning can become a field, or the empty line.
 fn may_begin_field(start: &[u8]) -> bool {
     start.iter().all(|octet| is_tchar(*octet)) || read_field(start).is_some()
 }
 
-/// What a head says that is well-formed, unless it says what cannot be.
+/// The facts of a well-formed head, unless they contradict each other.
 fn meaning((method, target, is_http_1_0): &RequestLine, fields: &[Field], length: usize) -> Reading<Head> {
     let is_http_1_0 = *is_http_1_0;
     let mut refusals = Refusals { at_once: true, ..Refusals::default() };
@@ -185,7 +184,7 @@ fn meaning((method, target, is_http_1_0): &RequestLine, fields: &[Field], length
     if !refusals.is_empty() {
         return Reading::Refused(refusals);
     }
-    // Empty elements of a list mean nothing (RFC 9110, 5.6.1.2), and nobody sends them here: either way is good.
+    // Empty elements of a list mean nothing (RFC 9110, 5.6.1.2), and no client sends them here: both readings are good.
     if !empty.is_empty() && !is_http_1_0 {
         return Reading::Open;
     }
@@ -207,8 +206,7 @@ fn meaning((method, target, is_http_1_0): &RequestLine, fields: &[Field], length
     Reading::Whole(head, length)
 }
 
-/// Authority, path and query of a target in absolute form (RFC 9112, 3.2.2); any other is taken for a path and a query,
-/// whatever it is.
+/// Authority, path and query of a target in absolute form (RFC 9112, 3.2.2). Any other form counts as path and query.
 fn parts(target: &str) -> (Option<&str>, &str, &str) {
     let (before_query, query) = target.split_once('?').unwrap_or((target, ""));
     let scheme = before_query
@@ -245,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_head_says_what_it_says() {
+    fn a_good_head_gives_its_facts() {
         let read = head("\r\nPOST http://a:1/broadcast?x HTTP/1.1\r\nHost: b\r\ncontent-LENGTH:5\r\nOrigin: o\r\n\r\n");
         let parts = (read.method.as_str(), read.path.as_str(), read.query.as_str());
         assert_eq!(parts, ("POST", "/broadcast", "x"));
@@ -266,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_refused() {
+    fn malformed_heads_are_refused() {
         for octets in [
             "\n",
             "GET / HTTP/1.1\nHost: h\r\n\r\n",
@@ -299,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn other_statuses() {
+    fn other_faults_have_their_own_statuses() {
         let fields = "a:b\r\n".repeat(101);
         assert_eq!(statuses(&format!("GET / HTTP/1.0\r\n{fields}\r\n"), &Limits::default()), [431]);
         assert_eq!(statuses("GET / HTTP/1.1\r\nHost: h\r\nExpect: y\r\n\r\n", &Limits::default()), [417]);
@@ -312,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_beginning_is_partial_while_it_may_turn_out_well() {
+    fn a_valid_beginning_is_partial() {
         let octets = b"\r\nPOST /\xc3\xa9 HTTP/1.1\r\nHost: h\r\nX:\r\n\r\n";
         for end in 0..octets.len() {
             assert_eq!(read(&octets[..end], &Limits::default()), Reading::Partial, "the first {end}");
@@ -321,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_the_rules_say() {
+    fn open_cases_stay_open() {
         let octets = b"GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue,\r\n\r\n";
         assert_eq!(read(octets, &Limits::default()), Reading::Open);
     }

@@ -1,4 +1,4 @@
-//! What a publisher says of its message besides the body: the event's fields, and whether it wants a receipt.
+//! The parts of a publish besides the body: the event's fields, and the form of the receipt.
 
 use support::sse::{Message, normalised};
 
@@ -7,16 +7,16 @@ use super::framing::{Field, values};
 use super::head::Head;
 use super::query;
 
-/// A message as it has to reach the streams.
+/// The event that has to reach the streams.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
     /// Its type.
     pub kind: Option<String>,
     /// Its id.
     pub id: Option<String>,
-    /// When to reconnect, in milliseconds.
+    /// Its reconnection time in milliseconds.
     pub retry: Option<u64>,
-    /// What was posted.
+    /// The posted body.
     pub data: String,
 }
 
@@ -28,7 +28,7 @@ impl Event {
         kind.chain(id).chain(self.retry.iter().map(|retry| format!("retry: {retry}"))).collect()
     }
 
-    /// What a page is handed, when this was the last event ID before.
+    /// The event that a page receives after this last event ID.
     pub fn message(&self, last_event_id: &str) -> Message {
         let kind = self.kind.clone().filter(|kind| !kind.is_empty());
         Message {
@@ -39,7 +39,7 @@ impl Event {
     }
 }
 
-/// The event that a head announces, without its data; `None` where the head breaks a rule.
+/// The event that a head announces, without its data; `None` if the head breaks a rule.
 pub fn event(head: &Head) -> Option<Event> {
     let kind = single(head, "event", &["event-type", "x-eventsource-event"])?;
     let id = single(head, "id", &["event-id"])?;
@@ -52,12 +52,12 @@ pub fn event(head: &Head) -> Option<Event> {
     (is_good_kind && is_good_id).then_some(Event { kind, id, retry, data: String::new() })
 }
 
-/// Whether what a stream says of its being slow is said once, and known.
+/// Checks a stream's `slow` parameter: given at most once, with a known value.
 pub fn is_policy(head: &Head) -> bool {
     single(head, "slow", &[]).is_some_and(|policy| matches!(policy.as_deref(), None | Some("latest" | "disconnect")))
 }
 
-/// The value of what may be given once, by a parameter or by a field of one of these names.
+/// The only value of a parameter, or of a field of one of these names.
 fn single(head: &Head, parameter: &str, names: &[&str]) -> Option<Option<String>> {
     let mut given = query::values(&head.query, parameter);
     for name in names {
@@ -78,10 +78,9 @@ fn number(digits: &str) -> Option<u64> {
         .filter(|_| !digits.is_empty())
 }
 
-/// The form of the answer that the Accept fields ask for (RFC 9110, 12.5.1).
+/// The form of the response that the Accept fields ask for (RFC 9110, 12.5.1).
 ///
-/// Where the type is named only to say that it is not wanted, or stands in a quoted string, the contract leaves it
-/// open whether that asks for it.
+/// If the type has weight 0, or is in a quoted string, the contract allows both forms.
 pub fn form(fields: &[Field]) -> Form {
     let accepted = values(fields, "accept").join(&b","[..]);
     let accepted = String::from_utf8_lossy(&accepted).to_ascii_lowercase();
@@ -99,7 +98,7 @@ fn is_json(range: &str) -> bool {
     range.split(';').next().is_some_and(|name| name.trim_matches([' ', '\t']) == "application/json")
 }
 
-/// Whether a range has no weight, or one above zero (RFC 9110, 12.4.2).
+/// Checks that a range has no weight, or one above 0 (RFC 9110, 12.4.2).
 fn is_wanted(range: &str) -> bool {
     let weight = range.split(';').find_map(|parameter| parameter.trim_matches([' ', '\t']).strip_prefix("q="));
     weight.is_none_or(|weight| weight.contains(|c| ('1'..='9').contains(&c)))
@@ -125,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_by_the_query_and_by_the_head() {
+    fn fields_come_by_the_query_or_the_head() {
         for (query, fields, expected) in [
             ("", "", &[][..]),
             ("?retry=0015&id=a+b&event=%63", "", &["event: c", "id: a+b", "retry: 15"]),
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be() {
+    fn invalid_fields_are_rejected() {
         for query in
             ["event=a&event=a", "id=a&%69d=b", "retry=1&retry=1", "event=%0d", "event=%0A", "id=a%0a", "id=%0D"]
         {
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_of_answers() {
+    fn accept_fields_give_the_form() {
         for (fields, expected) in [
             ("", Form::Bare),
             ("Accept: */*, application/*\r\n", Form::Bare),
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_page_makes_of_an_event() {
+    fn a_page_gets_the_fields_of_an_event() {
         let event = Event { kind: Some(String::new()), data: "a\r\nb".into(), ..Event::default() };
         let message = Message { event: "message".into(), data: "a\nb".into(), last_event_id: "7".into() };
         assert_eq!(event.message("7"), message);

@@ -1,7 +1,7 @@
 //! The query of a target (RFC 3986, 3.4): parameters between `&`, each a name, perhaps `=` and a value.
 //!
-//! Percent-encoding (RFC 3986, 2.1) is all that is taken off, from names and from values: `+` is no space, and a `%`
-//! that no two hexadecimal digits follow is a `%`.
+//! Names and values have percent-encoding (RFC 3986, 2.1) and no other: `+` is no space, and a `%` without two
+//! hexadecimal digits after it is a `%`.
 
 /// The values of the parameters that have this name, decoded, in their order.
 pub fn values(query: &str, name: &str) -> Vec<Vec<u8>> {
@@ -18,7 +18,7 @@ pub fn values(query: &str, name: &str) -> Vec<Vec<u8>> {
     found
 }
 
-/// What stands behind each `%` says by its first two octets whether that was an encoded one.
+/// The decoded octets. The two octets after each `%` decide if it begins an encoded one.
 fn decoded(encoded: &str) -> Vec<u8> {
     let mut parts = encoded.as_bytes().split(|octet| *octet == b'%');
     let mut octets = parts.next().unwrap_or_default().to_vec();
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn encodings() {
+    fn percent_encoding_is_decoded() {
         for (encoded, expected) in [
             ("", &b""[..]),
             ("a+b%2B", b"a+b+"),
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters() {
+    fn parameters_are_found_by_name() {
         assert_eq!(values("a=1&b&a=%61=2&A=3&%61&a+=4&&=5", "a"), [&b"1"[..], b"a=2", b""]);
         assert_eq!(values("a%3D1&a;a=1", "a"), Vec::<Vec<u8>>::new());
         assert_eq!(values("?a&a?", "?a"), [b""]);

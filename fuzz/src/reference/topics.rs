@@ -7,18 +7,18 @@ const MOST_LEVELS: usize = 32;
 const MOST_OF_A_MESSAGE: usize = 16;
 const MOST_OF_A_STREAM: usize = 64;
 
-/// Whether these can be a message's topics, or those that streams are counted by. They have no wildcards (4.7.1).
+/// Checks topics of a message or of a count, which have no wildcards (4.7.1).
 pub fn are_topics(texts: &[Vec<u8>]) -> bool {
     let is_topic = |text: &&str| !text.contains('+') && !text.contains('#');
     distinct(texts, is_topic).is_some_and(|topics| topics <= MOST_OF_A_MESSAGE)
 }
 
-/// Whether a stream can ask for these.
+/// Checks the filters of a stream.
 pub fn are_filters(texts: &[Vec<u8>]) -> bool {
     distinct(texts, |text| is_filter(text)).is_some_and(|filters| filters <= MOST_OF_A_STREAM)
 }
 
-/// How many of them differ, if all are good.
+/// The number of different ones, if all are valid.
 fn distinct(texts: &[Vec<u8>], is_good: impl Fn(&&str) -> bool) -> Option<usize> {
     let mut found = BTreeSet::new();
     for octets in texts {
@@ -31,7 +31,7 @@ fn distinct(texts: &[Vec<u8>], is_good: impl Fn(&&str) -> bool) -> Option<usize>
     Some(found.len())
 }
 
-/// What holds for topics and for filters (4.7.3).
+/// The rules for topics and filters alike (4.7.3).
 fn is_name(text: &str) -> bool {
     let levels = text.matches('/').count() + 1;
     (1..=MOST_OCTETS).contains(&text.len()) && levels <= MOST_LEVELS && !text.contains(['\0', '\r', '\n'])
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_the_standard() {
+    fn examples_of_the_standard_hold() {
         for (text, is_topic, is_filter) in [
             ("sport/tennis/player1", true, true),
             ("sport/tennis/player1/#", false, true),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limits() {
+    fn limits_are_exact() {
         let holds = |text: String| are_topics(&[text.clone().into_bytes()]) && are_filters(&[text.into_bytes()]);
         assert!(holds("é".repeat(128)) && !holds("é".repeat(128) + "a"));
         assert!(holds("/".repeat(31)) && !holds("/".repeat(32)));

@@ -1,4 +1,4 @@
-//! A chunked body is decoded as the grammar says, whatever the pieces.
+//! Property: the server decodes a chunked body by the grammar, in any pieces.
 
 use smolcast::Limits;
 use smolcast::internals::decode_chunked;
@@ -7,7 +7,7 @@ use super::{shown, status};
 use crate::reference::{Reading, chunked};
 use crate::steering::Steering;
 
-/// Holds it for one input: the coded body and what is behind it, then its limits and its cuts.
+/// Checks one input: the coded body and further octets, then limits and cuts.
 pub fn hold(input: &[u8]) {
     let mut steering = Steering::new(input);
     let (cuts, limits) = (steering.cuts(), steering.body_limits(&Limits::default()));

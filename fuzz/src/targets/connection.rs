@@ -1,4 +1,4 @@
-//! A connection comes to what it has to come to, however its client sends and however its socket takes.
+//! Property: a connection has the outcome of the reference, for any pieces that its client sends or its socket takes.
 
 use smolcast::Limits;
 use smolcast::internals::{Conversation, converse};
@@ -8,7 +8,7 @@ use crate::reference::access::LISTS;
 use crate::reference::connection::outcome;
 use crate::steering::Steering;
 
-/// Holds it for one input: what the client sends, then limits, lists, the size of writes and the cuts.
+/// Checks one input: the client's octets, then limits, lists, the size of writes and cuts.
 pub fn hold(input: &[u8]) {
     let mut steering = Steering::new(input);
     let cuts = steering.cuts();
@@ -17,13 +17,19 @@ pub fn hold(input: &[u8]) {
     let limits = limits(&mut steering);
     let (octets, access) = (steering.rest(), lists.access());
     let whole = without_dates(converse([octets], usize::MAX, &limits, &access));
-    assert!(whole.is_over && whole.left_behind == 0, "left with {}, {}", told(&whole), shown(octets));
+    assert!(whole.is_over && whole.left_behind == 0, "left with {}, {}", shown_conversation(&whole), shown(octets));
     let expected = outcome(octets, &limits, &lists);
     if let Err(wrong) = expected.check(&whole) {
-        panic!("{wrong}; expected {expected:?}, came to {}, for {}", told(&whole), shown(octets));
+        panic!("{wrong}; expected {expected:?}, came to {}, for {}", shown_conversation(&whole), shown(octets));
     }
     let cut = without_dates(converse(cuts.pieces(octets), most_written, &limits, &access));
-    assert!(cut == whole, "in pieces {}, whole {}, {}", told(&cut), told(&whole), shown(octets));
+    assert!(
+        cut == whole,
+        "in pieces {}, whole {}, {}",
+        shown_conversation(&cut),
+        shown_conversation(&whole),
+        shown(octets)
+    );
 }
 
 fn limits(steering: &mut Steering<'_>) -> Limits {
@@ -32,13 +38,13 @@ fn limits(steering: &mut Steering<'_>) -> Limits {
     steering.connection_limits(&limits)
 }
 
-fn told(conversation: &Conversation) -> String {
+fn shown_conversation(conversation: &Conversation) -> String {
     let Conversation { sent, published, ended_first, is_over, left_behind } = conversation;
     let ends = format!("ended first {ended_first}, over {is_over}, left behind {left_behind}");
     format!("({ends}, sent {}, published {})", shown(sent), shown(published))
 }
 
-/// Two conversations may be on two sides of a second.
+/// The conversation with one fixed date, because two may run in different seconds.
 fn without_dates(mut conversation: Conversation) -> Conversation {
     const NAME: &[u8] = b"\r\nDate: ";
     const LENGTH: usize = "Sun, 06 Nov 1994 08:49:37 GMT".len();

@@ -1,4 +1,4 @@
-//! What is published comes out of the event stream as it was, and no text can be more than one event.
+//! Property: a parser of the event stream gets back every published event, and no text becomes more than one event.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl Fields<'_> {
         event
     }
 
-    /// Why it cannot be sent.
+    /// The reasons why it cannot be sent.
     fn faults(&self) -> Vec<InvalidField> {
         let is_bad_kind = self.kind.is_some_and(|kind| kind.contains(['\r', '\n']));
         let is_bad_id = self.id.is_some_and(|id| id.contains(['\r', '\n', '\0']));
@@ -51,7 +51,7 @@ impl Fields<'_> {
     }
 }
 
-/// Holds it for one input, which is the events and how their stream is cut.
+/// Checks one input: events, and cuts of their stream.
 pub fn hold(input: &[u8]) {
     let Ok(Events { steering, events }) = Events::arbitrary_take_rest(Unstructured::new(input)) else { return };
     let mut stream = b":ok\n\n".to_vec();
@@ -80,7 +80,7 @@ pub fn hold(input: &[u8]) {
     assert_eq!(sse::parse(pieces), whole, "in pieces and whole, {}", shown(&stream));
 }
 
-/// A message is an event with nothing but data, and its frame holds one blank line: the last.
+/// Checks that a message is an event with only data, and that its frame has one blank line: the last.
 fn hold_for_message(data: &str) {
     let frame = encode_message(data);
     assert_eq!(encode_event(&Event::new(data)).as_deref(), Ok(&frame[..]), "{data:?} as an event");

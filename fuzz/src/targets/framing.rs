@@ -1,4 +1,4 @@
-//! Where a body ends is decided as the rules say, for any fields in any order.
+//! Property: the server finds the end of a body by the rules, for any fields in any order.
 
 use arbitrary::{Arbitrary, Unstructured};
 use smolcast::internals::parse_head;
@@ -6,7 +6,7 @@ use smolcast::internals::parse_head;
 use super::{shown, status};
 use crate::reference::framing::{self, Field};
 
-/// A head whose fields alone can be wrong.
+/// A head with valid syntax, whose fields may contradict each other.
 #[derive(Debug, Arbitrary)]
 struct Fields {
     is_http_1_0: bool,
@@ -20,7 +20,7 @@ enum Name {
     ContentLengthShouted,
     TransferEncoding,
     TransferEncodingShouted,
-    /// One that is nearly one of those.
+    /// A name close to one of those.
     Near(u8),
     Other,
 }
@@ -35,7 +35,7 @@ enum Part {
     ChunkedShouted,
     Gzip,
     Number(u64),
-    /// Larger than the largest.
+    /// A number beyond 64 bits.
     Huge(u8),
     Digit(u8),
     Zeros(u8),
@@ -81,7 +81,7 @@ impl Part {
             }
             Self::Digit(digit) => value.push(b'0' + digit % 10),
             Self::Zeros(count) => value.resize(value.len() + usize::from(count % 32), b'0'),
-            // An octet that no value may have would be refused for that and nothing else.
+            // A control octet would be the only reason for a refusal.
             Self::Octet(octet) => value.push(if octet.is_ascii_control() { b'+' } else { *octet }),
         }
     }
@@ -95,13 +95,13 @@ fn value(parts: &[Part]) -> Vec<u8> {
     value
 }
 
-/// Holds it for one input, which is the fields.
+/// Checks one input: the fields.
 pub fn hold(input: &[u8]) {
     let Ok(Fields { is_http_1_0, is_delete, mut fields }) = Fields::arbitrary_take_rest(Unstructured::new(input))
     else {
         return;
     };
-    // With the Host there are a hundred.
+    // With `Host` that makes a hundred, the server's limit.
     fields.truncate(99);
     let method = if is_delete { "DELETE" } else { "POST" };
     let mut head = format!("{method} /broadcast HTTP/1.{}\r\nHost: h\r\n", u8::from(!is_http_1_0)).into_bytes();

@@ -1,4 +1,4 @@
-//! A head is found and read as the grammar says, however it arrives.
+//! Property: the server finds and reads a head by the grammar, in any pieces.
 
 use smolcast::internals::{Head, parse_head, scan_head};
 
@@ -6,7 +6,7 @@ use super::{shown, status};
 use crate::reference::{Reading, head};
 use crate::steering::Steering;
 
-/// Holds it for one input: the head, then its limits and its cuts.
+/// Checks one input: the head, then limits and cuts.
 pub fn hold(input: &[u8]) {
     let mut steering = Steering::new(input);
     let (cuts, limits) = (steering.cuts(), steering.head_limits());

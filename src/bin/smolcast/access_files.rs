@@ -1,8 +1,8 @@
-//! Who is let in: what was typed, and what files say beyond it.
+//! Access lists: entries from flags and variables, and more from files.
 //!
-//! A file has one entry a line; blank lines and lines that begin with `#` are skipped. One without an entry is an error
-//! and not an empty list, which would let everybody in. What is wrong with a file is told by its name and a line's
-//! number, never by the line: it may be a token.
+//! A file has one entry a line; blank lines and lines that begin with `#` are skipped. A file without an entry is an
+//! error, because an empty list would admit every client. Errors name the file and the line's number. They never quote
+//! the line, which may be a token.
 
 use std::fmt;
 use std::fs::File;
@@ -14,18 +14,18 @@ use std::str::FromStr;
 use rustix::fs::OFlags;
 use smolcast::AccessSettings;
 
-/// The longest file, in bytes.
+/// Most bytes of a file.
 const MOST_BYTES: u64 = 1024 * 1024;
 
-/// Where each list comes from.
+/// The sources of the access lists.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AccessFiles {
-    /// What was typed, or stood in the environment.
+    /// Entries from flags and variables.
     pub(crate) typed: AccessSettings,
     pub(crate) files: Files,
 }
 
-/// The files that say more, as they were named.
+/// The files with more entries, by the paths that the operator gave.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Files {
     pub(crate) hosts: Option<PathBuf>,
@@ -34,13 +34,13 @@ pub(crate) struct Files {
 }
 
 impl AccessFiles {
-    /// Whether reading them anew can bring anything new.
+    /// Says if there is a file, and so a reason to reload.
     pub(crate) fn have_files(&self) -> bool {
         let Files { hosts, origins, publish_tokens } = &self.files;
         [hosts, origins, publish_tokens].into_iter().any(Option::is_some)
     }
 
-    /// Reads the files. What is wrong with one is wrong with all: half of the new lists is never in force.
+    /// Reads all files. An error in one rejects all, so that new lists never mix with old ones.
     pub(crate) fn read(&self) -> Result<AccessSettings, ListError> {
         let Self { typed: mut access, files } = self.clone();
         append(&mut access.hosts, files.hosts, "host")?;
@@ -50,7 +50,7 @@ impl AccessFiles {
     }
 }
 
-/// What is wrong with a file.
+/// A file that cannot be used, and the reason.
 #[derive(Debug)]
 pub(crate) struct ListError {
     path: PathBuf,
@@ -61,9 +61,9 @@ pub(crate) struct ListError {
 enum ListErrorKind {
     Unreadable(io::Error),
     TooLong,
-    /// There is none of these in it.
+    /// Has no entry of this kind.
     Empty(&'static str),
-    /// What is wrong with which line.
+    /// A wrong line's number and error.
     Line(usize, String),
 }
 
@@ -72,7 +72,7 @@ impl fmt::Display for ListError {
         let path = self.path.display();
         match &self.kind {
             ListErrorKind::Unreadable(error) => write!(f, "cannot read {path}: {error}"),
-            ListErrorKind::TooLong => write!(f, "{path} is longer than 1 MiB, which no list has to be"),
+            ListErrorKind::TooLong => write!(f, "{path} is longer than 1 MiB, the limit for a list"),
             ListErrorKind::Empty(what) => write!(f, "there is no {what} in {path}; write one on a line of its own"),
             ListErrorKind::Line(number, error) => write!(f, "{path}, line {number}: {error}"),
         }
@@ -81,7 +81,7 @@ impl fmt::Display for ListError {
 
 impl std::error::Error for ListError {}
 
-/// Appends what stands in the file, if one was named.
+/// Appends the entries of the file, if there is one.
 fn append<T>(list: &mut Vec<T>, path: Option<PathBuf>, what: &'static str) -> Result<(), ListError>
 where
     T: FromStr<Err: fmt::Display>,
@@ -94,11 +94,11 @@ where
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, ListErrorKind> {
     let mut octets = Vec::new();
-    // A pipe that nobody writes to would be waited for, and whoever asks for the lists once more with it.
+    // Otherwise opening a pipe without a writer would block, and later reloads with it.
     let open = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path);
     let read = open.and_then(|file| match file.metadata()?.is_file() {
         true => file.take(MOST_BYTES + 1).read_to_end(&mut octets),
-        false => Err(io::Error::other("it is no regular file")),
+        false => Err(io::Error::other("it is not a regular file")),
     });
     match read {
         Err(error) => Err(ListErrorKind::Unreadable(error)),
@@ -129,15 +129,15 @@ mod tests {
     use super::*;
 
     fn tokens(text: &str) -> Result<Vec<Token>, String> {
-        entries(text.as_bytes(), "token").map_err(told)
+        entries(text.as_bytes(), "token").map_err(shown)
     }
 
-    fn told(kind: ListErrorKind) -> String {
+    fn shown(kind: ListErrorKind) -> String {
         ListError { path: "f".into(), kind }.to_string()
     }
 
     #[test]
-    fn an_entry_is_a_line_that_is_no_comment() {
+    fn each_line_but_comments_and_blanks_is_an_entry() {
         let expected: Vec<Token> = ["a", "b=="].map(|text| text.parse().expect("a token")).into();
         for text in ["a\nb==", "a\nb==\n", "# two\r\n\r\na\r\n  b== \t\r\n", "\n\n\t# x\n a\n#\nb==\n\n"] {
             assert_eq!(tokens(text).as_ref(), Ok(&expected), "{text:?}");
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_the_line() {
+    fn an_error_names_the_line_and_does_not_quote_it() {
         for text in ["", "\n \n", "# secret\n"] {
             let expected = "there is no token in f; write one on a line of its own";
             assert_eq!(tokens(text).expect_err("no entry"), expected, "{text:?}");
@@ -154,14 +154,14 @@ mod tests {
             let error = tokens(text).expect_err("no token");
             assert!(error.starts_with("f, line 3: a token is ") && !error.contains("secret"), "{error}");
         }
-        let odd = entries::<Token>(b"a\n\xff", "token").map_err(told).expect_err("no text");
+        let odd = entries::<Token>(b"a\n\xff", "token").map_err(shown).expect_err("no text");
         assert_eq!(odd, "f, line 2: this is not UTF-8");
-        let error = entries::<HostPattern>(b"example.com\nhttp://a", "host").map_err(told).expect_err("no host");
+        let error = entries::<HostPattern>(b"example.com\nhttp://a", "host").map_err(shown).expect_err("no host");
         assert!(error.starts_with("f, line 2: a host is such as "), "{error}");
     }
 
     #[test]
-    fn a_file_has_a_bound_and_has_to_be_there() {
+    fn a_missing_long_or_endless_file_is_an_error() {
         let lists = |path: &str| AccessFiles {
             files: Files { publish_tokens: Some(path.into()), ..Files::default() },
             ..AccessFiles::default()
@@ -172,14 +172,14 @@ mod tests {
         let path = path.to_str().expect("it is text");
         for (length, expected) in [
             (MOST_BYTES, format!("there is no token in {path}; write one on a line of its own")),
-            (MOST_BYTES + 1, format!("{path} is longer than 1 MiB, which no list has to be")),
+            (MOST_BYTES + 1, format!("{path} is longer than 1 MiB, the limit for a list")),
         ] {
             std::fs::write(path, vec![b'\n'; length as usize]).expect("a file can be written");
             assert_eq!(lists(path).read().expect_err("it is of no use").to_string(), expected);
         }
         std::fs::remove_file(path).expect("it is there");
         let endless = lists("/dev/zero").read().expect_err("a device without an end");
-        assert_eq!(endless.to_string(), "cannot read /dev/zero: it is no regular file");
+        assert_eq!(endless.to_string(), "cannot read /dev/zero: it is not a regular file");
         let missing = lists("/nowhere/at/all").read().expect_err("no such file").to_string();
         assert!(missing.starts_with("cannot read /nowhere/at/all: "), "{missing}");
     }

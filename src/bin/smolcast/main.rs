@@ -1,7 +1,7 @@
 //! The `smolcast` program: flags in, a server until a signal comes, an exit code out.
 //!
-//! This is the one place that prints errors and picks the exit code: 2 for what was typed wrong, 1 for what went
-//! wrong, 0 after an orderly end.
+//! This is the one place that prints errors and picks the exit code: 2 for a usage error, 1 for a failure, 0 after a
+//! graceful shutdown.
 
 mod access_files;
 mod args;
@@ -42,32 +42,31 @@ fn main() -> ExitCode {
 }
 
 fn serve(config: Config, files: AccessFiles) -> Result<(), Box<dyn Error>> {
-    // Before there is another thread.
+    // First, because it changes the environment, which is safe only while no other thread runs.
     let sockets = systemd::sockets()?;
     startup::warn_of_unused_addresses(&config, &sockets);
     startup::raise_descriptor_limit();
-    // Before the history is read, which may take a while: a SIGHUP that came meanwhile would end the process. It is
-    // heard once the server runs.
+    // Before the history is read, which may take a while: until then a SIGHUP would end the process.
     let reloads = signals::reloads()?;
     let server = Server::bind_with(config, sockets)?;
-    // Before the start line: whoever has read it may send a signal.
+    // Before the start line, because its reader may send a signal at once.
     let manager = Manager::from_env(startup::status(&server));
     let stop = signals::stop()?.or(reload::reload_on_request(reloads, files, server.access_control(), &manager));
     let health = server.health();
     let writer = LineWriter::new(io::stdout());
     writer.write(startup::start_line(&server));
-    // Begins once there are workers, which then serve.
+    // The server polls this future once its shards run.
     let until = async {
         manager.ready();
         stop.await;
         manager.stopping();
     };
-    smol::block_on(server.run(until).or(manager.keep_posted(|| health.ready())))?;
+    smol::block_on(server.run(until).or(manager.feed_watchdog(|| health.ready())))?;
     manager.finish();
     Ok(())
 }
 
-/// Prints what was asked for to standard output. Nobody may be reading it, which is no reason to fail.
+/// Prints a text to standard output. A failed write is no error: the reader may have left.
 fn say(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

@@ -1,8 +1,7 @@
-//! Access files that are read anew while the server runs.
+//! Reload of the access files while the server runs.
 //!
-//! It has the new ones in force with the next request, and touches no connection. Where a file cannot be read, or holds
-//! what is no entry, everything stays as it was, and one line says so: a slip of the pen must neither end a server nor
-//! open it.
+//! New lists hold from the next request on, and no connection notices. If a file is unreadable or has a wrong entry,
+//! the old lists stay in force and one line says so: a typo must neither end a server nor open it.
 
 use std::time::Duration;
 
@@ -14,10 +13,10 @@ use smolcast::AccessControl;
 use crate::access_files::AccessFiles;
 use crate::systemd::Manager;
 
-/// How long reading may take, so that a disk that hangs keeps no later request from being heard.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Deadline for reading the files, so that a disk that hangs does not block later reloads.
+const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Reads the lists anew whenever that is asked for; never ends.
+/// Reads the files again at each request; never ends.
 pub(crate) async fn reload_on_request(
     requests: impl Stream<Item = ()>,
     files: AccessFiles,
@@ -30,7 +29,7 @@ pub(crate) async fn reload_on_request(
         reload(&files, &access_control).await;
         manager.ready();
     }
-    // Requests have no end; one that they had would not be the server's.
+    // The end of the requests must not end the server.
     std::future::pending::<()>().await;
 }
 
@@ -39,14 +38,14 @@ async fn reload(files: &AccessFiles, access_control: &AccessControl) {
         return;
     }
     let files = files.clone();
-    // On a thread that may wait: a file may be on a disk that is slow.
+    // On a thread of its own, because the disk may be slow.
     let read = async { smol::unblock(move || files.read()).await.map_err(|error| error.to_string()) };
     let late = async {
-        Timer::after(PATIENCE).await;
-        Err(format!("the lists could not be read within {PATIENCE:?}"))
+        Timer::after(DEADLINE).await;
+        Err(format!("the lists could not be read within {DEADLINE:?}"))
     };
     match read.or(late).await {
-        Ok(settings) => access_control.replace(settings),
-        Err(error) => log::warn!("{error}; who is let in stays as it was"),
+        Ok(access) => access_control.replace(access),
+        Err(error) => log::warn!("{error}; the old lists stay in force"),
     }
 }

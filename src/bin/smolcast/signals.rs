@@ -1,4 +1,4 @@
-//! The signals that end the program, the first in order, the second at once, and the one that has it read its lists.
+//! Signals: the first SIGTERM or SIGINT ends the program gracefully, a second one at once, and SIGHUP reloads files.
 
 use std::io;
 use std::process;
@@ -10,44 +10,42 @@ use smol::Timer;
 use smol::future::FutureExt;
 use smol::stream::{Stream, StreamExt};
 
-/// Signals within this time are one: nobody has lost patience yet, and some programs send two at once, such as
-/// `timeout`, one to the process and one to its group.
-const AT_ONCE: Duration = Duration::from_millis(100);
+/// Signals within this time count as one. Some programs send two at once: `timeout` signals the process and its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(100);
 
 /// A future that ends with the first SIGTERM or SIGINT. From then on a second one ends the process at once.
 ///
-/// SIGHUP is taken for as long as the program runs: a terminal that closes does not end the server.
+/// It also catches SIGHUP for as long as the program runs, so that a closed terminal does not end the server.
 pub(crate) fn stop() -> io::Result<impl Future<Output = ()>> {
     let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])?;
     Ok(async move {
         next_to_end(&mut signals).await;
-        // A thread of its own, because the drain may block this one. Without a thread a second signal does nothing, and
+        // A thread of its own, because the drain may block this one. If none starts, a second signal has no effect, and
         // the drain ends at its deadline.
         let second = move || smol::future::block_on(end_at_next(signals));
         let _ = thread::Builder::new().name("smolcast-signal".to_owned()).spawn(second);
     })
 }
 
-/// Ends the process at the next signal that does not belong to the first.
+/// Ends the process at the next signal later than [`SAME_SIGNAL`].
 async fn end_at_next(mut signals: Signals) {
     let with_it = async {
         loop {
             next_to_end(&mut signals).await;
         }
     };
-    // First the signals that are there already: the process may have been stopped meanwhile.
+    // Signals that are queued come before the timer: the process may have been stopped meanwhile.
     with_it
         .or(async {
-            Timer::after(AT_ONCE).await;
+            Timer::after(SAME_SIGNAL).await;
         })
         .await;
     let second = next_to_end(&mut signals).await;
-    // The code that a shell reports for a process that a signal ended.
+    // The code that a shell reports for a process ended by that signal.
     process::exit(128 + second as i32);
 }
 
-/// A request to read everything anew for each SIGHUP, or for several that come at once. From here on none ends the
-/// process, whether it is heard yet or not.
+/// Reload requests: one for each SIGHUP, or for several that come at once. From this call on SIGHUP ends no process.
 pub(crate) fn reloads() -> io::Result<impl Stream<Item = ()>> {
     Ok(Signals::new([Signal::Hup])?.filter_map(|signal| signal.ok().map(drop)))
 }
@@ -57,7 +55,7 @@ async fn next_to_end(signals: &mut Signals) -> Signal {
         match signals.next().await {
             Some(Ok(signal @ (Signal::Term | Signal::Int))) => return signal,
             Some(_) => {}
-            // The stream of signals has no end.
+            // async-signal's stream never ends.
             None => std::future::pending().await,
         }
     }

@@ -1,4 +1,4 @@
-//! The start: the descriptors that a server needs, and the lines about it.
+//! The start of the program: its descriptor limit, the start line, and a warning about unused addresses.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use smolcast::{Address, Config, Server, Sockets};
@@ -6,11 +6,11 @@ use smolcast::{Address, Config, Server, Sockets};
 /// Raises the soft limit of descriptors to the hard one: each connection is a descriptor.
 pub(crate) fn raise_descriptor_limit() {
     let maximum = getrlimit(Resource::Nofile).maximum;
-    // After a failure the limit stays as it is, and so does the number of connections in the start line.
+    // A failure shows in the start line, as fewer connections.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
-/// The first line on standard output: who reads it finds the server there.
+/// The first line on standard output, with the addresses of the server.
 pub(crate) fn start_line(server: &Server) -> String {
     let workers = server.workers();
     let is_open = server.access_control().settings().publish_tokens.is_empty();
@@ -32,12 +32,12 @@ pub(crate) fn start_line(server: &Server) -> String {
     )
 }
 
-/// The same for a service manager, shorter.
+/// The status for a service manager: the addresses alone.
 pub(crate) fn status(server: &Server) -> String {
     format!("Serving on {}", joined(server.addresses()))
 }
 
-/// Says which addresses somebody has asked for in vain, since sockets were handed over that take their place.
+/// Warns of configured addresses that handed-over sockets replace.
 pub(crate) fn warn_of_unused_addresses(config: &Config, sockets: &Sockets) {
     let is_asked_for = config.listen != Config::default().listen;
     let listen = config.listen.iter().filter(|_| is_asked_for && !sockets.public.is_empty());

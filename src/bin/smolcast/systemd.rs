@@ -1,8 +1,8 @@
-//! The service manager: the sockets that it hands over, and what it wants to be told.
+//! The service manager: the sockets that it hands over, and the notifications that it gets.
 //!
-//! Both are variables of the environment, which systemd sets on Linux and others imitate; where they are not set,
-//! nothing is done. A manager that does not listen, or not any more, never holds the server up: a thread tells it, and
-//! that it cannot be told is one warning.
+//! Both come by variables of the environment, which systemd sets and other managers imitate. Without them this module
+//! does nothing. A manager that does not listen never blocks the server: a thread notifies it, and a failure is one
+//! warning.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -21,16 +21,15 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::log::LineWriter;
 
-/// The name that a unit gives to the socket of the admin address (`FileDescriptorName=`).
+/// Name of the admin address's socket in its unit (`FileDescriptorName=`).
 const ADMIN: &str = "admin";
 
-/// How long it takes at most until a worker that was stuck is looked at again.
-const LONGEST_DOUBT: Duration = Duration::from_secs(1);
+/// Longest time between two checks of a stuck shard.
+const LONGEST_RECHECK: Duration = Duration::from_secs(1);
 
-/// The sockets that were handed over; none where nobody did.
+/// Takes the sockets that the service manager handed over, if any.
 ///
-/// This takes the variables that tell of them out of the environment, so it has to be called before there are other
-/// threads.
+/// Removes their variables from the environment, so the caller must not have started a thread yet.
 pub(crate) fn sockets() -> Result<Sockets, UnusableSocket> {
     let mut handed = ListenFd::from_env();
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
@@ -43,16 +42,16 @@ pub(crate) fn sockets() -> Result<Sockets, UnusableSocket> {
         if name != ADMIN {
             sockets.public.push(socket);
         } else if sockets.admin.replace(socket).is_some() {
-            return Err(unusable("there is one admin address, and it is the second of that name"));
+            return Err(unusable("it is the second of that name, and there is only one admin address"));
         }
     }
     Ok(sockets)
 }
 
-const NOT_LISTENING: &str = "it is no TCP or unix socket that listens; its unit takes ListenStream= and Accept=no";
+const NOT_LISTENING: &str = "it is not a listening TCP or unix socket; its unit needs ListenStream= and Accept=no";
 
 fn take(handed: &mut ListenFd, number: usize) -> Option<Inherited> {
-    // What is no TCP socket stays in its place.
+    // A socket of another kind stays, for the next attempt.
     if let Ok(Some(socket)) = handed.take_tcp_listener(number) {
         return listens(&socket).then(|| socket.into());
     }
@@ -60,7 +59,7 @@ fn take(handed: &mut ListenFd, number: usize) -> Option<Inherited> {
     listens(&socket).then(|| socket.into())
 }
 
-/// Whether it is a socket that connections come from, and not itself one of them.
+/// Tells a listening socket from a connection.
 fn listens(socket: &impl AsFd) -> bool {
     #[cfg(target_os = "linux")]
     return rustix::net::sockopt::socket_acceptconn(socket).unwrap_or(false);
@@ -71,10 +70,10 @@ fn listens(socket: &impl AsFd) -> bool {
     }
 }
 
-/// A socket that was handed over, and why it is of no use.
+/// A handed-over socket that cannot be used, and the reason.
 #[derive(Debug)]
 pub(crate) struct UnusableSocket {
-    /// Its place among those that were.
+    /// Index among the handed-over sockets.
     number: usize,
     name: String,
     reason: &'static str,
@@ -92,70 +91,70 @@ impl fmt::Display for UnusableSocket {
 
 impl std::error::Error for UnusableSocket {}
 
-/// Who started this process and wants to know how it is, if anybody does.
+/// The service manager that started this process, if it wants notifications.
 #[derive(Debug)]
 pub(crate) struct Manager {
     writer: Option<LineWriter>,
-    /// What the server does while it is well.
+    /// Status line of a server that is ready.
     status: String,
-    /// How long it may be silent before it is taken for stuck.
-    patience: Option<Duration>,
+    /// The manager's `WatchdogSec=`: it restarts a server that is silent for longer.
+    watchdog: Option<Duration>,
 }
 
 impl Manager {
-    /// The one that the environment tells of.
+    /// The manager that the environment names.
     pub(crate) fn from_env(status: String) -> Self {
         let name = env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty());
         let writer = name.map(|name| LineWriter::new(Outbox { name, has_failed: false }));
-        let patience = sd_notify::watchdog_enabled().filter(|patience| writer.is_some() && !patience.is_zero());
-        Self { writer, status, patience }
+        let watchdog = sd_notify::watchdog_enabled().filter(|watchdog| writer.is_some() && !watchdog.is_zero());
+        Self { writer, status, watchdog }
     }
 
-    /// The server serves, for the first time or again.
+    /// Reports that the server is ready, at its start or after a reload.
     pub(crate) fn ready(&self) {
         self.tell(&[NotifyState::Ready, NotifyState::Status(&self.status)]);
     }
 
-    /// The server reads its files anew, from now until it is [`ready`](Self::ready).
+    /// Reports a reload, which lasts until [`ready`](Self::ready).
     pub(crate) fn reloading(&self) {
-        // Without the time there is no reload for the manager, and it is told of none.
+        // The manager ignores a reload without its time.
         if let Ok(now) = NotifyState::monotonic_usec_now() {
             self.tell(&[NotifyState::Reloading, now]);
         }
     }
 
-    /// The server ends in order.
+    /// Reports the start of a graceful shutdown.
     pub(crate) fn stopping(&self) {
-        self.tell(&[NotifyState::Stopping, NotifyState::Status("Ending: what was accepted is being delivered")]);
+        self.tell(&[NotifyState::Stopping, NotifyState::Status("Shutting down: delivering accepted messages")]);
     }
 
-    /// Tells again and again that the server is well, twice in the time that the manager waits. While a worker is
-    /// stuck it is told nothing, and starts the server again when that lasts. Never ends.
-    pub(crate) async fn keep_posted<T>(&self, ready: impl Fn() -> Result<(), NotReady>) -> T {
+    /// Feeds the watchdog twice in its time, unless a shard is stuck; the manager restarts a server that stays stuck.
+    /// Never ends.
+    pub(crate) async fn feed_watchdog<T>(&self, ready: impl Fn() -> Result<(), NotReady>) -> T {
         let wait = async |pause| {
             Timer::after(pause).await;
         };
-        self.keep_posted_by(ready, wait).await
+        self.feed_watchdog_by(ready, wait).await
     }
 
-    /// The same, with a clock of the caller's.
-    async fn keep_posted_by<T>(&self, ready: impl Fn() -> Result<(), NotReady>, wait: impl AsyncFn(Duration)) -> T {
-        let Some(patience) = self.patience else { return future::pending().await };
+    /// [`feed_watchdog`](Self::feed_watchdog) with the caller's clock.
+    async fn feed_watchdog_by<T>(&self, ready: impl Fn() -> Result<(), NotReady>, wait: impl AsyncFn(Duration)) -> T {
+        let Some(watchdog) = self.watchdog else { return future::pending().await };
         let mut was_stuck = false;
         loop {
-            // One that ends is well too.
+            // A server that starts or shuts down is healthy too.
             let stuck = ready().err().filter(|reason| matches!(reason, NotReady::Stuck(_)));
             match stuck {
                 None => self.tell(&[NotifyState::Watchdog]),
                 Some(stuck) if !was_stuck => {
-                    log::warn!("{stuck}; the service manager is told nothing until it does");
+                    log::warn!("{stuck}; the service manager's watchdog is not fed until it does");
                 }
                 Some(_) => {}
             }
             was_stuck = stuck.is_some();
-            // A worker may be late for a moment, as after a pause of the whole process: then there is still time to
-            // tell, where it is seen soon.
-            wait(if was_stuck { (patience / 20).min(LONGEST_DOUBT) } else { patience / 2 }).await;
+            // A shard may be late for a moment, such as after a pause of the process. A soon recheck finds it well
+            // before the watchdog's time is up.
+            wait(if was_stuck { (watchdog / 20).min(LONGEST_RECHECK) } else { watchdog / 2 }).await;
         }
     }
 
@@ -165,7 +164,7 @@ impl Manager {
         }
     }
 
-    /// Gives what was told last a moment to be sent.
+    /// Waits a moment until the last notification is sent.
     pub(crate) fn finish(self) {
         if let Some(writer) = self.writer {
             writer.finish();
@@ -173,7 +172,7 @@ impl Manager {
     }
 }
 
-/// The manager's socket: what is written at once is one datagram.
+/// The manager's socket: each write is one datagram.
 #[derive(Debug)]
 struct Outbox {
     name: OsString,
@@ -195,11 +194,11 @@ impl Write for Outbox {
     }
 }
 
-/// Sends a datagram to a socket of this name: a path, or behind an `@` a name that no file has.
+/// Sends a datagram to a socket's name: a path, or an `@` and a name of Linux's abstract namespace.
 fn send(name: &OsStr, datagram: &[u8]) -> io::Result<usize> {
-    let without_file = name.as_bytes().strip_prefix(b"@").map(|name| [b"\0", name].concat());
-    let address = SockAddr::unix(without_file.as_deref().map_or(name, OsStr::from_bytes))?;
-    // A new socket each time: the manager may be another one meanwhile, at the same name.
+    let abstract_name = name.as_bytes().strip_prefix(b"@").map(|name| [b"\0", name].concat());
+    let address = SockAddr::unix(abstract_name.as_deref().map_or(name, OsStr::from_bytes))?;
+    // A new socket each time, because a restarted manager listens at the same name.
     Socket::new(Domain::UNIX, Type::DGRAM, None)?.send_to(datagram, &address)
 }
 
@@ -213,9 +212,9 @@ mod tests {
 
     use super::*;
 
-    struct Told(Sender<Vec<u8>>);
+    struct Recorder(Sender<Vec<u8>>);
 
-    impl Write for Told {
+    impl Write for Recorder {
         fn write(&mut self, states: &[u8]) -> io::Result<usize> {
             self.0.send(states.to_owned()).map_err(io::Error::other)?;
             Ok(states.len())
@@ -226,31 +225,31 @@ mod tests {
         }
     }
 
-    /// What a manager is told while the server is so, one after the other.
-    fn told_of(states: &[Result<(), NotReady>]) -> Vec<Vec<u8>> {
-        let (sender, told) = channel();
-        let writer = Some(LineWriter::new(Told(sender)));
-        let manager = Manager { writer, status: String::new(), patience: Some(Duration::from_micros(2)) };
+    /// The notifications that a manager gets while the server goes through these states.
+    fn notified(states: &[Result<(), NotReady>]) -> Vec<Vec<u8>> {
+        let (sender, sent) = channel();
+        let writer = Some(LineWriter::new(Recorder(sender)));
+        let manager = Manager { writer, status: String::new(), watchdog: Some(Duration::from_micros(2)) };
         let (done_by, done) = smol::channel::bounded::<()>(1);
         let turn = Cell::new(0);
         let ready = || {
             let now = turn.replace(turn.get() + 1);
             states.get(now).copied().unwrap_or_else(|| {
                 done_by.close();
-                // Of which nothing is told.
+                // A state without a notification.
                 Err(NotReady::Stuck(0))
             })
         };
         let end = async {
             let _ = done.recv().await;
         };
-        smol::block_on(end.or(manager.keep_posted(ready)));
+        smol::block_on(end.or(manager.feed_watchdog(ready)));
         manager.finish();
-        told.iter().collect()
+        sent.iter().collect()
     }
 
     #[test]
-    fn the_watchdog_is_fed_unless_a_worker_is_stuck() {
+    fn the_watchdog_is_fed_unless_a_shard_is_stuck() {
         let stuck = Err(NotReady::Stuck(1));
         for (states, times) in [
             ([Ok(()), Ok(()), Ok(())], 3),
@@ -258,12 +257,12 @@ mod tests {
             ([stuck, Ok(()), stuck], 1),
             ([Err(NotReady::Starting), Ok(()), Err(NotReady::Ending)], 3),
         ] {
-            assert_eq!(told_of(&states), vec![b"WATCHDOG=1"; times], "{states:?}");
+            assert_eq!(notified(&states), vec![b"WATCHDOG=1"; times], "{states:?}");
         }
     }
 
     thread_local! {
-        /// What this thread has warned of.
+        /// Warnings that this thread has logged.
         static WARNINGS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     }
 
@@ -281,17 +280,17 @@ mod tests {
         fn flush(&self) {}
     }
 
-    /// It was once looked at again only half of the patience later: one unlucky look was a restart.
+    /// The next check once came half of the watchdog's time later: one unlucky check was a restart.
     #[test]
-    fn a_stuck_worker_is_soon_looked_at_again_and_warned_of_once() {
+    fn a_stuck_shard_is_rechecked_soon_and_warned_of_once() {
         log::set_logger(&Warnings).expect("no other test has a logger");
         log::set_max_level(LevelFilter::Warn);
         let (well, stuck, other) = (Ok(()), Err(NotReady::Stuck(1)), Err(NotReady::Stuck(0)));
         let states = [well, stuck, well, stuck, stuck, other, well, Err(NotReady::Ending)];
-        for (patience, soon) in [(2000, 100), (30_000, 1000)] {
-            let (sender, told) = channel();
-            let writer = Some(LineWriter::new(Told(sender)));
-            let manager = Manager { writer, status: String::new(), patience: Some(Duration::from_millis(patience)) };
+        for (watchdog, soon) in [(2000, 100), (30_000, 1000)] {
+            let (sender, sent) = channel();
+            let writer = Some(LineWriter::new(Recorder(sender)));
+            let manager = Manager { writer, status: String::new(), watchdog: Some(Duration::from_millis(watchdog)) };
             let (turn, pauses) = (Cell::new(0), RefCell::new(Vec::new()));
             let wait = async |pause: Duration| {
                 pauses.borrow_mut().push(pause.as_millis());
@@ -300,11 +299,11 @@ mod tests {
                     future::pending::<()>().await;
                 }
             };
-            let looking = manager.keep_posted_by::<()>(|| states[turn.get()], wait);
-            assert_eq!(smol::block_on(poll_once(looking)), None);
+            let feeding = manager.feed_watchdog_by::<()>(|| states[turn.get()], wait);
+            assert_eq!(smol::block_on(poll_once(feeding)), None);
             manager.finish();
-            assert_eq!(told.iter().collect::<Vec<_>>(), vec![b"WATCHDOG=1"; 4]);
-            let half = u128::from(patience / 2);
+            assert_eq!(sent.iter().collect::<Vec<_>>(), vec![b"WATCHDOG=1"; 4]);
+            let half = u128::from(watchdog / 2);
             assert_eq!(pauses.take(), [half, soon, half, soon, soon, soon, half, half]);
             let warned = WARNINGS.take();
             assert!(warned.len() == 2 && warned.iter().all(|line| line.starts_with("worker 1 ")), "{warned:?}");

@@ -1,4 +1,4 @@
-//! `--completions`: the flags as a script that a shell completes them by.
+//! `--completions`: a script that completes the flags in a shell.
 
 use argh::ArgsInfo;
 use argh_complete::Generator;
@@ -6,7 +6,7 @@ use argh_complete::{bash::Bash, fish::Fish, nushell::Nushell, zsh::Zsh};
 
 use super::{Args, NAME};
 
-/// The script for the shell of this name.
+/// The script for a shell.
 pub(super) fn script(shell: &str) -> Result<String, String> {
     let generate = match shell {
         "bash" => Bash::generate,
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_shell_has_every_flag_and_another_is_refused() {
+    fn every_script_has_every_flag() {
         for (shell, dashes) in [("bash", "--"), ("zsh", "--"), ("fish", "-l "), ("nushell", "--")] {
             let script = script(shell).expect("a script");
             for flag in flags() {
@@ -40,7 +40,7 @@ mod tests {
         assert_eq!(script("tcsh"), Err("bash, zsh, fish or nushell".to_owned()));
     }
 
-    /// What bash, started anew, completes these words to, the last of them unfinished. `None` where there is no bash.
+    /// Completions of the last of these words by a new bash, or `None` if there is no bash.
     fn completed_by_bash(words: &str) -> Option<Vec<String>> {
         let command = format!(
             "eval \"$1\"; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \

@@ -1,6 +1,6 @@
-//! [`Args`] to a [`Config`]: the one place where flags are judged together.
+//! [`Args`] to a [`Config`], with the checks that need several flags.
 //!
-//! A flag that only makes sense with another one is refused here, by the name under which it was given.
+//! A flag that needs another one is rejected here, by the name that the operator gave: the flag's or its variable's.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -34,7 +34,7 @@ impl Args {
         config.access.origins = self.allow_origin.concat();
         config.access.publish_tokens = publish_tokens;
         if let (Some(name), None) = (given.name_of("--trusted-proxy"), self.max_connections_per_ip) {
-            let error = format!("{name} says for whom a limit holds: set it with --max-connections-per-ip");
+            let error = format!("{name} only affects --max-connections-per-ip: set that as well");
             return Err(UsageError(error));
         }
         if let (Some(name), false) = (given.name_of("--publish-token-file"), config.access.publish_tokens.is_empty()) {
@@ -59,7 +59,7 @@ impl Args {
         set(&mut limits.drain_timeout, self.drain);
     }
 
-    /// The addresses to listen on, in the order in which they are told.
+    /// The addresses to listen on, in the order of the start line.
     fn addresses(&self, given: &Given) -> Result<Vec<Address>, UsageError> {
         let mut addresses = match (given.name_of("--listen"), name_of_host_or_port(given)) {
             (Some(listen), Some(other)) => {
@@ -79,9 +79,7 @@ impl Args {
     fn history_file(&self, given: &Given) -> Result<Option<HistoryFile>, UsageError> {
         let sync = self.history_sync.unwrap_or_default();
         match (self.history_file.clone(), given.name_of("--history-sync")) {
-            (None, Some(name)) => {
-                Err(UsageError(format!("{name} says when a file is written: name one with --history-file")))
-            }
+            (None, Some(name)) => Err(UsageError(format!("{name} needs a history file: name one with --history-file"))),
             (path, _) => Ok(path.map(|path| {
                 let mut file = HistoryFile::new(path);
                 file.sync = sync;
@@ -91,7 +89,7 @@ impl Args {
     }
 }
 
-/// The name under which the host or the port was given. A typed address wins over both in the environment.
+/// The flag or variable that gave the host or the port. A typed address wins over both in the environment.
 fn name_of_host_or_port(given: &Given) -> Option<&str> {
     let address = given.name_of("--listen").or(given.name_of("--unix"));
     let address_is_typed = address.is_some_and(is_flag);
@@ -103,7 +101,7 @@ fn is_flag(name: &str) -> bool {
     name.starts_with("--")
 }
 
-/// Gives the unix sockets among these addresses the permissions of the option of this name.
+/// Sets the permissions of the unix sockets among these addresses.
 fn permit<'a>(
     addresses: impl IntoIterator<Item = &'a mut Address>,
     permissions: Option<u32>,

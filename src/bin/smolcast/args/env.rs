@@ -1,7 +1,7 @@
 //! The command line and the environment in the form that argh reads, and argh's errors in one line.
 //!
-//! argh reads `--flag value`. Here `--flag=value` is split, and a variable is appended as if its flag had been typed,
-//! unless it was. Values mean nothing here.
+//! argh reads `--flag value`. This module splits `--flag=value`, and appends a variable as if its flag had been typed,
+//! unless it was. It does not interpret values.
 
 use std::ffi::OsString;
 
@@ -10,19 +10,19 @@ use smolcast::Token;
 
 use super::{Args, NAME, PRINTING, UsageError, units};
 
-/// The flags that were given, in their order.
+/// The given flags, in their order.
 pub(super) struct Given(Vec<Item>);
 
 struct Item {
     flag: &'static str,
     /// `None` for a switch.
     value: Option<String>,
-    /// The flag again, or the variable that the value came from.
+    /// Name for error lines: the flag, or the variable that gave the value.
     name: String,
 }
 
 impl Given {
-    /// Reads the arguments behind the program's name, up to a flag that prints something; that one is then alone.
+    /// Reads the arguments after the program's name. A flag that prints something ends them, and is then the only one.
     pub(super) fn typed(arguments: impl Iterator<Item = OsString>) -> Result<Self, UsageError> {
         let utf8 = |text: OsString| text.into_string().map_err(|odd| UsageError(format!("{odd:?} is not UTF-8")));
         let arguments: Vec<String> = arguments.map(utf8).collect::<Result<_, _>>()?;
@@ -58,7 +58,8 @@ impl Given {
         for flag in settings() {
             let name = variable_of(flag.long);
             let Some(value) = variable(&name).filter(|_| self.name_of(flag.long).is_none()) else { continue };
-            let value = value.into_string().map_err(|odd| UsageError(format!("{odd:?} is no text for {name}")))?;
+            let value =
+                value.into_string().map_err(|odd| UsageError(format!("{name} takes UTF-8 text, not {odd:?}")))?;
             self.0.push(Item { flag: flag.long, value: Some(value), name });
         }
         Ok(())
@@ -75,7 +76,7 @@ impl Given {
         Args::from_args(&[NAME], &words).map_err(|exit| self.explain(&exit.output))
     }
 
-    /// argh's error, with the name under which the value was given.
+    /// argh's error, with the name that the operator gave.
     fn explain(&self, output: &str) -> UsageError {
         for Item { flag, value, name } in &self.0 {
             let value = value.as_deref().unwrap_or_default();
@@ -95,28 +96,28 @@ fn reason<'o>(output: &'o str, flag: &str, value: &str) -> Option<&'o str> {
     output.strip_prefix(&prefix).map(str::trim_end)
 }
 
-/// The error for a flag at the end of the line. No flag takes the empty value, so argh's refusal of it has the reason.
+/// The error for a last flag without its value. No flag takes an empty value, so argh's error about one has the reason.
 fn without_value(flag: &str) -> UsageError {
-    let refusal = Args::from_args(&[NAME], &[flag, ""]).map_or_else(|exit| exit.output, |_| String::new());
-    let takes = reason(&refusal, flag, "").unwrap_or("a value");
-    UsageError(format!("{flag} takes {takes}, and nothing stands behind it"))
+    let error = Args::from_args(&[NAME], &[flag, ""]).map_or_else(|exit| exit.output, |_| String::new());
+    let takes = reason(&error, flag, "").unwrap_or("a value");
+    UsageError(format!("{flag} takes {takes}, and no value follows it"))
 }
 
-/// The error for a flag that there is not, with the one that was probably meant.
+/// The error for an unknown flag, with the nearest known one as a hint.
 fn unknown(name: &str) -> UsageError {
     if !name.starts_with('-') || name == "-" {
         return not_an_option(name);
     }
     let nearest = flags().iter().map(|flag| (distance(name, flag.long), flag.long)).min();
-    // More than half of a short name may not differ: that is another name.
+    // If more than half of a short name differs, it is another name.
     let nearest = nearest.filter(|(distance, _)| *distance <= usize::min(2, name.len().saturating_sub(2) / 2));
     let hint = nearest.map_or_else(String::new, |(_, flag)| format!(" (did you mean {flag}?)"));
-    // Quoted for its escapes alone: it may hold a line break.
+    // The debug form escapes line breaks.
     let quoted = format!("{name:?}");
     UsageError(format!("there is no option {}{hint}", quoted.trim_matches('"')))
 }
 
-/// The number of bytes to insert, remove or change that makes one text the other.
+/// Edit distance: the number of bytes to insert, remove or change between two texts.
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (index, letter) in one.bytes().enumerate() {
@@ -131,14 +132,14 @@ fn distance(one: &str, other: &str) -> usize {
 }
 
 fn not_an_option(argument: &str) -> UsageError {
-    UsageError(format!("{argument:?} is no option"))
+    UsageError(format!("{argument:?} is not an option"))
 }
 
 pub(super) fn flags() -> &'static [FlagInfo<'static>] {
     Args::get_args_info().flags
 }
 
-/// The flags that have a variable: all but those that print.
+/// Flags with a variable: all but those that print.
 pub(super) fn settings() -> impl Iterator<Item = &'static FlagInfo<'static>> {
     flags().iter().filter(|flag| !PRINTING.contains(&flag.long))
 }
@@ -147,7 +148,7 @@ pub(super) fn printing() -> impl Iterator<Item = &'static FlagInfo<'static>> {
     flags().iter().filter(|flag| PRINTING.contains(&flag.long))
 }
 
-/// A flag's short form, which argh's description of `--help` lacks.
+/// The short form of a flag. argh's description of `--help` lacks its own.
 pub(super) fn short(flag: &FlagInfo<'_>) -> Option<String> {
     let letter = flag.short.or_else(|| (flag.long == "--help").then_some('h'));
     letter.map(|letter| format!("-{letter}"))
@@ -158,8 +159,8 @@ pub(super) fn variable_of(flag: &str) -> String {
     format!("SMOLCAST_{}", flag[2..].replace("-", "_").to_ascii_uppercase())
 }
 
-/// The tokens that stand in the environment. They have no flag, because everybody on a machine sees its command lines,
-/// and an error does not show them.
+/// The tokens from the environment. They have no flag, because every user of a machine sees its command lines, and no
+/// error shows them.
 pub(super) fn publish_tokens(variable: impl Fn(&str) -> Option<OsString>) -> Result<Vec<Token>, UsageError> {
     const VARIABLE: &str = "SMOLCAST_PUBLISH_TOKEN";
     let Some(value) = variable(VARIABLE) else { return Ok(Vec::new()) };

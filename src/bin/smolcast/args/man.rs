@@ -1,7 +1,7 @@
 //! `--man`: a manual page in roff with the macros of man(7).
 //!
-//! `smolcast.1.in` is the prose; everything that [`Args`] knows is filled in here. `docs/smolcast.1` is the result, and
-//! a test holds it to that. No date is in it, so that the same sources make the same page.
+//! `smolcast.1.in` is the prose, and this module adds the facts of [`Args`]. `docs/smolcast.1` is the committed result,
+//! which a test compares. The page has no date, so that the same sources make the same page.
 
 use argh::{ArgsInfo, FlagInfo, FlagInfoKind};
 
@@ -27,7 +27,7 @@ pub(super) fn page() -> String {
     parts.iter().fold(page, |page, (mark, part)| page.replace(mark, part))
 }
 
-/// A flag with its value, its description and its default.
+/// A flag's entry: its value, description and default.
 fn option(flag: &FlagInfo<'_>) -> String {
     let label = match (&flag.kind, short(flag)) {
         (FlagInfoKind::Option { arg_name }, _) => format!(".BI {} \" {}\"", code(flag.long), code(arg_name)),
@@ -40,7 +40,7 @@ fn option(flag: &FlagInfo<'_>) -> String {
     format!(".TP\n{label}\n{}", text(&format!("{}{rest}.{default}", first.to_ascii_uppercase())))
 }
 
-/// A flag's description, and apart from it the default that it names.
+/// A flag's description without its default, and the default.
 pub(super) fn described<'f>(flag: &FlagInfo<'f>) -> (&'f str, Option<&'f str>) {
     match flag.description.split_once(" [default: ") {
         Some((description, default)) => (description, default.strip_suffix(']')),
@@ -52,35 +52,35 @@ fn lines(parts: impl Iterator<Item = String>) -> String {
     parts.collect::<Vec<_>>().join("\n")
 }
 
-/// A text under its label.
+/// An entry: a label and a text.
 fn item(label: &str, description: &str) -> String {
     format!(".TP\n.B {}\n{}", code(label), text(description))
 }
 
-/// Sentences, each on a line of its own: roff makes the space behind one from the line end.
+/// A text with each sentence on a line of its own, as roff needs it for the space between sentences.
 fn text(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().map(word).collect();
     words.join(" ").replace(". ", ".\n")
 }
 
-/// A word of a text: bold if it is typed as it stands, as flags and variables are.
+/// A word of a text, bold if it is a flag or a variable.
 fn word(word: &str) -> String {
     let end = word.trim_end_matches(['.', ',', ';', ':']).len();
     let (typed, rest) = word.split_at(end);
     if typed.starts_with("--") || typed.starts_with("SMOLCAST_") {
         return format!("\\fB{}\\fP{rest}", code(typed));
     }
-    // The first character of a line could make it a request; any word may come to stand there.
+    // roff takes a line that begins so for a request, and any word may begin a line.
     let guard = if word.starts_with(['.', '\'']) { "\\&" } else { "" };
     format!("{guard}{}", escaped(word))
 }
 
-/// A text that is typed as it stands: its dashes are no hyphens.
+/// Literal text: its dashes stay dashes and become no hyphens.
 fn code(text: &str) -> String {
     escaped(text).replace("-", "\\-")
 }
 
-/// A text without the characters that roff takes for an escape, for the end of an argument, or for typographic marks.
+/// Text with roff's escapes for its escape character, quotes and typographic marks.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -104,13 +104,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_committed_page_is_what_the_program_prints() {
+    fn the_committed_page_is_current() {
         let committed = fs::read_to_string("docs/smolcast.1").expect("it is there");
         assert!(committed == page(), "it is old: cargo run -- --man > docs/smolcast.1");
     }
 
     #[test]
-    fn it_has_every_option_with_its_variable() {
+    fn the_page_has_every_option_and_its_variable() {
         let page = page();
         assert!(!page.contains('@'), "a mark is left:\n{page}");
         for flag in settings() {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_roff_would_take_for_its_own_is_escaped() {
+    fn special_characters_of_roff_are_escaped() {
         let expected = "\\&.a \\&\\(aqb\\(aq c\\ed \\(dqe\\(dq f-g \\fB\\-\\-h\\-i\\fP, \\fBSMOLCAST_J\\fP.\n\
                         \\(gak\\(ga \\(ha\\(ti";
         assert_eq!(text(".a 'b' c\\d \"e\" f-g --h-i, SMOLCAST_J. `k` ^~"), expected);

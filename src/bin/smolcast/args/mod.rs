@@ -45,8 +45,8 @@ const SUMMARY: &str = "one message to every open browser tab, now";
             --host and --port too.\n",
     note = "SMOLCAST_PUBLISH_TOKEN has the token that a publisher has to show, or several\n\
             with commas or line breaks between them; in place of --publish-token-file. It\n\
-            has no flag, because everybody on a machine sees its command lines.",
-    error_code(0, "Ended in order, by SIGTERM or SIGINT."),
+            has no flag, because every user of a machine sees its command lines.",
+    error_code(0, "Shut down gracefully, by SIGTERM or SIGINT."),
     error_code(1, "Could not listen, or failed."),
     error_code(2, "Cannot understand a flag, a variable, or a file of hosts, origins or tokens.")
 )]
@@ -76,7 +76,7 @@ struct Args {
     /// permissions of the admin address in octal, if that is a unix socket [default: 660]
     #[argh(option, arg_name = "OCTAL", from_str_fn(units::permissions))]
     admin_mode: Option<u32>,
-    /// hosts that requests may be for, such as example.com, [::1]:1942 or *.example.com; others get 421. Takes several,
+    /// hosts that requests may name, such as example.com, [::1]:1942 or *.example.com; others get 421. Takes several,
     /// by commas or by giving it again [default: any]
     #[argh(option, arg_name = "HOST", from_str_fn(units::hosts))]
     allow_host: Vec<Vec<HostPattern>>,
@@ -84,8 +84,8 @@ struct Args {
     /// skipped. The server reads it again on SIGHUP [default: none]
     #[argh(option, arg_name = "PATH", from_str_fn(units::path))]
     allow_host_file: Option<PathBuf>,
-    /// origins whose pages may publish and read, such as https://example.com or *.example.com. A publish of others gets
-    /// 403, and browsers keep answers from them. Takes several, by commas or by giving it again [default: any]
+    /// origins whose pages may publish and read, such as https://example.com or *.example.com. A publish from others
+    /// gets 403, and browsers keep responses from them. Takes several, by commas or by giving it again [default: any]
     #[argh(option, arg_name = "ORIGIN", from_str_fn(units::origins))]
     allow_origin: Vec<Vec<OriginPattern>>,
     /// file with more of these origins, as for hosts [default: none]
@@ -98,35 +98,35 @@ struct Args {
     /// SIZE of the longest message; a longer one gets 413 [default: 1m]
     #[argh(option, arg_name = "SIZE", from_str_fn(units::size))]
     max_body: Option<usize>,
-    /// give each event an id, and hold the last N for streams that come back. They take at most SIZE of memory (64m
+    /// give each event an id, and keep the last N for clients that reconnect. They take at most SIZE of memory (64m
     /// unless given), and none is older than TIME (24h unless given) [default: none]
     #[argh(option, arg_name = "N[,SIZE[,TIME]]", from_str_fn(units::retention))]
     history: Option<Retention>,
-    /// file in which the history outlives the server. Without --history it holds 1000,64m,24h [default: none]
+    /// file that keeps the history over restarts. Without --history it holds 1000,64m,24h [default: none]
     #[argh(option, arg_name = "PATH", from_str_fn(units::path))]
     history_file: Option<PathBuf>,
-    /// when an event is on the disk: always, which is before its publisher is answered, or interval, a second later
+    /// time of the sync to disk: always syncs an event before its publisher gets 202, interval within a second
     /// [default: interval]
     #[argh(option, arg_name = "WHEN", from_str_fn(units::history_sync))]
     history_sync: Option<HistorySync>,
-    /// TIME of silence after which a stream gets a comment, which keeps proxies from closing it; 0 for none
+    /// TIME of silence before a stream gets a comment, which keeps proxies from closing it; 0 for none
     /// [default: 15s]
     #[argh(option, arg_name = "TIME", from_str_fn(units::time_or_never))]
     heartbeat: Option<Option<Duration>>,
-    /// SIZE that a stream may fall behind before it is closed. The slow streams with topics of a worker share 16m
+    /// SIZE that a slow stream may lag before it is closed. The slow streams with topics of a worker share 16m
     /// [default: 1m]
     #[argh(option, arg_name = "SIZE", from_str_fn(units::positive_size))]
     max_lag: Option<usize>,
-    /// most connections at one time; a browser's stream beyond them is told to come back [default: what the limit of
+    /// most open connections; a browser's stream beyond them is told to reconnect later [default: what the limit of
     /// open files allows]
     #[argh(option, arg_name = "N", from_str_fn(units::count))]
     max_connections: Option<NonZeroUsize>,
     /// most connections from one IPv4 address, or from one IPv6 /64 [default: no limit]
     #[argh(option, arg_name = "N", from_str_fn(units::count))]
     max_connections_per_ip: Option<NonZeroUsize>,
-    /// networks of proxies whose Forwarded or X-Forwarded-For is believed, such as 10.0.0.0/8 or ::1, or unix for all
-    /// that connect to a unix socket. --max-connections-per-ip holds for each of their clients, and not for them. Takes
-    /// several, by commas or by giving it again [default: none]
+    /// networks of proxies with a trusted Forwarded or X-Forwarded-For, such as 10.0.0.0/8 or ::1, or unix for all
+    /// that connect to a unix socket. --max-connections-per-ip then limits each of their clients, and not the proxies.
+    /// Takes several, by commas or by giving it again [default: none]
     #[argh(option, arg_name = "CIDR", from_str_fn(units::proxies))]
     trusted_proxy: Vec<Vec<TrustedProxy>>,
     /// TIME that a request's head may take [default: 10s]
@@ -161,9 +161,9 @@ struct Args {
 /// Flags that print something instead of serving, so they have no variable and no default.
 const PRINTING: [&str; 4] = ["--help", "--version", "--man", "--completions"];
 
-/// The job that the program was given.
+/// The program's job.
 pub(crate) enum Command {
-    /// Print this and end.
+    /// Print this text and end.
     Print(String),
     /// Serve, and read these files again on request.
     Serve(Box<Config>, AccessFiles),
@@ -217,7 +217,7 @@ impl Args {
     }
 }
 
-/// The help as argh makes it, below a line with the version.
+/// argh's help text below a line with the version.
 fn help() -> String {
     let help = Args::from_args(&[NAME], &["--help"]).map_or_else(|exit| exit.output, |_| String::new());
     // argh indents the empty lines of notes as well.

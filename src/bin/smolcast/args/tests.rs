@@ -1,4 +1,4 @@
-//! Command lines and environments, and what they come to.
+//! Command lines and environments, and the resulting configurations, texts and errors.
 
 use std::fs;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -23,7 +23,7 @@ fn serve(typed: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
 }
 
 #[test]
-fn each_flag_sets_its_number() {
+fn flags_set_numbers() {
     assert_eq!(serve(&[], &[]), Ok(Config::default()));
     let typed = ["--host", "::1", "--port=0", "--workers", "3", "--max-body", "64k", "--max-connections", "7"];
     let config = serve(&typed, &[]).expect("all are good");
@@ -35,7 +35,7 @@ fn each_flag_sets_its_number() {
 }
 
 #[test]
-fn proxies_are_networks_addresses_or_the_word_for_unix_sockets() {
+fn a_trusted_proxy_is_a_network_an_address_or_unix() {
     let proxies = |typed: &[&str]| serve(typed, &[]).map(|config| config.trusted_proxies);
     let all = proxies(&["--trusted-proxy", "10.0.0.0/8, ::1", "--trusted-proxy=unix", "--max-connections-per-ip=1"]);
     let expected = ["10.0.0.0/8", "::1/128", "unix"].map(|text| text.parse().expect("peers"));
@@ -43,11 +43,11 @@ fn proxies_are_networks_addresses_or_the_word_for_unix_sockets() {
     let error = proxies(&["--trusted-proxy", "10.0.0.0/8,proxy.example"]).expect_err("no name is looked up");
     assert!(error.starts_with("--trusted-proxy takes networks, such as "), "{error}");
     let error = proxies(&["--trusted-proxy", "::1"]).expect_err("there is no limit to hold for them");
-    assert!(error.starts_with("--trusted-proxy says for whom a limit holds: set it with"), "{error}");
+    assert!(error.starts_with("--trusted-proxy only affects --max-connections-per-ip: set that"), "{error}");
 }
 
 #[test]
-fn addresses_are_host_and_port_or_a_list_or_a_unix_socket_or_beside_one() {
+fn host_and_port_listen_and_unix_give_the_addresses() {
     let listen = |typed: &str| serve(&typed.split_whitespace().collect::<Vec<_>>(), &[]).map(|config| config.listen);
     let (v4, v6) = (([127, 0, 0, 1], 1942).into(), (Ipv6Addr::LOCALHOST, 80).into());
     let unix = |mode| Address::Unix { path: "/s".into(), mode };
@@ -59,7 +59,7 @@ fn addresses_are_host_and_port_or_a_list_or_a_unix_socket_or_beside_one() {
     ] {
         let expected: Vec<Address> = expected.into_iter().map(|address: SocketAddr| address.into()).collect();
         assert_eq!(listen(typed).as_ref(), Ok(&expected), "{typed}");
-        // A unix socket takes the place of what nobody asked for, and stands behind the rest.
+        // A unix socket replaces the default address, and comes after given ones.
         let beside = if typed.is_empty() { vec![unix(0o660)] } else { [expected, vec![unix(0o660)]].concat() };
         assert_eq!(listen(&format!("--unix /s {typed}")), Ok(beside), "{typed}");
     }
@@ -107,9 +107,9 @@ fn addresses_that_do_not_go_together_are_named_as_they_came() {
     }
 }
 
-/// With a host in the environment, as in a container's image, there was once no way to listen elsewhere than at one.
+/// A host in the environment, as in a container's image, once allowed no other address.
 #[test]
-fn an_address_that_is_typed_wins_over_a_host_and_a_port_of_the_environment() {
+fn a_typed_address_wins_over_host_and_port_variables() {
     let image = [("SMOLCAST_HOST", "0.0.0.0"), ("SMOLCAST_PORT", "80")];
     let listen = |typed: &[&str], variables: &[_]| serve(typed, variables).map(|config| config.listen);
     let (v4, v6, unix) = (([0, 0, 0, 0], 80).into(), (Ipv6Addr::LOCALHOST, 80).into(), Address::unix("/s"));
@@ -121,7 +121,7 @@ fn an_address_that_is_typed_wins_over_a_host_and_a_port_of_the_environment() {
 }
 
 #[test]
-fn a_list_is_one_flag_with_commas_or_several() {
+fn a_list_takes_commas_or_repeated_flags() {
     let hosts = |typed: &[&str]| serve(typed, &[]).map(|config| config.access.hosts);
     let both = hosts(&["--allow-host", "a.example, *.b.example"]);
     assert_eq!(both.as_ref().map(Vec::len), Ok(2));
@@ -134,7 +134,7 @@ fn a_list_is_one_flag_with_commas_or_several() {
 }
 
 #[test]
-fn tokens_stand_in_a_file_or_in_the_environment_and_in_no_message() {
+fn tokens_come_by_file_or_variable_and_in_no_message() {
     let variable = "SMOLCAST_PUBLISH_TOKEN";
     let tokens = |typed: &[&str], value: &str| serve(typed, &[(variable, value)]).map(|config| config.access);
     assert_eq!(tokens(&[], "secret,another==").map(|access| access.publish_tokens.len()), Ok(2));
@@ -146,13 +146,13 @@ fn tokens_stand_in_a_file_or_in_the_environment_and_in_no_message() {
     let both = tokens(&["--publish-token-file", "f"], "secret").expect_err("which of the two");
     let expected = "--publish-token-file and SMOLCAST_PUBLISH_TOKEN both give tokens: give one of the two";
     assert_eq!(both, format!("{expected}; see smolcast --help"));
-    let flag = serve(&["--publish-token=secret"], &[]).expect_err("everybody would see it");
+    let flag = serve(&["--publish-token=secret"], &[]).expect_err("every user would see it");
     assert_eq!(flag, "there is no option --publish-token; see smolcast --help");
     assert!(serve(&["--publish-token-file", "f", "--allow-host-file=f", "--allow-origin-file=f"], &[]).is_ok());
 }
 
 #[test]
-fn each_bound_has_a_flag() {
+fn flags_set_limits() {
     let typed = "--max-lag 2m --write-timeout 1s --head-timeout 2 --body-timeout 300ms --idle-timeout 4m --drain 0";
     let limits = serve(&typed.split(' ').collect::<Vec<_>>(), &[]).expect("all are good").limits;
     let times = [limits.write_timeout, limits.head_timeout, limits.body_timeout, limits.idle_timeout];
@@ -161,7 +161,7 @@ fn each_bound_has_a_flag() {
 }
 
 #[test]
-fn a_history_is_events_and_perhaps_bytes_and_an_age() {
+fn a_history_takes_events_then_bytes_then_an_age() {
     let history = |text: &str| serve(&["--history", text], &[]).map(|config| config.history);
     let mut all = Retention::default();
     (all.events, all.bytes, all.age) = (7, 65536, Duration::from_secs(7200));
@@ -188,7 +188,7 @@ fn a_flag_wins_over_its_variable() {
 }
 
 #[test]
-fn what_is_wrong_is_named_with_what_is_right() {
+fn an_error_names_the_flag_and_what_it_takes() {
     for (typed, expected) in [
         (["--port", "65536"], "--port takes a number from 0 to 65535, not \"65536\"; see smolcast --help"),
         (
@@ -215,9 +215,9 @@ fn what_is_wrong_is_named_with_what_is_right() {
     assert!(unknown.contains("--prot") && !unknown.contains('\n'), "{unknown:?}");
 }
 
-/// Each with its description, which ends with its default and begins with its unit if it has one.
+/// A description begins with its unit, if any.
 #[test]
-fn help_is_at_most_80_columns_wide_and_has_every_flag() {
+fn help_fits_80_columns_and_has_every_flag() {
     let help = serve(&["--help"], &[]).expect_err("help is printed");
     for line in help.lines() {
         assert!(line.chars().count() <= 80 && line.trim_end() == line, "{line:?}");
@@ -236,7 +236,7 @@ fn help_is_at_most_80_columns_wide_and_has_every_flag() {
 }
 
 #[test]
-fn every_flag_has_its_variable_and_a_default_and_refuses_the_empty_value() {
+fn every_flag_has_a_variable_and_a_default_and_needs_a_value() {
     assert!(settings().count() >= 27);
     for flag in settings() {
         let variable = variable_of(flag.long);
@@ -249,7 +249,7 @@ fn every_flag_has_its_variable_and_a_default_and_refuses_the_empty_value() {
             assert!(error.starts_with(&format!("{name} takes ")) && error.contains(", not \"\"; see "), "{error}");
         }
         let error = serve(&[flag.long], &[]).expect_err("a value is missing");
-        assert!(error.starts_with(&format!("{} takes ", flag.long)) && error.contains(", and nothing "), "{error}");
+        assert!(error.starts_with(&format!("{} takes ", flag.long)) && error.contains(", and no value "), "{error}");
         // A question mark is a path.
         if !error.contains(" takes a path") {
             let error = serve(&[], &[(&variable, "?")]).expect_err("no option takes that");
@@ -260,9 +260,9 @@ fn every_flag_has_its_variable_and_a_default_and_refuses_the_empty_value() {
     assert_eq!(serve(&["--version"], &[]), Err(version));
 }
 
-/// A bad value in the environment keeps nobody from reading the help.
+/// The help works with a bad value in the environment.
 #[test]
-fn what_is_printed_is_not_asked_of_the_environment() {
+fn variables_do_not_affect_printing_flags() {
     let variables = [("SMOLCAST_PORT", "x"), ("SMOLCAST_VERSION", "1"), ("SMOLCAST_COMPLETIONS", "bash")];
     for flags in [&["--help"] as &[_], &["-V"], &["--man"], &["--completions", "fish"]] {
         assert_eq!(serve(flags, &variables), serve(flags, &[]), "{flags:?}");
@@ -272,14 +272,14 @@ fn what_is_printed_is_not_asked_of_the_environment() {
 }
 
 #[test]
-fn what_is_asked_for_in_short_is_the_same() {
+fn short_flags_equal_long_ones() {
     assert_eq!(serve(&["-h"], &[]), serve(&["--help"], &[]));
     assert_eq!(serve(&["--port", "x", "-V"], &[]), serve(&["--version"], &[]));
     assert!(serve(&["--man"], &[]).is_err_and(|page| page.starts_with(".TH SMOLCAST 1 ")));
 }
 
 #[test]
-fn what_is_typed_wrong_is_told_in_full() {
+fn usage_errors_are_complete() {
     for (typed, expected) in [
         (&["--prot=1"] as &[&str], "there is no option --prot (did you mean --port?); see smolcast --help"),
         (&["--listne=1"], "there is no option --listne (did you mean --listen?); see smolcast --help"),
@@ -287,22 +287,22 @@ fn what_is_typed_wrong_is_told_in_full() {
         (&["--bar"], "there is no option --bar; see smolcast --help"),
         (&["--a\nb"], "there is no option --a\\nb; see smolcast --help"),
         (&["--port", "a\nb"], "--port takes a number from 0 to 65535, not \"a\\nb\"; see smolcast --help"),
-        (&["help"], "\"help\" is no option; see smolcast --help"),
+        (&["help"], "\"help\" is not an option; see smolcast --help"),
         (&["-x"], "there is no option -x; see smolcast --help"),
-        (&["stray"], "\"stray\" is no option; see smolcast --help"),
-        (&["--", "--port"], "\"--port\" is no option; see smolcast --help"),
+        (&["stray"], "\"stray\" is not an option; see smolcast --help"),
+        (&["--", "--port"], "\"--port\" is not an option; see smolcast --help"),
         (&["--port=1", "--port", "1"], "--port can be given once; see smolcast --help"),
-        (&["--port"], "--port takes a number from 0 to 65535, and nothing stands behind it; see smolcast --help"),
+        (&["--port"], "--port takes a number from 0 to 65535, and no value follows it; see smolcast --help"),
     ] {
         assert_eq!(serve(typed, &[]), Err(expected.to_owned()));
     }
     let alone = serve(&[], &[("SMOLCAST_HISTORY_SYNC", "always")]).expect_err("of which file");
-    assert!(alone.starts_with("SMOLCAST_HISTORY_SYNC says when a file is written: "), "{alone}");
+    assert!(alone.starts_with("SMOLCAST_HISTORY_SYNC needs a history file: "), "{alone}");
 }
 
 #[cfg(unix)]
 #[test]
-fn what_is_not_utf8_is_refused() {
+fn values_that_are_not_utf8_are_rejected() {
     use std::os::unix::ffi::OsStringExt;
 
     let odd = OsString::from_vec(b"\xff".to_vec());
@@ -314,15 +314,15 @@ fn what_is_not_utf8_is_refused() {
     let secret = parse_from([].into_iter(), |name| (name == "SMOLCAST_PUBLISH_TOKEN").then(|| odd.clone()));
     let secret = secret.err().expect("no text").to_string();
     assert!(secret.starts_with("SMOLCAST_PUBLISH_TOKEN takes ") && !secret.contains("xFF"), "{secret}");
-    assert_eq!(set, "\"\\xFF\" is no text for SMOLCAST_HISTORY_FILE; see smolcast --help");
+    assert_eq!(set, "SMOLCAST_HISTORY_FILE takes UTF-8 text, not \"\\xFF\"; see smolcast --help");
 }
 
-/// Those that are values; the others are words for what no value says.
+/// Covers defaults that are values; the others are words.
 #[test]
-fn the_defaults_that_are_told_are_the_defaults() {
+fn documented_defaults_are_the_defaults() {
     let defaults = settings().filter_map(|flag| Some((flag.long, described(flag).1?)));
     let is_value = |default: &str| default.starts_with(|letter: char| letter.is_ascii_digit());
-    // Permissions are for a socket that there is not by default.
+    // Permissions need a unix socket, and the default has none.
     let values = defaults.filter(|(flag, default)| is_value(default) && !flag.ends_with("-mode"));
     let typed: Vec<_> = values.map(|(flag, default)| format!("{flag}={default}")).collect();
     assert!(typed.len() >= 10, "{typed:?}");
@@ -336,9 +336,9 @@ fn the_defaults_that_are_told_are_the_defaults() {
     assert_eq!(file(&["--history-file", "f", "--history-sync", "interval"]), file(&["--history-file", "f"]));
 }
 
-/// The page's options, each with its value and its default.
+/// Each row has the option's value and default.
 #[test]
-fn the_page_of_options_has_every_option_and_no_other() {
+fn the_options_page_has_every_option_and_no_other() {
     let page = fs::read_to_string("docs/options.md").expect("it is there");
     let rows: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("| `")).collect();
     for flag in settings() {
@@ -356,19 +356,19 @@ fn the_page_of_options_has_every_option_and_no_other() {
 }
 
 #[test]
-fn the_other_pages_name_no_option_that_there_is_not() {
+fn the_other_pages_name_only_existing_options() {
     for path in ["docs/http.md", "docs/limits.md", "docs/metrics.md"] {
         expect_options_in(&fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}")));
     }
 }
 
-/// Whatever looks like a flag is one.
+/// Asserts that every flag that the prose names exists.
 fn expect_options_in(page: &str) {
-    // Commands of other programs stand in blocks, and have flags of their own.
+    // Code blocks hold commands of other programs, with flags of their own.
     let prose: String = page.split("```").step_by(2).collect();
     for named in prose.split("--").skip(1) {
         let flag = named.split(|letter: char| !letter.is_ascii_lowercase() && letter != '-').next().unwrap_or_default();
-        // The line below a table's head is dashes as well.
+        // The rule below a table's head is dashes too.
         let is_rule = flag.chars().all(|letter| letter == '-');
         let is_flag = |row: &FlagInfo<'_>| row.long.strip_prefix("--") == Some(flag);
         assert!(is_rule || flags().iter().any(is_flag), "there is no --{flag}");

@@ -1,6 +1,6 @@
-//! The values of flags: numbers, sizes, times, lists. An error says the right values, to end "takes ..." with.
+//! Parsers of flag values: numbers, sizes, times, lists. An error is a noun phrase that completes "takes ...".
 //!
-//! No flag takes the empty value.
+//! No flag takes an empty value.
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use smolcast::{Address, HistorySync, HostPattern, OriginPattern, Retention, Token, TrustedProxy};
 
-/// A year: a longer time is a slip.
+/// A year; a longer time is taken for a typo.
 const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-fn value<T>(understood: Option<T>, takes: &str) -> Result<T, String> {
-    understood.ok_or_else(|| takes.to_owned())
+fn value<T>(parsed: Option<T>, takes: &str) -> Result<T, String> {
+    parsed.ok_or_else(|| takes.to_owned())
 }
 
 fn list<T: FromStr>(text: &str, takes: &str) -> Result<Vec<T>, String> {
@@ -53,7 +53,7 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     value((!text.is_empty()).then(|| text.into()), "a path")
 }
 
-/// Permissions of a file; those that let nobody do anything are a slip.
+/// Permissions of a file. 0 is taken for a typo, because no client could connect.
 pub(super) fn permissions(text: &str) -> Result<u32, String> {
     let is_octal = text.bytes().all(|octet| matches!(octet, b'0'..=b'7'));
     let mode = is_octal.then(|| u32::from_str_radix(text, 8).ok()).flatten();
@@ -87,7 +87,7 @@ pub(super) fn positive_time(text: &str) -> Result<Duration, String> {
     value(time, "a time above 0, such as 500ms, 15s or 2m")
 }
 
-/// A time, or none at all for 0.
+/// A time, or `None` for 0.
 pub(super) fn time_or_never(text: &str) -> Result<Option<Duration>, String> {
     time(text).map(|time| Some(time).filter(|time| !time.is_zero()))
 }
@@ -100,9 +100,9 @@ pub(super) fn history_sync(text: &str) -> Result<HistorySync, String> {
     }
 }
 
-/// Events, then perhaps bytes, then perhaps an age, all of them above 0.
+/// A number of events, optionally bytes, and optionally an age, all of them above 0.
 pub(super) fn retention(text: &str) -> Result<Retention, String> {
-    let understood = || {
+    let parsed = || {
         let mut parts = text.split(',').map(str::trim);
         let mut retention = Retention::default();
         retention.events = parts.next()?.parse().ok()?;
@@ -114,17 +114,17 @@ pub(super) fn retention(text: &str) -> Result<Retention, String> {
         }
         (retention.events > 0 && parts.next().is_none()).then_some(retention)
     };
-    value(understood(), "events, bytes and age, such as 1000 or 1000,64m,24h")
+    value(parsed(), "events, bytes and age, such as 1000 or 1000,64m,24h")
 }
 
-/// One token or more: none at all would let everybody publish.
+/// One token or more, because an empty list would let every client publish.
 pub(super) fn tokens(text: &str) -> Option<Vec<Token>> {
     let items = text.split([',', '\n']).map(str::trim).filter(|item| !item.is_empty());
     let tokens: Option<Vec<_>> = items.map(|item| item.parse().ok()).collect();
     tokens.filter(|tokens| !tokens.is_empty())
 }
 
-/// A number of bytes, in units of 1024 with `k` and of 1024 x 1024 with `m`; no more than can be calculated with.
+/// A number of bytes, in units of 1024 with `k` and of 1024 x 1024 with `m`. The bound keeps later sums from overflow.
 fn bytes(text: &str) -> Option<usize> {
     let (digits, unit) = match text.strip_suffix(['k', 'K']) {
         Some(digits) => (digits, 1024),
@@ -134,7 +134,7 @@ fn bytes(text: &str) -> Option<usize> {
     number.checked_mul(unit).filter(|bytes| *bytes <= usize::MAX / 16)
 }
 
-/// A number of seconds, or of the suffix's unit; no more than a year.
+/// A number of seconds, or of the suffix's unit, up to a year.
 fn duration(text: &str) -> Option<Duration> {
     let units = [("ms", 1), ("s", 1000), ("m", 60 * 1000), ("h", 60 * 60 * 1000)];
     let with_unit = units.into_iter().find_map(|(suffix, millis)| Some((text.strip_suffix(suffix)?, millis)));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_stand_between_commas_or_line_breaks() {
+    fn commas_and_line_breaks_separate_tokens() {
         for (text, expected) in [
             ("a", Some(1)),
             ("a,b==\n c \r\n", Some(3)),

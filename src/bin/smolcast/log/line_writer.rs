@@ -1,17 +1,17 @@
-//! What the program says, without ever waiting for who reads it.
+//! Output that never blocks the server.
 //!
-//! A pipe that nobody empties blocks who writes to it, and a server must not stand still for that: a thread writes, and
-//! what does not fit into a short queue before it is dropped.
+//! A write to a full pipe blocks until its reader reads. A thread takes that wait, and lines that do not fit into its
+//! short queue are dropped.
 
 use std::io::Write;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::Duration;
 
-/// Lines that wait to be written; more are lost.
+/// Most lines in the queue; more are dropped.
 const MOST_WAITING: usize = 64;
-/// What the last lines get to be written before the program ends.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+/// Longest wait for the last lines before the program ends.
+const LONGEST_FINISH: Duration = Duration::from_millis(200);
 
 /// One output and the thread that writes to it.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct LineWriter {
 }
 
 impl LineWriter {
-    /// A writer to `out`. A write that fails is no reason to end: perhaps nobody listens.
+    /// Starts a writer to `out`, which ignores failed writes: the reader may have left.
     pub(crate) fn new(mut out: impl Write + Send + 'static) -> Self {
         let (lines, waiting) = mpsc::sync_channel::<String>(MOST_WAITING);
         let (is_done, done) = mpsc::channel();
@@ -32,21 +32,21 @@ impl LineWriter {
                 let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
             }
         };
-        // Without a thread the lines are lost, as they are where nobody listens.
+        // If no thread starts, the lines are lost.
         let _ = thread::Builder::new().name("smolcast-output".to_owned()).spawn(write);
         Self { lines, done }
     }
 
-    /// Has these lines written when it is their turn.
+    /// Queues lines; drops them if the queue is full.
     pub(crate) fn write(&self, lines: impl Into<String>) {
         let _ = self.lines.try_send(lines.into());
     }
 
-    /// Gives what was said last a moment to be written.
+    /// Waits a moment until the queued lines are written.
     pub(crate) fn finish(self) {
         let Self { lines, done } = self;
         drop(lines);
-        // Nothing is ever sent.
-        let _ = done.recv_timeout(LAST_WORDS);
+        // Ends when the thread drops its sender; nothing is ever sent.
+        let _ = done.recv_timeout(LONGEST_FINISH);
     }
 }

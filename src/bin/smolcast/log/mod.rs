@@ -1,7 +1,7 @@
-//! What the library has to say, one line each on standard error.
+//! The library's log records, one line each on standard error.
 //!
-//! Warnings and errors only: a server that is well is silent. A closed standard error is no reason to end, and one that
-//! nobody reads none to wait.
+//! It prints warnings and errors only: a healthy server is silent. A closed standard error does not end the server, and
+//! a full one does not block it.
 
 mod line_writer;
 
@@ -12,20 +12,20 @@ use ::log::{LevelFilter, Log, Metadata, Record};
 
 pub(crate) use self::line_writer::LineWriter;
 
-/// Begins with the first line: most servers never have one.
+/// The logger. Its writer starts with the first line, which most servers never have.
 struct Stderr(Mutex<Option<LineWriter>>);
 
 static STDERR: Stderr = Stderr(Mutex::new(None));
 
-/// Has every warning and error of this process printed.
+/// Prints every warning and error of this process from now on.
 pub(crate) fn init() {
-    // Fails only where there is a logger already, which then does its work.
+    // Fails only if there is a logger already.
     if ::log::set_logger(&STDERR).is_ok() {
         ::log::set_max_level(LevelFilter::Warn);
     }
 }
 
-/// Prints one more line, and gives all of them a moment to be written.
+/// Prints a last line, if any, and waits a moment until all lines are written.
 pub(crate) fn finish_with(line: Option<String>) {
     if let Some(line) = line {
         STDERR.say(line);
