@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use crate::conformance::{self, Standard};
 use crate::contender::{Contender, Server};
-use crate::failure::{Context, Result};
 use crate::figure::{Comparison, Contestant, Measured};
 use crate::goals::goals;
 use crate::interrupt;
@@ -15,6 +14,7 @@ use crate::progress::Progress;
 use crate::report::{self, Machine};
 use crate::scenario::Plan;
 use crate::servers;
+use anyhow::{Context, Result};
 
 /// How long the check of one server is thought to take.
 const CHECK_SECONDS: f64 = 0.5;

@@ -16,9 +16,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
 use crate::clock::{SECOND, now, until};
-use crate::failure::{Context, Failure, Result};
 use crate::interrupt;
 use crate::process::{family, kill_family};
+use anyhow::{Context, Error, Result, anyhow};
 
 /// The hidden word that starts the guard.
 pub(crate) const GUARD: &str = "guard";
@@ -92,7 +92,7 @@ impl Server {
     pub(crate) fn start_apart(contender: &Contender) -> Result<(Self, ChildStderr)> {
         let mut server = Self::spawn(&contender.name, guarded(contender)?, Stdio::piped())?;
         let errors = server.child.stderr.take();
-        errors.map(|errors| (server, errors)).ok_or_else(|| Failure::new("the server has no standard error"))
+        errors.map(|errors| (server, errors)).ok_or_else(|| anyhow!("the server has no standard error"))
     }
 
     fn spawn(name: &str, mut command: Vec<String>, errors: Stdio) -> Result<Self> {
@@ -150,9 +150,9 @@ impl Server {
     }
 
     fn learn_address(&mut self, mut output: ChildStdout) -> Result<()> {
-        let line = first_line(&mut output).map_err(|reason| self.failure(&reason.to_string()))?;
+        let line = first_line(&mut output).map_err(|reason| self.failure(&format!("{reason:#}")))?;
         let address = listening_address(&line);
-        self.address = address.map_err(|reason| self.failure(&reason.to_string()))?;
+        self.address = address.map_err(|reason| self.failure(&format!("{reason:#}")))?;
         self._output = Some(output);
         Ok(())
     }
@@ -171,8 +171,8 @@ impl Server {
         Ok(())
     }
 
-    fn failure(&self, what: &str) -> Failure {
-        Failure::new(format!("{} {what}; run its command by hand to see why", self.name))
+    fn failure(&self, what: &str) -> Error {
+        anyhow!("{} {what}; run its command by hand to see why", self.name)
     }
 }
 
@@ -189,15 +189,15 @@ impl Drop for Server {
 
 /// Becomes the server given by `command`, to be killed when the bench ends. Returns on failure
 /// only.
-pub(crate) fn guard(command: &[String]) -> Failure {
+pub(crate) fn guard(command: &[String]) -> Error {
     let Some((program, arguments)) = command.split_first() else {
-        return Failure::new("no command to guard");
+        return anyhow!("no command to guard");
     };
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
-        return Failure::new(format!("asking to be killed with the bench: {error}"));
+        return anyhow!("asking to be killed with the bench: {error}");
     }
     let error = Command::new(program).args(arguments).exec();
-    Failure::new(format!("starting {program}: {error}"))
+    anyhow!("starting {program}: {error}")
 }
 
 fn guarded(contender: &Contender) -> Result<Vec<String>> {
@@ -208,7 +208,7 @@ fn guarded(contender: &Contender) -> Result<Vec<String>> {
 fn this_program() -> Result<String> {
     let path = env::current_exe().context("finding this program's own file")?;
     let path = path.into_os_string().into_string();
-    path.map_err(|_| Failure::new("the path of this program is not UTF-8"))
+    path.map_err(|_| anyhow!("the path of this program is not UTF-8"))
 }
 
 fn free_port() -> Result<u16> {
@@ -225,10 +225,10 @@ fn first_line(output: &mut ChildStdout) -> Result<String> {
         poll(&mut [PollFd::new(output, PollFlags::IN)], Some(&until(deadline)))
             .context("waiting for its first line")?;
         if now() > deadline {
-            return Err(Failure::new("printed no line in 10 s"));
+            return Err(anyhow!("printed no line in 10 s"));
         }
         match output.read(&mut byte).context("reading its first line")? {
-            0 => return Err(Failure::new("ended without printing where it listens")),
+            0 => return Err(anyhow!("ended without printing where it listens")),
             _ if byte == *b"\n" => return Ok(String::from_utf8_lossy(&line).into_owned()),
             _ => line.push(byte[0]),
         }
@@ -241,7 +241,7 @@ fn listening_address(line: &str) -> Result<SocketAddrV4> {
     let address = authority.and_then(|text| text.parse::<SocketAddrV4>().ok());
     match address {
         Some(address) if address.ip().is_loopback() => Ok(address),
-        Some(address) => Err(Failure::new(format!("listens on {address}, not on loopback"))),
-        None => Err(Failure::new(format!("printed {line:?} where `Listening on http://127.0.0.1:PORT/` was expected"))),
+        Some(address) => Err(anyhow!("listens on {address}, not on loopback")),
+        None => Err(anyhow!("printed {line:?} where `Listening on http://127.0.0.1:PORT/` was expected")),
     }
 }

@@ -14,8 +14,8 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
 
 use crate::clock::{MILLISECOND, SECOND, now, until};
-use crate::failure::{Context, Failure, Result};
 use crate::stamp::{Scan, Stamp, scan};
+use anyhow::{Context, Error, Result, anyhow};
 
 const READ_BYTES: usize = 64 * 1024;
 const REQUEST: &[u8] = b"GET /sse HTTP/1.1\r\nHost: smolcast\r\nAccept: text/event-stream\r\n\r\n";
@@ -142,7 +142,7 @@ impl Crowd {
         while pending > 0 {
             pending -= self.settle_connects(deadline)?;
             if now() > deadline {
-                return Err(Failure::new(format!("{pending} connects had no answer in 30 s")));
+                return Err(anyhow!("{pending} connects had no answer in 30 s"));
             }
         }
         Ok(())
@@ -185,9 +185,7 @@ impl Crowd {
                 }
             }
             if pending > 0 && now() > deadline {
-                return Err(Failure::new(format!(
-                    "{pending} streams were not opened in 30 s; does the server allow so many?"
-                )));
+                return Err(anyhow!("{pending} streams were not opened in 30 s; does the server allow so many?"));
             }
         }
         Ok(())
@@ -286,9 +284,9 @@ impl Client {
         false
     }
 
-    fn refused(&self, how: &str) -> Failure {
+    fn refused(&self, how: &str) -> Error {
         let answer = String::from_utf8_lossy(&self.rest);
-        Failure::new(format!("`GET /sse` was {how} without `:ok` on a 200; received: {answer:?}"))
+        anyhow!("`GET /sse` was {how} without `:ok` on a 200; received: {answer:?}")
     }
 }
 

@@ -13,10 +13,10 @@ use hdrhistogram::Histogram;
 use crate::clock::{MILLISECOND, SECOND, now};
 use crate::contender::Server;
 use crate::crowd::Crowd;
-use crate::failure::{Failure, Result};
 use crate::process::{Cpu, CpuCounters, this_thread_run_time};
 use crate::publisher::{Publisher, Schedule};
 use crate::stamp::{Stamp, event_bytes};
+use anyhow::{Result, anyhow};
 
 /// From the last subscriber's opening to the first message: the server comes to rest.
 const SETTLE: u64 = 300 * MILLISECOND;
@@ -149,7 +149,7 @@ pub(crate) fn offer(address: SocketAddrV4, processes: Vec<u32>, crowd: &mut Crow
         let received = receiver.run(crowd);
         given_up.store(true, Ordering::Relaxed);
         let published = publishing.join();
-        (received, published.unwrap_or_else(|_| Err(Failure::new("the publisher panicked"))))
+        (received, published.unwrap_or_else(|_| Err(anyhow!("the publisher panicked"))))
     });
     let reconnects = published?;
     received?;
@@ -220,8 +220,8 @@ impl Tally {
 impl Receiver {
     fn new(schedule: Schedule, load: &Load, processes: Vec<u32>) -> Result<Self> {
         let warm_up = load.warm_up();
-        let messages = usize::try_from(schedule.total)
-            .map_err(|_| Failure::new("that is more messages than memory could number"))?;
+        let messages =
+            usize::try_from(schedule.total).map_err(|_| anyhow!("that is more messages than memory could number"))?;
         Ok(Self {
             schedule,
             warm_up,
@@ -292,7 +292,7 @@ impl Receiver {
 
     fn outcome(self, clients: u64) -> Result<Outcome> {
         let (Some((since, before, earlier)), Some(later)) = (self.opened, self.closed) else {
-            return Err(Failure::new("every stream was closed during the warm-up"));
+            return Err(anyhow!("every stream was closed during the warm-up"));
         };
         let total = self.schedule.total;
         let mut last_subscriber = latencies();

@@ -13,7 +13,7 @@
 //! - `stamp`: what a measured message carries, written and read back
 //! - `process`, `clock`: what the kernel counts
 //! - `figure`: what a run comes to, as data; `goals`: what smolcast has to reach in it
-//! - `report`: the same as tables, JSON and plots; `progress`, `failure`: what is told meanwhile
+//! - `report`: the same as tables, JSON and plots; `progress`: what is told meanwhile
 
 #![forbid(unsafe_code)]
 
@@ -22,7 +22,6 @@ mod compare;
 mod conformance;
 mod contender;
 mod crowd;
-mod failure;
 mod figure;
 mod goals;
 mod interrupt;
@@ -52,7 +51,7 @@ fn main() -> ExitCode {
         _ => compare::main(&arguments),
     };
     outcome.unwrap_or_else(|failure| {
-        eprintln!("error: {failure}");
+        eprintln!("error: {failure:#}");
         ExitCode::FAILURE
     })
 }

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use crate::contender::Contender;
-use crate::failure::{Failure, Result};
 use crate::load::Load;
 use crate::scenario::Scenario;
 use crate::servers;
 use crate::stamp::STAMP_BYTES;
+use anyhow::{Result, anyhow};
 
 /// Measures smolcast beside the servers that one would write on tokio, and beside the floor under them all; about ten
 /// minutes, or one with --quick. Scenarios: idle, fanout, saturation, connect, slow, burst; all where none is named.
@@ -81,7 +81,7 @@ impl Options {
         let numbers = [self.clients, self.rounds, Some(self.workers)];
         let none = numbers.contains(&Some(0)) || self.rate == Some(0);
         if none || self.seconds.is_some_and(|seconds| !(0.1..=3600.0).contains(&seconds)) {
-            return Err(Failure::new(
+            return Err(anyhow!(
                 "--clients, --rate, --rounds and --workers must be 1 or more, --seconds between 0.1 and 3600",
             ));
         }
@@ -128,7 +128,7 @@ pub(crate) fn contenders(names: &[String], guests: &[Contender], workers: usize)
     let is_guest = |name: &str| guests.iter().any(|guest| guest.name == name);
     if let Some(name) = names.iter().find(|name| servers::ALL.iter().all(|own| own.name != **name) && !is_guest(name)) {
         let all = servers::ALL.map(|server| server.name).join(", ");
-        return Err(Failure::new(format!("no server is named {name}; there are {all}")));
+        return Err(anyhow!("no server is named {name}; there are {all}"));
     }
     let is_asked_for = |name: &str| names.is_empty() || names.iter().any(|asked| asked == name);
     let own = servers::ALL.iter().filter(|own| is_asked_for(own.name) && !is_guest(own.name));
@@ -156,7 +156,7 @@ pub(crate) fn typed<T: FromArgs>(command: &str, words: &[String]) -> std::result
 pub(crate) fn check_size(size: Option<usize>) -> Result<()> {
     match size {
         Some(size) if size < STAMP_BYTES => {
-            Err(Failure::new(format!("a message carries a stamp of {STAMP_BYTES} bytes: --size must be that or more")))
+            Err(anyhow!("a message carries a stamp of {STAMP_BYTES} bytes: --size must be that or more"))
         }
         _ => Ok(()),
     }

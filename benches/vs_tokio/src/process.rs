@@ -12,7 +12,7 @@ use std::process;
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 
-use crate::failure::{Context, Failure, Result};
+use anyhow::{Context, Result, anyhow};
 
 /// By how many ticks a difference of two `stat` readings may be too large: one for user time, one
 /// for system time, and as much again for a schedstat that is read a moment later.
@@ -138,29 +138,29 @@ pub(crate) fn peak_resident_bytes(processes: &[u32]) -> Result<u64> {
 /// that is in slabs, the sockets themselves. Only differences mean something.
 pub(crate) fn kernel_network_bytes() -> Result<u64> {
     let path = "/proc/net/sockstat";
-    let text = fs::read_to_string(path).context(path)?;
+    let text = fs::read_to_string(path).with_context(|| path.to_owned())?;
     let tcp = text.lines().find_map(|line| line.strip_prefix("TCP:"));
     let mut words = tcp.unwrap_or_default().split_whitespace().skip_while(|word| *word != "mem");
-    let pages = number(words.nth(1)).ok_or_else(|| Failure::new(format!("{path} tells no memory of TCP")))?;
+    let pages = number(words.nth(1)).ok_or_else(|| anyhow!("{path} tells no memory of TCP"))?;
     Ok(pages * page_size() as u64 + kibibytes("/proc/meminfo", "Slab:")?)
 }
 
 /// The CPU time of the calling thread, in nanoseconds.
 pub(crate) fn this_thread_run_time() -> Result<u64> {
     let path = "/proc/thread-self/schedstat";
-    let text = fs::read_to_string(path).context(path)?;
-    number(text.split(' ').next()).ok_or_else(|| Failure::new(format!("{path} is not as proc(5) says")))
+    let text = fs::read_to_string(path).with_context(|| path.to_owned())?;
+    number(text.split(' ').next()).ok_or_else(|| anyhow!("{path} is not as proc(5) says"))
 }
 
 /// How many SYNs this network namespace has sent again since it began.
 pub(crate) fn syn_retries() -> Result<u64> {
     let path = "/proc/net/netstat";
-    let text = fs::read_to_string(path).context(path)?;
+    let text = fs::read_to_string(path).with_context(|| path.to_owned())?;
     let mut rows = text.lines().filter_map(|row| row.strip_prefix("TcpExt:"));
     let names = rows.next().unwrap_or_default().split_whitespace();
     let values = rows.next().unwrap_or_default().split_whitespace();
     let found = names.zip(values).find(|&(name, _)| name == "TCPSynRetrans");
-    number(found.map(|(_, value)| value)).ok_or_else(|| Failure::new(format!("{path} has no TCPSynRetrans")))
+    number(found.map(|(_, value)| value)).ok_or_else(|| anyhow!("{path} has no TCPSynRetrans"))
 }
 
 /// Lets this process, and those it starts, hold as many descriptors as the system allows; returns how many that are.
@@ -181,8 +181,8 @@ struct Stat {
 impl Stat {
     fn of(process: u32) -> Result<Self> {
         let path = format!("/proc/{process}/stat");
-        let text = fs::read_to_string(&path).context(&path)?;
-        Self::parse(&text).ok_or_else(|| Failure::new(format!("{path} is not as proc(5) says")))
+        let text = fs::read_to_string(&path).context(path.clone())?;
+        Self::parse(&text).ok_or_else(|| anyhow!("{path} is not as proc(5) says"))
     }
 
     /// Fields are counted behind the program's name, which may hold blanks and parentheses itself.
@@ -204,10 +204,10 @@ fn all_processes() -> impl Iterator<Item = u32> {
 
 /// The bytes in the line of a file that begins with `name` and counts in kB.
 fn kibibytes(path: &str, name: &str) -> Result<u64> {
-    let text = fs::read_to_string(path).context(path)?;
+    let text = fs::read_to_string(path).with_context(|| path.to_owned())?;
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let count = number(line.and_then(|line| line.split_whitespace().next()));
-    count.map(|count| 1024 * count).ok_or_else(|| Failure::new(format!("{path} has no line {name}")))
+    count.map(|count| 1024 * count).ok_or_else(|| anyhow!("{path} has no line {name}"))
 }
 
 fn number(text: Option<&str>) -> Option<u64> {

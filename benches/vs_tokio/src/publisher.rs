@@ -15,8 +15,8 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
 
 use crate::clock::{MILLISECOND, SECOND, now, until};
-use crate::failure::{Context, Failure, Result};
 use crate::stamp::{Stamp, append_payload};
+use anyhow::{Context, Result, anyhow};
 
 const WAKE_INTERVAL: u64 = MILLISECOND;
 /// How long a wait may be without a look at whether the run was given up.
@@ -91,10 +91,7 @@ impl Publisher {
     fn reconnect(&mut self) -> Result<()> {
         self.reconnects += 1;
         if self.reconnects > MOST_RECONNECTS {
-            return Err(Failure::new(format!(
-                "the server closed the publisher's connection {} times",
-                self.reconnects
-            )));
+            return Err(anyhow!("the server closed the publisher's connection {} times", self.reconnects));
         }
         self.socket = connect(self.server).context("reconnecting the publisher")?;
         self.made = self.answered;
@@ -186,7 +183,7 @@ pub(crate) fn answer_length(input: &[u8]) -> Result<Option<usize>> {
     let mut lines = head.lines();
     let status = lines.next().unwrap_or_default();
     if !status.starts_with("HTTP/1.1 202") {
-        return Err(Failure::new(format!("a publish was answered with {status:?}, not 202")));
+        return Err(anyhow!("a publish was answered with {status:?}, not 202"));
     }
     let length = lines.find_map(|line| {
         let (name, value) = line.split_once(':')?;

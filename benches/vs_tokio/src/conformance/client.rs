@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_linger;
 
-use crate::failure::{Context, Failure, Result};
+use anyhow::{Context, Error, Result, anyhow};
 
 /// More than any answer that a rule asks for: a server that never stops sending has to end somewhere.
 pub(super) const MOST_BYTES: usize = 1 << 20;
@@ -147,7 +147,7 @@ impl Client {
         loop {
             let has_ended = coding.decode(&mut self.ahead, out)?;
             if out.len() > MOST_BYTES {
-                return Err(Failure::new(format!("the body has more than {MOST_BYTES} bytes")));
+                return Err(anyhow!("the body has more than {MOST_BYTES} bytes"));
             }
             if has_ended || out.len() > before {
                 return Ok(out.len() > before);
@@ -212,8 +212,8 @@ impl Client {
         }
     }
 
-    fn stopped(&self, by: &str, expected: &str) -> Failure {
-        Failure::new(format!("expected {expected}, received {} and then {by}", shown(&self.ahead)))
+    fn stopped(&self, by: &str, expected: &str) -> Error {
+        anyhow!("expected {expected}, received {} and then {by}", shown(&self.ahead))
     }
 }
 
@@ -263,16 +263,16 @@ impl Head {
     pub(super) fn expect_status(&self, expected: u16) -> Result<()> {
         match self.status == expected {
             true => Ok(()),
-            false => Err(Failure::new(format!("status: expected {expected}, received {}", self.status))),
+            false => Err(anyhow!("status: expected {expected}, received {}", self.status)),
         }
     }
 
     /// Each of these fields with its value; where the value is a list, the expected one is in it.
     pub(super) fn expect_fields(&self, expected: &[(&str, &str)]) -> Result<()> {
         for &(name, expected) in expected {
-            let received = self.value(name).ok_or_else(|| {
-                Failure::new(format!("{name}: expected {}, received no such field", shown(expected.as_bytes())))
-            })?;
+            let received = self
+                .value(name)
+                .ok_or_else(|| anyhow!("{name}: expected {}, received no such field", shown(expected.as_bytes())))?;
             let fits = match name {
                 // A browser takes this one as a whole, or not at all.
                 "Access-Control-Allow-Origin" => received == expected,
@@ -288,9 +288,7 @@ impl Head {
 
     pub(super) fn expect_no_field(&self, name: &str) -> Result<()> {
         match self.value(name) {
-            Some(value) => {
-                Err(Failure::new(format!("{name}: expected no such field, received {}", shown(value.as_bytes()))))
-            }
+            Some(value) => Err(anyhow!("{name}: expected no such field, received {}", shown(value.as_bytes()))),
             None => Ok(()),
         }
     }
@@ -390,8 +388,8 @@ fn chunk_size(ahead: &mut Vec<u8>) -> Result<Option<usize>> {
 }
 
 /// An objection: what was looked at, what it should have been and what it was, in one line.
-pub(super) fn differs(what: &str, expected: &[u8], received: &[u8]) -> Failure {
-    Failure::new(format!("{what}: expected {}, received {}", shown(expected), shown(received)))
+pub(super) fn differs(what: &str, expected: &[u8], received: &[u8]) -> Error {
+    anyhow!("{what}: expected {}, received {}", shown(expected), shown(received))
 }
 
 /// Bytes as one line of text.

@@ -22,9 +22,9 @@ use std::time::{Duration, Instant};
 use argh::FromArgs;
 
 use crate::contender::{Contender, Server};
-use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::options::{contenders, typed};
+use anyhow::{Result, anyhow};
 use client::Candidate;
 use rules::Rule;
 
@@ -85,9 +85,9 @@ fn check_within(address: SocketAddrV4, standard: Standard, patience: Duration) -
     let rows = rules.map(|rule| {
         let outcome = match Instant::now() < deadline {
             true => (rule.check)(&server),
-            false => Err(Failure::new("not tried, the rules before it took too long")),
+            false => Err(anyhow!("not tried, the rules before it took too long")),
         };
-        Row { what: rule.what, objection: outcome.err().map(|failure| failure.to_string()) }
+        Row { what: rule.what, objection: outcome.err().map(|failure| format!("{failure:#}")) }
     });
     rows.collect()
 }
@@ -154,7 +154,7 @@ fn check_started(contender: &Contender) -> bool {
     match outcome {
         Ok(rows) => report(&contender.name, &rows),
         Err(failure) => {
-            println!("{:<13} not as it should be\n    {failure}", contender.name);
+            println!("{:<13} not as it should be\n    {failure:#}", contender.name);
             false
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Standard::{self, StreamAndPublish as Every, Whole};
 use super::client::{Candidate, Client, differs, shown};
 use super::stream::{Message, Stream};
-use crate::failure::{Failure, Result};
+use anyhow::{Result, anyhow};
 
 const STREAM_FIELDS: [(&str, &str); 3] =
     [("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache"), ("Access-Control-Allow-Origin", "*")];
@@ -168,7 +168,7 @@ fn count_has_not_drifted(server: &Candidate) -> Result<()> {
 fn expect_count(when: &str, expected: u64, received: u64) -> Result<()> {
     match expected == received {
         true => Ok(()),
-        false => Err(Failure::new(format!("the count {when}: expected {expected}, received {received}"))),
+        false => Err(anyhow!("the count {when}: expected {expected}, received {received}")),
     }
 }
 
@@ -232,7 +232,7 @@ fn numbered(server: &Candidate, prefix: &str, numbers: Range<usize>) -> (Vec<u8>
 fn answered(server: &Candidate, requests: &[u8], statuses: &[u16]) -> Result<()> {
     let mut client = Client::connect(server)?;
     client.send(requests)?;
-    let objection = |number: usize, failure| Failure::new(format!("answer {number} of {}: {failure}", statuses.len()));
+    let objection = |number: usize, failure| anyhow!("answer {number} of {}: {failure:#}", statuses.len());
     let answers = (1..=statuses.len()).map(|number| client.answer().map_err(|failure| objection(number, failure)));
     let answers = answers.collect::<Result<Vec<_>>>()?;
     for (number, (answer, status)) in (1..).zip(answers.iter().zip(statuses)) {
@@ -296,7 +296,7 @@ fn one_order(server: &Candidate) -> Result<()> {
     }
     let expected: Vec<_> = first.iter().map(Message::text).collect();
     expect_messages(&second, &expected)
-        .map_err(|failure| Failure::new(format!("stream 2, held to the order of stream 1: {failure}")))
+        .map_err(|failure| anyhow!("stream 2, held to the order of stream 1: {failure:#}"))
 }
 
 /// That a stream gets for `message` exactly `expected`, as a page would see it.
@@ -343,10 +343,10 @@ fn expect_messages<'a>(received: impl IntoIterator<Item = &'a Message>, expected
             (Some(expected), Some(received)) if expected == received => {}
             (Some(expected), Some(received)) => return Err(differs(&what, expected, &received)),
             (Some(expected), None) => {
-                return Err(Failure::new(format!("{what}: expected {}, received none", shown(expected))));
+                return Err(anyhow!("{what}: expected {}, received none", shown(expected)));
             }
             (None, Some(received)) => {
-                return Err(Failure::new(format!("{what}: expected none, received {}", shown(&received))));
+                return Err(anyhow!("{what}: expected none, received {}", shown(&received)));
             }
         }
     }

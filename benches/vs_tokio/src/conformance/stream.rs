@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::mem;
 
 use super::client::{Candidate, Client, Coding, Head, MOST_BYTES, shown};
-use crate::failure::{Failure, Result};
+use anyhow::{Error, Result, anyhow};
 
 const OPENING_BYTES: usize = b":ok\n\n".len();
 
@@ -48,7 +48,7 @@ impl Stream {
             messages.push(message);
             messages.len() < count
         })
-        .map_err(|failure| Failure::new(format!("message {} of {count}: {failure}", messages.len() + 1)))?;
+        .map_err(|failure| anyhow!("message {} of {count}: {failure:#}", messages.len() + 1))?;
         Ok(messages)
     }
 
@@ -77,15 +77,15 @@ impl Stream {
             }
             total += bytes.len();
             if total > MOST_BYTES {
-                return Err(Failure::new(format!("more than {MOST_BYTES} bytes, and not what they were read for")));
+                return Err(anyhow!("more than {MOST_BYTES} bytes, and not what they were read for"));
             }
             self.events.feed(&bytes);
         }
     }
 }
 
-fn ended(received: &[u8]) -> Failure {
-    Failure::new(format!("expected an open stream, received {} and then its end", shown(received)))
+fn ended(received: &[u8]) -> Error {
+    anyhow!("expected an open stream, received {} and then its end", shown(received))
 }
 
 /// What a browser hands to its page.

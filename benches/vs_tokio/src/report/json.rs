@@ -6,8 +6,8 @@ use hdrhistogram::Histogram;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::failure::{Context, Result};
 use crate::figure::{self, Comparison, Figure, Measured, Rounds, Sample, Step};
+use anyhow::{Context, Result};
 
 use super::machine::Machine;
 

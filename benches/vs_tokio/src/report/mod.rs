@@ -20,8 +20,8 @@ mod tests;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::failure::{Context, Result};
 use crate::figure::{Comparison, Figure, Measured, Rounds};
+use anyhow::{Context, Result};
 
 use number::Spread;
 
@@ -70,7 +70,7 @@ fn notes(measured: &Measured) -> Vec<String> {
                 1 => "only 1 round".to_owned(),
                 count => format!("only {count} rounds"),
             };
-            notes.push(format!("{}: {after}: {failure}", rounds.server));
+            notes.push(format!("{}: {after}: {failure:#}", rounds.server));
         }
     }
     for rounds in &measured.servers {

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::failure::{Context, Result};
 use crate::soak::Soaked;
+use anyhow::{Context, Result};
 
 use super::machine::Machine;
 use super::markdown::{command, on_what, plain, row};

@@ -8,11 +8,11 @@ use super::{GENTLY, OVERHEAD_SECONDS, Plan, SPARE_DESCRIPTORS, describe, integri
 use crate::clock::{SECOND, now};
 use crate::contender::{Contender, Server};
 use crate::crowd::{Crowd, Opening};
-use crate::failure::{Failure, Result};
 use crate::figure::{Figure, Sample, grouped};
 use crate::load::{self, Load};
 use crate::options::Options;
 use crate::process::syn_retries;
+use anyhow::{Result, anyhow};
 
 /// How many come for each that is there.
 const NEWCOMERS: usize = 5;
@@ -50,7 +50,7 @@ fn run(contender: &Contender, clients: usize, load: Load) -> Result<Sample> {
     let (outcome, storm) = thread::scope(|scope| {
         let storm = scope.spawn(storm);
         let outcome = load::run(&mut server, &mut crowd, load);
-        (outcome, storm.join().unwrap_or_else(|_| Err(Failure::new("the storm panicked"))))
+        (outcome, storm.join().unwrap_or_else(|_| Err(anyhow!("the storm panicked"))))
     });
     let (outcome, (_newcomers, seconds)) = (outcome?, storm?);
     let mut figures = vec![(&OPEN, seconds), (&RETRIES, (syn_retries()? - retries) as f64)];

@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::{GENTLY, OVERHEAD_SECONDS, Plan, SPARE_DESCRIPTORS, rest};
 use crate::contender::{Contender, Server};
 use crate::crowd::{Crowd, Opening};
-use crate::failure::Result;
 use crate::figure::{Figure, Sample, grouped};
 use crate::options::Options;
 use crate::process::{CpuCounters, kernel_network_bytes, resident_bytes};
+use anyhow::Result;
 
 /// More often than any server would by default, so that a short run has several.
 const HEARTBEAT_SECONDS: u64 = 1;

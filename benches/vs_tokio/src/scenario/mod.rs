@@ -15,12 +15,12 @@ use std::thread;
 use std::time::Duration;
 
 use crate::contender::Contender;
-use crate::failure::{Failure, Result};
 use crate::figure::{Figure, Measured, Rounds, Sample, grouped};
 use crate::load::{Load, Outcome};
 use crate::options::Options;
 use crate::process::raise_descriptor_limit;
 use crate::progress::Progress;
+use anyhow::{Result, anyhow};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scenario {
@@ -89,11 +89,12 @@ impl Plan {
     pub(crate) fn measure(&self, contenders: &[Contender], progress: &mut Progress) -> Result<Measured> {
         let allowed = raise_descriptor_limit()?;
         if self.descriptors as u64 > allowed {
-            return Err(Failure::new(format!(
+            return Err(anyhow!(
                 "{} needs {} descriptors and {allowed} are allowed: raise `ulimit -Hn`, or ask for fewer clients \
                  with --clients",
-                self.key, self.descriptors
-            )));
+                self.key,
+                self.descriptors
+            ));
         }
         let none = |contender: &Contender| Rounds { server: contender.name.clone(), samples: vec![], failure: None };
         let mut servers: Vec<Rounds> = contenders.iter().map(none).collect();
@@ -103,7 +104,7 @@ impl Plan {
                 if rounds.failure.is_none() {
                     match (self.run)(contender) {
                         Ok(sample) => rounds.samples.push(sample),
-                        Err(failure) => rounds.failure = Some(format!("round {round}: {failure}")),
+                        Err(failure) => rounds.failure = Some(format!("round {round}: {failure:#}")),
                     }
                 }
                 progress.end(self.seconds);

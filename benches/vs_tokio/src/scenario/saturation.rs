@@ -4,10 +4,10 @@
 use super::{GENERATOR, GENTLY, Plan, SPARE_DESCRIPTORS};
 use crate::contender::{Contender, Server};
 use crate::crowd::{Crowd, Opening};
-use crate::failure::Result;
 use crate::figure::{Figure, Sample, Step, grouped};
 use crate::load::{self, Load, Outcome};
 use crate::options::Options;
+use anyhow::Result;
 
 /// Latency at which a rate counts as not carried.
 const LATEST_P99_MS: f64 = 250.0;
@@ -95,7 +95,7 @@ impl Climb<'_> {
             Ok(outcome) => outcome,
             // Whatever a server does at a rate that is too much for it, the rates that it carried stand.
             Err(failure) if self.knee.is_some() => {
-                self.sample.warnings.push(format!("at {} messages/s: {failure}", grouped(rate)));
+                self.sample.warnings.push(format!("at {} messages/s: {failure:#}", grouped(rate)));
                 return Ok(false);
             }
             Err(failure) => return Err(failure),

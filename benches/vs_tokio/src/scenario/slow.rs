@@ -7,11 +7,11 @@ use std::time::Duration;
 use super::{GENTLY, OVERHEAD_SECONDS, P99, Plan, SPARE_DESCRIPTORS, cpu, describe, integrity};
 use crate::contender::{Contender, Server};
 use crate::crowd::{Crowd, Opening};
-use crate::failure::{Failure, Result};
 use crate::figure::{Figure, Sample};
 use crate::load::{self, Load, Outcome};
 use crate::options::Options;
 use crate::process::{kernel_network_bytes, peak_resident_bytes, resident_bytes};
+use anyhow::{Result, anyhow};
 
 const READERS_FOR_EACH_SLOW: usize = 100;
 /// A client that never reads still lets the kernel take what its buffers hold; small ones show sooner what then.
@@ -73,7 +73,7 @@ fn measure(contender: &Contender, clients: usize, slow: usize, load: Load) -> Re
         let watch = scope.spawn(|| kernel_peak(&is_over));
         let outcome = load::run(&mut server, &mut crowd, load);
         is_over.store(true, Ordering::Relaxed);
-        (outcome, watch.join().unwrap_or_else(|_| Err(Failure::new("the watch over the kernel's memory panicked"))))
+        (outcome, watch.join().unwrap_or_else(|_| Err(anyhow!("the watch over the kernel's memory panicked"))))
     });
     Ok(Watched {
         outcome: outcome?,

@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 
 use super::Settings;
 use super::shared::{self, BODY_LIMIT, Hub};
-use crate::failure::{Context, Result};
+use anyhow::{Context, Result};
 
 /// How long a publisher may be silent before its connection is closed. The default of 5 s is short for that.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);

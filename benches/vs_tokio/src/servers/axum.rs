@@ -25,7 +25,7 @@ use tokio::sync::broadcast::{self, Sender};
 
 use super::Settings;
 use super::shared::{self, BODY_LIMIT, CAPACITY, OPENING};
-use crate::failure::{Context, Result};
+use anyhow::{Context, Result};
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
     let listener = super::listen(settings)?;

@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use rustix::net::{self, SendFlags, SocketFlags};
 
 use super::Settings;
-use crate::failure::{Context, Result};
+use anyhow::{Context, Result};
 
 const READ_BYTES: usize = 64 * 1024;
 const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\

@@ -24,7 +24,7 @@ use tokio::time::sleep;
 
 use super::Settings;
 use super::shared::{self, BODY_LIMIT, Hub, Subscription};
-use crate::failure::{Context, Result};
+use anyhow::{Context, Result};
 
 /// How long to wait where no connection can be accepted, which is when there is no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);

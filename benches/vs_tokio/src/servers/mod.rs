@@ -19,9 +19,9 @@ use std::time::Duration;
 use argh::FromArgs;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
-use crate::failure::{Context, Failure, Result};
 use crate::options::typed;
 use crate::process::raise_descriptor_limit;
+use anyhow::{Context, Result, anyhow};
 
 /// As many connects as may wait to be accepted, for every server.
 pub(crate) const BACKLOG: i32 = 4096;
@@ -70,7 +70,7 @@ pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
     let (name, words) = words.split_first().map_or(("", words), |(name, rest)| (name.as_str(), rest));
     let Some(server) = ALL.iter().find(|server| server.name == name) else {
         let names = ALL.map(|server| server.name).join(", ");
-        return Err(Failure::new(format!("no server is named {name:?}; there are {names}")));
+        return Err(anyhow!("no server is named {name:?}; there are {names}"));
     };
     let settings = match typed(&format!("serve {name}"), words) {
         Ok(settings) => settings,

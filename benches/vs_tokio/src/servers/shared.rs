@@ -14,7 +14,7 @@ use tokio::sync::broadcast::{self, Receiver, Sender};
 use tokio::time::timeout;
 
 use super::Settings;
-use crate::failure::{Context, Result};
+use anyhow::{Context, Result};
 
 /// The largest message, in bytes.
 pub(super) const BODY_LIMIT: usize = 1024 * 1024;

@@ -21,7 +21,7 @@ use smol::{Async, Executor, Timer};
 use super::Settings;
 use super::shared::http::{Exchange, Next};
 use super::shared::{BATCH_BYTES, CAPACITY, HEARTBEAT};
-use crate::failure::{Context, Result};
+use anyhow::{Context, Result};
 
 const READ_BYTES: usize = 8 * 1024;
 

@@ -10,7 +10,7 @@ use smol::stream::StreamExt;
 use smolcast::{Config, Server};
 
 use super::Settings;
-use crate::failure::{Context, Result};
+use anyhow::{Context, Result};
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
     let config = Config {

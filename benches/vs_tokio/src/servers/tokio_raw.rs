@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::Settings;
 use super::shared::http::{Exchange, Next};
 use super::shared::{self, Hub, Subscription};
-use crate::failure::{Context, Result};
+use anyhow::{Context, Result};
 
 const READ_BYTES: usize = 8 * 1024;
 

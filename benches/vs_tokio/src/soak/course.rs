@@ -1,8 +1,8 @@
 //! What the kernel counts of the server in the course of a soak, and whether it grows.
 
 use crate::contender::Server;
-use crate::failure::Result;
 use crate::process::{CpuCounters, descriptors, resident_bytes};
+use anyhow::Result;
 
 /// One look at the server.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,7 @@ use super::ledger::{Ledger, Place};
 use super::stage::Stage;
 use crate::clock::{MILLISECOND, now};
 use crate::crowd::Crowd;
-use crate::failure::Result;
+use anyhow::Result;
 
 /// From one look at who is how far to the next.
 const INTERVAL: u64 = 50 * MILLISECOND;

@@ -26,11 +26,11 @@ use argh::FromArgs;
 
 use crate::clock::now;
 use crate::contender::Contender;
-use crate::failure::{Context, Failure, Result};
 use crate::interrupt;
 use crate::options::typed;
 use crate::process::raise_descriptor_limit;
 use crate::report::{self, Machine};
+use anyhow::{Context, Result, anyhow};
 
 pub(crate) use check::Check;
 pub(crate) use course::{Sample, Trend};
@@ -114,9 +114,9 @@ pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
     };
     let whole = 1..=MOST_STREAMS;
     if !whole.contains(&options.streams) || !(8..=MOST_MESSAGES).contains(&options.rate) || options.workers == 0 {
-        return Err(Failure::new(format!(
+        return Err(anyhow!(
             "--streams must be between 1 and {MOST_STREAMS}, --rate between 8 and {MOST_MESSAGES}, --workers 1 or more"
-        )));
+        ));
     }
     let folder = Path::new(&options.out);
     fs::create_dir_all(folder).context(format!("creating the report's folder {}", folder.display()))?;

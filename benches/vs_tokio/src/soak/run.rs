@@ -18,10 +18,10 @@ use crate::clock::{MILLISECOND, SECOND, now};
 use crate::conformance;
 use crate::contender::{Contender, Server};
 use crate::crowd::{Crowd, Opening};
-use crate::failure::{Failure, Result};
 use crate::figure::grouped;
 use crate::process::{CpuCounters, descriptors};
 use crate::progress::Progress;
+use anyhow::{Error, Result, anyhow};
 
 const CONNECTS_AT_ONCE: usize = 50;
 /// Streams that are opened and closed before anything is counted.
@@ -50,8 +50,8 @@ pub(super) fn soak(options: &Options, words: &[String], asked_to_end: &AtomicBoo
     let soaked = against(&mut server, options, asked_to_end);
     // Without it there is nobody to say anything more.
     drop(server);
-    let said = said.join().map_err(|_| Failure::new("the reader of the server's standard error panicked"))?;
-    let mut soaked = soaked.map_err(|failure| Failure::new(with_words(&failure, &said)))?;
+    let said = said.join().map_err(|_| anyhow!("the reader of the server's standard error panicked"))?;
+    let mut soaked = soaked.map_err(|failure| anyhow!("{}", with_words(&failure, &said)))?;
     soaked.checks.push(Check::faultless("nothing on its standard error", &said, "no line"));
     soaked.arguments = [&["soak".to_owned()], words].concat();
     Ok(soaked)
@@ -72,9 +72,9 @@ fn lines(errors: ChildStderr) -> Faults {
 }
 
 /// A failure, with what the server said about it.
-fn with_words(failure: &Failure, said: &Faults) -> String {
+fn with_words(failure: &Error, said: &Faults) -> String {
     let (_, lines) = said.all();
-    lines.iter().fold(failure.to_string(), |text, line| format!("{text}\n  the server said: {line}"))
+    lines.iter().fold(format!("{failure:#}"), |text, line| format!("{text}\n  the server said: {line}"))
 }
 
 fn against(server: &mut Server, options: &Options, asked_to_end: &AtomicBool) -> Result<Soaked> {
@@ -93,14 +93,14 @@ fn against(server: &mut Server, options: &Options, asked_to_end: &AtomicBool) ->
         let accepted: Vec<u64> = publishers.into_iter().map(|one| one.join().unwrap_or_default()).collect();
         stage.end_visitors();
         if visiting.join().is_err() {
-            return Err(Failure::new("those who come and go panicked"));
+            return Err(anyhow!("those who come and go panicked"));
         }
         let published: u64 = accepted.iter().sum();
         settled(|| stage.least_heard.load(Ordering::Relaxed) >= published);
         checks.push(count_is("the count, with the healthy streams alone", server, options.streams as u64));
         let least = stage.least_heard.load(Ordering::Relaxed);
         stage.end_crowd();
-        let heard = listening.join().map_err(|_| Failure::new("the thread of the healthy streams panicked"))??;
+        let heard = listening.join().map_err(|_| anyhow!("the thread of the healthy streams panicked"))??;
         checks.push(Check::heard(&accepted, &heard, least));
         Ok(published)
     })?;
@@ -121,7 +121,7 @@ fn against(server: &mut Server, options: &Options, asked_to_end: &AtomicBool) ->
 fn warm_up(server: &mut Server) -> Result<usize> {
     drop(Crowd::open(server.address, WARM_UP_STREAMS, Opening::at_once(CONNECTS_AT_ONCE))?);
     if !settled(|| conformance::count(server.address).is_ok_and(|count| count == 0)) {
-        return Err(Failure::new("GET /connections is not 0 after the first streams are closed"));
+        return Err(anyhow!("GET /connections is not 0 after the first streams are closed"));
     }
     let processes = server.processes();
     let mut last = descriptors(&processes)?;

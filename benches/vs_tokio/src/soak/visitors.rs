@@ -15,7 +15,7 @@ use smol::{Async, LocalExecutor, Timer};
 use super::dice::Dice;
 use super::hostile::{self, Hostile, Then, is_carried_out};
 use super::stage::{Stage, count};
-use crate::failure::{Context, Failure, Result};
+use anyhow::{Context, Result, anyhow};
 
 /// Tasks of each kind.
 pub(super) const CHURNING: u64 = 30;
@@ -80,7 +80,7 @@ async fn churn(stage: &Stage, mut dice: Dice) {
         Timer::after(dice.milliseconds(0..1000)).await;
         let leave = *dice.one_of(&[Leave::Fin, Leave::Reset, Leave::HalfClose, Leave::AtOnce]);
         if let Err(failure) = open_and_leave(stage, leave, dice.milliseconds(0..1500)).await {
-            stage.note(&stage.visitors, &format!("a stream that comes and goes: {failure}"));
+            stage.note(&stage.visitors, &format!("a stream that comes and goes: {failure:#}"));
         }
         count(&stage.tally.churned);
     }
@@ -95,7 +95,7 @@ async fn open_and_leave(stage: &Stage, leave: Leave, stay: Duration) -> Result<(
     await_opening(&mut socket).await?;
     match read_for(&mut socket, stay).await {
         Stayed::Open => {}
-        Stayed::Ended => return Err(Failure::new("was ended by the server")),
+        Stayed::Ended => return Err(anyhow!("was ended by the server")),
     }
     match leave {
         Leave::Fin | Leave::AtOnce => socket.get_ref().shutdown(Shutdown::Both).context("closing"),
@@ -104,7 +104,7 @@ async fn open_and_leave(stage: &Stage, leave: Leave, stay: Duration) -> Result<(
             socket.get_ref().shutdown(Shutdown::Write).context("half-closing")?;
             match read_for(&mut socket, PATIENCE).await {
                 Stayed::Ended => Ok(()),
-                Stayed::Open => Err(Failure::new(format!("half-closed, and not ended in {PATIENCE:?}"))),
+                Stayed::Open => Err(anyhow!("half-closed, and not ended in {PATIENCE:?}")),
             }
         }
     }
@@ -177,7 +177,7 @@ fn tell_of_cut(stage: &Stage, outcome: Result<bool>, who: &str) {
     match outcome {
         Ok(true) => count(&stage.tally.cut),
         Ok(false) => {}
-        Err(failure) => stage.note(&stage.visitors, &format!("{who}: {failure}")),
+        Err(failure) => stage.note(&stage.visitors, &format!("{who}: {failure:#}")),
     }
 }
 
@@ -201,7 +201,7 @@ async fn harass(stage: &Stage, mut dice: Dice, list: &[&Hostile]) {
             }
             Ok(answer) if answer.is_empty() => {}
             Ok(_) => count(&stage.tally.refused),
-            Err(failure) => stage.note(&stage.visitors, &format!("{}: {failure}", one.name)),
+            Err(failure) => stage.note(&stage.visitors, &format!("{}: {failure:#}", one.name)),
         }
         count(&stage.tally.hostile);
     }
@@ -245,7 +245,7 @@ async fn read_to_end(mut socket: &Async<TcpStream>, time: Duration, is_owed: boo
     let ended = or(read, after(time, false)).await;
     match ended || !is_owed {
         true => Ok(answer),
-        false => Err(Failure::new(format!("the connection was still open after {time:?}"))),
+        false => Err(anyhow!("the connection was still open after {time:?}")),
     }
 }
 
@@ -272,7 +272,7 @@ async fn await_opening(socket: &mut Async<TcpStream>) -> Result<()> {
         let mut byte = [0];
         while !input.ends_with(b":ok\n\n") {
             match socket.read(&mut byte).await.context("waiting for `:ok`")? {
-                0 => return Err(Failure::new("was closed before `:ok`")),
+                0 => return Err(anyhow!("was closed before `:ok`")),
                 _ => input.extend_from_slice(&byte),
             }
         }
@@ -280,7 +280,7 @@ async fn await_opening(socket: &mut Async<TcpStream>) -> Result<()> {
     };
     let late = async {
         Timer::after(PATIENCE).await;
-        Err(Failure::new(format!("no `:ok` in {PATIENCE:?}")))
+        Err(anyhow!("no `:ok` in {PATIENCE:?}"))
     };
     or(open, late).await
 }

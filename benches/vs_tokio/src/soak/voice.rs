@@ -12,8 +12,8 @@ use super::dice::Dice;
 use super::message::message;
 use super::stage::Stage;
 use crate::clock::{MILLISECOND, SECOND, now};
-use crate::failure::{Context, Failure, Result};
 use crate::publisher::answer_length;
+use anyhow::{Context, Result, anyhow};
 
 /// For a write, and for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -50,7 +50,8 @@ impl Manner {
 pub(super) fn speak(stage: &Stage, publisher: usize, manner: Manner, interval: u64) -> u64 {
     let mut accepted = 0;
     if let Err(failure) = speak_all(stage, publisher, manner, interval, &mut accepted) {
-        stage.note(&stage.publishers, &format!("publisher {publisher} ({manner:?}) at message {accepted}: {failure}"));
+        stage
+            .note(&stage.publishers, &format!("publisher {publisher} ({manner:?}) at message {accepted}: {failure:#}"));
     }
     accepted
 }
@@ -129,10 +130,10 @@ fn read_answers(connection: &mut TcpStream, mut count: u64) -> Result<()> {
             continue;
         }
         if now() > deadline {
-            return Err(Failure::new("no answer in 10 s"));
+            return Err(anyhow!("no answer in 10 s"));
         }
         match connection.read(&mut buffer).context("waiting for an answer")? {
-            0 => return Err(Failure::new("the connection was closed before the answer")),
+            0 => return Err(anyhow!("the connection was closed before the answer")),
             received => input.extend_from_slice(&buffer[..received]),
         }
     }

@@ -2,8 +2,8 @@
 
 use plotters::style::text_anchor::HPos;
 
-use crate::failure::Result;
 use crate::figure::{Measured, Rounds};
+use anyhow::Result;
 
 use super::super::number::{Spread, fixed, shortened, significant};
 use super::super::{FLOOR, OURS};
@@ -81,7 +81,7 @@ fn bars<'a>(
         let spread = Spread::of(&measured.values(server, key));
         let (own, label) = match (spread, &rounds.failure) {
             (Some(spread), _) => describe(server, spread),
-            (None, Some(failure)) => (0.0, shortened(&format!("no result: {failure}"), 90)),
+            (None, Some(failure)) => (0.0, shortened(&format!("no result: {failure:#}"), 90)),
             (None, None) => (0.0, "no result".to_owned()),
         };
         Bar { server, ink, spread, own, label, ratio: None }

@@ -1,7 +1,7 @@
 //! Memory and descriptors of a server over time, one above the other, with the trend of the memory.
 
-use crate::failure::Result;
 use crate::soak::{Sample, Soaked};
+use anyhow::Result;
 
 use super::super::number::{shortest, significant};
 use super::axis::{Axis, grid};

@@ -3,8 +3,8 @@
 use hdrhistogram::Histogram;
 use plotters::style::text_anchor::HPos;
 
-use crate::failure::{Context, Result};
 use crate::figure::{Measured, Rounds};
+use anyhow::{Context, Result};
 
 use super::super::OURS;
 use super::super::number::{shortened, shortest, significant};

@@ -8,9 +8,9 @@ mod palette;
 mod rates;
 mod sheet;
 
-use crate::failure::Result;
 use crate::figure::{Comparison, Measured};
 use crate::soak::Soaked;
+use anyhow::Result;
 
 use palette::Palette;
 

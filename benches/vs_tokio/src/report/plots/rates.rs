@@ -2,8 +2,8 @@
 
 use plotters::style::text_anchor::HPos;
 
-use crate::failure::Result;
 use crate::figure::{Measured, Rounds, Step, median};
+use anyhow::Result;
 
 use super::super::OURS;
 use super::super::number::rounded;

@@ -7,7 +7,7 @@ use plotters::prelude::{
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, IntoFont, ShapeStyle, TextStyle};
 
-use crate::failure::{Context, Result};
+use anyhow::{Context, Result};
 
 use super::super::number::shortened;
 use super::palette::{BORDER, CARD, Ink, PALE_WORDS, WORDS, style_sheet};
