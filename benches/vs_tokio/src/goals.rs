@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Display};
 
-use crate::figure::{Comparison, Measured, median};
+use crate::figure::{Comparison, Measured};
+use crate::number::median;
 
 const OURS: &str = "smolcast";
 const FLOOR: &str = "floor";
@@ -120,7 +121,7 @@ mod tests {
     use super::*;
     use crate::figure::{Figure, Rounds, Sample};
 
-    const MEMORY_FIGURE: Figure = Figure { key: MEMORY, label: "", decimals: 0, by_floor: false };
+    const MEMORY_FIGURE: Figure = Figure::new(MEMORY, "", 0);
 
     fn idle_of(values: &[(&str, f64)]) -> Comparison {
         let rounds = |&(server, value): &(&str, f64)| Rounds {

@@ -27,6 +27,7 @@ mod goals;
 mod interrupt;
 mod load;
 mod lone;
+mod number;
 mod options;
 mod process;
 mod progress;

@@ -3,16 +3,13 @@
 
 use std::fmt::Write;
 
+use indicatif::BinaryBytes;
+
+use super::machine::Machine;
+use super::plots::Plot;
+use super::{glance, notes, table};
 use crate::figure::{Comparison, Measured};
 
-use super::glance;
-use super::machine::Machine;
-use super::number::{Spread, binary_bytes, decimals, fixed};
-use super::plots::Plot;
-use super::{by_floor, notes};
-
-/// Between two numbers that stay on one line.
-const HYPHEN: &str = "\u{2060}–\u{2060}";
 /// So many notes are read where they stand; more are folded away.
 const MOST_NOTES: usize = 6;
 
@@ -60,9 +57,6 @@ const LIMITS: &str = "\
 - **Nothing of the way outside**: no TLS, no proxy, no packet loss, no phone in a tunnel.
 ";
 
-/// In place of a number that there is not.
-pub(super) const NONE: &str = "–";
-
 pub(super) fn text(comparison: &Comparison, machine: &Machine, plots: &[Plot]) -> String {
     let mut page = String::from("# smolcast beside servers on tokio\n\n");
     if comparison.quick {
@@ -106,7 +100,7 @@ fn section<'a>(measured: &Measured, plots: impl Iterator<Item = &'a Plot>) -> St
     for plot in plots {
         let _ = write!(text, "![{}]({})\n\n", plot.alt, plot.file);
     }
-    text.push_str(&figures(measured));
+    text.push_str(&table::markdown(measured));
     let notes = notes(measured);
     let folded = notes.len() > MOST_NOTES;
     if folded {
@@ -124,37 +118,9 @@ fn section<'a>(measured: &Measured, plots: impl Iterator<Item = &'a Plot>) -> St
     text
 }
 
-/// A row for each figure, a column for each server.
-fn figures(measured: &Measured) -> String {
-    let servers: Vec<&str> = measured.servers.iter().map(|rounds| rounds.server.as_str()).collect();
-    let figures = measured.figures();
-    if figures.is_empty() {
-        return "No server came to a result.\n\n".to_owned();
-    }
-    let mut rows = Vec::new();
-    for figure in figures {
-        let own: Vec<_> = servers.iter().map(|server| Spread::of(&measured.values(server, figure.key))).collect();
-        let decimals = decimals(figure.decimals, &own);
-        let own = own.into_iter().map(|spread| cell(spread, decimals));
-        rows.push(row(figure.label, own));
-        if let Some(ratios) = by_floor(measured, figure) {
-            rows.push(row("× floor", ratios.into_iter().map(|spread| cell(spread, 2))));
-        }
-    }
-    let head = row("", servers.iter().map(|server| plain(server)));
-    let rule = format!("| --- |{}\n", " ---: |".repeat(servers.len()));
-    format!("{head}{rule}{}\n", rows.concat())
-}
-
-pub(super) fn row(head: &str, cells: impl Iterator<Item = String>) -> String {
+pub(crate) fn row(head: &str, cells: impl Iterator<Item = String>) -> String {
     let cells: Vec<String> = cells.collect();
     format!("| {} | {} |\n", plain(head), cells.join(" | "))
-}
-
-fn cell(spread: Option<Spread>, decimals: usize) -> String {
-    let Some(spread) = spread else { return NONE.to_owned() };
-    let range = spread.range(decimals, HYPHEN).map(|range| format!("<br><sub>{range}</sub>"));
-    together(&format!("{}{}", fixed(spread.middle, decimals), range.unwrap_or_default()))
 }
 
 /// Kept on one line.
@@ -163,7 +129,7 @@ pub(super) fn together(text: &str) -> String {
 }
 
 /// Words of others, without a meaning in Markdown that they do not have.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut safe = String::new();
     for character in text.chars() {
         match character {
@@ -207,12 +173,12 @@ fn participants(comparison: &Comparison) -> String {
     text
 }
 
-pub(super) fn on_what(machine: &Machine) -> String {
+pub(crate) fn on_what(machine: &Machine) -> String {
     let crates = machine.crates.iter().map(|(name, version)| format!("{name} {version}"));
     let mut rows = vec![
         ("CPU", machine.cpu.clone()),
         ("cores", format!("{}{}", machine.cores, if machine.virtual_machine { ", of a virtual machine" } else { "" })),
-        ("memory", binary_bytes(machine.memory_bytes)),
+        ("memory", BinaryBytes(machine.memory_bytes).to_string()),
         ("kernel", machine.kernel.clone()),
         ("compiler", machine.rustc.clone()),
         ("build", machine.build.clone()),
@@ -227,7 +193,7 @@ pub(super) fn on_what(machine: &Machine) -> String {
 }
 
 /// As it is typed in a shell.
-pub(super) fn command(arguments: &[String]) -> String {
+pub(crate) fn command(arguments: &[String]) -> String {
     let quoted = arguments.iter().map(|word| {
         let harmless = |c: char| c.is_ascii_alphanumeric() || "-_./=:,".contains(c);
         if !word.is_empty() && word.chars().all(harmless) {

@@ -3,8 +3,8 @@
 use super::{GENTLY, OVERHEAD_SECONDS, Plan, SPARE_DESCRIPTORS, sample};
 use crate::contender::Server;
 use crate::crowd::{Crowd, Opening};
-use crate::figure::grouped;
 use crate::load::{self, Load};
+use crate::number::grouped;
 use crate::options::Options;
 
 const BURST: u64 = 64;

@@ -8,8 +8,9 @@ use super::{GENTLY, OVERHEAD_SECONDS, Plan, SPARE_DESCRIPTORS, describe, integri
 use crate::clock::{SECOND, now};
 use crate::contender::{Contender, Server};
 use crate::crowd::{Crowd, Opening};
-use crate::figure::{Figure, Sample, grouped};
+use crate::figure::{Figure, Sample};
 use crate::load::{self, Load};
+use crate::number::grouped;
 use crate::options::Options;
 use crate::process::syn_retries;
 use anyhow::{Result, anyhow};
@@ -17,9 +18,8 @@ use anyhow::{Result, anyhow};
 /// How many come for each that is there.
 const NEWCOMERS: usize = 5;
 
-const OPEN: Figure =
-    Figure { key: "connect_seconds", label: "all newcomers have `:ok` after, s", decimals: 2, by_floor: true };
-const RETRIES: Figure = Figure { key: "syn_retries", label: "SYNs sent again", decimals: 0, by_floor: false };
+const OPEN: Figure = Figure::new("connect_seconds", "all newcomers have `:ok` after, s", 2).and_by_floor();
+const RETRIES: Figure = Figure::new("syn_retries", "SYNs sent again", 0);
 
 pub(super) fn plan(options: &Options) -> Plan {
     let clients = options.clients(200, 1_000);

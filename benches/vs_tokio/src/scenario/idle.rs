@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::{GENTLY, OVERHEAD_SECONDS, Plan, SPARE_DESCRIPTORS, rest};
 use crate::contender::{Contender, Server};
 use crate::crowd::{Crowd, Opening};
-use crate::figure::{Figure, Sample, grouped};
+use crate::figure::{Figure, Sample};
+use crate::number::grouped;
 use crate::options::Options;
 use crate::process::{CpuCounters, kernel_network_bytes, resident_bytes};
 use anyhow::Result;
@@ -14,16 +15,10 @@ use anyhow::Result;
 /// More often than any server would by default, so that a short run has several.
 const HEARTBEAT_SECONDS: u64 = 1;
 
-const USER_BYTES: Figure =
-    Figure { key: "user_bytes_per_stream", label: "resident memory a stream, B", decimals: 0, by_floor: false };
-const KERNEL_BYTES: Figure = Figure {
-    key: "kernel_bytes_per_stream",
-    label: "kernel memory a stream, both ends, B",
-    decimals: 0,
-    by_floor: false,
-};
+const USER_BYTES: Figure = Figure::new("user_bytes_per_stream", "resident memory a stream, B", 0);
+const KERNEL_BYTES: Figure = Figure::new("kernel_bytes_per_stream", "kernel memory a stream, both ends, B", 0);
 const HEARTBEAT_CPU: Figure =
-    Figure { key: "idle_cpu_us_per_heartbeat", label: "CPU a heartbeat and stream, µs", decimals: 2, by_floor: true };
+    Figure::new("idle_cpu_us_per_heartbeat", "CPU a heartbeat and stream, µs", 2).and_by_floor();
 
 pub(super) fn plan(options: &Options) -> Plan {
     let clients = options.clients(1_000, 10_000);

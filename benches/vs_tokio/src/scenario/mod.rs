@@ -15,8 +15,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::contender::Contender;
-use crate::figure::{Figure, Measured, Rounds, Sample, grouped};
+use crate::figure::{Figure, Measured, Rounds, Sample};
 use crate::load::{Load, Outcome};
+use crate::number::grouped;
 use crate::options::Options;
 use crate::process::raise_descriptor_limit;
 use crate::progress::Progress;
@@ -125,20 +126,16 @@ const OVERHEAD_SECONDS: f64 = 1.0;
 /// times a second.
 const LEAST_SPLIT_US: f64 = 1e6;
 
-const P50: Figure = Figure { key: "p50_ms", label: "latency p50, ms", decimals: 1, by_floor: false };
-const P99: Figure = Figure { key: "p99_ms", label: "latency p99, ms", decimals: 1, by_floor: true };
-const P999: Figure = Figure { key: "p999_ms", label: "latency p99.9, ms", decimals: 1, by_floor: false };
-const MAX: Figure = Figure { key: "max_ms", label: "latency max, ms", decimals: 1, by_floor: false };
-const LAST: Figure =
-    Figure { key: "last_subscriber_ms", label: "last subscriber has it, median ms", decimals: 1, by_floor: true };
-const CPU: Figure = Figure { key: "cpu_us_per_delivery", label: "CPU a delivery, µs", decimals: 2, by_floor: true };
-const USER: Figure =
-    Figure { key: "user_us_per_delivery", label: "of it in user space, µs", decimals: 2, by_floor: false };
-const SYSTEM: Figure =
-    Figure { key: "system_us_per_delivery", label: "of it in the kernel, µs", decimals: 2, by_floor: false };
-const REACH: Figure = Figure { key: "reach", label: "received of expected", decimals: 4, by_floor: false };
-const GENERATOR: Figure =
-    Figure { key: "generator_cores", label: "load generator's own CPU, cores", decimals: 2, by_floor: false };
+const P50: Figure = Figure::new("p50_ms", "latency p50, ms", 1);
+const P99: Figure = Figure::new("p99_ms", "latency p99, ms", 1).and_by_floor();
+const P999: Figure = Figure::new("p999_ms", "latency p99.9, ms", 1);
+const MAX: Figure = Figure::new("max_ms", "latency max, ms", 1);
+const LAST: Figure = Figure::new("last_subscriber_ms", "last subscriber has it, median ms", 1).and_by_floor();
+const CPU: Figure = Figure::new("cpu_us_per_delivery", "CPU a delivery, µs", 2).and_by_floor();
+const USER: Figure = Figure::new("user_us_per_delivery", "of it in user space, µs", 2);
+const SYSTEM: Figure = Figure::new("system_us_per_delivery", "of it in the kernel, µs", 2);
+const REACH: Figure = Figure::new("reach", "received of expected", 4);
+const GENERATOR: Figure = Figure::new("generator_cores", "load generator's own CPU, cores", 2);
 
 /// The latency figures of a run; of one that lost messages they are none.
 fn latency(outcome: &Outcome) -> [(&'static Figure, f64); 5] {

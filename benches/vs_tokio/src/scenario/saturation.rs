@@ -4,8 +4,9 @@
 use super::{GENERATOR, GENTLY, Plan, SPARE_DESCRIPTORS};
 use crate::contender::{Contender, Server};
 use crate::crowd::{Crowd, Opening};
-use crate::figure::{Figure, Sample, Step, grouped};
+use crate::figure::{Figure, Sample, Step};
 use crate::load::{self, Load, Outcome};
+use crate::number::grouped;
 use crate::options::Options;
 use anyhow::Result;
 
@@ -16,11 +17,9 @@ const FIRST_RATE: u64 = 1_000;
 const LAST_RATE: u64 = 2_000_000;
 const BISECTIONS: usize = 2;
 
-const KNEE: Figure =
-    Figure { key: "knee_per_second", label: "delivered with nothing lost, million/s", decimals: 2, by_floor: true };
-const KNEE_P99: Figure = Figure { key: "p99_ms", label: "latency p99 there, ms", decimals: 1, by_floor: false };
-const KNEE_CPU: Figure =
-    Figure { key: "cpu_us_per_delivery", label: "CPU a delivery there, µs", decimals: 3, by_floor: false };
+const KNEE: Figure = Figure::new("knee_per_second", "delivered with nothing lost, million/s", 2).and_by_floor();
+const KNEE_P99: Figure = Figure::new("p99_ms", "latency p99 there, ms", 1);
+const KNEE_CPU: Figure = Figure::new("cpu_us_per_delivery", "CPU a delivery there, µs", 3);
 
 pub(super) fn plan(options: &Options) -> Plan {
     let clients = options.clients(100, 1_000);

@@ -17,13 +17,10 @@ const READERS_FOR_EACH_SLOW: usize = 100;
 /// A client that never reads still lets the kernel take what its buffers hold; small ones show sooner what then.
 const SLOW_RECEIVE_BUFFER: usize = 4096;
 
-const WITHOUT: Figure =
-    Figure { key: "p99_ms_without", label: "latency p99 without slow clients, ms", decimals: 1, by_floor: false };
-const RATIO: Figure = Figure { key: "p99_ratio", label: "p99 with them x without", decimals: 2, by_floor: false };
-const USER_GROWN: Figure =
-    Figure { key: "user_bytes_grown", label: "resident memory grew by at most, B", decimals: 0, by_floor: false };
-const KERNEL_GROWN: Figure =
-    Figure { key: "kernel_bytes_grown", label: "kernel memory grew by at most, B", decimals: 0, by_floor: false };
+const WITHOUT: Figure = Figure::new("p99_ms_without", "latency p99 without slow clients, ms", 1);
+const RATIO: Figure = Figure::new("p99_ratio", "p99 with them x without", 2);
+const USER_GROWN: Figure = Figure::new("user_bytes_grown", "resident memory grew by at most, B", 0);
+const KERNEL_GROWN: Figure = Figure::new("kernel_bytes_grown", "kernel memory grew by at most, B", 0);
 
 pub(super) fn plan(options: &Options) -> Plan {
     let clients = options.clients(100, 500);

@@ -7,7 +7,7 @@ use smolcast::Limits;
 
 use super::course::Trend;
 use super::stage::Faults;
-use crate::figure::grouped;
+use crate::number::grouped;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Check {

@@ -11,6 +11,7 @@ mod healthy;
 mod hostile;
 mod ledger;
 mod message;
+mod page;
 mod run;
 mod stage;
 mod visitors;
@@ -29,11 +30,11 @@ use crate::contender::Contender;
 use crate::interrupt;
 use crate::options::typed;
 use crate::process::raise_descriptor_limit;
-use crate::report::{self, Machine};
+use crate::report::Machine;
 use anyhow::{Context, Result, anyhow};
 
-pub(crate) use check::Check;
-pub(crate) use course::{Sample, Trend};
+use check::Check;
+use course::{Sample, Trend};
 
 /// More would need a descriptor limit, and a pace, that a soak is not about.
 const MOST_STREAMS: usize = 4000;
@@ -93,7 +94,7 @@ impl FromStr for Time {
 }
 
 /// What a soak came to.
-pub(crate) struct Soaked {
+struct Soaked {
     pub(crate) server: String,
     pub(crate) arguments: Vec<String>,
     pub(crate) seed: u64,
@@ -129,7 +130,7 @@ pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
     println!();
     soaked.checks.iter().for_each(|check| println!("{check}"));
     println!();
-    for path in report::write_soak(&soaked, &Machine::of_this(), folder)? {
+    for path in page::write(&soaked, &Machine::of_this(), folder)? {
         println!("{}", path.display());
     }
     let holds = soaked.checks.iter().all(|check| check.holds);

@@ -18,7 +18,7 @@ use crate::clock::{MILLISECOND, SECOND, now};
 use crate::conformance;
 use crate::contender::{Contender, Server};
 use crate::crowd::{Crowd, Opening};
-use crate::figure::grouped;
+use crate::number::grouped;
 use crate::process::{CpuCounters, descriptors};
 use crate::progress::Progress;
 use anyhow::{Error, Result, anyhow};
