@@ -17,6 +17,7 @@
 
 #![forbid(unsafe_code)]
 
+mod check;
 mod clock;
 mod compare;
 mod conformance;
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.split_first() {
         Some((first, command)) if first == contender::GUARD => Err(contender::guard(command)),
         Some((first, rest)) if first == "serve" => servers::main(rest),
-        Some((first, rest)) if first == "check" => conformance::main(rest),
+        Some((first, rest)) if first == "check" => check::main(rest),
         Some((first, rest)) if first == "load" => lone::main(rest),
         Some((first, rest)) if first == "soak" => soak::main(rest),
         _ => compare::main(&arguments),

@@ -71,7 +71,7 @@ pub(crate) struct Options {
     pub(crate) out: String,
 }
 
-fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
 }
 

@@ -1,5 +1,5 @@
-//! A comparison for its reader: tables in the terminal, and a folder with a report to read (`report.md`), its plots, and
-//! every raw figure (`report.json`).
+//! A comparison for its reader: tables in the terminal, and a folder with a report to read (`report.md`), its plots,
+//! and every raw figure (`report.json`).
 //!
 //! Nothing here knows a scenario: the name of a figure, and whether there is a plot of it, follow from the data. A key
 //! that is known here only gets a better place or a sentence beside it.
