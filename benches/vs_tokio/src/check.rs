@@ -8,9 +8,10 @@ use anyhow::Result;
 use argh::FromArgs;
 
 use crate::conformance::{Row, Standard, check};
+use crate::contender::contenders;
 use crate::contender::{Contender, Server};
+use crate::flags::{cores, typed};
 use crate::interrupt;
-use crate::options::{contenders, cores, typed};
 
 /// Holds servers to the five tasks, and the floor to the two that it does.
 #[derive(FromArgs)]

@@ -18,6 +18,7 @@ use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal
 use crate::clock::{SECOND, now, until};
 use crate::interrupt;
 use crate::process::{family, kill_family};
+use crate::servers;
 use anyhow::{Context, Error, Result, anyhow};
 
 /// The hidden word that starts the guard.
@@ -71,6 +72,20 @@ impl FromStr for Contender {
         }
         Ok(Self { name: name.to_owned(), command, is_own: false })
     }
+}
+
+/// The servers of these names, all where none is given, and the guests.
+pub(crate) fn contenders(names: &[String], guests: &[Contender], workers: usize) -> Result<Vec<Contender>> {
+    let is_guest = |name: &str| guests.iter().any(|guest| guest.name == name);
+    if let Some(name) = names.iter().find(|name| servers::ALL.iter().all(|own| own.name != **name) && !is_guest(name)) {
+        let all = servers::ALL.map(|server| server.name).join(", ");
+        return Err(anyhow!("no server is named {name}; there are {all}"));
+    }
+    let is_asked_for = |name: &str| names.is_empty() || names.iter().any(|asked| asked == name);
+    let own = servers::ALL.iter().filter(|own| is_asked_for(own.name) && !is_guest(own.name));
+    let mut contenders = own.map(|own| Contender::own(own.name, workers)).collect::<Result<Vec<_>>>()?;
+    contenders.extend(guests.iter().cloned());
+    Ok(contenders)
 }
 
 /// A running server; dropping it kills it and what it started.

@@ -12,6 +12,11 @@ use serde_json::value::to_raw_value;
 /// Points of a latency curve in the JSON, for each halving of the distance to 100 %.
 const POINTS_PER_HALVING: u32 = 5;
 
+/// The bare write loop that the others are measured by, where it takes part.
+pub(crate) const FLOOR: &str = "floor";
+/// The server that all of this is about.
+pub(crate) const OURS: &str = "smolcast";
+
 /// One kind of figure.
 #[derive(Debug)]
 pub(crate) struct Figure {

@@ -2,11 +2,9 @@
 
 use std::fmt::{self, Display};
 
-use crate::figure::{Comparison, Measured};
+use crate::figure::{Comparison, FLOOR, Measured, OURS};
 use crate::number::median;
 
-const OURS: &str = "smolcast";
-const FLOOR: &str = "floor";
 const AXUM: &str = "axum";
 /// Of these the best one counts, figure by figure.
 const TOKIO: [&str; 4] = ["tokio-raw", "hyper", "axum", "actix-web"];

@@ -7,9 +7,10 @@ use argh::FromArgs;
 use hdrhistogram::Histogram;
 
 use crate::crowd::{Crowd, Opening};
+use crate::flags::typed;
 use crate::load::{self, Load, Outcome};
-use crate::options::{check_size, typed};
 use crate::process::{family, raise_descriptor_limit};
+use crate::stamp::check_size;
 use anyhow::{Context, Result, anyhow};
 
 const CONNECTS_AT_ONCE: usize = 100;
@@ -52,7 +53,7 @@ pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
         Ok(options) => options,
         Err(code) => return Ok(code),
     };
-    check_size(Some(options.size))?;
+    check_size(options.size)?;
     if options.clients == 0 || options.rate == 0 || options.burst == 0 || !(0.1..=86_400.0).contains(&options.seconds) {
         return Err(anyhow!("--clients, --rate and --burst must be 1 or more, --seconds between 0.1 and 86400"));
     }

@@ -3,17 +3,18 @@
 //!
 //! # Layout
 //!
-//! - `options`: what was typed; `compare`: the whole comparison; `lone`: the load alone
-//! - `servers`: the measured servers, a file each; `contender` starts and ends them, and any that is named on the
-//!   command line; `interrupt` sees to it that none outlives a signal
-//! - `conformance`: whether a server does the five tasks; what does not is not measured
-//! - `scenario`: what is measured, a file each, in interleaved rounds
-//! - `soak`: everything at once, for long: what a server leaks, loses or breaks at
-//! - `load`: one measured run; `publisher` offers its messages, `crowd` is its subscribers
-//! - `stamp`: what a measured message carries, written and read back
-//! - `process`, `clock`: what the kernel counts
-//! - `figure`: what a run comes to, as data; `goals`: what smolcast has to reach in it
-//! - `report`: the same as tables, JSON and plots; `progress`: what is told meanwhile
+//! A module names only modules that are listed before it.
+//!
+//! - `clock`, `number`, `process`: time, numbers as text, the kernel's figures; `flags`, `progress`: the terminal
+//! - `figure`: the results of a comparison as data; `stamp`: the content of a measured message
+//! - `servers`: the measured servers, a file each
+//! - `interrupt`: the end by a signal; `contender`: a server as a process, one of these or another
+//! - `conformance`: the contract as a table of rules
+//! - `crowd`: the subscribers; `publisher`: the publisher; `load`: one measured run with both
+//! - `scenario`: the runs of a comparison, a file each, in interleaved rounds
+//! - `goals`: the aims of smolcast in a comparison; `report`: tables, JSON and plots
+//! - `soak`: everything at once, for long: leaks, losses, breaks
+//! - `check`, `lone`, `compare`: the commands beside `serve` and `soak`
 
 #![forbid(unsafe_code)]
 
@@ -24,12 +25,12 @@ mod conformance;
 mod contender;
 mod crowd;
 mod figure;
+mod flags;
 mod goals;
 mod interrupt;
 mod load;
 mod lone;
 mod number;
-mod options;
 mod process;
 mod progress;
 mod publisher;

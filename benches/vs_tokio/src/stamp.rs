@@ -6,6 +6,8 @@
 
 use std::io::Write;
 
+use anyhow::{Result, ensure};
+
 /// The bytes of a stamp, hence of the smallest payload: `SSSSSSSS DDDDDDDDDDDDDDDDDDDDDDDD`.
 pub(crate) const STAMP_BYTES: usize = 8 + 1 + 24;
 
@@ -30,6 +32,12 @@ pub(crate) fn append_payload(out: &mut Vec<u8>, stamp: Stamp, size: usize) {
     let start = out.len();
     write!(out, "{:08} {:024}", stamp.sequence, stamp.due).expect("a vector takes all that is written");
     out.resize(start + size, b'.');
+}
+
+/// Fails for payloads that are too small for a stamp.
+pub(crate) fn check_size(size: usize) -> Result<()> {
+    ensure!(size >= STAMP_BYTES, "a message carries a stamp of {STAMP_BYTES} bytes: --size must be that or more");
+    Ok(())
 }
 
 /// What the bytes of a stream held: `used` of them are done with, the rest is an unfinished line.

@@ -20,32 +20,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 
 use candidate::Candidate;
-use rules::Rule;
+
+pub(crate) use rules::Standard;
 
 /// The limit of each step of a rule. A good server needs a thousandth of it.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// After so many steps that took all their time, the other rules are not tried: the server is dead.
 const MOST_SILENCES: u32 = 10;
-
-/// The part of the contract that a server is held to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standard {
-    /// The five tasks.
-    Whole,
-    /// The floor's part: streams, and messages of one line with a Content-Length, pipelined.
-    StreamAndPublish,
-}
-
-impl Standard {
-    /// The standard for a server of this name.
-    pub(crate) fn of(name: &str) -> Self {
-        if name == "floor" { Self::StreamAndPublish } else { Self::Whole }
-    }
-
-    fn includes(self, rule: &Rule) -> bool {
-        self == Self::Whole || rule.of == self
-    }
-}
 
 /// The outcome of one rule.
 pub(crate) struct Row {

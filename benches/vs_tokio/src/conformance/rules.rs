@@ -1,5 +1,5 @@
-//! The rules, one for each thing that a client may rely on. Each asks the server by itself, over connections of its own,
-//! and panics with one line about the difference.
+//! The rules, one for each thing that a client may rely on. Each asks the server by itself, over connections of its
+//! own, and panics with one line about the difference.
 
 use std::ops::Range;
 use std::thread;
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use support::Client;
 
-use super::Standard::{self, StreamAndPublish as Every, Whole};
 use super::candidate::{Answer, Candidate, Stream};
+use Standard::{StreamAndPublish as Every, Whole};
 
 const STREAM_FIELDS: [(&str, &str); 3] =
     [("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache"), ("Access-Control-Allow-Origin", "*")];
@@ -25,6 +25,26 @@ const BURSTS: usize = 5;
 
 /// Between the parts of a request that are to arrive as several.
 const BETWEEN_PARTS: Duration = Duration::from_millis(1);
+
+/// The part of the contract that a server is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standard {
+    /// The five tasks.
+    Whole,
+    /// The floor's part: streams, and messages of one line with a Content-Length, pipelined.
+    StreamAndPublish,
+}
+
+impl Standard {
+    /// The standard for a server of this name.
+    pub(crate) fn of(name: &str) -> Self {
+        if name == "floor" { Self::StreamAndPublish } else { Self::Whole }
+    }
+
+    pub(super) fn includes(self, rule: &Rule) -> bool {
+        self == Self::Whole || rule.of == self
+    }
+}
 
 pub(super) struct Rule {
     pub(super) what: &'static str,

@@ -2,10 +2,8 @@
 
 use std::fmt::Write;
 
-use super::markdown::{row, together};
-use super::table::NONE;
-use super::{FLOOR, OURS};
-use crate::figure::{Comparison, Measured};
+use super::cells::{NONE, row, together};
+use crate::figure::{Comparison, FLOOR, Measured, OURS};
 use crate::number::{Spread, decimals, fixed};
 
 const CPU: &str = "cpu_us_per_delivery";

@@ -5,9 +5,11 @@ use std::fmt::Write;
 
 use indicatif::BinaryBytes;
 
+use super::cells::{plain, row};
 use super::machine::Machine;
+use super::notes::notes;
 use super::plots::Plot;
-use super::{glance, notes, table};
+use super::{glance, table};
 use crate::figure::{Comparison, Measured};
 
 /// So many notes are read where they stand; more are folded away.
@@ -118,30 +120,6 @@ fn section<'a>(measured: &Measured, plots: impl Iterator<Item = &'a Plot>) -> St
     text
 }
 
-pub(crate) fn row(head: &str, cells: impl Iterator<Item = String>) -> String {
-    let cells: Vec<String> = cells.collect();
-    format!("| {} | {} |\n", plain(head), cells.join(" | "))
-}
-
-/// Kept on one line.
-pub(super) fn together(text: &str) -> String {
-    text.replace(' ', "\u{a0}")
-}
-
-/// Words of others, without a meaning in Markdown that they do not have.
-pub(crate) fn plain(text: &str) -> String {
-    let mut safe = String::new();
-    for character in text.chars() {
-        match character {
-            '|' | '*' | '_' | '[' | ']' | '\\' => safe.extend(['\\', character]),
-            '<' => safe.push_str("&lt;"),
-            '\n' | '\r' => safe.push(' '),
-            other => safe.push(other),
-        }
-    }
-    safe
-}
-
 fn capitalised(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map_or(String::new(), |first| first.to_uppercase().chain(characters).collect())
@@ -215,10 +193,5 @@ mod tests {
         let words = ["--rounds", "5", "--server", "a=it's here"].map(str::to_owned);
         assert_eq!(command(&words), r"cargo run --release -p vs_tokio -- --rounds 5 --server 'a=it'\''s here'");
         assert_eq!(command(&[]), "cargo run --release -p vs_tokio");
-    }
-
-    #[test]
-    fn words_of_others_stay_in_their_cell() {
-        assert_eq!(plain("a|b *c*\n<d>"), r"a\|b \*c\* &lt;d>");
     }
 }

@@ -4,10 +4,12 @@
 //! Nothing here knows a scenario: the name of a figure, and whether there is a plot of it, follow from the data. A key
 //! that is known here only gets a better place or a sentence beside it.
 
+mod cells;
 mod glance;
 mod machine;
-pub(crate) mod markdown;
-pub(crate) mod plots;
+mod markdown;
+mod notes;
+mod plots;
 #[cfg(test)]
 mod sample;
 mod table;
@@ -20,15 +22,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::figure::{Comparison, Contestant, Measured, Rounds};
+use crate::figure::{Comparison, Contestant, Measured};
 
+pub(crate) use cells::{plain, row};
 pub(crate) use machine::Machine;
+pub(crate) use markdown::{command, on_what};
+pub(crate) use plots::{Panel, over_time};
 pub(crate) use table::table;
-
-/// The bare write loop that the others are measured by, where it takes part.
-const FLOOR: &str = "floor";
-/// The server that all of this is about.
-const OURS: &str = "smolcast";
 
 /// `report.json`.
 #[derive(Serialize)]
@@ -61,41 +61,4 @@ pub(crate) fn write_files(folder: &Path, files: &[(String, String)]) -> Result<V
         Ok(path)
     };
     files.iter().map(write).collect()
-}
-
-/// The reasons to doubt the figures of a scenario: failures first, then warnings with their rounds.
-fn notes(measured: &Measured) -> Vec<String> {
-    let failures = measured.servers.iter().filter_map(|rounds| {
-        let failure = rounds.failure.as_ref()?;
-        let after = match rounds.samples.len() {
-            0 => "no result".to_owned(),
-            1 => "only 1 round".to_owned(),
-            count => format!("only {count} rounds"),
-        };
-        Some(format!("{}: {after}: {failure}", rounds.server))
-    });
-    failures.chain(measured.servers.iter().flat_map(warnings)).collect()
-}
-
-/// Each warning once, with its rounds where it was not in all of them.
-fn warnings(rounds: &Rounds) -> Vec<String> {
-    let mut warnings: Vec<(&str, Vec<String>)> = Vec::new();
-    for (index, sample) in rounds.samples.iter().enumerate() {
-        for warning in &sample.warnings {
-            let round = (index + 1).to_string();
-            match warnings.iter_mut().find(|(known, _)| known == warning) {
-                Some((_, rounds)) => rounds.push(round),
-                None => warnings.push((warning, vec![round])),
-            }
-        }
-    }
-    let tell = |(warning, warned): (&str, Vec<String>)| {
-        let which = match warned.len() {
-            count if count == rounds.samples.len() => String::new(),
-            1 => format!(", round {}", warned[0]),
-            _ => format!(", rounds {}", warned.join(", ")),
-        };
-        format!("{}{which}: {warning}", rounds.server)
-    };
-    warnings.into_iter().map(tell).collect()
 }

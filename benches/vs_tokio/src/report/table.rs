@@ -4,13 +4,11 @@ use std::fmt::Write;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
-use super::markdown::{plain, row, together};
-use super::{FLOOR, notes};
-use crate::figure::Measured;
+use super::cells::{NONE, plain, row, together};
+use super::notes::notes;
+use crate::figure::{FLOOR, Measured};
 use crate::number::{Spread, decimals, fixed};
 
-/// In place of a number that there is not.
-pub(super) const NONE: &str = "–";
 /// Between two numbers that stay on one line.
 const HYPHEN: &str = "\u{2060}–\u{2060}";
 const WIDTH: u16 = 120;

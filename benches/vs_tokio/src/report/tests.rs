@@ -7,7 +7,7 @@ use roxmltree::Document as Xml;
 use serde_json::Value;
 
 use super::*;
-use crate::figure::{Figure, Sample};
+use crate::figure::{Figure, Rounds, Sample};
 
 /// A folder that is removed again unless it was asked for.
 struct Folder {
@@ -67,7 +67,7 @@ fn tables_tell_what_failed() {
     assert!(text.contains("! hyper: only 2 rounds: round 3: 17 of 10 000 streams were closed by the server\n"));
     assert!(text.contains("! smol-naive: 6.88 % of the messages were lost"));
     let lossy = text.lines().find(|line| line.trim_start().starts_with("latency p99")).expect("a row");
-    assert!(lossy.trim_end().ends_with(table::NONE), "smol-naive is the last: {lossy:?}");
+    assert!(lossy.trim_end().ends_with(cells::NONE), "smol-naive is the last: {lossy:?}");
 }
 
 #[test]

@@ -3,12 +3,11 @@
 use std::thread;
 use std::time::Duration;
 
-use super::{GENTLY, OVERHEAD_SECONDS, Plan, SPARE_DESCRIPTORS, rest};
+use super::plan::{GENTLY, OVERHEAD_SECONDS, Plan, SPARE_DESCRIPTORS, Sizes, rest};
 use crate::contender::{Contender, Server};
 use crate::crowd::{Crowd, Opening};
 use crate::figure::{Figure, Sample};
 use crate::number::grouped;
-use crate::options::Options;
 use crate::process::{CpuCounters, kernel_network_bytes, resident_bytes};
 use anyhow::Result;
 
@@ -20,16 +19,16 @@ const KERNEL_BYTES: Figure = Figure::new("kernel_bytes_per_stream", "kernel memo
 const HEARTBEAT_CPU: Figure =
     Figure::new("idle_cpu_us_per_heartbeat", "CPU a heartbeat and stream, µs", 2).and_by_floor();
 
-pub(super) fn plan(options: &Options) -> Plan {
-    let clients = options.clients(1_000, 10_000);
-    let seconds = options.seconds.unwrap_or(if options.quick { 1.2 } else { 3.0 });
+pub(super) fn plan(sizes: &Sizes) -> Plan {
+    let clients = sizes.clients(1_000, 10_000);
+    let seconds = sizes.seconds.unwrap_or(if sizes.quick { 1.2 } else { 3.0 });
     Plan {
         key: "idle".into(),
         title: format!(
             "idle: {} streams without messages, a heartbeat every {HEARTBEAT_SECONDS} s, {seconds} s a run",
             grouped(clients)
         ),
-        rounds: options.rounds(1),
+        rounds: sizes.rounds(1),
         seconds: seconds + OVERHEAD_SECONDS + clients as f64 / 10_000.0,
         descriptors: clients + SPARE_DESCRIPTORS,
         run: Box::new(move |contender| run(contender, clients, seconds)),

@@ -1,13 +1,11 @@
 //! How much is delivered with nothing lost: the offered rate is doubled until messages are lost or come too late, then
 //! the gap between the last rate that was carried and the first that was not is halved twice, in the ratio.
 
-use super::{GENERATOR, GENTLY, Plan, SPARE_DESCRIPTORS};
-use crate::contender::{Contender, Server};
-use crate::crowd::{Crowd, Opening};
+use super::plan::{GENERATOR, Plan, SPARE_DESCRIPTORS, Sizes, open};
+use crate::contender::Contender;
 use crate::figure::{Figure, Sample, Step};
 use crate::load::{self, Load, Outcome};
 use crate::number::grouped;
-use crate::options::Options;
 use anyhow::Result;
 
 /// Latency at which a rate counts as not carried.
@@ -21,11 +19,11 @@ const KNEE: Figure = Figure::new("knee_per_second", "delivered with nothing lost
 const KNEE_P99: Figure = Figure::new("p99_ms", "latency p99 there, ms", 1);
 const KNEE_CPU: Figure = Figure::new("cpu_us_per_delivery", "CPU a delivery there, µs", 3);
 
-pub(super) fn plan(options: &Options) -> Plan {
-    let clients = options.clients(100, 1_000);
-    let (first_rate, bisections) = if options.quick { (16 * FIRST_RATE, 0) } else { (FIRST_RATE, BISECTIONS) };
+pub(super) fn plan(sizes: &Sizes) -> Plan {
+    let clients = sizes.clients(100, 1_000);
+    let (first_rate, bisections) = if sizes.quick { (16 * FIRST_RATE, 0) } else { (FIRST_RATE, BISECTIONS) };
     // A server that is a second behind does not carry the rate, whether or not it would get there.
-    let load = Load { drain_seconds: 1.0, ..options.load(first_rate, 100, 1.0) };
+    let load = Load { drain_seconds: 1.0, ..sizes.load(first_rate, 100, 1.0) };
     let title = format!(
         "saturation: {} streams, messages of {} B, the rate doubled until some are lost or p99 is above {} ms",
         grouped(clients),
@@ -35,7 +33,7 @@ pub(super) fn plan(options: &Options) -> Plan {
     Plan {
         key: "saturation".into(),
         title,
-        rounds: options.rounds(1),
+        rounds: sizes.rounds(1),
         seconds: (5 + bisections) as f64 * (load.total_seconds() + 0.8),
         descriptors: clients + SPARE_DESCRIPTORS,
         run: Box::new(move |contender| climb(contender, clients, load, bisections)),
@@ -119,8 +117,7 @@ impl Climb<'_> {
     }
 
     fn run(&self, rate: u64) -> Result<Outcome> {
-        let mut server = Server::start(self.contender)?;
-        let mut crowd = Crowd::open(server.address, self.clients, Opening::at_once(GENTLY))?;
+        let (mut server, mut crowd) = open(self.contender, self.clients)?;
         load::run(&mut server, &mut crowd, Load { rate, ..self.load })
     }
 }

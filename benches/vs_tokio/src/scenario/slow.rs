@@ -4,12 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::{GENTLY, OVERHEAD_SECONDS, P99, Plan, SPARE_DESCRIPTORS, cpu, describe, integrity};
-use crate::contender::{Contender, Server};
+use super::plan::{GENTLY, OVERHEAD_SECONDS, P99, Plan, SPARE_DESCRIPTORS, Sizes, cpu, describe, integrity, open};
+use crate::contender::Contender;
 use crate::crowd::{Crowd, Opening};
 use crate::figure::{Figure, Sample};
 use crate::load::{self, Load, Outcome};
-use crate::options::Options;
 use crate::process::{kernel_network_bytes, peak_resident_bytes, resident_bytes};
 use anyhow::{Result, anyhow};
 
@@ -22,15 +21,15 @@ const RATIO: Figure = Figure::new("p99_ratio", "p99 with them x without", 2);
 const USER_GROWN: Figure = Figure::new("user_bytes_grown", "resident memory grew by at most, B", 0);
 const KERNEL_GROWN: Figure = Figure::new("kernel_bytes_grown", "kernel memory grew by at most, B", 0);
 
-pub(super) fn plan(options: &Options) -> Plan {
-    let clients = options.clients(100, 500);
+pub(super) fn plan(sizes: &Sizes) -> Plan {
+    let clients = sizes.clients(100, 500);
     let slow = clients.div_ceil(READERS_FOR_EACH_SLOW);
     // In all it is more than the kernel keeps for a client that does not read.
-    let load = options.load(100, 16 * 1024, 3.0);
+    let load = sizes.load(100, 16 * 1024, 3.0);
     Plan {
         key: "slow".into(),
         title: format!("slow: {slow} more never read, beside {}", describe(clients, &load)),
-        rounds: options.rounds(2),
+        rounds: sizes.rounds(2),
         seconds: 2.0 * (load.total_seconds() + OVERHEAD_SECONDS),
         descriptors: clients + slow + SPARE_DESCRIPTORS,
         run: Box::new(move |contender| run(contender, clients, slow, load)),
@@ -59,8 +58,7 @@ struct Watched {
 }
 
 fn measure(contender: &Contender, clients: usize, slow: usize, load: Load) -> Result<Watched> {
-    let mut server = Server::start(contender)?;
-    let mut crowd = Crowd::open(server.address, clients, Opening::at_once(GENTLY))?;
+    let (mut server, mut crowd) = open(contender, clients)?;
     let opening = Opening { at_once: GENTLY, receive_buffer: Some(SLOW_RECEIVE_BUFFER) };
     let _never_read = Crowd::open(server.address, slow, opening)?;
     let processes = server.processes();

@@ -19,7 +19,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{self, SendFlags, SocketFlags};
 
-use super::Settings;
+use super::start::{Settings, announce, listen};
 use anyhow::{Context, Result};
 
 const READ_BYTES: usize = 64 * 1024;
@@ -31,13 +31,13 @@ const ACCEPTED: &[u8] = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
 const HEARTBEAT: &[u8] = b":\n\n";
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
-    let listener = super::listen(settings)?;
+    let listener = listen(settings)?;
     let inboxes: Vec<Arc<Inbox>> = (0..settings.workers).map(|_| Arc::default()).collect();
     for inbox in &inboxes {
         let inbox = Arc::clone(inbox);
         thread::spawn(move || write_loop(&inbox, settings.heartbeat));
     }
-    super::announce(&listener)?;
+    announce(&listener)?;
     Front::new(listener.into(), inboxes).and_then(|mut front| front.run()).context("accepting for the floor")
 }
 

@@ -22,8 +22,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
-use super::Settings;
 use super::shared::{self, BODY_LIMIT, Hub, Subscription};
+use super::start::{Settings, announce, listen};
 use anyhow::{Context, Result};
 
 /// How long to wait where no connection can be accepted, which is when there is no descriptor left.
@@ -32,9 +32,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 type Answer<B> = std::result::Result<Response<B>, hyper::http::Error>;
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
-    let listener = super::listen(settings)?;
+    let listener = listen(settings)?;
     shared::run_on_tokio(settings, async move {
-        super::announce(&listener)?;
+        announce(&listener)?;
         let listener = TcpListener::from_std(listener).context("handing the listener to tokio")?;
         accept(&listener, &Hub::new(settings.heartbeat)).await
     })

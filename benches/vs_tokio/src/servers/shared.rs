@@ -13,7 +13,7 @@ use tokio::runtime;
 use tokio::sync::broadcast::{self, Receiver, Sender};
 use tokio::time::timeout;
 
-use super::Settings;
+use super::start::Settings;
 use anyhow::{Context, Result};
 
 /// The largest message, in bytes.

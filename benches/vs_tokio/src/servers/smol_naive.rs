@@ -18,9 +18,9 @@ use smol::future::or;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, Executor, Timer};
 
-use super::Settings;
 use super::shared::http::{Exchange, Next};
 use super::shared::{BATCH_BYTES, CAPACITY, HEARTBEAT};
+use super::start::{Settings, announce, listen};
 use anyhow::{Context, Result};
 
 const READ_BYTES: usize = 8 * 1024;
@@ -32,8 +32,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
-    let listener = super::listen(settings)?;
-    super::announce(&listener)?;
+    let listener = listen(settings)?;
+    announce(&listener)?;
     let listener = Async::<TcpListener>::new(listener).context("handing the listener to smol")?;
     let executor = Arc::new(Executor::new());
     for _ in 1..settings.workers {

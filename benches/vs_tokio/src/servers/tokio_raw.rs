@@ -13,9 +13,9 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use super::Settings;
 use super::shared::http::{Exchange, Next};
 use super::shared::{self, Hub, Subscription};
+use super::start::{Settings, announce, listen};
 use anyhow::{Context, Result};
 
 const READ_BYTES: usize = 8 * 1024;
@@ -27,9 +27,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
-    let listener = super::listen(settings)?;
+    let listener = listen(settings)?;
     shared::run_on_tokio(settings, async move {
-        super::announce(&listener)?;
+        announce(&listener)?;
         let listener = TcpListener::from_std(listener).context("handing the listener to tokio")?;
         accept(&listener, &Hub::new(settings.heartbeat)).await
     })

@@ -10,7 +10,7 @@ pub(crate) struct Sample {
     /// Since the start.
     pub(crate) seconds: f64,
     pub(crate) resident_bytes: u64,
-    pub(crate) descriptors: usize,
+    pub(crate) descriptors: u64,
     /// What was spent of one core since the last look, 1 being all of it.
     pub(crate) cores: f64,
 }

@@ -27,8 +27,8 @@ use argh::FromArgs;
 
 use crate::clock::now;
 use crate::contender::Contender;
+use crate::flags::typed;
 use crate::interrupt;
-use crate::options::typed;
 use crate::process::raise_descriptor_limit;
 use crate::report::Machine;
 use anyhow::{Context, Result, anyhow};

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::{Sample, Soaked};
-use crate::report::markdown::{command, on_what, plain, row};
-use crate::report::plots::{Panel, over_time};
-use crate::report::{Machine, write_files};
+use crate::report::{Machine, Panel, command, on_what, over_time, plain, row, write_files};
 
 const PAGE: &str = "soak.md";
 const PLOT: &str = "soak.svg";

@@ -118,7 +118,7 @@ fn against(server: &mut Server, options: &Options, asked_to_end: &AtomicBool) ->
 }
 
 /// What a server takes once and keeps is not what it leaks: returns the descriptors that it has when nobody is there.
-fn warm_up(server: &mut Server) -> Result<usize> {
+fn warm_up(server: &mut Server) -> Result<u64> {
     drop(Crowd::open(server.address, WARM_UP_STREAMS, Opening::at_once(CONNECTS_AT_ONCE))?);
     if !settled(|| conformance::count(server.address).is_ok_and(|count| count == 0)) {
         return Err(anyhow!("GET /connections is not 0 after the first streams are closed"));
@@ -214,7 +214,7 @@ fn count_is(what: &'static str, server: &Server, expected: u64) -> Check {
     Check::equal(what, count, expected)
 }
 
-fn descriptors_are_back(server: &Server, base: usize) -> Check {
+fn descriptors_are_back(server: &Server, base: u64) -> Check {
     let processes = server.processes();
     let mut left = None;
     settled(|| {

@@ -5,10 +5,9 @@ use plotters::prelude::{ChartBuilder, EmptyElement, ErrorBar, IntoSegmentedCoord
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{BLACK, Color, FontStyle, IntoFont, IntoTextStyle};
 
-use super::{Area, FONT, Palette, sheet};
-use crate::figure::Measured;
+use super::sheet::{Area, FONT, Palette, sheet};
+use crate::figure::{FLOOR, Measured, OURS};
 use crate::number::{Spread, fixed};
-use crate::report::{FLOOR, OURS};
 
 const PITCH: usize = 42;
 

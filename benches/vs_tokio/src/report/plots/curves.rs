@@ -10,11 +10,10 @@ use plotters::prelude::{
 };
 use plotters::style::{BLACK, Color, WHITE};
 
-use super::{Area, COLOURS, FONT, Palette, sheet, thickness};
-use crate::figure::{Measured, Rounds, Step};
+use super::sheet::{Area, COLOURS, FONT, Palette, sheet, thickness};
+use crate::figure::{Measured, OURS, Rounds, Step};
 use crate::number::median;
 use crate::number::{fixed, significant};
-use crate::report::OURS;
 
 /// Points of a latency curve for each nine of its scale, and the most nines that it shows.
 const POINTS: u32 = 80;
