@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_family_is_all_that_descend() {
         let mut shell = process::Command::new("sh");
-        shell.args(["-c", "sleep 60 & echo; wait"]).stdout(process::Stdio::piped());
+        shell.args(["-c", "sleep 60 & echo; wait; exit 1"]).stdout(process::Stdio::piped());
         let mut child = shell.spawn().expect("a shell");
         let mut line = [0];
         std::io::Read::read_exact(child.stdout.as_mut().expect("piped"), &mut line).expect("the shell's line");

@@ -74,7 +74,8 @@ impl Plan {
         let allowed = raise_descriptor_limit()?;
         ensure!(
             self.descriptors as u64 <= allowed,
-            "{} needs {} descriptors and {allowed} are allowed: raise `ulimit -Hn`, or ask for fewer clients with --clients",
+            "{} needs {} descriptors and {allowed} are allowed: raise `ulimit -Hn`, or ask for \
+             fewer clients with --clients",
             self.key,
             self.descriptors
         );

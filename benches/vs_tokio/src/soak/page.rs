@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{Sample, Soaked};
+use super::course::Sample;
+use super::run::Soaked;
 use crate::report::{Machine, Panel, command, on_what, over_time, plain, row, write_files};
 
 const PAGE: &str = "soak.md";
@@ -89,7 +90,8 @@ fn text(soaked: &Soaked, machine: &Machine) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::soak::{Check, Trend};
+    use crate::soak::check::Check;
+    use crate::soak::course::Trend;
 
     #[test]
     fn a_soak_is_a_page_with_its_plot() {

@@ -10,10 +10,10 @@ use std::time::Duration;
 use super::check::Check;
 use super::course::{Course, Sample, Trend};
 use super::healthy;
-use super::stage::{EndOfAll, Faults, Stage};
+use super::options::Options;
+use super::stage::{EndOfAll, Faults, Part, Stage};
 use super::visitors;
 use super::voice::{Manner, speak};
-use super::{Options, Soaked};
 use crate::clock::{MILLISECOND, SECOND, now};
 use crate::conformance;
 use crate::contender::{Contender, Server};
@@ -38,6 +38,20 @@ const LINE_INTERVAL: f64 = 30.0;
 /// Of what the server says on standard error.
 const MOST_LINES: usize = 1000;
 const MOST_LINE_BYTES: u64 = 500;
+
+/// The results of a soak.
+pub(super) struct Soaked {
+    pub(super) server: String,
+    pub(super) arguments: Vec<String>,
+    pub(super) seed: u64,
+    /// Where it was ended early, by whom.
+    pub(super) cut_short: Option<&'static str>,
+    pub(super) samples: Vec<Sample>,
+    pub(super) trend: Option<Trend>,
+    /// What was done, in words and figures.
+    pub(super) figures: Vec<(&'static str, String)>,
+    pub(super) checks: Vec<Check>,
+}
 
 pub(super) fn soak(options: &Options, words: &[String], asked_to_end: &AtomicBool) -> Result<Soaked> {
     let contender = match &options.server {
@@ -80,7 +94,7 @@ fn with_words(failure: &Error, said: &Faults) -> String {
 fn against(server: &mut Server, options: &Options, asked_to_end: &AtomicBool) -> Result<Soaked> {
     let base = warm_up(server)?;
     let crowd = Crowd::open(server.address, options.streams, Opening::at_once(CONNECTS_AT_ONCE))?;
-    let stage = &Stage::new(server.address, options.seed, options.streams as u64);
+    let stage = &Stage::new(server.address, options.seed);
     let began = CpuCounters::of_this_process()?;
     let (mut course, mut checks, mut cut_short) = (Course::begin(server, stage.seconds())?, Vec::new(), None);
     let heard = thread::scope(|scope| {
@@ -89,9 +103,9 @@ fn against(server: &mut Server, options: &Options, asked_to_end: &AtomicBool) ->
         let publishers = start_publishers(scope, stage, options.rate);
         let visiting = scope.spawn(|| visitors::come_and_go(stage));
         cut_short = watch(server, stage, options, &mut course, asked_to_end)?;
-        stage.end_publishers();
+        stage.end(Part::Publishers);
         let accepted: Vec<u64> = publishers.into_iter().map(|one| one.join().unwrap_or_default()).collect();
-        stage.end_visitors();
+        stage.end(Part::Visitors);
         if visiting.join().is_err() {
             return Err(anyhow!("those who come and go panicked"));
         }
@@ -99,7 +113,7 @@ fn against(server: &mut Server, options: &Options, asked_to_end: &AtomicBool) ->
         settled(|| stage.least_heard.load(Ordering::Relaxed) >= published);
         checks.push(count_is("the count, with the healthy streams alone", server, options.streams as u64));
         let least = stage.least_heard.load(Ordering::Relaxed);
-        stage.end_crowd();
+        stage.end(Part::Healthy);
         let heard = listening.join().map_err(|_| anyhow!("the thread of the healthy streams panicked"))??;
         checks.push(Check::heard(&accepted, &heard, least));
         Ok(published)

@@ -5,16 +5,17 @@
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
+use std::ops::Range;
 use std::time::Duration;
 
+use fastrand::Rng;
 use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size};
 use smol::future::{or, pending};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, LocalExecutor, Timer};
 
-use super::dice::Dice;
 use super::hostile::{self, Hostile, Then, is_carried_out};
-use super::stage::{Stage, count};
+use super::stage::{Part, Stage, count};
 use anyhow::{Context, Result, anyhow};
 
 /// Tasks of each kind.
@@ -42,27 +43,31 @@ pub(super) fn come_and_go(stage: &Stage) {
     let (patient, hasty): (Vec<_>, Vec<_>) =
         list.iter().partition(|one| matches!(one.then, Then::Wait | Then::Drip(_)));
     let executor = LocalExecutor::new();
-    let dice = |kind: u64, number: u64| Dice::of(stage.seed.wrapping_add(1 + kind), number);
+    let rng = |kind: u64, number: u64| stage.choices(1 + kind, number);
     for number in 0..CHURNING {
-        executor.spawn(churn(stage, dice(0, number))).detach();
+        executor.spawn(churn(stage, rng(0, number))).detach();
     }
     for number in 0..SLOW {
-        executor.spawn(read_slowly(stage, dice(1, number))).detach();
+        executor.spawn(read_slowly(stage, rng(1, number))).detach();
     }
     for number in 0..STALLED {
-        executor.spawn(stall(stage, dice(2, number))).detach();
+        executor.spawn(stall(stage, rng(2, number))).detach();
     }
     for number in 0..HASTY {
-        executor.spawn(harass(stage, dice(3, number), &hasty)).detach();
+        executor.spawn(harass(stage, rng(3, number), &hasty)).detach();
     }
     for number in 0..PATIENT {
-        executor.spawn(harass(stage, dice(4, number), &patient)).detach();
+        executor.spawn(harass(stage, rng(4, number), &patient)).detach();
     }
     smol::block_on(executor.run(async {
-        while stage.visitors_go_on() {
+        while stage.goes_on(Part::Visitors) {
             Timer::after(Duration::from_millis(50)).await;
         }
     }));
+}
+
+fn milliseconds(rng: &mut Rng, range: Range<u64>) -> Duration {
+    Duration::from_millis(rng.u64(range))
 }
 
 /// How a stream leaves.
@@ -75,11 +80,11 @@ enum Leave {
     AtOnce,
 }
 
-async fn churn(stage: &Stage, mut dice: Dice) {
+async fn churn(stage: &Stage, mut rng: Rng) {
     loop {
-        Timer::after(dice.milliseconds(0..1000)).await;
-        let leave = *dice.one_of(&[Leave::Fin, Leave::Reset, Leave::HalfClose, Leave::AtOnce]);
-        if let Err(failure) = open_and_leave(stage, leave, dice.milliseconds(0..1500)).await {
+        Timer::after(milliseconds(&mut rng, 0..1000)).await;
+        let leave = [Leave::Fin, Leave::Reset, Leave::HalfClose, Leave::AtOnce][rng.usize(0..4)];
+        if let Err(failure) = open_and_leave(stage, leave, milliseconds(&mut rng, 0..1500)).await {
             stage.note(&stage.visitors, &format!("a stream that comes and goes: {failure:#}"));
         }
         count(&stage.tally.churned);
@@ -129,10 +134,10 @@ async fn read_for(socket: &mut Async<TcpStream>, time: Duration) -> Stayed {
     .await
 }
 
-async fn read_slowly(stage: &Stage, mut dice: Dice) {
+async fn read_slowly(stage: &Stage, mut rng: Rng) {
     loop {
-        Timer::after(dice.milliseconds(0..2000)).await;
-        let stay = dice.milliseconds(5_000..60_000);
+        Timer::after(milliseconds(&mut rng, 0..2000)).await;
+        let stay = milliseconds(&mut rng, 5_000..60_000);
         count(&stage.tally.slow);
         let outcome = or(async { sip(&mut open_tight(stage).await?).await.map(|()| true) }, async {
             Timer::after(stay).await;
@@ -152,10 +157,10 @@ async fn sip(socket: &mut Async<TcpStream>) -> Result<()> {
     Ok(())
 }
 
-async fn stall(stage: &Stage, mut dice: Dice) {
+async fn stall(stage: &Stage, mut rng: Rng) {
     loop {
-        Timer::after(dice.milliseconds(0..2000)).await;
-        let stay = dice.milliseconds(10_000..90_000);
+        Timer::after(milliseconds(&mut rng, 0..2000)).await;
+        let stay = milliseconds(&mut rng, 10_000..90_000);
         count(&stage.tally.stalled);
         let outcome = or(async { await_reset(&open_tight(stage).await?).await.map(|()| true) }, async {
             Timer::after(stay).await;
@@ -189,11 +194,11 @@ async fn open_tight(stage: &Stage) -> Result<Async<TcpStream>> {
     Ok(socket)
 }
 
-async fn harass(stage: &Stage, mut dice: Dice, list: &[&Hostile]) {
+async fn harass(stage: &Stage, mut rng: Rng, list: &[&Hostile]) {
     loop {
-        Timer::after(dice.milliseconds(0..400)).await;
-        let one = *dice.one_of(list);
-        let tired = dice.milliseconds(500..20_000);
+        Timer::after(milliseconds(&mut rng, 0..400)).await;
+        let one = list[rng.usize(0..list.len())];
+        let tired = milliseconds(&mut rng, 500..20_000);
         match misbehave(stage, one, tired).await {
             Ok(answer) if is_carried_out(&answer) => {
                 let answer = answer[..answer.len().min(60)].escape_ascii();
