@@ -1,4 +1,4 @@
-//! The whole comparison: who conforms, what is measured of those, and what is told of it.
+//! The whole comparison: the check of each server, the runs of those that conform, and the report.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::stamp::check_size;
 use anyhow::{Context, Result, ensure};
 use argh::FromArgs;
 
-/// How long the check of one server is thought to take.
+/// Estimated seconds of the check of one server.
 const CHECK_SECONDS: f64 = 0.5;
 
 /// Measures smolcast beside the servers that one would write on tokio, and beside the floor under them all; about ten

@@ -31,7 +31,7 @@ const START_LIMIT: u64 = 10 * SECOND;
 pub(crate) struct Contender {
     pub(crate) name: String,
     command: Vec<String>,
-    /// Whether it is one of this program's own, which all take the same flags.
+    /// True for this program's own servers, which all take the same flags.
     is_own: bool,
 }
 
@@ -54,7 +54,7 @@ impl Contender {
         self.is_own
     }
 
-    /// How it is started, for the report.
+    /// Its command line, for the report.
     pub(crate) fn command(&self) -> String {
         self.command.join(" ")
     }

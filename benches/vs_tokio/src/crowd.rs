@@ -36,7 +36,7 @@ pub(crate) struct Crowd {
     pub(crate) slow_connects: usize,
 }
 
-/// How streams are opened.
+/// The manner of opening streams.
 #[derive(Clone, Copy)]
 pub(crate) struct Opening {
     /// So many connects, then as many requests, then the next lot.
@@ -148,7 +148,7 @@ impl Crowd {
         Ok(())
     }
 
-    /// How many connects are settled by what epoll has, waiting until `deadline` for the first.
+    /// Settles the connects that epoll has, waiting until `deadline` for the first; returns their number.
     fn settle_connects(&mut self, deadline: u64) -> Result<usize> {
         let mut settled = 0;
         let mut events = Vec::with_capacity(1024);
@@ -220,7 +220,7 @@ impl Client {
         Ok(Self { socket, phase: Phase::Connecting(since), rest: Vec::new(), next: 0 })
     }
 
-    /// Whether the stream's opening is complete.
+    /// Reads towards the opening; true once it is complete.
     fn read_opening(&mut self, buffer: &mut [u8]) -> Result<bool> {
         match rustix::io::read(&self.socket, &mut *buffer) {
             Err(Errno::AGAIN | Errno::INTR) => {}

@@ -25,7 +25,7 @@ pub(crate) struct Figure {
     /// Its row in the tables, with the unit.
     pub(crate) label: &'static str,
     pub(crate) decimals: usize,
-    /// Whether the tables also give it as a multiple of the floor's of the same round.
+    /// True if the tables also give it as a multiple of the floor's of the same round.
     pub(crate) by_floor: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What smolcast has to reach in this comparison, by the comparison itself.
+//! The aims of smolcast in a comparison, judged by the comparison itself.
 
 use std::fmt::{self, Display};
 
@@ -16,7 +16,7 @@ const LAST: &str = "last_subscriber_ms";
 const MEMORY: &str = "user_bytes_per_stream";
 const KNEE: &str = "knee_per_second";
 
-/// A goal, and what was measured.
+/// A goal, and the measured value.
 #[derive(Clone, Debug)]
 pub(crate) struct Goal {
     pub(crate) what: &'static str,

@@ -1,4 +1,4 @@
-//! One measured run: a publisher, every subscriber's every receipt, and what it cost the server.
+//! One measured run: a publisher, every subscriber's every receipt, and the server's CPU time.
 //!
 //! The window opens just before the first message after the warm-up is due and ends with the last
 //! receipt. CPU time is divided by the receipts within the window, whichever message they were of,
@@ -26,7 +26,7 @@ const LONGEST_LATENCY_US: u64 = 120_000_000;
 /// The share of a core from which on the receiving thread may be what limits the figures.
 const BUSY: f64 = 0.9;
 
-/// What is offered.
+/// The offered messages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     /// Messages per second.
@@ -34,11 +34,11 @@ pub(crate) struct Load {
     /// Bytes of a message.
     pub(crate) size: usize,
     pub(crate) seconds: f64,
-    /// What is sent before anything is measured.
+    /// The seconds of messages before the measured ones.
     pub(crate) warm_up_seconds: f64,
     /// Messages that are due at the same moment.
     pub(crate) burst: u64,
-    /// When to give up, after the last message was due.
+    /// The longest wait after the last message was due.
     pub(crate) drain_seconds: f64,
 }
 
@@ -73,7 +73,7 @@ impl Load {
     }
 }
 
-/// What a run came to.
+/// The results of a run.
 pub(crate) struct Outcome {
     /// Receipt minus due in microseconds, of every client and measured message.
     pub(crate) latency: Histogram<u64>,
@@ -85,7 +85,7 @@ pub(crate) struct Outcome {
     /// Receipts out of order, doubled, or without a readable stamp.
     pub(crate) disordered: u64,
     pub(crate) closed_streams: u64,
-    /// How often the server closed the publisher's connection amid requests.
+    /// Times that the server closed the publisher's connection amid requests.
     pub(crate) reconnects: u64,
     /// Receipts within the window, and its length in seconds.
     pub(crate) window_receipts: u64,
@@ -109,7 +109,7 @@ impl Outcome {
         self.generator.total() / 1e6 / self.window_seconds
     }
 
-    /// What a reader has to know before trusting the figures.
+    /// Reasons to doubt the figures.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if !self.is_whole() {
@@ -170,20 +170,20 @@ struct Spent {
 struct Receiver {
     schedule: Schedule,
     warm_up: u64,
-    /// When to give up.
+    /// The moment to give up.
     deadline: u64,
     processes: Vec<u32>,
     tally: Tally,
-    /// When the window opened, with the receipts and CPU time before it.
+    /// The opening of the window, with the receipts and CPU time before it.
     opened: Option<(u64, u64, Spent)>,
     closed: Option<Spent>,
 }
 
-/// What each receipt adds to. Apart from the rest, so that the inner loop borrows no more.
+/// The counts of receipts. Apart from the rest, so that the inner loop borrows no more.
 struct Tally {
     first_measured: u64,
     latency: Histogram<u64>,
-    /// When each message was last received; time only grows, so storing is enough.
+    /// Each message's last receipt; time only grows, so storing is enough.
     last_receipt: Vec<u64>,
     latest: u64,
     in_order: u64,

@@ -3,7 +3,7 @@
 //! Message i is sent when it is due, at t0 + i/R, whether or not earlier ones have been answered or
 //! received. It wakes once a millisecond at most and sends all that is due by then, since a wake
 //! for each of thousands of messages a second would take the CPU that the servers share with it.
-//! When the server takes no more, messages wait here and keep their due time.
+//! If the server takes no more, messages wait here and keep their due time.
 
 use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
@@ -19,7 +19,7 @@ use crate::stamp::{Stamp, append_payload};
 use anyhow::{Context, Result, anyhow};
 
 const WAKE_INTERVAL: u64 = MILLISECOND;
-/// How long a wait may be without a look at whether the run was given up.
+/// The longest wait without a look at `given_up`.
 const LONGEST_WAIT: u64 = 100 * MILLISECOND;
 const REQUEST_START: &[u8] = b"POST /broadcast HTTP/1.1\r\nHost: smolcast\r\n";
 /// No more is made while so much waits: a message made late still carries the time it was due.
@@ -28,7 +28,7 @@ const UNSENT_BYTES: usize = 256 * 1024;
 const MOST_RECONNECTS: u64 = 1000;
 const READ_BYTES: usize = 64 * 1024;
 
-/// What is published: `total` messages of `size` bytes, `rate` a second from `start`, in bursts of `burst`.
+/// A plan to publish `total` messages of `size` bytes, `rate` a second from `start`, in bursts of `burst`.
 #[derive(Clone, Copy)]
 pub(crate) struct Schedule {
     pub(crate) start: u64,
@@ -47,7 +47,7 @@ impl Schedule {
 pub(crate) struct Publisher {
     server: SocketAddrV4,
     socket: OwnedFd,
-    /// How often the server has closed the connection amid requests.
+    /// Times that the server has closed the connection amid requests.
     reconnects: u64,
     schedule: Schedule,
     /// Requests made so far, and of these the bytes that the socket has not taken.
@@ -126,7 +126,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Whether the connection is still open.
+    /// Reads answers; false if the server has closed the connection.
     fn receive(&mut self) -> Result<bool> {
         self.input.reserve(READ_BYTES);
         match rustix::io::read(&self.socket, spare_capacity(&mut self.input)) {

@@ -64,7 +64,7 @@ fn check_within(address: SocketAddrV4, standard: Standard, patience: Duration) -
 }
 
 thread_local! {
-    /// Whether a panic of this thread becomes an objection and is not to be printed.
+    /// True while a panic of this thread becomes an objection and is not to be printed.
     static IS_HELD: Cell<bool> = const { Cell::new(false) };
 }
 

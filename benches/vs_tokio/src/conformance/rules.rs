@@ -275,7 +275,7 @@ fn event_reaches_all(server: &Candidate) {
     }
 }
 
-/// Which order it is, is the server's choice; but each publisher's own messages keep theirs.
+/// The order of two publishers is the server's choice; but each publisher's own messages keep theirs.
 fn one_order(server: &Candidate) {
     let mut streams = two_quiet_streams(server);
     let mut publishers: [(&str, Client); 2] = [("a", server.connect()), ("b", server.connect())];

@@ -1,4 +1,4 @@
-//! What the figures were measured on and with. Whatever of it cannot be learned is `unknown`: no reason to fail.
+//! The machine and the build behind the figures. A fact that cannot be learned is `unknown`: no reason to fail.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,17 +15,17 @@ const MANIFEST: &str = include_str!("../../../../Cargo.toml");
 /// The crates that a server is mainly made of.
 const PEERS: [&str; 7] = ["smolcast", "smol", "tokio", "hyper", "axum", "actix-web", "async-broadcast"];
 
-/// What of the network decides how much a socket takes before it makes its writer wait.
+/// The settings that decide how many bytes a socket takes before its writer waits.
 const SETTINGS: [&str; 3] = ["net.core.somaxconn", "net.ipv4.tcp_wmem", "net.ipv4.tcp_rmem"];
 
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Machine {
-    /// When the report was written, in UTC.
+    /// The moment of the report, in UTC.
     pub(crate) date: String,
     pub(crate) cpu: String,
     pub(crate) cores: usize,
     pub(crate) memory_bytes: u64,
-    /// Whether the CPU says that it is not a machine's own: then others may take its time.
+    /// True if the CPU is a virtual machine's: then other machines may take its time.
     pub(crate) virtual_machine: bool,
     pub(crate) kernel: String,
     pub(crate) rustc: String,
@@ -72,7 +72,7 @@ fn setting(name: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// How the compiler was told to optimise.
+/// The compiler's settings.
 fn build() -> String {
     let profile = env!("BUILD_PROFILE");
     let mut parts = vec![format!("{profile} for {}: opt-level = {}", env!("BUILD_TARGET"), env!("BUILD_OPT_LEVEL"))];

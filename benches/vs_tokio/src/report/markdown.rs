@@ -15,7 +15,7 @@ use crate::figure::{Comparison, Measured};
 /// So many notes are read where they stand; more are folded away.
 const MOST_NOTES: usize = 6;
 
-/// What a scenario is about, by how its key begins.
+/// The question of a scenario, by the start of its key.
 const ABOUT: [(&str, &str); 6] = [
     (
         "fanout",

@@ -14,7 +14,7 @@ use crate::number::grouped;
 use crate::process::syn_retries;
 use anyhow::{Result, anyhow};
 
-/// How many come for each that is there.
+/// Newcomers for each open stream.
 const NEWCOMERS: usize = 5;
 
 const OPEN: Figure = Figure::new("connect_seconds", "all newcomers have `:ok` after, s", 2).and_by_floor();

@@ -56,7 +56,7 @@ pub(crate) struct Plan {
     pub(crate) key: String,
     pub(crate) title: String,
     pub(crate) rounds: usize,
-    /// How long one run is thought to take.
+    /// Estimated seconds of one run.
     pub(crate) seconds: f64,
     /// The most descriptors that a process needs.
     pub(crate) descriptors: usize,
@@ -64,7 +64,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// How long all of it is thought to take.
+    /// Estimated seconds of all runs.
     pub(crate) fn estimate(&self, contenders: usize) -> f64 {
         self.seconds * (self.rounds * contenders) as f64
     }
@@ -101,7 +101,7 @@ impl Plan {
 pub(super) const GENTLY: usize = 100;
 /// Descriptors of a process that are no streams.
 pub(super) const SPARE_DESCRIPTORS: usize = 64;
-/// What a run takes beside its load: start, ramp, rest, end.
+/// Seconds of a run beside its load: start, ramp, rest, end.
 pub(super) const OVERHEAD_SECONDS: f64 = 1.0;
 
 /// CPU time in microseconds below which its split into user and system is not told: the kernel samples it a hundred

@@ -1,4 +1,4 @@
-//! How much is delivered with nothing lost: the offered rate is doubled until messages are lost or come too late, then
+//! The highest rate without losses: the offered rate is doubled until messages are lost or come too late, then
 //! the gap between the last rate that was carried and the first that was not is halved twice, in the ratio.
 
 use super::plan::{GENERATOR, Plan, SPARE_DESCRIPTORS, Sizes, open};
@@ -86,7 +86,7 @@ struct Knee {
 }
 
 impl Climb<'_> {
-    /// Whether the server carries this rate: nothing lost, and nothing late.
+    /// Returns true if the server carries this rate: nothing lost, and nothing late.
     fn carries(&mut self, rate: u64) -> Result<bool> {
         let outcome = match self.run(rate) {
             Ok(outcome) => outcome,

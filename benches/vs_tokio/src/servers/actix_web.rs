@@ -18,7 +18,7 @@ use super::shared::{self, BODY_LIMIT, Hub};
 use super::start::{Settings, announce, listen};
 use anyhow::{Context, Result};
 
-/// How long a publisher may be silent before its connection is closed. The default of 5 s is short for that.
+/// The longest silence of a publisher before its connection is closed. The default of 5 s is short for that.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 pub(super) fn serve(settings: Settings) -> Result<()> {

@@ -41,7 +41,7 @@ pub(super) fn serve(settings: Settings) -> Result<()> {
     Front::new(listener.into(), inboxes).and_then(|mut front| front.run()).context("accepting for the floor")
 }
 
-/// What the accepting thread has for one writer.
+/// The accepting thread's deliveries to one writer.
 #[derive(Default)]
 struct Inbox {
     waiting: Mutex<Waiting>,
@@ -60,7 +60,7 @@ impl Inbox {
         self.arrived.notify_one();
     }
 
-    /// Wakes nobody: a writer needs its newcomers no earlier than it has something for them.
+    /// Wakes no thread: a writer needs its newcomers no earlier than it has something for them.
     fn welcome(&self, stream: Stream) {
         self.lock().newcomers.push(stream);
     }
@@ -101,7 +101,7 @@ fn write_loop(inbox: &Inbox, heartbeat: Duration) {
 
 struct Stream {
     socket: OwnedFd,
-    /// What the socket has not taken yet, behind `taken` bytes that it has.
+    /// Bytes for the socket, of which it has taken the first `taken`.
     tail: Vec<u8>,
     taken: usize,
 }
@@ -149,7 +149,7 @@ struct Connection {
     input: Vec<u8>,
 }
 
-/// What becomes of a connection after its requests so far.
+/// The fate of a connection after its requests so far.
 enum Next {
     KeepAlive,
     Stream,

@@ -26,7 +26,7 @@ use super::shared::{self, BODY_LIMIT, Hub, Subscription};
 use super::start::{Settings, announce, listen};
 use anyhow::{Context, Result};
 
-/// How long to wait where no connection can be accepted, which is when there is no descriptor left.
+/// The pause after a failed accept: there is no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 type Answer<B> = std::result::Result<Response<B>, hyper::http::Error>;
@@ -49,7 +49,7 @@ async fn accept(listener: &TcpListener, hub: &Hub) -> Result<()> {
             Ok((socket, _)) => {
                 let hub = hub.clone();
                 let service = service_fn(move |request| answer(request, hub.clone()));
-                // Its error is a client that is gone: there is nobody to tell.
+                // Its error is a client that is gone: no one reads it.
                 tokio::spawn(http.serve_connection(TokioIo::new(socket), service));
             }
             Err(_) => sleep(ACCEPT_PAUSE).await,

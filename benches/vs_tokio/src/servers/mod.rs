@@ -24,7 +24,7 @@ use start::Settings;
 /// A server of this program.
 pub(crate) struct Own {
     pub(crate) name: &'static str,
-    /// What it is made of, for a reader of the report.
+    /// Its parts, for a reader of the report.
     pub(crate) about: &'static str,
     serve: fn(Settings) -> Result<()>,
 }

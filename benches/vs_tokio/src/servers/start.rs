@@ -45,7 +45,7 @@ pub(super) fn listen(settings: Settings) -> Result<TcpListener> {
     Ok(open().context("opening the listener")?.into())
 }
 
-/// The line by which whoever started the server learns its address.
+/// Prints the line with the address, for the comparison.
 pub(super) fn announce(listener: &TcpListener) -> Result<()> {
     let address = listener.local_addr().context("asking for the listener's port")?;
     println!("Listening on http://{address}/");

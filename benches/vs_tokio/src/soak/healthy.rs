@@ -11,7 +11,7 @@ use crate::clock::{MILLISECOND, now};
 use crate::crowd::Crowd;
 use anyhow::Result;
 
-/// From one look at who is how far to the next.
+/// From one look at the slowest stream to the next.
 const INTERVAL: u64 = 50 * MILLISECOND;
 
 /// Reads until it is over, and closes the streams; returns how many messages of each publisher were heard.

@@ -1,6 +1,6 @@
-//! What the healthy streams heard: every message once, in one order for all, each byte as it was posted.
+//! The ledger of the healthy streams: every message once, in one order for all, each byte as it was posted.
 //!
-//! Who is first to hear a message has it held against what its publisher had to say next; all others are held against
+//! The first stream to hear a message has it held against its publisher's next message; all others are held against
 //! the bytes that the first one got. So a delivery costs a comparison of memory, and nothing can be lost, doubled,
 //! torn or swapped, on one stream or on all of them, without being noticed.
 
@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 
 use super::message::{data_of, heard, id_of, message, number, number_of_id, publisher};
 
-/// Of what the slowest has not heard yet, no more than these bytes are kept: far more than a server holds for it.
+/// The most bytes kept for the slowest stream: far more than a server holds for it.
 const MOST_BYTES: usize = 64 << 20;
-/// Of an event that is not as it should be, a fault shows these many bytes.
+/// Bytes of a wrong event that its fault shows.
 const SHOWN_BYTES: usize = 60;
 
 /// One stream's place in the order.
@@ -26,7 +26,7 @@ pub(super) struct Ledger {
     seed: u64,
     /// Each publisher's next message.
     next: Vec<u64>,
-    /// Events as the first stream got them, of which somebody has not heard yet.
+    /// Events as the first stream got them, until every stream has heard them.
     events: VecDeque<Box<[u8]>>,
     bytes: usize,
     /// The number of the first of them.
@@ -40,12 +40,12 @@ impl Ledger {
         Self { seed, next: vec![0; publishers], events: VecDeque::new(), bytes: 0, first: 0, last_id: None }
     }
 
-    /// How many messages were heard.
+    /// The number of messages heard.
     pub(super) fn end(&self) -> u64 {
         self.first + self.events.len() as u64
     }
 
-    /// How many of each publisher.
+    /// The same, of each publisher.
     pub(super) fn heard_of_each(&self) -> &[u64] {
         &self.next
     }
@@ -84,7 +84,7 @@ impl Ledger {
         if place.is_out { bytes.len() } else { used }
     }
 
-    /// Forgets what everybody has heard, and what there is no room for.
+    /// Forgets the events that every stream has heard, and those that there is no room for.
     pub(super) fn forget_before(&mut self, least: u64) {
         while self.first < least || self.bytes > MOST_BYTES {
             let Some(event) = self.events.pop_front() else { return };
@@ -93,7 +93,7 @@ impl Ledger {
         }
     }
 
-    /// What is wrong with an event that is not the one that others got in this place.
+    /// Describes an event that is not the one that other streams got in this place.
     fn departure(&self, position: u64, event: &[u8]) -> String {
         let index = position.checked_sub(self.first).map(|index| index as usize);
         match index.and_then(|index| self.events.get(index)) {
@@ -116,7 +116,7 @@ impl Ledger {
         wrong.map(|what| format!("got {} as event {position}: {what}", shown(event)))
     }
 
-    /// Whether the ID of the next event is as it should be: all have one or none has, and their numbers go up by one.
+    /// Checks the ID of the next event: all have one or none has, and their numbers go up by one.
     fn take_id(&mut self, id: Option<&[u8]>, position: u64) -> bool {
         let number = id.and_then(number_of_id);
         let last = std::mem::replace(&mut self.last_id, number);
@@ -124,7 +124,7 @@ impl Ledger {
         is_next && id.is_some() == number.is_some()
     }
 
-    /// What is wrong with the data of the next event.
+    /// Checks the data of the next event; describes a fault.
     fn take_data(&mut self, event: &[u8]) -> Option<String> {
         let wrong = |what: &str| Some(what.to_owned());
         let Some(data) = data_of(event) else { return wrong("no event as a message becomes") };
@@ -248,7 +248,7 @@ mod tests {
         for (stream, expected) in cases {
             let faults = run(std::slice::from_ref(&stream));
             assert!(faults.iter().any(|fault| fault.contains(expected)), "{expected}: {faults:?}");
-            // Those who hear the same have the same fault, which is told once.
+            // Streams that hear the same have the same fault, which is told once.
             assert_eq!(run(&[stream.clone(), stream]).len(), faults.len());
         }
     }

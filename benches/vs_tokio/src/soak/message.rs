@@ -1,6 +1,6 @@
-//! What the publishers of a soak say, and how a stream has to hear it.
+//! The messages of a soak: as a publisher posts them, and as a subscriber receives them.
 //!
-//! A message follows from the seed, its publisher and its number alone: so whoever hears it knows each byte that it
+//! A message follows from the seed, its publisher and its number alone: so its reader knows each byte that it
 //! has to have. It opens with its publisher's letter and, where it is long enough, its number.
 
 use fastrand::Rng;

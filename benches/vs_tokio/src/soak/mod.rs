@@ -1,8 +1,8 @@
 //! Everything at once, for long, against one server: `soak --time 15m`. A healthy crowd that has to hear everything,
-//! amid streams that come and go, that read slowly or not at all, and requests that nobody means well.
+//! amid streams that come and go, that read slowly or not at all, and hostile requests.
 //!
 //! It measures nothing that compares; it tells what a server leaks, loses or breaks at. Whatever fails, the server is
-//! ended, and what is checked is checked to the end.
+//! ended, and all checks are made.
 
 mod check;
 mod course;

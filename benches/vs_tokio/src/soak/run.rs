@@ -44,11 +44,11 @@ pub(super) struct Soaked {
     pub(super) server: String,
     pub(super) arguments: Vec<String>,
     pub(super) seed: u64,
-    /// Where it was ended early, by whom.
+    /// The reason of an early end.
     pub(super) cut_short: Option<&'static str>,
     pub(super) samples: Vec<Sample>,
     pub(super) trend: Option<Trend>,
-    /// What was done, in words and figures.
+    /// The work done, in words and figures.
     pub(super) figures: Vec<(&'static str, String)>,
     pub(super) checks: Vec<Check>,
 }
@@ -62,7 +62,7 @@ pub(super) fn soak(options: &Options, words: &[String], asked_to_end: &AtomicBoo
     let (mut server, errors) = Server::start_apart(&contender)?;
     let said = thread::spawn(move || lines(errors));
     let soaked = against(&mut server, options, asked_to_end);
-    // Without it there is nobody to say anything more.
+    // Its standard error ends with it.
     drop(server);
     let said = said.join().map_err(|_| anyhow!("the reader of the server's standard error panicked"))?;
     let mut soaked = soaked.map_err(|failure| anyhow!("{}", with_words(&failure, &said)))?;
@@ -131,7 +131,7 @@ fn against(server: &mut Server, options: &Options, asked_to_end: &AtomicBool) ->
     Ok(Soaked { server, arguments, seed, cut_short, samples, trend, figures, checks })
 }
 
-/// What a server takes once and keeps is not what it leaks: returns the descriptors that it has when nobody is there.
+/// Opens and closes streams; returns the descriptors of the idle server. What a server takes once is no leak.
 fn warm_up(server: &mut Server) -> Result<u64> {
     drop(Crowd::open(server.address, WARM_UP_STREAMS, Opening::at_once(CONNECTS_AT_ONCE))?);
     if !settled(|| conformance::count(server.address).is_ok_and(|count| count == 0)) {
@@ -196,7 +196,7 @@ fn watch(
     Ok(cut_short)
 }
 
-/// How it is now, in a line.
+/// The state of the run, in a line.
 fn state(server: &Server, stage: &Stage, sample: Sample) -> String {
     let (memory, descriptors) = (sample.resident_bytes as f64 / f64::from(1 << 20), sample.descriptors);
     let streams = conformance::count(server.address).map_or("?".to_owned(), |count| count.to_string());
@@ -205,7 +205,7 @@ fn state(server: &Server, stage: &Stage, sample: Sample) -> String {
     format!("{memory:.1} MiB, {descriptors} descriptors, {streams} streams, {messages} messages, {faults} faults")
 }
 
-/// Whether it becomes true in time.
+/// Waits until a condition holds; false if it does not in time.
 fn settled(mut is_so: impl FnMut() -> bool) -> bool {
     let deadline = now() + SETTLE_LIMIT;
     loop {

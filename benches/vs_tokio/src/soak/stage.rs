@@ -1,4 +1,4 @@
-//! What all parts of a soak share while it runs: when each of them has to end, what was counted, what went wrong.
+//! The shared state of a soak's parts: their ends, counts and faults.
 
 use std::net::SocketAddrV4;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use fastrand::Rng;
 use super::message::choices;
 use crate::clock::{SECOND, now};
 
-/// Who is wrong all the time is told so many times, and counted from then on.
+/// Faults of one kind that are kept in words; later ones are only counted.
 const MOST_FAULTS: usize = 20;
 
 /// The parts of a soak, in the order in which they end.
@@ -36,7 +36,7 @@ pub(super) struct Stage {
     pub(super) visitors: Faults,
 }
 
-/// Who came and went.
+/// Visits by kind.
 #[derive(Default)]
 pub(super) struct Tally {
     pub(super) churned: AtomicU64,
@@ -101,7 +101,7 @@ pub(super) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// What went wrong: the first of it in words, all of it in number.
+/// Faults: the first in words, all in number.
 #[derive(Default)]
 pub(super) struct Faults(Mutex<(u64, Vec<String>)>);
 
@@ -114,7 +114,7 @@ impl Faults {
         }
     }
 
-    /// How many, and the first of them.
+    /// The number of faults, and the first of them.
     pub(super) fn all(&self) -> (u64, Vec<String>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,7 +1,7 @@
-//! Those who come and go: streams that leave in every way, streams that read slowly or not at all, and requests that
-//! nobody means well. A task each, on one thread; when it is over, all of them close at once.
+//! The visitors of a soak: streams that leave in every way, streams that read slowly or not at all, and hostile
+//! requests. A task each, on one thread; at the end all of them close at once.
 //!
-//! What they do follows from the seed, when they do it from the clock as well.
+//! Their choices follow from the seed, the moments from the clock as well.
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
@@ -22,7 +22,7 @@ use anyhow::{Context, Result, anyhow};
 pub(super) const CHURNING: u64 = 30;
 pub(super) const SLOW: u64 = 10;
 pub(super) const STALLED: u64 = 10;
-/// Those who wait for their refusal or break off, and those who hold their connection.
+/// Hostile clients that await their refusal or break off, and those that hold their connection.
 pub(super) const HASTY: u64 = 12;
 pub(super) const PATIENT: u64 = 24;
 
@@ -31,7 +31,7 @@ const REQUEST: &[u8] = b"GET /sse HTTP/1.1\r\nHost: smolcast\r\n\r\n";
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Little enough for a stream that does not read to be noticed soon.
 const TIGHT_BUFFER: usize = 4096;
-/// What a slow reader takes at once, and how often.
+/// The bytes that a slow subscriber reads at once, and its pause between two reads.
 const SIP_BYTES: usize = 1024;
 const SIP_INTERVAL: Duration = Duration::from_millis(300);
 /// From one look at a stream that is not read to the next.
@@ -70,7 +70,7 @@ fn milliseconds(rng: &mut Rng, range: Range<u64>) -> Duration {
     Duration::from_millis(rng.u64(range))
 }
 
-/// How a stream leaves.
+/// A subscriber's way of leaving.
 #[derive(Clone, Copy)]
 enum Leave {
     Fin,
@@ -170,7 +170,7 @@ async fn stall(stage: &Stage, mut rng: Rng) {
     }
 }
 
-/// What waits unread hides an orderly end, but not a reset, which is how the server ends who takes nothing.
+/// Waits for the reset by which a server ends a subscriber that reads nothing. Unread bytes would hide a FIN.
 async fn await_reset(socket: &Async<TcpStream>) -> Result<()> {
     while socket.get_ref().take_error().context("asking for a socket's error")?.is_none() {
         Timer::after(LOOK_INTERVAL).await;
@@ -212,7 +212,7 @@ async fn harass(stage: &Stage, mut rng: Rng, list: &[&Hostile]) {
     }
 }
 
-/// What was answered, as far as somebody waited for it.
+/// Sends the opening and behaves as listed; returns the answer, if the client waits for one.
 async fn misbehave(stage: &Stage, one: &Hostile, tired: Duration) -> Result<Vec<u8>> {
     let socket = connect(stage).await?;
     // A server may refuse before it has everything, and close: then this fails, as it should.
@@ -227,7 +227,7 @@ async fn misbehave(stage: &Stage, one: &Hostile, tired: Duration) -> Result<Vec<
     }
 }
 
-/// A byte now and then, for ever: it is for who reads to see the end.
+/// Sends a byte now and then, for ever: the reading side sees the end.
 async fn drip(mut socket: &Async<TcpStream>, byte: u8) -> Result<Vec<u8>> {
     while socket.write_all(&[byte]).await.is_ok() {
         Timer::after(SIP_INTERVAL).await;

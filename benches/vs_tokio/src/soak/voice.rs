@@ -17,12 +17,12 @@ use fastrand::Rng;
 
 /// For a write, and for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// So many in one write, for those who do not wait for each answer.
+/// Messages in one write of a publisher that pipelines.
 const PIPELINED: u64 = 4;
 /// The longest sleep without a look at whether it is over.
 const LONGEST_SLEEP: u64 = 50 * MILLISECOND;
 
-/// How a publisher sends its messages.
+/// A publisher's way of sending its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
     KeepAlive,

@@ -35,7 +35,7 @@ pub(crate) struct Exchange {
     pub(crate) output: Vec<u8>,
 }
 
-/// What follows on a connection.
+/// The next thing on a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
     Request,
@@ -132,7 +132,7 @@ enum Route {
     NotFound,
 }
 
-/// Whether the connection outlives the answer.
+/// The fate of a connection after an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Persistence {
     KeepAlive,
