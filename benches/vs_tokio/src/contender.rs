@@ -19,7 +19,7 @@ use crate::clock::{SECOND, now, until};
 use crate::interrupt;
 use crate::process::{family, kill_family};
 use crate::servers;
-use anyhow::{Context, Error, Result, anyhow};
+use anyhow::{Context, Error, Result, anyhow, bail};
 
 /// The hidden word that starts the guard.
 pub(crate) const GUARD: &str = "guard";
@@ -79,7 +79,7 @@ pub(crate) fn contenders(names: &[String], guests: &[Contender], workers: usize)
     let is_guest = |name: &str| guests.iter().any(|guest| guest.name == name);
     if let Some(name) = names.iter().find(|name| servers::ALL.iter().all(|own| own.name != **name) && !is_guest(name)) {
         let all = servers::ALL.map(|server| server.name).join(", ");
-        return Err(anyhow!("no server is named {name}; there are {all}"));
+        bail!("no server is named {name}; there are {all}");
     }
     let is_asked_for = |name: &str| names.is_empty() || names.iter().any(|asked| asked == name);
     let own = servers::ALL.iter().filter(|own| is_asked_for(own.name) && !is_guest(own.name));
@@ -240,10 +240,10 @@ fn first_line(output: &mut ChildStdout) -> Result<String> {
         poll(&mut [PollFd::new(output, PollFlags::IN)], Some(&until(deadline)))
             .context("waiting for its first line")?;
         if now() > deadline {
-            return Err(anyhow!("printed no line in 10 s"));
+            bail!("printed no line in 10 s");
         }
         match output.read(&mut byte).context("reading its first line")? {
-            0 => return Err(anyhow!("ended without printing where it listens")),
+            0 => bail!("ended without printing where it listens"),
             _ if byte == *b"\n" => return Ok(String::from_utf8_lossy(&line).into_owned()),
             _ => line.push(byte[0]),
         }

@@ -15,7 +15,7 @@ use rustix::net::{self, AddressFamily, SendFlags, SocketFlags, SocketType, socko
 
 use crate::clock::{MILLISECOND, SECOND, now, until};
 use crate::stamp::{Scan, Stamp, scan};
-use anyhow::{Context, Error, Result, anyhow};
+use anyhow::{Context, Error, Result, anyhow, bail};
 
 const READ_BYTES: usize = 64 * 1024;
 const REQUEST: &[u8] = b"GET /sse HTTP/1.1\r\nHost: smolcast\r\nAccept: text/event-stream\r\n\r\n";
@@ -142,7 +142,7 @@ impl Crowd {
         while pending > 0 {
             pending -= self.settle_connects(deadline)?;
             if now() > deadline {
-                return Err(anyhow!("{pending} connects had no answer in 30 s"));
+                bail!("{pending} connects had no answer in 30 s");
             }
         }
         Ok(())
@@ -185,7 +185,7 @@ impl Crowd {
                 }
             }
             if pending > 0 && now() > deadline {
-                return Err(anyhow!("{pending} streams were not opened in 30 s; does the server allow so many?"));
+                bail!("{pending} streams were not opened in 30 s; does the server allow so many?");
             }
         }
         Ok(())

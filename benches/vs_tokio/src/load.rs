@@ -16,7 +16,7 @@ use crate::crowd::Crowd;
 use crate::process::{Cpu, CpuCounters, this_thread_run_time};
 use crate::publisher::{Publisher, Schedule};
 use crate::stamp::{Stamp, event_bytes};
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 
 /// From the last subscriber's opening to the first message: the server comes to rest.
 const SETTLE: u64 = 300 * MILLISECOND;
@@ -292,7 +292,7 @@ impl Receiver {
 
     fn outcome(self, clients: u64) -> Result<Outcome> {
         let (Some((since, before, earlier)), Some(later)) = (self.opened, self.closed) else {
-            return Err(anyhow!("every stream was closed during the warm-up"));
+            bail!("every stream was closed during the warm-up");
         };
         let total = self.schedule.total;
         let mut last_subscriber = latencies();

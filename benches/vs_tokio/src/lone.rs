@@ -11,7 +11,7 @@ use crate::flags::typed;
 use crate::load::{self, Load, Outcome};
 use crate::process::{family, raise_descriptor_limit};
 use crate::stamp::check_size;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 
 const CONNECTS_AT_ONCE: usize = 100;
 
@@ -55,7 +55,7 @@ pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
     };
     check_size(options.size)?;
     if options.clients == 0 || options.rate == 0 || options.burst == 0 || !(0.1..=86_400.0).contains(&options.seconds) {
-        return Err(anyhow!("--clients, --rate and --burst must be 1 or more, --seconds between 0.1 and 86400"));
+        bail!("--clients, --rate and --burst must be 1 or more, --seconds between 0.1 and 86400");
     }
     raise_descriptor_limit()?;
     let Options { rate, size, seconds, burst, clients, .. } = options;

@@ -16,7 +16,8 @@ use rustix::net::{self, AddressFamily, SendFlags, SocketFlags, SocketType, socko
 
 use crate::clock::{MILLISECOND, SECOND, now, until};
 use crate::stamp::{Stamp, append_payload};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, bail, ensure};
+use httparse::{EMPTY_HEADER, Status};
 
 const WAKE_INTERVAL: u64 = MILLISECOND;
 /// The longest wait without a look at `given_up`.
@@ -91,7 +92,7 @@ impl Publisher {
     fn reconnect(&mut self) -> Result<()> {
         self.reconnects += 1;
         if self.reconnects > MOST_RECONNECTS {
-            return Err(anyhow!("the server closed the publisher's connection {} times", self.reconnects));
+            bail!("the server closed the publisher's connection {} times", self.reconnects);
         }
         self.socket = connect(self.server).context("reconnecting the publisher")?;
         self.made = self.answered;
@@ -175,22 +176,15 @@ fn connect(server: SocketAddrV4) -> rustix::io::Result<OwnedFd> {
 
 /// The length of the first answer in `input` once it is there as a whole; anything but a 202 fails.
 pub(crate) fn answer_length(input: &[u8]) -> Result<Option<usize>> {
-    let end = input.windows(4).position(|bytes| bytes == b"\r\n\r\n");
-    let Some(head_bytes) = end.map(|end| end + 4) else {
+    let mut fields = [EMPTY_HEADER; 64];
+    let mut answer = httparse::Response::new(&mut fields);
+    let Status::Complete(head) = answer.parse(input).context("reading the answer to a publish")? else {
         return Ok(None);
     };
-    let head = String::from_utf8_lossy(&input[..head_bytes]);
-    let mut lines = head.lines();
-    let status = lines.next().unwrap_or_default();
-    if !status.starts_with("HTTP/1.1 202") {
-        return Err(anyhow!("a publish was answered with {status:?}, not 202"));
-    }
-    let length = lines.find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        let matches = name.eq_ignore_ascii_case("content-length");
-        matches.then(|| value.trim().parse().ok()).flatten()
-    });
-    let whole = head_bytes + length.unwrap_or(0);
+    ensure!(answer.code == Some(202), "a publish was answered with {:?}, not 202", answer.code.unwrap_or_default());
+    let length = answer.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
+    let body = length.and_then(|field| str::from_utf8(field.value).ok()?.trim().parse().ok());
+    let whole = head + body.unwrap_or(0);
     Ok((input.len() >= whole).then_some(whole))
 }
 

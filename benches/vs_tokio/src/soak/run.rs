@@ -21,7 +21,7 @@ use crate::crowd::{Crowd, Opening};
 use crate::number::grouped;
 use crate::process::{CpuCounters, descriptors};
 use crate::progress::Progress;
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Error, Result, anyhow, bail};
 
 const CONNECTS_AT_ONCE: usize = 50;
 /// Streams that are opened and closed before anything is counted.
@@ -107,7 +107,7 @@ fn against(server: &mut Server, options: &Options, asked_to_end: &AtomicBool) ->
         let accepted: Vec<u64> = publishers.into_iter().map(|one| one.join().unwrap_or_default()).collect();
         stage.end(Part::Visitors);
         if visiting.join().is_err() {
-            return Err(anyhow!("those who come and go panicked"));
+            bail!("those who come and go panicked");
         }
         let published: u64 = accepted.iter().sum();
         settled(|| stage.least_heard.load(Ordering::Relaxed) >= published);
@@ -135,7 +135,7 @@ fn against(server: &mut Server, options: &Options, asked_to_end: &AtomicBool) ->
 fn warm_up(server: &mut Server) -> Result<u64> {
     drop(Crowd::open(server.address, WARM_UP_STREAMS, Opening::at_once(CONNECTS_AT_ONCE))?);
     if !settled(|| conformance::count(server.address).is_ok_and(|count| count == 0)) {
-        return Err(anyhow!("GET /connections is not 0 after the first streams are closed"));
+        bail!("GET /connections is not 0 after the first streams are closed");
     }
     let processes = server.processes();
     let mut last = descriptors(&processes)?;

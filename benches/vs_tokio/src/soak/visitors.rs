@@ -16,7 +16,7 @@ use smol::{Async, LocalExecutor, Timer};
 
 use super::hostile::{self, Hostile, Then, is_carried_out};
 use super::stage::{Part, Stage, count};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 
 /// Tasks of each kind.
 pub(super) const CHURNING: u64 = 30;
@@ -100,7 +100,7 @@ async fn open_and_leave(stage: &Stage, leave: Leave, stay: Duration) -> Result<(
     await_opening(&mut socket).await?;
     match read_for(&mut socket, stay).await {
         Stayed::Open => {}
-        Stayed::Ended => return Err(anyhow!("was ended by the server")),
+        Stayed::Ended => bail!("was ended by the server"),
     }
     match leave {
         Leave::Fin | Leave::AtOnce => socket.get_ref().shutdown(Shutdown::Both).context("closing"),
@@ -277,7 +277,7 @@ async fn await_opening(socket: &mut Async<TcpStream>) -> Result<()> {
         let mut byte = [0];
         while !input.ends_with(b":ok\n\n") {
             match socket.read(&mut byte).await.context("waiting for `:ok`")? {
-                0 => return Err(anyhow!("was closed before `:ok`")),
+                0 => bail!("was closed before `:ok`"),
                 _ => input.extend_from_slice(&byte),
             }
         }

@@ -12,7 +12,7 @@ use super::message::message;
 use super::stage::{Part, Stage};
 use crate::clock::{MILLISECOND, SECOND, now};
 use crate::publisher::answer_length;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, bail};
 use fastrand::Rng;
 
 /// For a write, and for an answer.
@@ -130,10 +130,10 @@ fn read_answers(connection: &mut TcpStream, mut count: u64) -> Result<()> {
             continue;
         }
         if now() > deadline {
-            return Err(anyhow!("no answer in 10 s"));
+            bail!("no answer in 10 s");
         }
         match connection.read(&mut buffer).context("waiting for an answer")? {
-            0 => return Err(anyhow!("the connection was closed before the answer")),
+            0 => bail!("the connection was closed before the answer"),
             received => input.extend_from_slice(&buffer[..received]),
         }
     }
