@@ -58,6 +58,11 @@ pub(crate) fn significant(value: f64) -> String {
     }
 }
 
+/// As short as it can be said, for a scale: `0`, `0.5`, `1 500`.
+pub(crate) fn shortest(value: f64) -> String {
+    fixed(value, 3).trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// `10000` as `10 000`.
 pub(crate) fn grouped(number: impl Display) -> String {
     let digits = number.to_string();
@@ -98,6 +103,9 @@ mod tests {
             (significant(0.834), "0.83"),
             (significant(67.46), "67.5"),
             (significant(1_204.0), "1 204"),
+            (shortest(0.0), "0"),
+            (shortest(0.1 + 0.2), "0.3"),
+            (shortest(20_000.0), "20 000"),
         ];
         for (ours, expected) in cases {
             assert_eq!(ours, expected);

@@ -12,8 +12,7 @@ use plotters::style::{BLACK, Color, WHITE};
 
 use super::sheet::{Area, COLOURS, FONT, Palette, sheet, thickness};
 use crate::figure::{Measured, OURS, Rounds, Step};
-use crate::number::median;
-use crate::number::{fixed, significant};
+use crate::number::{median, shortest, significant};
 
 /// Points of a latency curve for each nine of its scale, and the most nines that it shows.
 const POINTS: u32 = 80;
@@ -94,7 +93,7 @@ pub(super) fn rates(measured: &Measured, palette: &Palette<'_>) -> Result<Option
     let explanation = "Filled: all of it arrived. The thin line: all that is offered. Beside the names: the most.";
     sheet("Delivered of what was offered, in million a second", &[&measured.title, explanation], 540, |area| {
         let mut chart = chart(area, range.clone().log_scale(), range.clone().log_scale())?;
-        mesh(&mut chart, ("offered, million/s", "delivered, million/s"), &|rate| significant(*rate))?;
+        mesh(&mut chart, ("offered, million/s", "delivered, million/s"), &|rate| shortest(*rate))?;
         chart.draw_series(LineSeries::new([(range.start, range.start), (range.end, range.end)], BLACK.mix(0.4)))?;
         draw(&mut chart, &curves, palette)?;
         for (rounds, curve) in curves.iter().filter_map(|curve| Some((measured.rounds(curve.server)?, curve))) {
@@ -150,7 +149,7 @@ pub(crate) fn over_time(title: &str, lines: &[&str], unit: &str, panels: &[Panel
             let highest = panel.points.iter().map(|point| point.1).fold(1.0, f64::max);
             let mut chart = chart(&area, 0.0..last.0.max(f64::MIN_POSITIVE), 0.0..1.1 * highest)?;
             let label = format!("{}, {} at the end", panel.label, significant(last.1));
-            mesh(&mut chart, (unit, &label), &|time| fixed(*time, usize::from(last.0 < 5.0)))?;
+            mesh(&mut chart, (unit, &label), &|time| shortest(*time))?;
             chart.draw_series(LineSeries::new(panel.points.iter().copied(), COLOURS[1].stroke_width(2)))?;
             if let Some(ends) = panel.trend {
                 chart.draw_series(DashedLineSeries::new(ends, 6, 5, BLACK.mix(0.6).stroke_width(2)))?;
@@ -183,7 +182,12 @@ where
     Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
     let mut mesh = chart.configure_mesh();
-    mesh.max_light_lines(1).x_desc(names.0).y_desc(names.1).x_label_formatter(x).label_style((FONT, 14));
+    mesh.max_light_lines(1)
+        .x_desc(names.0)
+        .y_desc(names.1)
+        .x_label_formatter(x)
+        .y_label_formatter(&|value| shortest(*value))
+        .label_style((FONT, 14));
     Ok(mesh.draw()?)
 }
 
