@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::connection::Shared;
 use crate::fanout::ShardHandle;
 use crate::metrics::{Count, Distribution, Health, PublishOutcome, ShardMetrics};
-use crate::net::Acceptor;
+use crate::net::Listener;
 
 /// What is watched over.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ pub(crate) struct Admin {
 
 impl Admin {
     /// Begins to serve.
-    pub(crate) fn start(mut acceptor: Acceptor, watched: AdminContext) -> io::Result<Self> {
+    pub(crate) fn start(mut listener: Listener, watched: AdminContext) -> io::Result<Self> {
         let (stop, stopped) = channel::bounded::<()>(1);
         let thread = thread::Builder::new().name("smolcast-admin".to_owned()).spawn(move || {
             let service = AdminService::new(&watched);
@@ -92,7 +92,7 @@ impl Admin {
                 // Nothing is ever sent: the channel only closes.
                 let _ = stopped.recv().await;
             };
-            let serve = future::or(service.turn(), service.accept(&mut acceptor, &executor));
+            let serve = future::or(service.turn(), service.accept(&mut listener, &executor));
             async_io::block_on(executor.run(future::or(serve, stopped)));
         })?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })

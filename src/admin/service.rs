@@ -1,7 +1,6 @@
 //! What is done for each connection of the admin address: one request and its answer, or the live page's stream.
 
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -23,15 +22,12 @@ use crate::http::request::PublishRequest;
 use crate::http::response::CONTINUE;
 use crate::http::{RequestError, query};
 use crate::net::{
-    Acceptor, Clock, Deadline, Interrupted, ReadBuffer, RecvBuffer, WaitGroup, WaitGuard, close_in_stages, read,
+    Clock, Deadline, Interrupted, Listener, ReadBuffer, RecvBuffer, WaitGroup, WaitGuard, close_in_stages, read,
     write_all,
 };
 
 /// How often the live page is told.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// A pause where the system has no descriptor for a connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How much is shown of a long event, in bytes.
 const EVENT_BYTES_SHOWN: usize = 16 * 1024;
@@ -83,31 +79,26 @@ impl<'w> AdminService<'w> {
         }
     }
 
-    /// Takes connections and serves each in a task of its own.
-    pub(super) async fn accept<'d>(&'d self, acceptor: &mut Acceptor, executor: &LocalExecutor<'d>) {
+    /// Accepts connections and serves each in a task of its own.
+    pub(super) async fn accept<'d>(&'d self, listener: &mut Listener, executor: &LocalExecutor<'d>) {
         loop {
-            // However many come and go, those that are served get their turn, and so does the end.
-            yield_now().await;
-            match poll_fn(|cx| acceptor.poll_accept(cx)).await {
-                // Those over the limit are closed at once.
-                Ok((io, _)) if self.connections.len() < self.watched.shared.limits.admin_connections => {
-                    let member = self.connections.enter();
-                    let serve = async move {
-                        let _member = member;
-                        // Whoever is gone does not want to know why.
-                        let _ = self.serve(io).await;
-                    };
-                    executor.spawn(serve).detach();
-                }
-                Ok(_) => {}
-                Err(_) => drop(Timer::after(ACCEPT_PAUSE).await),
+            let (io, _) = listener.accept().await;
+            if self.connections.len() >= self.watched.shared.limits.admin_connections {
+                // Closed at once.
+                continue;
             }
+            let member = self.connections.enter();
+            let serve = async move {
+                let _member = member;
+                // Whoever is gone does not want to know why.
+                let _ = self.serve(io).await;
+            };
+            executor.spawn(serve).detach();
         }
     }
 
     /// Serves one connection: one request, or a stream until its client leaves.
-    async fn serve(&self, io: OwnedFd) -> Result<(), Gone> {
-        let io = Async::new(io).map_err(|_| Gone)?;
+    async fn serve(&self, io: Async<OwnedFd>) -> Result<(), Gone> {
         let deadline = self.clock.deadline();
         deadline.set(self.watched.shared.limits.head_timeout);
         let mut input = RecvBuffer::default();

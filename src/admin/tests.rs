@@ -16,7 +16,7 @@ use crate::event::topic::FilterSet;
 use crate::fanout::{Command, SlowReport, SubscriberCounts};
 use crate::hub::{Hub, QueueReceiver};
 use crate::metrics::Metrics;
-use crate::net::{Client, within};
+use crate::net::{Acceptor, Client, within};
 
 /// How long a test waits for anything that must happen.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -79,10 +79,11 @@ fn all_workers_are_asked_before_one_is_waited_for_and_those_that_answer_are_show
 #[test]
 fn a_page_is_told_how_the_server_is_set_up_before_a_worker_is_asked() {
     let (watched, workers) = watched(Limits::default(), 1);
-    let mut acceptor = Acceptor::bind(&([127, 0, 0, 1], 0).into(), false, &watched.shared.limits).expect("a free port");
+    let acceptor = Acceptor::bind(&([127, 0, 0, 1], 0).into(), false, &watched.shared.limits).expect("a free port");
     let mut client = TcpStream::connect(acceptor.address().tcp().expect("it is one")).expect("it listens");
     client.set_read_timeout(Some(DEADLINE)).expect("an option");
     client.write_all(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("there is room");
+    let mut listener = Listener::new(vec![acceptor], watched.shared.metrics.clone());
     let service = AdminService::new(&watched);
     let executor = LocalExecutor::new();
     let request = async {
@@ -95,5 +96,5 @@ fn a_page_is_told_how_the_server_is_set_up_before_a_worker_is_asked() {
             bytes.extend_from_slice(&buffer[..count]);
         }
     };
-    run(executor.run(future::or(request, service.accept(&mut acceptor, &executor))));
+    run(executor.run(future::or(request, service.accept(&mut listener, &executor))));
 }

@@ -1,21 +1,21 @@
-//! Whose requests are carried out: the hosts that a request may be sent to, the origins whose pages may publish and
-//! read, and the tokens of which a publisher shows one.
+//! Permission for requests: [`authorize`] decides on hosts (`421`), origins (`403`) and tokens (`401`).
 //!
-//! Pure: patterns and bytes. A server on loopback is within reach of every page that its user's browser opens, by its
-//! address or by a name that a foreign DNS server lets point to it; the first two lists are what keeps such pages out.
-//! Programs say what they like in these fields; the third list is for them.
+//! Pure: patterns and bytes, no statuses and no fields. A server on loopback is within reach of every page that its
+//! user's browser opens, by its address or by a name that a foreign DNS server points to it. The lists of hosts and
+//! origins keep such pages out. Programs can forge these fields; the tokens are for them.
 
 mod authority;
+mod cors;
+mod pattern;
 mod settings;
 mod token;
 
-use std::fmt;
-use std::str::FromStr;
-
 use subtle::Choice;
 
-use self::authority::is_comparable;
 pub(crate) use self::authority::{host_of, is_host_and_port};
+pub(crate) use self::cors::Cors;
+use self::pattern::Pattern;
+pub use self::pattern::{HostPattern, InvalidPattern, OriginPattern};
 pub use self::settings::Settings;
 pub use self::token::{InvalidToken, Token};
 
@@ -32,36 +32,54 @@ pub struct Access {
     pub publish_tokens: Vec<Token>,
 }
 
-/// Who may read an answer (Fetch, "CORS protocol").
+/// The parts of a request that its permission depends on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Caller<'r> {
+    /// The host that the request names.
+    pub(crate) host: Option<&'r [u8]>,
+    /// The origin of the page that made it; other programs send none.
+    pub(crate) origin: Option<&'r [u8]>,
+    /// The bearer token that it shows.
+    pub(crate) token: Option<&'r [u8]>,
+}
+
+/// An action that a request needs permission for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cors<O> {
-    /// Pages of any origin.
-    AnyOrigin,
-    /// Those of this one.
-    Origin(O),
-    /// None.
-    NoOrigin,
+pub(crate) enum Action {
+    /// To read, or to ask what may be read.
+    Read,
+    /// To publish.
+    Publish,
+    /// To ask, as a browser does, if a page may publish with a token.
+    PublishPreflight,
 }
 
-impl Cors<&str> {
-    /// The same, for longer than the request's head lasts.
-    pub(crate) fn to_owned(self) -> Cors<String> {
-        match self {
-            Self::AnyOrigin => Cors::AnyOrigin,
-            Self::Origin(origin) => Cors::Origin(origin.to_owned()),
-            Self::NoOrigin => Cors::NoOrigin,
-        }
-    }
+/// The reason why a request may not do what it asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// The request is for a host that is not listed: `421`.
+    Host,
+    /// Pages of this origin may not publish: `403`.
+    Origin,
+    /// A publisher shows no token, or an unknown one: `401`.
+    Token,
+    /// The preflight has no answer, because no page of this origin may publish with a token: `404`.
+    Preflight,
 }
 
-impl Cors<String> {
-    pub(crate) fn borrowed(&self) -> Cors<&str> {
-        match self {
-            Self::AnyOrigin => Cors::AnyOrigin,
-            Self::Origin(origin) => Cors::Origin(origin),
-            Self::NoOrigin => Cors::NoOrigin,
-        }
-    }
+/// Decides if a request may do what it asks, and which pages may read the answer.
+///
+/// The host comes first, then the origin, then the token: a denied client learns nothing of the later lists.
+pub(crate) fn authorize(access: &Access, caller: Caller<'_>, action: Action) -> (Cors, Result<(), Denied>) {
+    let cors = Cors::of(access, caller.origin);
+    let denied = match action {
+        _ if !access.allows_host(caller.host) => Some(Denied::Host),
+        Action::Publish if caller.origin.is_some() && cors == Cors::NoOrigin => Some(Denied::Origin),
+        Action::Publish if !access.accepts_token(caller.token) => Some(Denied::Token),
+        Action::PublishPreflight if !access.answers_publish_preflight(&cors) => Some(Denied::Preflight),
+        Action::Read | Action::Publish | Action::PublishPreflight => None,
+    };
+    (cors, denied.map_or(Ok(()), Err))
 }
 
 impl Access {
@@ -79,19 +97,14 @@ impl Access {
         self.hosts.iter().any(|pattern| matches!(pattern.0, Pattern::Exact(_)) && pattern.matches(authority))
     }
 
-    /// Whether a request to this host is for this server.
-    pub(crate) fn allows_host(&self, authority: Option<&[u8]>) -> bool {
+    /// Tells if a request to this host is for this server.
+    fn allows_host(&self, authority: Option<&[u8]>) -> bool {
         let matches = |authority: &str| self.hosts.iter().any(|pattern| pattern.matches(authority));
         self.hosts.is_empty() || authority.and_then(|octets| std::str::from_utf8(octets).ok()).is_some_and(matches)
     }
 
-    /// Whether what comes from this origin may publish.
-    pub(crate) fn may_publish(&self, origin: Option<&[u8]>) -> bool {
-        origin.is_none() || self.cors(origin) != Cors::NoOrigin
-    }
-
-    /// Whether who shows this token, or none, may publish. All tokens are looked at, whichever it is.
-    pub(crate) fn accepts_token(&self, token: Option<&[u8]>) -> bool {
+    /// Tells if this token lets publish. Compares with every token, so that the time tells nothing.
+    fn accepts_token(&self, token: Option<&[u8]>) -> bool {
         let is_known = |shown: &[u8]| {
             let tokens = self.publish_tokens.iter();
             tokens.fold(Choice::from(0), |is_known, token| is_known | token.is(shown)).into()
@@ -99,169 +112,16 @@ impl Access {
         self.publish_tokens.is_empty() || token.is_some_and(is_known)
     }
 
-    /// Whether browsers are told that a page of this origin may show a token: only where both lists say who may.
-    pub(crate) fn answers_publish_preflight(&self, origin: Option<&[u8]>) -> bool {
-        !self.publish_tokens.is_empty() && matches!(self.cors(origin), Cors::Origin(_))
-    }
-
-    /// Who may read the answer to a page of this origin.
-    pub(crate) fn cors<'o>(&self, origin: Option<&'o [u8]>) -> Cors<&'o str> {
-        if self.origins.is_empty() {
-            return Cors::AnyOrigin;
-        }
-        let origin = origin.and_then(|octets| std::str::from_utf8(octets).ok());
-        let listed = origin.filter(|origin| self.origins.iter().any(|pattern| pattern.matches(origin)));
-        listed.map_or(Cors::NoOrigin, Cors::Origin)
+    /// Tells if a page may publish with a token, for which the operator has to have listed both.
+    fn answers_publish_preflight(&self, cors: &Cors) -> bool {
+        !self.publish_tokens.is_empty() && matches!(cors, Cors::Origin(_))
     }
 }
-
-/// A host by its name or address (`example.com`, `127.0.0.1`, `[::1]`) on any port, with a port (`example.com:1942`)
-/// on that one, or all names below one (`*.example.com`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPattern(Pattern);
-
-/// An origin as a browser sends it (`https://example.com`, `http://localhost:3000`, `null`; the port that the scheme
-/// has anyhow is left out), or all whose host is below a name (`*.example.com`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OriginPattern(Pattern);
-
-/// In lower case.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Pattern {
-    Exact(String),
-    /// What a host ends with, from the dot on.
-    Below(String),
-}
-
-impl Pattern {
-    fn parse(text: &str) -> Result<Self, InvalidPattern> {
-        let is_plain = |text: &str| !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_graphic());
-        let text = text.to_ascii_lowercase();
-        match text.strip_prefix('*') {
-            Some(suffix) if is_name(suffix.strip_prefix('.').unwrap_or_default()) => Ok(Self::Below(suffix.to_owned())),
-            None if is_plain(&text) && !text.contains(['*', ',']) => Ok(Self::Exact(text)),
-            Some(_) | None => Err(InvalidPattern),
-        }
-    }
-
-    /// Whether it is the whole, or its host is below the name.
-    fn matches(&self, whole: &str, host: &str) -> bool {
-        match self {
-            Self::Exact(exact) => exact.eq_ignore_ascii_case(whole),
-            Self::Below(suffix) => {
-                let end = host.len().checked_sub(suffix.len()).filter(|end| *end > 0);
-                end.and_then(|end| host.get(end..)).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
-            }
-        }
-    }
-}
-
-impl fmt::Display for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exact(text) => f.write_str(text),
-            Self::Below(suffix) => write!(f, "*{suffix}"),
-        }
-    }
-}
-
-impl fmt::Display for HostPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for OriginPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl HostPattern {
-    fn matches(&self, authority: &str) -> bool {
-        let host = host_of(authority);
-        self.0.matches(authority, host) || self.0.matches(host, host)
-    }
-}
-
-impl FromStr for HostPattern {
-    type Err = InvalidPattern;
-
-    fn from_str(text: &str) -> Result<Self, InvalidPattern> {
-        // Some more may stand in a host; in a list it is a slip.
-        let is_plain = text.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._:[]*".contains(&octet));
-        let pattern = Pattern::parse(text)?;
-        let is_host = match &pattern {
-            Pattern::Exact(host) => is_plain && is_comparable(host),
-            Pattern::Below(_) => true,
-        };
-        is_host.then_some(Self(pattern)).ok_or(InvalidPattern)
-    }
-}
-
-impl OriginPattern {
-    fn matches(&self, origin: &str) -> bool {
-        self.0.matches(origin, host_of_origin(origin).unwrap_or_default())
-    }
-}
-
-impl FromStr for OriginPattern {
-    type Err = InvalidPattern;
-
-    fn from_str(text: &str) -> Result<Self, InvalidPattern> {
-        match Pattern::parse(text)? {
-            Pattern::Exact(origin) if origin == "null" || authority_of_origin(&origin).is_some() => {
-                Ok(Self(Pattern::Exact(without_default_port(origin))))
-            }
-            Pattern::Exact(_) => Err(InvalidPattern),
-            below @ Pattern::Below(_) => Ok(Self(below)),
-        }
-    }
-}
-
-/// An origin in lower case as browsers send it (RFC 6454, 6.2).
-fn without_default_port(origin: String) -> String {
-    let is_default = origin.starts_with("https://") && origin.ends_with(":443")
-        || origin.starts_with("http://") && origin.ends_with(":80");
-    match origin.rsplit_once(':') {
-        Some((shorter, _)) if is_default => shorter.to_owned(),
-        _ => origin,
-    }
-}
-
-/// The host and port of `scheme "://" host [ ":" port ]` (RFC 6454, 7.1); anything else has none.
-fn authority_of_origin(origin: &str) -> Option<&str> {
-    let (scheme, authority) = origin.split_once("://")?;
-    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-        && scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet));
-    (is_scheme && is_comparable(authority)).then_some(authority)
-}
-
-/// The host of an origin, if it is a name.
-fn host_of_origin(origin: &str) -> Option<&str> {
-    authority_of_origin(origin).map(host_of).filter(|host| is_name(host))
-}
-
-fn is_name(text: &str) -> bool {
-    let is_label =
-        |label: &str| !label.is_empty() && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
-    text.split('.').all(is_label)
-}
-
-/// A text that is no pattern of hosts, or of origins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidPattern;
-
-impl fmt::Display for InvalidPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a host is such as example.com, [::1]:1942 or *.example.com, an origin such as https://example.com")
-    }
-}
-
-impl std::error::Error for InvalidPattern {}
 
 #[cfg(test)]
 mod tests {
+    use std::str::FromStr;
+
     use super::*;
 
     fn access(hosts: &str, origins: &str) -> Access {
@@ -271,17 +131,46 @@ mod tests {
         Access { hosts: read(hosts), origins: read(origins), ..Access::default() }
     }
 
-    #[test]
-    fn an_empty_list_lets_in_all() {
-        let open = Access::default();
-        assert!(open.allows_host(None) && open.allows_host(Some(b"anything")));
-        assert!(open.may_publish(None) && open.may_publish(Some(b"https://evil.example")));
-        assert_eq!(open.cors(Some(b"https://evil.example")), Cors::AnyOrigin);
-        assert!(open.accepts_token(None) && open.accepts_token(Some(b"anything")));
+    fn verdict(access: &Access, caller: Caller<'_>, action: Action) -> Result<(), Denied> {
+        authorize(access, caller, action).1
     }
 
     #[test]
-    fn with_tokens_one_of_them_is_shown() {
+    fn empty_lists_allow_everything() {
+        let caller = Caller { host: Some(b"anything"), origin: Some(b"https://evil.example"), token: Some(b"x") };
+        for action in [Action::Read, Action::Publish] {
+            assert_eq!(authorize(&Access::default(), caller, action), (Cors::AnyOrigin, Ok(())));
+            assert_eq!(verdict(&Access::default(), Caller::default(), action), Ok(()));
+        }
+    }
+
+    #[test]
+    fn foreign_pages_read_but_do_not_publish() {
+        let access = access("", "https://example.com");
+        let from = |origin| Caller { origin, ..Caller::default() };
+        let (listed, foreign) = (from(Some(b"https://example.com")), from(Some(b"https://evil.example")));
+        assert_eq!(authorize(&access, foreign, Action::Read), (Cors::NoOrigin, Ok(())));
+        assert_eq!(authorize(&access, foreign, Action::Publish), (Cors::NoOrigin, Err(Denied::Origin)));
+        assert_eq!(verdict(&access, from(Some(b"")), Action::Publish), Err(Denied::Origin));
+        assert_eq!(verdict(&access, listed, Action::Publish), Ok(()));
+        assert_eq!(verdict(&access, from(None), Action::Publish), Ok(()), "no page at all");
+    }
+
+    #[test]
+    fn denied_clients_learn_nothing_of_later_lists() {
+        let publish_tokens = vec!["t".parse().expect("a token")];
+        let access = Access { publish_tokens, ..access("example.com", "https://example.com") };
+        let (host, origin) = (Some(&b"example.com"[..]), Some(&b"https://evil.example"[..]));
+        let publish = |caller| verdict(&access, caller, Action::Publish);
+        assert_eq!(publish(Caller { host: None, origin, token: None }), Err(Denied::Host));
+        assert_eq!(publish(Caller { host, origin, token: None }), Err(Denied::Origin));
+        assert_eq!(publish(Caller { host, origin: None, token: None }), Err(Denied::Token));
+        assert_eq!(publish(Caller { host, origin: None, token: Some(b"t") }), Ok(()));
+        assert_eq!(verdict(&access, Caller { host, ..Caller::default() }, Action::Read), Ok(()), "readers show none");
+    }
+
+    #[test]
+    fn publishers_show_a_listed_token() {
         let publish_tokens = ["first", "the-second", "c2Vjb25k=="].map(|text| text.parse().expect("a token")).into();
         let access = Access { publish_tokens, ..Access::default() };
         for (token, expected) in [
@@ -303,38 +192,24 @@ mod tests {
     }
 
     #[test]
-    fn browsers_are_told_of_tokens_where_both_lists_are_there() {
+    fn publish_preflight_needs_tokens_and_origins() {
         let tokens = || vec!["t".parse().expect("a token")];
         let (neither, origins) = (access("", ""), access("", "https://example.com"));
         let both = Access { publish_tokens: tokens(), ..origins.clone() };
-        let listed = Some(&b"https://example.com"[..]);
-        assert!(both.answers_publish_preflight(listed));
-        assert!(!both.answers_publish_preflight(None) && !both.answers_publish_preflight(Some(b"https://evil.net")));
-        assert!(!origins.answers_publish_preflight(listed));
-        assert!(!Access { publish_tokens: tokens(), ..neither }.answers_publish_preflight(listed));
-    }
-
-    /// No browser sends the port that the scheme has anyhow.
-    #[test]
-    fn an_origin_is_written_down_with_or_without_its_schemes_own_port() {
-        for (written, sent) in [
-            ("https://Example.com:443", "https://example.com"),
-            ("http://example.com:80", "http://example.com"),
-            ("https://[::1]:443", "https://[::1]"),
-            ("https://example.com:80", "https://example.com:80"),
-            ("https://example.com:4443", "https://example.com:4443"),
-        ] {
-            let access = access("", written);
-            assert!(access.may_publish(Some(sent.as_bytes())), "{written}");
-            assert_eq!(access.origins[0].to_string(), sent);
-        }
-        for two_ports in ["http://a:1:80", "https://a:443:443"] {
-            assert_eq!(two_ports.parse::<OriginPattern>(), Err(InvalidPattern), "{two_ports}");
-        }
+        let preflight = |access: &Access, origin: Option<&str>| {
+            let caller = Caller { origin: origin.map(str::as_bytes), ..Caller::default() };
+            verdict(access, caller, Action::PublishPreflight)
+        };
+        let listed = Some("https://example.com");
+        assert_eq!(preflight(&both, listed), Ok(()));
+        assert_eq!(preflight(&both, None), Err(Denied::Preflight));
+        assert_eq!(preflight(&both, Some("https://evil.net")), Err(Denied::Preflight));
+        assert_eq!(preflight(&origins, listed), Err(Denied::Preflight));
+        assert_eq!(preflight(&Access { publish_tokens: tokens(), ..neither }, listed), Err(Denied::Preflight));
     }
 
     #[test]
-    fn a_host_is_matched_as_it_was_meant() {
+    fn hosts_match_exactly_or_below_a_name() {
         let access = access("example.com 127.0.0.1 [::1] other.org:81 *.wild.net", "");
         for host in
             ["example.com", "EXAMPLE.com:80", "127.0.0.1:1942", "[::1]", "[::1]:1942", "other.org:81", "a.b.wild.net:5"]
@@ -360,64 +235,18 @@ mod tests {
         assert!(!access.allows_host(Some(b"\xff")));
     }
 
-    #[test]
-    fn an_origin_is_matched_as_it_was_meant() {
-        let access = access("", "https://example.com http://localhost:3000 *.wild.net");
-        for origin in ["https://example.com", "http://localhost:3000", "https://a.wild.net", "http://b.a.wild.net:8080"]
-        {
-            assert_eq!(access.cors(Some(origin.as_bytes())), Cors::Origin(origin));
-            assert!(access.may_publish(Some(origin.as_bytes())), "{origin}");
-        }
-        for origin in [
-            "",
-            "null",
-            "http://example.com",
-            "https://example.com:444",
-            "https://example.com.evil.net",
-            "http://localhost:3001",
-            "https://wild.net",
-            "https://evilwild.net",
-            "https://evil.net/.wild.net",
-            "a.wild.net",
-            "x,://a.wild.net",
-            ".x://a.wild.net",
-            "://a.wild.net",
-            "https://a.wild.net:",
-            "https://a.wild.net:!",
-            "https://a.wild.net:80:80",
-        ] {
-            assert_eq!(access.cors(Some(origin.as_bytes())), Cors::NoOrigin, "{origin}");
-            assert!(!access.may_publish(Some(origin.as_bytes())), "{origin}");
-        }
-        assert!(access.may_publish(None), "no page at all");
-        assert_eq!(access.cors(None), Cors::NoOrigin);
-    }
-
-    #[test]
-    fn what_is_no_pattern_is_refused() {
-        for text in
-            ["", "*", "*.", "*example.com", "a.*.com", "*.a b", "exa mple.com", "a,b", "é.com", "*.a..b", "http://a"]
-        {
-            assert!(text.parse::<HostPattern>().is_err(), "{text:?} as a host");
-        }
-        for text in ["", "*", "example.com", "https://", "https://a.com/", "https://*.a.com", "*.a/b", "://a", "1x://a"]
-        {
-            assert!(text.parse::<OriginPattern>().is_err(), "{text:?} as an origin");
-        }
-        for text in ["null", "app://localhost", "http://[::1]:3000", "chrome-extension://abc", "http://a_b"] {
-            assert!(text.parse::<OriginPattern>().is_ok(), "{text:?} as an origin");
-        }
-    }
-
     /// Such a list once let nobody in, without a word about it.
     #[test]
-    fn a_host_that_no_request_can_name_is_refused_and_so_is_its_origin() {
+    fn hosts_that_no_request_can_name_are_refused() {
         let hosts =
             "::1 a:b:c example.com:99999 example.com: example.com:+1 example.com:x [::g] [] [::1 ::1] [::1]x [1]
             [::1]: : :80 [::1]:65536 [::1%eth0]";
         for text in hosts.split_whitespace() {
             assert!(text.parse::<HostPattern>().is_err(), "{text:?} as a host");
             assert!(format!("https://{text}").parse::<OriginPattern>().is_err(), "{text:?} in an origin");
+        }
+        for two_ports in ["http://a:1:80", "https://a:443:443"] {
+            assert_eq!(two_ports.parse::<OriginPattern>(), Err(InvalidPattern), "{two_ports}");
         }
         for text in "localhost EXAMPLE.com:65535 a_b.example 127.0.0.1:0 [::1] [::ffff:1.2.3.4]:80".split_whitespace() {
             let access = Access { hosts: vec![text.parse().expect("a host")], ..Access::default() };

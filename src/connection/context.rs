@@ -1,7 +1,7 @@
-//! What the tasks of one shard share.
+//! State that the tasks of one shard share.
 //!
-//! It is made once for each shard, before its first task, and only the shard's own thread touches it; what has to
-//! cross threads (the hub, the metrics) is a handle in it.
+//! Made once for each shard, before its first task; it does nothing by itself. Only the shard's own thread touches it:
+//! the parts that cross threads (the hub, the metrics) are handles.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,16 +14,15 @@ use crate::hub::{Hub, QueueReceiver};
 use crate::metrics::{Metrics, ShardMetrics};
 use crate::net::{Clock, ReadBuffer, Sink, WaitGroup};
 
-/// What all shards of a server have in common, each by handles of its own.
+/// Handles that all shards of a server have.
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
-    /// Who is let in.
+    /// Access control, which can change at any time.
     pub(crate) settings: Settings,
-    /// Where messages go.
     pub(crate) hub: Hub,
     pub(crate) metrics: Metrics,
-    /// Who asks for which topics, over all shards.
+    /// Numbers of subscribers by topic filter, over all shards.
     pub(crate) subscriber_counts: SubscriberCounts,
 }
 
@@ -31,29 +30,29 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Context<S> {
     pub(crate) limits: Limits,
-    /// Who is let in.
+    /// Access control, which can change at any time.
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
     pub(crate) date: DateCache,
-    /// Where messages go.
+    /// Takes the messages of this shard's publishers.
     pub(crate) hub: Hub,
-    /// Where messages come from.
+    /// Brings all messages to this shard's subscribers.
     pub(crate) dispatcher: Dispatcher<S>,
     pub(crate) metrics: Metrics,
-    /// What this shard counts for itself.
+    /// This shard's share of the metrics.
     pub(crate) shard_metrics: Arc<ShardMetrics>,
-    /// Who asks for which topics, over all shards.
+    /// Numbers of subscribers by topic filter, over all shards.
     pub(crate) subscriber_counts: SubscriberCounts,
-    /// The exchanges under way, whose requests have to be answered before the hub may close.
+    /// Connections whose requests are to be answered before the hub may close.
     pub(crate) requests: WaitGroup,
     /// All connections, streams included.
     pub(crate) connections: WaitGroup,
-    /// Where reads land before they are kept.
+    /// Buffer of every read, before a connection keeps the bytes.
     pub(crate) read_buffer: ReadBuffer,
 }
 
 impl<S: Sink> Context<S> {
-    /// Surroundings of the shard with this number, that get their messages from `receiver`, and begin at this time.
+    /// The state of the shard with this number, which receives from `receiver` and begins at this time.
     pub(crate) fn new(shared: Shared, number: usize, receiver: QueueReceiver, now: SystemTime) -> Self {
         let Shared { limits, settings, hub, metrics, subscriber_counts } = shared;
         let shard_metrics = Arc::clone(&metrics.shards()[number]);

@@ -1,11 +1,14 @@
 //! One client's connection, from accept to its end: requests, then perhaps a stream.
 //!
-//! A connection is one task, and its future is one small enum: what a phase needs that another does not is in a box,
-//! which is gone when the phase is. An idle stream is what there are many of, so its phase is the one without a box.
+//! It accepts nothing and orders nothing: sockets come from `net`, messages go to the hub. A connection is one task and
+//! its future one small enum. Idle streams are many, so their phase alone has no box; a box is gone when its phase is.
 
 mod context;
+mod publish;
+mod reader;
 mod requests;
 mod stream;
+mod subscribe;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,25 +16,27 @@ use std::pin::Pin;
 use std::task::{self, Poll, ready};
 
 pub(crate) use self::context::{Context, Shared};
-use self::requests::Upgraded;
-pub(crate) use self::stream::OPENING;
+#[expect(unused_imports, reason = "the admin side is about to read by it")]
+pub(crate) use self::reader::{ConnectionEnd, RequestReader};
 use self::stream::Stream;
+pub(crate) use self::subscribe::OPENING;
+use self::subscribe::OpenedStream;
 use crate::net::{Client, ConnectionPermit, Socket, WaitGuard};
 
 type Boxed<'s, T> = Pin<Box<dyn Future<Output = T> + 's>>;
 
-/// The future of a connection's task: ready when the client is gone. A panic ends this connection and nothing else.
+/// The future of a connection's task, ready when the client is gone. A panic ends this connection and nothing else.
 pub(crate) struct Connection<'s, S: Socket> {
     context: &'s Context<S>,
     phase: Phase<'s, S>,
-    place: ConnectionPermit,
+    permit: ConnectionPermit,
     _member: WaitGuard<'s>,
 }
 
 enum Phase<'s, S: Socket> {
     /// Requests are read and answered.
-    Exchange(Boxed<'s, Option<Upgraded<'s, S>>>),
-    /// One of them has opened a stream.
+    Requests(Boxed<'s, Option<OpenedStream<'s, S>>>),
+    /// A request has opened a stream.
     Stream(Stream<'s, S>),
     /// The stream is ending.
     End(Boxed<'s, ()>),
@@ -39,19 +44,19 @@ enum Phase<'s, S: Socket> {
 }
 
 impl<'s, S: Socket + 's> Connection<'s, S> {
-    /// The connection of a client that was just accepted.
+    /// Begins to serve a client that was just accepted.
     pub(crate) fn new(client: Client<S>, context: &'s Context<S>) -> Self {
         let Client { io, rejection, place, proxy } = client;
-        let phase = Phase::Exchange(Box::pin(requests::serve(io, rejection, proxy, context)));
-        Self { context, phase, place, _member: context.connections.enter() }
+        let phase = Phase::Requests(Box::pin(requests::serve(io, rejection, proxy, context)));
+        Self { context, phase, permit: place, _member: context.connections.enter() }
     }
 
     fn poll_phases(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
         loop {
             self.phase = match &mut self.phase {
-                Phase::Exchange(exchange) => match ready!(exchange.as_mut().poll(cx)) {
-                    Some(Upgraded { stream, client }) => {
-                        self.place.pass_on(client);
+                Phase::Requests(requests) => match ready!(requests.as_mut().poll(cx)) {
+                    Some(OpenedStream { stream, client }) => {
+                        self.permit.pass_on(client);
                         Phase::Stream(stream)
                     }
                     None => Phase::Over,
@@ -77,7 +82,7 @@ impl<'s, S: Socket + 's> Future for Connection<'s, S> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
-        // After a panic nothing of the connection is used again: it is dropped, and its guards put the counts right.
+        // A connection that panicked is not used again: it is dropped, and its guards put the counts right.
         catch_unwind(AssertUnwindSafe(|| self.poll_phases(cx))).unwrap_or_else(|panic| {
             self.context.metrics.task_panicked();
             log::error!("a connection's task panicked, which is a bug; it is closed: {}", panic_text(&*panic));

@@ -97,8 +97,8 @@ impl Event {
 
     /// Adds a topic: the event reaches only streams that subscribed to one of its topics. Without one it reaches all.
     ///
-    /// A topic has 1 to 256 bytes, at most 32 levels, and no `+`, `#`, CR, LF or NUL. Publishing fails if a topic breaks
-    /// these rules, or if there are more than 16.
+    /// A topic has 1 to 256 bytes, at most 32 levels, and no `+`, `#`, CR, LF or NUL. Publishing fails if a topic
+    /// breaks these rules, or if there are more than 16.
     #[must_use]
     pub fn with_topic(mut self, topic: impl Into<String>) -> Self {
         self.topics.push(topic.into());

@@ -540,7 +540,7 @@ impl<S: Sink> Drop for Membership<S> {
     fn drop(&mut self) {
         if let Some((sink, partial_event)) = self.remove() {
             if partial_event.bytes() != Some(&[]) {
-                sink.tear();
+                sink.reset_on_close(true);
             }
         }
     }

@@ -167,7 +167,7 @@ mod tests {
             Ok(bytes.len())
         }
 
-        fn tear(&self) {}
+        fn reset_on_close(&self, _: bool) {}
     }
 
     fn join_hall(hall: &mut Audiences<Writes>, filters: &[&str]) -> (Writes, Membership<Writes>) {

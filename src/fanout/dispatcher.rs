@@ -260,7 +260,7 @@ mod tests {
             Ok(bytes.len())
         }
 
-        fn tear(&self) {}
+        fn reset_on_close(&self, _: bool) {}
     }
 
     impl Writes {

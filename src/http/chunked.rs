@@ -1,16 +1,15 @@
 //! The chunked transfer coding (RFC 9112, section 7.1), decoded as it arrives.
 //!
-//! The decoder takes bytes in any portions and gives the same result for each way of splitting them. It knows the
-//! exact grammar and nothing more lenient: what a proxy in front could read otherwise is refused. Extensions and
-//! trailers are bounded, checked and thrown away.
+//! The result is the same however the bytes are split. The decoder follows the exact grammar: a proxy in front could
+//! read anything more lenient in another way. Extensions and trailers are bounded, checked and thrown away.
 
 use super::{RequestError, is_control, is_token};
 use crate::config::Limits;
 
-/// More digits than the largest size needs are padding, which is legal, and bounded as extensions are.
+/// Digits that the largest size needs. More are legal padding, and bounded as extensions are.
 const SIZE_DIGITS: u32 = 16;
 
-/// What the next octet belongs to.
+/// The part of the grammar that the next octet belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// The chunk's size, so many of its digits seen.
@@ -45,13 +44,13 @@ enum State {
 #[derive(Debug)]
 pub(crate) struct Decoder {
     state: State,
-    /// What is left of the chunk; its size so far while the size is read.
+    /// Rest of the chunk; while its size is read, the size so far.
     remaining: usize,
-    /// What the body may still grow by.
+    /// Octets that the body may still grow by.
     body_budget: usize,
-    /// What extensions may still cost, over the whole body.
+    /// Octets that extensions may still have, over the whole body.
     extension_budget: usize,
-    /// What trailers may still cost.
+    /// Octets that trailers may still have.
     trailer_budget: usize,
 }
 
@@ -67,14 +66,14 @@ impl Decoder {
         }
     }
 
-    /// Whether the body is complete.
+    /// Tells if the body is complete.
     pub(crate) fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
-    /// Decodes what there is, appends the data to `body` and returns how many octets of `input` belonged to the body.
+    /// Appends the decoded data to `body`; returns the number of octets of `input` that belonged to the body.
     ///
-    /// Fewer than all belong to it only when it is done: the rest is the next request.
+    /// Fewer than all belong to it only if it is done: the rest is the next request.
     pub(crate) fn decode(&mut self, input: &[u8], body: &mut Vec<u8>) -> Result<usize, RequestError> {
         let mut taken = 0;
         while taken < input.len() && !self.is_done() {
@@ -123,7 +122,7 @@ impl Decoder {
         Ok(next)
     }
 
-    /// Takes a digit of the size, which never grows past what the body may: it cannot overflow.
+    /// Takes a digit of the size, which cannot overflow: it never exceeds the body's budget.
     fn size_digit(&mut self, digits: u32, octet: u8) -> Result<State, RequestError> {
         let digit = char::from(octet).to_digit(16).ok_or(RequestError::Chunk)? as usize;
         if self.remaining > self.body_budget / 16 || self.remaining * 16 + digit > self.body_budget {
@@ -133,7 +132,7 @@ impl Decoder {
         if digits < SIZE_DIGITS { Ok(State::Size(digits + 1)) } else { self.extension_octet(State::Size(digits)) }
     }
 
-    /// A size line is complete: data follows, or after the last chunk the trailers.
+    /// Ends a size line: data follows, or after the last chunk the trailers.
     fn begin_data(&mut self) -> State {
         self.body_budget -= self.remaining;
         if self.remaining == 0 { State::TrailerStart } else { State::Data }
@@ -160,7 +159,7 @@ mod tests {
         Limits { body_bytes: 32, chunk_extension_bytes: 8, trailer_bytes: 24, ..Limits::default() }
     }
 
-    /// The body and what follows it, or the refusal; `None` while the body is not complete.
+    /// The body and the octets it took, or the error; `None` while the body is not complete.
     fn decode_in_portions<'i>(
         portions: impl IntoIterator<Item = &'i [u8]>,
     ) -> Result<Option<(Vec<u8>, usize)>, RequestError> {
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn well_formed_bodies() {
+    fn well_formed_bodies_are_decoded() {
         for (input, body) in [
             ("0\r\n\r\n", ""),
             ("5\r\nhello\r\n0\r\n\r\n", "hello"),
@@ -200,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_else_is_refused() {
+    fn malformed_bodies_are_refused() {
         for (input, refusal) in [
             ("\r\n", RequestError::Chunk),
             (";x\r\n", RequestError::Chunk),
@@ -241,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_incomplete_until_its_last_octet() {
+    fn body_is_incomplete_until_its_last_octet() {
         let input = b"5;x\r\nhello\r\n0\r\na: b\r\n\r\n";
         for end in 0..input.len() {
             assert_eq!(decode(&input[..end]), Ok(None), "after {end} octets");
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_split_at_any_octet_changes_nothing() {
+    fn split_at_any_octet_changes_nothing() {
         let input = b"5;x=y\r\nhello\r\n0a\r\n0123456789\r\n0\r\na: b\r\n\r\nPOST";
         let whole = decode(input);
         assert_eq!(whole, Ok(Some((b"hello0123456789".to_vec(), input.len() - 4))));
@@ -261,7 +260,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_input_decodes_the_same_in_any_portions(
+        fn input_decodes_the_same_in_any_portions(
             input in "[0-3a\r\n;: x]{0,40}",
             cuts in prop::collection::vec(1_usize..6, 0..40),
         ) {
@@ -276,7 +275,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_encoded_is_decoded(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..8), 0..4)) {
+        fn encoded_bodies_are_decoded(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..8), 0..4)) {
             let mut input = Vec::new();
             for chunk in &chunks {
                 input.extend_from_slice(format!("{:X}\r\n", chunk.len()).as_bytes());

@@ -1,6 +1,6 @@
 //! The `Date` field's value (RFC 9110, 6.6.1), formatted once a second.
 //!
-//! It reads no clock: callers pass the time.
+//! It reads no clock: the caller passes the time.
 
 use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The length of an IMF-fixdate (RFC 9110, 5.6.7).
 const LENGTH: usize = 29;
 
-/// A date in the form that the `Date` field takes.
+/// A date in the form of the `Date` field.
 pub(crate) type Date = [u8; LENGTH];
 
-/// The date of one thread's responses.
+/// The date of one thread's answers.
 #[derive(Debug)]
 pub(crate) struct DateCache {
-    /// The second that `date` shows.
+    /// The second of `date`.
     second: Cell<u64>,
     date: Cell<Date>,
 }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_date_is_the_wall_clocks() {
+    fn date_follows_the_wall_clock() {
         let date = DateCache::new(UNIX_EPOCH);
         assert_eq!(&date.get(), b"Thu, 01 Jan 1970 00:00:00 GMT");
         date.set(UNIX_EPOCH + Duration::from_millis(784_111_777_999));

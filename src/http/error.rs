@@ -1,12 +1,12 @@
-//! Everything a client can do wrong, each with the status and the line it is answered with.
+//! The errors of a request, each with its status and a line of advice.
 //!
-//! Nearly every refusal ends the connection: after a malformed request nobody can say where the next one begins.
+//! It writes no answer. Nearly every error ends the connection: behind a malformed request no next one can be found.
 
 use crate::event::frame::InvalidField;
 use crate::event::topic::TopicError;
 use crate::metrics::{PublishOutcome, StatusClass};
 
-/// Why a request was not carried out.
+/// The reason why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequestError {
     Malformed,
@@ -19,16 +19,16 @@ pub(crate) enum RequestError {
     Chunk,
     Incomplete,
     NotUtf8,
-    /// What has one value, by a parameter or by a field, was given twice.
+    /// A parameter or field that has one value was given twice.
     Repeated,
-    /// A parameter, or its field, is no text.
+    /// A parameter, or its field, is not UTF-8.
     NotText,
     EventField(InvalidField),
     Retry,
     Topic(TopicError),
     Slow,
     ForeignOrigin,
-    /// No token is shown, or none that lets publish.
+    /// The publisher shows no token, or an unknown one.
     Token,
     HeadTimeout,
     BodyTimeout,
@@ -57,12 +57,12 @@ impl RequestError {
         self.answer().1
     }
 
-    /// The class of that status.
+    /// The class of the status.
     pub(crate) fn answer_class(self) -> StatusClass {
         if self.status().starts_with('5') { StatusClass::ServerError } else { StatusClass::ClientError }
     }
 
-    /// What becomes of a request to publish that is refused so.
+    /// The outcome of a publish that is refused for this reason.
     pub(crate) fn outcome(self) -> PublishOutcome {
         match self {
             Self::Token => PublishOutcome::Unauthorized,

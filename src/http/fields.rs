@@ -1,7 +1,6 @@
-//! The fields that a client may send to ask for more: what an event is called, where a stream resumes, which form an
-//! answer has.
+//! Optional fields of a request: an event's type and id, a resume point, credentials, the form of the answer.
 //!
-//! They are found in one pass over the head, and judged by who acts on them.
+//! One pass over the head finds them all. Their readers judge them. A repeated field is told apart, never guessed.
 
 use httparse::Header;
 
@@ -13,7 +12,7 @@ pub(crate) enum Once<'b> {
     #[default]
     Never,
     Value(&'b [u8]),
-    /// More than one was given.
+    /// The field was given more than once.
     Repeated,
 }
 
@@ -29,7 +28,7 @@ impl<'b> Once<'b> {
 /// The opt-in fields of a head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OptionalFields<'b> {
-    /// `Event-Type`, which nchan calls `X-EventSource-Event`.
+    /// `Event-Type`, or nchan's name for it, `X-EventSource-Event`.
     pub(crate) event_type: Once<'b>,
     /// `Event-Id`.
     pub(crate) event_id: Once<'b>,
@@ -37,7 +36,7 @@ pub(crate) struct OptionalFields<'b> {
     pub(crate) last_event_id: Once<'b>,
     /// `Authorization` (RFC 9110, 11.6.2).
     authorization: Once<'b>,
-    /// Whether `Accept` names `application/json`.
+    /// Set if `Accept` names `application/json`.
     pub(crate) accepts_json: bool,
 }
 
@@ -60,8 +59,8 @@ impl<'b> OptionalFields<'b> {
         found
     }
 
-    /// The token that is shown, where there is one `Authorization` field and it is of the scheme `Bearer`, in any case
-    /// (RFC 6750, 2.1; RFC 9110, 11.1 and 11.4).
+    /// The token of the one `Authorization` field, if its scheme is `Bearer` in any case (RFC 6750, 2.1; RFC 9110, 11.1
+    /// and 11.4).
     pub(crate) fn bearer(&self) -> Option<&'b [u8]> {
         const SCHEME: &[u8] = b"Bearer";
         let Once::Value(credentials) = self.authorization else { return None };
@@ -75,8 +74,8 @@ fn is(field: &Header<'_>, name: &str) -> bool {
     field.name.eq_ignore_ascii_case(name)
 }
 
-/// Whether a list of media ranges has this type by its name: a client that takes anything has not asked for it, and one
-/// that gives it no weight does not take it (RFC 9110, 12.5.1 and 12.4.2).
+/// Tells if a list of media ranges names `application/json` (RFC 9110, 12.5.1). `*/*` does not ask for it, and a weight
+/// of 0 declines it (RFC 9110, 12.4.2).
 fn names_json(value: &[u8]) -> bool {
     list_members(value).any(|range| {
         let mut parts = range.split(|octet| *octet == b';').map(trim_whitespace);
@@ -85,7 +84,7 @@ fn names_json(value: &[u8]) -> bool {
     })
 }
 
-/// Whether a parameter of a media range is the weight 0.
+/// Tells if a parameter of a media range is the weight 0.
 fn is_no_weight(parameter: &[u8]) -> bool {
     match parameter {
         [b'q' | b'Q', b'=', b'0', decimals @ ..] => decimals.iter().all(|octet| matches!(octet, b'.' | b'0')),
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_found_by_its_names() {
+    fn fields_are_found_by_their_names() {
         let found = find(&[("event-TYPE", " greeting\t"), ("Event-Id", "7"), ("last-event-id", "6"), ("Host", "h")]);
         assert_eq!(found.event_type, Once::Value(b"greeting"));
         assert_eq!((found.event_id, found.last_event_id), (Once::Value(b"7"), Once::Value(b"6")));
@@ -112,13 +111,13 @@ mod tests {
     }
 
     #[test]
-    fn a_second_one_is_told() {
+    fn repeated_fields_are_reported() {
         assert_eq!(find(&[("Event-Type", "a"), ("X-EventSource-Event", "a")]).event_type, Once::Repeated);
         assert_eq!(find(&[("Event-Id", "a"), ("Event-Id", "a"), ("Event-Id", "a")]).event_id, Once::Repeated);
     }
 
     #[test]
-    fn a_token_is_shown_once_and_by_its_scheme() {
+    fn bearer_token_comes_once_and_by_its_scheme() {
         for (credentials, token) in [
             ("Bearer abc", Some("abc")),
             (" bEARER \x20 abc== \t", Some("abc==")),

@@ -1,23 +1,22 @@
-//! Whom a request is from that came by way of proxies, as their fields tell it: `Forwarded` (RFC 7239) or
-//! `X-Forwarded-For`.
+//! The client of a request that came through proxies, by `Forwarded` (RFC 7239) or `X-Forwarded-For`.
 //!
-//! Each proxy adds whom it got the request from behind what it was sent, so only the end of such a list is worth
-//! something: it is read from there, and only for as long as the one who added an entry is trusted. What a client has
-//! written itself stands before all of that and is not reached, whatever it is: an open quote in it hides nothing.
+//! A proxy appends the address of its peer to the list that it received. So the list is read from its end, for as long
+//! as the proxy that added an entry is trusted. A client's own entries stand before those and are never reached; an
+//! open quote in them hides nothing.
 //!
-//! Only for a peer that is a trusted proxy is any of this looked at. Nothing is refused: proxies write odd things, and
-//! what is not understood is no address.
+//! The caller reads this only for a peer that is a trusted proxy. Nothing is refused: proxies write odd entries, and an
+//! entry that is not understood is no address.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{trim_whitespace, values};
 
-/// Whom a request is from that `proxy` has passed on: the nearest address that is no trusted proxy, or else the
-/// farthest that is known. `None` where the two fields do not agree: a proxy that writes one of them passes the other
-/// on as it came, and nobody can tell which one is the client's own.
+/// The client of a request that `proxy` has passed on: the nearest address that is no trusted proxy, or else the
+/// farthest known one.
 ///
-/// `head` is one that was parsed, so its lines are its fields.
+/// `None` if the two fields disagree: a proxy that writes one passes the other on unchanged, so either may be forged.
+/// `head` was parsed before, so its lines are its fields.
 pub(crate) fn client(head: &[u8], proxy: IpAddr, is_trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
     let by_forwarded = values(head, b"Forwarded").flat_map(|value| members(value, b',')).map(node_of_element);
     let by_x_forwarded_for =
@@ -30,7 +29,7 @@ pub(crate) fn client(head: &[u8], proxy: IpAddr, is_trusted: impl Fn(IpAddr) -> 
     }
 }
 
-/// Walks from entry to entry, the last one first; `None` where there is none.
+/// Walks from entry to entry, the last one first; `None` if there is none.
 fn nearest(
     entries: impl Iterator<Item = Option<IpAddr>>,
     proxy: IpAddr,
@@ -38,7 +37,7 @@ fn nearest(
 ) -> Option<IpAddr> {
     let mut known = None;
     for entry in entries {
-        // Who wrote this one is trusted, and does not say. What stands before it is nobody's word.
+        // A trusted proxy wrote this one and names no address. The entries before it are anybody's.
         let Some(address) = entry else { return known.or(Some(proxy)) };
         known = Some(address);
         if !is_trusted(address) {
@@ -48,10 +47,10 @@ fn nearest(
     known
 }
 
-/// What stands between the delimiters that are not in quotes, the last first and the empty ones left out.
+/// The members between the delimiters that are not in quotes, the last first, without the empty ones.
 ///
-/// Read backwards, a quoted string begins and ends at the same quotes wherever all of them are closed; where one is
-/// not, what stands behind it is found all the same.
+/// Read backwards, a quoted string begins and ends at the same quotes if all are closed. If one is open, the members
+/// behind it are found all the same.
 fn members(list: &[u8], delimiter: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(list);
     let all = std::iter::from_fn(move || {
@@ -70,7 +69,7 @@ fn members(list: &[u8], delimiter: u8) -> impl Iterator<Item = &[u8]> {
     all.filter(is_some_text)
 }
 
-/// Whether what follows these octets has a backslash of its own.
+/// Tells if a backslash escapes the octet behind these.
 fn is_escaped(before: &[u8]) -> bool {
     before.iter().rev().take_while(|octet| **octet == b'\\').count() % 2 == 1
 }
@@ -79,7 +78,7 @@ fn is_some_text(octets: &&[u8]) -> bool {
     !octets.is_empty()
 }
 
-/// The value of `for=` in an element (RFC 7239, 4), which has one.
+/// The value of the one `for=` in an element (RFC 7239, 4).
 fn node_of_element(element: &[u8]) -> Option<Cow<'_, [u8]>> {
     let mut nodes = members(element, b';').filter_map(|pair| {
         let (name, value) = pair.split_at_checked(b"for=".len())?;
@@ -89,7 +88,7 @@ fn node_of_element(element: &[u8]) -> Option<Cow<'_, [u8]>> {
     nodes.next().is_none().then(|| unquoted(node))
 }
 
-/// A token as it is, and what a quoted string means (RFC 9110, 5.6.4).
+/// The text of a token or of a quoted string (RFC 9110, 5.6.4).
 fn unquoted(value: &[u8]) -> Cow<'_, [u8]> {
     let [b'"', text @ .., b'"'] = value else { return value.into() };
     if !text.contains(&b'\\') {
@@ -103,8 +102,8 @@ fn unquoted(value: &[u8]) -> Cow<'_, [u8]> {
     plain.copied().collect()
 }
 
-/// The address of a node (RFC 7239, 6), with a port or without one. `unknown`, and the names that proxies make up, are
-/// none; an IPv6 address without brackets is one, since `X-Forwarded-For` has them so.
+/// The address of a node (RFC 7239, 6), with or without a port. `unknown` and made-up names are none. An IPv6 address
+/// without brackets is one, since `X-Forwarded-For` has them so.
 fn address(node: impl AsRef<[u8]>) -> Option<IpAddr> {
     let node = std::str::from_utf8(node.as_ref()).ok()?;
     let bare = node.parse().ok();
@@ -120,7 +119,7 @@ fn with_port(node: &str) -> Option<IpAddr> {
     address.parse::<Ipv4Addr>().ok().filter(|_| is_port(port)).map(IpAddr::V4)
 }
 
-/// A number, or a name in its place.
+/// Tells if the text is a port: a number, or a name in its place.
 fn is_port(port: &str) -> bool {
     !port.is_empty() && port.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"._-".contains(&octet))
 }
@@ -138,14 +137,14 @@ mod tests {
         matches!(address, IpAddr::V4(address) if address.octets()[0] == 10)
     }
 
-    /// The client that a request with these fields is from; as text, and empty where they do not agree.
+    /// The client of a request with these fields, as text; empty if the fields disagree.
     fn client_by(fields: &str) -> String {
         let head = format!("GET /sse HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
         client(head.as_bytes(), PROXY, is_trusted).map_or_else(String::new, |address| address.to_string())
     }
 
     #[test]
-    fn a_node_is_an_address_or_none() {
+    fn node_is_an_address_or_none() {
         for (node, expected) in [
             ("192.0.2.43", Some("192.0.2.43")),
             ("192.0.2.43:4711", Some("192.0.2.43")),
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn forwarded_is_read_as_rfc_7239_has_it() {
+    fn forwarded_follows_rfc_7239() {
         for (value, expected) in [
             ("for=192.0.2.43", "192.0.2.43"),
             ("For=\"[2001:db8:cafe::17]:4711\"", "2001:db8:cafe::17"),
@@ -188,7 +187,7 @@ mod tests {
             ("for=\"192.0\\.2.43\\:80\"", "192.0.2.43"),
             ("for=192.0.2.43,, ,", "192.0.2.43"),
             ("for=[2001:db8::1]:80", "2001:db8::1"),
-            // Nothing is said, or nothing that can be understood.
+            // No entry, or none that is understood.
             ("", "10.0.0.1"),
             (",", "10.0.0.1"),
             ("for=unknown", "10.0.0.1"),
@@ -200,7 +199,7 @@ mod tests {
             ("before=192.0.2.43", "10.0.0.1"),
             ("192.0.2.43", "10.0.0.1"),
             ("for=192.0.2.43;for=192.0.2.44", "10.0.0.1"),
-            // What the client wrote.
+            // The client's own entries.
             ("for=\", for=192.0.2.43", "192.0.2.43"),
             ("for=\"1.1.1.1\\, for=192.0.2.43", "192.0.2.43"),
             ("for=\"1.1.1.1;a=\", for=\"192.0.2.43\"", "192.0.2.43"),
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_is_the_nearest_that_is_no_trusted_proxy() {
+    fn client_is_the_nearest_untrusted_address() {
         for (value, expected) in [
             ("1.1.1.1, 192.0.2.1", "192.0.2.1"),
             ("1.1.1.1, 192.0.2.1, 10.0.0.3, ::ffff:10.0.0.2", "192.0.2.1"),
@@ -263,7 +262,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_octets_make_it_panic_or_reach_beyond_what_a_trusted_proxy_added(
+        fn only_entries_of_trusted_proxies_are_reached(
             forged in prop::collection::vec(prop::sample::select(&b"\",;\\= for1.:[]_\t\xff"[..]), 0..40),
             address in (11_u8..=255, any::<[u8; 3]>()).prop_map(|(first, [b, c, d])| Ipv4Addr::new(first, b, c, d)),
         ) {
@@ -279,13 +278,12 @@ mod tests {
         }
 
         #[test]
-        fn any_octets_are_read_without_a_panic(head in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn no_octets_panic(head in prop::collection::vec(any::<u8>(), 0..200)) {
             client(&head, PROXY, is_trusted);
         }
 
-        /// The lines of a head are the fields that the parser finds.
         #[test]
-        fn the_fields_are_those_of_the_parser(fields in "((Forwarded|forwarded|Forwarde|A):[ \tab:;]{0,4}\r\n){0,4}") {
+        fn lines_are_the_parsers_fields(fields in "((Forwarded|forwarded|Forwarde|A):[ \tab:;]{0,4}\r\n){0,4}") {
             let head = format!("GET / HTTP/1.1\r\n{fields}\r\n");
             let mut found = [EMPTY_HEADER; 8];
             let mut request = Request::new(&mut found);

@@ -1,24 +1,24 @@
-//! Where a request's body ends (RFC 9112, section 6): one pure function over the head's fields.
+//! The end of a request's body (RFC 9112, section 6): one pure function over the head's fields.
 //!
-//! Whatever could be read in two ways is refused, since a proxy in front may read it in the other: that difference is
-//! what request smuggling lives on.
+//! It reads no body. Fields that could be read in two ways are refused: a proxy in front may read them the other way,
+//! and request smuggling lives on that difference.
 
 use httparse::Header;
 
 use super::{RequestError, list_members, trim_whitespace};
 
-/// How a request's body is delimited.
+/// The framing of a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// The head says nothing of a body.
+    /// The head announces no body.
     None,
-    /// So many octets.
+    /// A body of so many octets.
     Length(u64),
     /// The chunked transfer coding.
     Chunked,
 }
 
-/// Decides the body's framing, or why it cannot be decided.
+/// Decides the body's framing, or refuses to.
 pub(crate) fn framing(fields: &[Header<'_>], http_1_0: bool) -> Result<Framing, RequestError> {
     let length = content_length(fields)?;
     let mut codings = field_values(fields, "transfer-encoding");
@@ -46,7 +46,7 @@ pub(super) fn field_values<'f, 'b>(
     fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
 }
 
-/// The one value that all Content-Length lines and list members agree on.
+/// The one value that all Content-Length lines and their list members agree on.
 fn content_length(fields: &[Header<'_>]) -> Result<Option<u64>, RequestError> {
     let mut agreed = None;
     for value in field_values(fields, "content-length").flat_map(list_members) {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_content_length_is_one_decimal_number() {
+    fn content_length_is_one_decimal_number() {
         for (value, expected) in [
             ("0", Ok(0)),
             ("16", Ok(16)),
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_only_transfer_encoding_is_chunked_once() {
+    fn transfer_encoding_is_chunked_once() {
         for (value, expected) in [
             ("chunked", Ok(Framing::Chunked)),
             (" ChUnKeD\t", Ok(Framing::Chunked)),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn both_framings_at_once_are_refused_in_either_order() {
+    fn both_framings_at_once_are_refused() {
         let both = [("content-length", "5"), ("transfer-encoding", "chunked")];
         assert_eq!(decide(&both, false), Err(RequestError::AmbiguousFraming));
         assert_eq!(decide(&[both[1], both[0]], false), Err(RequestError::AmbiguousFraming));

@@ -1,8 +1,8 @@
-//! A request's head: found in the bytes, read once, and boiled down to what this server acts on.
+//! A request's head: found in the bytes, then read once.
 //!
-//! [`Scanner`] looks for the end of a head as bytes arrive, at each byte once, and refuses at once what can no longer
-//! become one. Only then does [`RequestHead::parse`] read it, over httparse, which holds the grammar; the rules that
-//! httparse does not have (line ends, Host, target, framing) are here.
+//! [`Scanner`] looks at each byte once as it arrives, and refuses early any bytes that cannot become a head. Only then
+//! does [`RequestHead::parse`] read: httparse holds the grammar, and the rules that it lacks (line ends, Host, target,
+//! framing) are here. Parameters and permissions are not.
 
 use httparse::{EMPTY_HEADER, Header, Status};
 
@@ -18,11 +18,11 @@ const MAX_FIELDS: usize = 100;
 /// Finds the end of a head in a buffer that grows.
 #[derive(Debug, Default)]
 pub(crate) struct Scanner {
-    /// How much of the buffer has been looked at.
+    /// Number of bytes that have been looked at.
     seen: usize,
-    /// Where the line that is being looked at begins.
+    /// Start of the current line.
     line_start: usize,
-    /// Whether the request line lies behind; before it, empty lines are skipped.
+    /// Set behind the request line; before it, empty lines are skipped.
     in_fields: bool,
 }
 
@@ -31,7 +31,7 @@ impl Scanner {
     ///
     /// `bytes` may grow between two calls and must not change otherwise.
     pub(crate) fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, RequestError> {
-        // What lies behind the limit is not looked at, so that a head is judged the same however it arrives.
+        // Bytes over the limit are not looked at, so that a head is judged the same however it arrives.
         let is_over = bytes.len() >= limits.head_bytes;
         let bytes = &bytes[..bytes.len().min(limits.head_bytes)];
         while let Some(found) = bytes[self.seen..].iter().position(|octet| *octet == b'\n') {
@@ -55,13 +55,13 @@ impl Scanner {
         if is_over { Err(RequestError::HeadTooLarge) } else { Ok(None) }
     }
 
-    /// Refuses a line that no good head can have, whether its end is there or not.
+    /// Refuses a line that no good head can have, complete or not.
     fn check(&self, line: &[u8], limits: &Limits) -> Result<(), RequestError> {
         if self.in_fields { Ok(()) } else { check_request_line(line, limits) }
     }
 }
 
-/// Refuses what is too long, or no HTTP at all: a method begins with a token's octet, a TLS hello does not.
+/// Refuses a request line that is too long or no HTTP: a method begins with a token's octet, a TLS hello does not.
 fn check_request_line(line: &[u8], limits: &Limits) -> Result<(), RequestError> {
     if line.first().is_some_and(|octet| !is_token(*octet)) {
         return Err(RequestError::Malformed);
@@ -69,26 +69,26 @@ fn check_request_line(line: &[u8], limits: &Limits) -> Result<(), RequestError> 
     if line.len() > limits.request_line_bytes { Err(RequestError::RequestLineTooLong) } else { Ok(()) }
 }
 
-/// What this server acts on in a request.
+/// The parts of a head that this server acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RequestHead<'b> {
     /// The method, case-sensitive (RFC 9110, 9.1).
     pub(crate) method: &'b str,
-    /// The path of an origin-form or absolute-form target; any other form as it is, which is no path of ours.
+    /// The path of an origin-form or absolute-form target; any other form unchanged, which no route matches.
     pub(crate) path: &'b str,
-    /// What stands behind the `?`; empty where there is none.
+    /// The part behind the `?`, perhaps empty.
     pub(crate) query: &'b str,
     /// The host that the request is for: the target's, which wins (RFC 9112, 3.2.2), or that of its Host field.
     pub(crate) authority: Option<&'b [u8]>,
     /// The origin of the page that made the request (RFC 6454, 7), if there is one.
     pub(crate) origin: Option<&'b [u8]>,
-    /// Where the body ends.
+    /// The framing of the body.
     pub(crate) framing: Framing,
-    /// What the client wants of the connection after the answer.
+    /// The fate of the connection after the answer, as the client asks for.
     pub(crate) persistence: Persistence,
-    /// Whether the client waits for `100 Continue` before it sends the body.
+    /// Set if the client waits for `100 Continue` before it sends the body.
     pub(crate) expects_continue: bool,
-    /// What the client asks for beyond that.
+    /// The optional fields.
     pub(crate) optional: OptionalFields<'b>,
 }
 
@@ -123,7 +123,7 @@ impl<'b> RequestHead<'b> {
     }
 }
 
-/// The authority of an absolute-form target, and the path and query of any (RFC 9112, 3.2).
+/// The authority of an absolute-form target, and the path and query of any target (RFC 9112, 3.2).
 fn authority_and_path(target: &str) -> Result<(Option<&[u8]>, &str), RequestError> {
     let (authority, path_and_query) = match strip_scheme(target) {
         None => (None, target),
@@ -138,7 +138,7 @@ fn authority_and_path(target: &str) -> Result<(Option<&[u8]>, &str), RequestErro
     Ok((authority, path_and_query))
 }
 
-/// What follows `http://` or `https://` in an absolute-form target.
+/// The rest of an absolute-form target behind `http://` or `https://`.
 fn strip_scheme(target: &str) -> Option<&str> {
     ["http://", "https://"].into_iter().find_map(|scheme| {
         let (start, rest) = target.split_at_checked(scheme.len())?;
@@ -156,14 +156,14 @@ fn host<'b>(fields: &[Header<'b>], http_1_0: bool) -> Result<Option<&'b [u8]>, R
     }
 }
 
-/// The origin; more than one field is one that no list allows.
+/// The origin. More than one field counts as an origin that no list allows.
 fn origin<'b>(fields: &[Header<'b>]) -> Option<&'b [u8]> {
     let mut origins = field_values(fields, "origin").map(trim_whitespace);
     let first = origins.next()?;
     Some(if origins.next().is_some() { b"" } else { first })
 }
 
-/// What the Connection options say (RFC 9112, 9.3): `close` wins.
+/// The persistence that the Connection options ask for (RFC 9112, 9.3); `close` wins.
 fn persistence(fields: &[Header<'_>], http_1_0: bool) -> Persistence {
     let has = |option: &str| {
         let mut options = field_values(fields, "connection").flat_map(list_members);
@@ -178,7 +178,7 @@ fn persistence(fields: &[Header<'_>], http_1_0: bool) -> Persistence {
     }
 }
 
-/// `100-continue` is the one expectation there is (RFC 9110, 10.1.1); HTTP/1.0 has none.
+/// Reads `Expect`, whose one expectation is `100-continue` (RFC 9110, 10.1.1); HTTP/1.0 has none.
 fn expects_continue(fields: &[Header<'_>], http_1_0: bool) -> Result<bool, RequestError> {
     if http_1_0 {
         return Ok(false);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_ends_at_its_empty_line() {
+    fn head_ends_at_its_empty_line() {
         assert_eq!(scan("GET / HTTP/1.1\r\n\r\n"), Ok(Some(18)));
         assert_eq!(scan("GET / HTTP/1.1\r\n\r\nbody"), Ok(Some(18)));
         assert_eq!(scan("\r\n\r\nGET / HTTP/1.1\r\n\r\n"), Ok(Some(22)), "empty lines before it are skipped");
@@ -218,9 +218,9 @@ mod tests {
         assert_eq!(scan("\r\n\r"), Ok(None));
     }
 
-    /// A head over the limit was once judged by what stood behind the limit as well, where that had arrived.
+    /// A head over the limit was once judged by the bytes behind the limit as well, if they had arrived.
     #[test]
-    fn a_head_over_its_limit_is_judged_the_same_however_it_arrives() {
+    fn oversized_head_fails_the_same_however_it_arrives() {
         let input = "\r\n".repeat(5000) + "GET /" + &"x".repeat(9000) + "\r\n\r\n";
         let mut scanner = Scanner::default();
         let drips = (1..=input.len()).map(|end| scanner.scan(&input.as_bytes()[..end], &Limits::default()));
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_become_no_head_is_refused_at_once() {
+    fn bytes_that_are_no_head_are_refused_at_once() {
         assert_eq!(scan("GET / HTTP/1.1\n"), Err(RequestError::BareLineFeed));
         assert_eq!(scan("GET / HTTP/1.1\r\nA: b\n"), Err(RequestError::BareLineFeed));
         assert_eq!(scan("\n"), Err(RequestError::BareLineFeed));
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_has_a_bound_and_so_has_its_request_line() {
+    fn head_and_request_line_have_limits() {
         let limits = Limits { head_bytes: 40, request_line_bytes: 20, ..Limits::default() };
         let scan = |input: &str| Scanner::default().scan(input.as_bytes(), &limits);
         let line = "GET /12345 HTTP/1.1"; // 19 octets
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_httparse_refuses_is_malformed() {
+    fn httparse_errors_are_malformed() {
         for head in [
             "GET\r\n\r\n",
             "GET /\r\n\r\n",
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_boiled_down_to_its_path() {
+    fn targets_are_reduced_to_their_path() {
         for (target, path) in [
             ("/sse", Ok("/sse")),
             ("/sse?x=1", Ok("/sse")),
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_host_and_it_is_a_host() {
+    fn one_valid_host_is_required() {
         for good in ["h", "a.b-c_d~e", "127.0.0.1:1942", "localhost:", "[::1]", "[::1]:65535", "%41", "xn--p1ai"] {
             let head = format!("GET / HTTP/1.1\r\nhOsT:\t{good} \r\n\r\n");
             assert!(parse(&head).is_ok(), "for {good:?}");
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn connection_options_decide_what_comes_after() {
+    fn connection_options_decide_persistence() {
         for (version, connection, expected) in [
             ("1.1", "", Persistence::KeepAlive),
             ("1.1", "Connection: keep-alive\r\n", Persistence::KeepAlive),
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_expectation_is_100_continue() {
+    fn only_100_continue_may_be_expected() {
         for (version, expect, expected) in [
             ("1.1", "", Ok(false)),
             ("1.1", "Expect: 100-Continue\r\n", Ok(true)),
@@ -363,7 +363,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_head_is_found_the_same_in_any_portions(
+        fn heads_are_found_in_any_portions(
             input in "(\r\n){0,2}G(ET /|\u{16}| )( HTTP/1.1)?[\r\na:]{0,12}(\r\n){0,3}x?",
             step in 1_usize..8,
         ) {
@@ -377,7 +377,7 @@ mod tests {
         }
 
         #[test]
-        fn no_input_makes_the_parser_panic(input in prop::collection::vec(any::<u8>(), 0..64)) {
+        fn no_input_panics(input in prop::collection::vec(any::<u8>(), 0..64)) {
             let _ = RequestHead::parse(&input);
             let _ = Scanner::default().scan(&input, &Limits::default());
         }

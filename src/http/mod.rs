@@ -1,9 +1,9 @@
 //! HTTP/1.1 from bytes and to bytes (RFC 9110, RFC 9112), in its strict reading.
 //!
-//! Everything here is a pure function of bytes: [`head`] reads a request's head, [`fields`] what a client may add to
-//! it, [`forwarded`] whom proxies say it is from, [`framing`] decides where its body ends, [`chunked`] decodes a
-//! chunked one, [`response`] writes answers. "Not enough bytes yet" is a value. What a client does wrong is a
-//! [`RequestError`], which knows its own answer and holds nothing of what the client sent.
+//! Pure functions of bytes, without a socket: [`head`] reads a request's head, [`fields`] its optional fields,
+//! [`forwarded`] the client that a proxy names. [`framing`] finds the body's end, [`chunked`] decodes a body,
+//! [`request`] reads route and parameters, [`response`] writes answers. "Not enough bytes yet" is a value. A
+//! [`RequestError`] knows its own answer and holds nothing that the client sent.
 
 pub(crate) mod chunked;
 pub(crate) mod date;
@@ -15,27 +15,26 @@ pub(crate) mod head;
 pub(crate) mod query;
 pub(crate) mod request;
 pub(crate) mod response;
-pub(crate) mod router;
 
 pub(crate) use error::RequestError;
 
-/// What a connection does after an answer (RFC 9112, 9.3).
+/// The fate of a connection after an answer (RFC 9112, 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Persistence {
     /// It waits for the next request, as HTTP/1.1 does unless told otherwise.
     KeepAlive,
-    /// The same for an HTTP/1.0 client that asked for it and has to be told so.
+    /// The same for an HTTP/1.0 client that asked for it and has to be told.
     KeepAliveTold,
     /// It closes.
     Close,
 }
 
-/// Whether the octet may stand in a method or in a field name (RFC 9110, 5.6.2).
+/// Tells if the octet may stand in a method or in a field name (RFC 9110, 5.6.2).
 fn is_token(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
 }
 
-/// Whether the octet is a control that no field value and no chunk extension may hold (RFC 9110, 5.5).
+/// Tells if the octet is a control that no field value and no chunk extension may hold (RFC 9110, 5.5).
 fn is_control(octet: u8) -> bool {
     octet.is_ascii_control() && octet != b'\t'
 }
@@ -53,8 +52,7 @@ fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|octet| *octet == b',').map(trim_whitespace)
 }
 
-/// The values of all fields of this name in a head, the last one first. The head is one that was parsed, so its lines
-/// are its fields.
+/// The values of all fields of this name, the last one first. The head was parsed before, so its lines are its fields.
 pub(crate) fn values<'b>(head: &'b [u8], name: &'static [u8]) -> impl Iterator<Item = &'b [u8]> {
     head.rsplit(|octet| *octet == b'\n').filter_map(move |line| {
         let (found, value) = line.split_at_checked(name.len())?;

@@ -1,15 +1,15 @@
-//! The query of a request target: parameters as `name=value`, by `&`, percent-encoded (RFC 3986, 2.1 and 3.4).
+//! The query of a request target: `name=value` pairs between `&`, percent-encoded (RFC 3986, 2.1 and 3.4).
 //!
-//! Pure. A `+` is a `+` and no space: it is a topic's wildcard. A `%` without two hexadecimal digits stands for itself,
-//! as in the URL standard.
+//! Pure; it knows no parameter. A `+` is a `+` and no space, because it is a filter's wildcard. A `%` without two
+//! hexadecimal digits stands for itself, as in the URL standard.
 
 use std::borrow::Cow;
 
-/// A parameter's value that is not text.
+/// The error of a parameter's value that is not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotUtf8;
 
-/// The decoded values of every parameter with this name, in their order. What has no `=` has an empty value.
+/// The decoded values of every parameter with this name, in order. A parameter without `=` has an empty value.
 pub(crate) fn values<'q>(query: &'q str, name: &str) -> impl Iterator<Item = Result<Cow<'q, str>, NotUtf8>> {
     let parameters = query.split('&').map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")));
     parameters.filter(move |(encoded, _)| *decode(encoded) == *name.as_bytes()).map(|(_, value)| match decode(value) {
@@ -18,7 +18,7 @@ pub(crate) fn values<'q>(query: &'q str, name: &str) -> impl Iterator<Item = Res
     })
 }
 
-/// The octets that a part of a query stands for.
+/// Decodes a part of a query.
 fn decode(encoded: &str) -> Cow<'_, [u8]> {
     if !encoded.contains('%') {
         return Cow::Borrowed(encoded.as_bytes());
@@ -78,13 +78,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_comes_back_when_each_of_its_octets_is_encoded(text in ".*") {
+        fn percent_encoded_text_comes_back(text in ".*") {
             let encoded: String = text.bytes().map(|octet| format!("%{octet:02x}")).collect();
             prop_assert_eq!(all(&format!("a=1&x={encoded}&b"), "x"), [Ok(text)]);
         }
 
         #[test]
-        fn no_query_makes_it_panic(query in "[x&=%0-9a-fé]{0,32}") {
+        fn no_query_panics(query in "[x&=%0-9a-fé]{0,32}") {
             all(&query, "x");
         }
     }

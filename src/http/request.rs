@@ -1,46 +1,75 @@
-//! What a request asks for: its route, an event's fields, topics, the form of an answer.
+//! A request's route and its parameters, from the query or from fields of the head.
 //!
-//! By the query or by fields of the head. Names that are not known are left alone: they are for a proxy, or
-//! for nobody. Pure: a head in, a value or its refusal out.
+//! Pure: a head in, a [`Request`] or its refusal out. It reads no body and judges no permission. Unknown parameters
+//! are left alone: they are for a proxy, or for nobody.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use super::fields::Once;
 use super::head::RequestHead;
-use super::router::Route;
 use super::{RequestError, query};
 use crate::event::frame::Fields;
 use crate::event::topic::{FilterSet, Topics};
 
-/// What a request asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Request {
-    /// A stream.
-    Stream(SubscribeRequest),
-    /// To publish its body.
-    Publish(PublishRequest),
-    /// The number of open streams, or of those that messages with these topics are for.
-    Count(Option<Topics>),
-    /// What a page may do.
+/// The route of a request: its method and path, recognised before its parameters are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// `GET /sse`.
+    Subscribe,
+    /// `POST /broadcast`.
+    Publish,
+    /// `GET /connections`.
+    Count,
+    /// `OPTIONS` of a path that pages may get.
     Preflight,
-    /// Whether a page may publish with a token.
+    /// `OPTIONS` of the path that pages may publish to.
     PublishPreflight,
-    /// Something that is not here.
+    /// Anything else, a known path with another method included.
     NotFound,
 }
 
-/// Which stream is asked for.
+impl Route {
+    /// Recognises a request by its method and its path, both case-sensitive.
+    pub(crate) fn of(method: &str, path: &str) -> Self {
+        match (method, path) {
+            ("GET", "/sse") => Self::Subscribe,
+            ("POST", "/broadcast") => Self::Publish,
+            ("GET", "/connections") => Self::Count,
+            ("OPTIONS", "/sse" | "/connections") => Self::Preflight,
+            ("OPTIONS", "/broadcast") => Self::PublishPreflight,
+            _ => Self::NotFound,
+        }
+    }
+}
+
+/// A route with its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// A stream of the messages published from now on, or from a resume point on.
+    Subscribe(SubscribeRequest),
+    /// The body as a message.
+    Publish(PublishRequest),
+    /// The number of open streams, or of those that messages with these topics are for.
+    Count(Option<Topics>),
+    /// The permissions of a page that reads.
+    Preflight,
+    /// The permissions of a page that publishes with a token.
+    PublishPreflight,
+    /// Nothing that this server has.
+    NotFound,
+}
+
+/// The parameters of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SubscribeRequest {
     pub(crate) filters: FilterSet,
     /// The id of the last event that the client has, if it comes back and there is a history.
     pub(crate) resume: Option<String>,
-    /// What becomes of it if it is too slow.
     pub(crate) slow: SlowPolicy,
 }
 
-/// What becomes of a stream that is too far behind.
+/// The fate of a stream whose subscriber is too slow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum SlowPolicy {
     /// It ends.
@@ -60,25 +89,25 @@ impl SlowPolicy {
     }
 }
 
-/// What is to be published with a body, and how that is answered.
+/// The parameters of a message, and the form of the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PublishRequest {
     /// The event's fields besides its data.
     pub(crate) fields: Fields,
-    /// Whom the message is for.
+    /// The topics whose subscribers get the message.
     pub(crate) topics: Topics,
-    /// Whether the answer has a body that tells what became of the message.
+    /// Set if the publisher asks for a receipt as JSON.
     pub(crate) wants_json: bool,
 }
 
 impl Request {
-    /// Reads what a head asks for, once it is known for what route. Without a history nobody can come back to it.
+    /// Reads the parameters of a route. Without a history a resume point means nothing.
     pub(crate) fn read(route: Route, head: &RequestHead<'_>, has_history: bool) -> Result<Self, RequestError> {
         match route {
-            Route::Stream => {
+            Route::Subscribe => {
                 let resume = if has_history { resume_point(head)? } else { None };
                 let (filters, slow) = (filters(head.query)?, SlowPolicy::read(head.query)?);
-                Ok(Self::Stream(SubscribeRequest { filters, resume, slow }))
+                Ok(Self::Subscribe(SubscribeRequest { filters, resume, slow }))
             }
             Route::Publish => PublishRequest::read(head).map(Self::Publish),
             Route::Count => {
@@ -93,7 +122,7 @@ impl Request {
 }
 
 impl PublishRequest {
-    /// Reads what the head of a publish asks for.
+    /// Reads the parameters of a publish.
     pub(crate) fn read(head: &RequestHead<'_>) -> Result<Self, RequestError> {
         let (query, optional) = (head.query, &head.optional);
         let fields = Fields {
@@ -106,11 +135,11 @@ impl PublishRequest {
     }
 }
 
-/// The names of the parameter that a client without the header gives, the most usual first.
+/// Parameters for clients that cannot set the header, the most usual first.
 const RESUME_POINTS: [&str; 3] = ["last_event_id", "lastEventId", "evs_last_event_id"];
 
-/// Where a stream goes on: by the header that browsers send, else by the first of the names that is given. An empty id
-/// is none (WHATWG HTML, 9.2.6).
+/// The resume point: from the header that browsers send, else from the first parameter that is given. An empty id is
+/// none (WHATWG HTML, 9.2.6).
 fn resume_point(head: &RequestHead<'_>) -> Result<Option<String>, RequestError> {
     let mut point = text(head.optional.last_event_id)?;
     for name in RESUME_POINTS {
@@ -133,7 +162,7 @@ fn message_topics(query: &str) -> Result<Topics, RequestError> {
     Topics::parse(topics(query)?.iter().map(AsRef::as_ref)).map_err(RequestError::Topic)
 }
 
-/// The value that a parameter or a field gives, of which there may be one.
+/// The value of a parameter that may also come as a field; given more than once, it is refused.
 fn single(query: &str, name: &str, field: Once<'_>) -> Result<Option<String>, RequestError> {
     let mut values = query::values(query, name);
     match (values.next(), values.next(), text(field)?) {
@@ -155,7 +184,7 @@ fn text(field: Once<'_>) -> Result<Option<String>, RequestError> {
     }
 }
 
-/// A time as the `retry` field of an event stream has it: digits alone (WHATWG HTML, 9.2.6).
+/// A time in the form of an event stream's `retry` field: digits alone (WHATWG HTML, 9.2.6).
 fn milliseconds(text: &str) -> Result<Duration, RequestError> {
     let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
     let millis = text.parse().ok().filter(|_| is_number).ok_or(RequestError::Retry)?;
@@ -167,6 +196,29 @@ mod tests {
     use super::*;
     use crate::event::topic::TopicError;
 
+    #[test]
+    fn routes_are_exact_methods_and_paths() {
+        for (method, path, expected) in [
+            ("GET", "/sse", Route::Subscribe),
+            ("GET", "/connections", Route::Count),
+            ("POST", "/broadcast", Route::Publish),
+            ("OPTIONS", "/sse", Route::Preflight),
+            ("OPTIONS", "/connections", Route::Preflight),
+            ("OPTIONS", "/broadcast", Route::PublishPreflight),
+            ("OPTIONS", "/broadcast/", Route::NotFound),
+            ("OPTIONS", "*", Route::NotFound),
+            ("HEAD", "/sse", Route::NotFound),
+            ("POST", "/sse", Route::NotFound),
+            ("GET", "/broadcast", Route::NotFound),
+            ("get", "/sse", Route::NotFound),
+            ("GET", "/SSE", Route::NotFound),
+            ("GET", "/sse/", Route::NotFound),
+            ("GET", "/", Route::NotFound),
+        ] {
+            assert_eq!(Route::of(method, path), expected, "for {method} {path}");
+        }
+    }
+
     fn read(target: &str, fields: &str) -> Result<PublishRequest, RequestError> {
         let head = format!("POST {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
         PublishRequest::read(&RequestHead::parse(head.as_bytes()).expect("a good head"))
@@ -177,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_has_its_fields_from_the_query_or_from_the_head() {
+    fn event_fields_come_from_query_or_head() {
         let with = |fields, wants_json| Ok(PublishRequest { fields, topics: Topics::none(), wants_json });
         let request = read("/broadcast?id=%37&x=1&event=gre%20et&retry=1500", "");
         assert_eq!(request, with(fields("gre et", "7", 1500), false));
@@ -188,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_twice_or_is_no_such_field_is_refused() {
+    fn repeated_or_invalid_parameters_are_refused() {
         for (target, head, refusal) in [
             ("/?event=a&event=a", "", RequestError::Repeated),
             ("/?id=a&id=b", "", RequestError::Repeated),
@@ -212,12 +264,12 @@ mod tests {
     }
 
     #[test]
-    fn topics_are_named_by_the_query_as_often_as_one_likes() {
+    fn topic_parameter_may_repeat() {
         let head = "GET /?topic=b/%2B&x&topic=a/+&topic=b/+ HTTP/1.1\r\nHost: h\r\n\r\n";
         let head = RequestHead::parse(head.as_bytes()).expect("a good head");
         let filters = FilterSet::parse(["a/+", "b/+"]).expect("filters");
         let subscribe = SubscribeRequest { filters, resume: None, slow: SlowPolicy::Disconnect };
-        assert_eq!(Request::read(Route::Stream, &head, true), Ok(Request::Stream(subscribe)));
+        assert_eq!(Request::read(Route::Subscribe, &head, true), Ok(Request::Subscribe(subscribe)));
         assert_eq!(Request::read(Route::Count, &head, false), Err(RequestError::Topic(TopicError::Wildcard)));
         assert_eq!(read("/?topic=a%00", ""), Err(RequestError::Topic(TopicError::Character)));
         assert_eq!(read("/?topic=%ff", ""), Err(RequestError::NotText));
@@ -228,12 +280,12 @@ mod tests {
     }
 
     #[test]
-    fn a_resume_point_is_the_headers_before_the_querys() {
+    fn resume_header_wins_over_parameters() {
         let resume = |target: &str, fields: &str, has_history| {
             let head = format!("GET {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
             let head = RequestHead::parse(head.as_bytes()).expect("a good head");
-            match Request::read(Route::Stream, &head, has_history) {
-                Ok(Request::Stream(subscribe)) => Ok(subscribe.resume),
+            match Request::read(Route::Subscribe, &head, has_history) {
+                Ok(Request::Subscribe(subscribe)) => Ok(subscribe.resume),
                 Ok(other) => panic!("{other:?}"),
                 Err(refusal) => Err(refusal),
             }

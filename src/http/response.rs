@@ -1,143 +1,168 @@
-//! Answers as bytes: the head of a stream, and whole responses with the framing their status asks for.
+//! Answers as bytes: a writer of heads for the public side and the admin side, and the public side's answers.
 //!
-//! Nothing of what a client sent goes into an answer, but an origin that the operator's list allows.
+//! It knows no socket. An answer holds nothing that a client sent, except an origin that the operator's list allows.
 
 use super::date::Date;
 use super::{Persistence, RequestError};
 use crate::auth::Cors;
 
-/// The interim answer to `Expect: 100-continue` (RFC 9110, 15.2.1).
+/// Interim answer to `Expect: 100-continue` (RFC 9110, 15.2.1).
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// What a page of a listed origin may do with a token, and for how long its browser may remember (Fetch, "CORS
-/// protocol"): all fields that a publisher may add, for two hours, beyond which the usual browsers would not go.
-const PUBLISH_PERMISSION: &[u8] = b"Access-Control-Allow-Methods: POST\r\n\
+/// Permissions of a listed origin's page that publishes with a token (Fetch, "CORS protocol"): every field that a
+/// publisher may add, for two hours, the longest that the usual browsers remember.
+const PUBLISH_PERMISSION: &str = "Access-Control-Allow-Methods: POST\r\n\
     Access-Control-Allow-Headers: Authorization, Content-Type, Event-Type, Event-Id, X-EventSource-Event\r\n\
     Access-Control-Max-Age: 7200\r\n";
 
-/// What every answer has: when it was made and which pages may read it.
+/// The date and the readers that every answer of the public side names.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Common<'o> {
     pub(crate) date: Date,
-    pub(crate) cors: Cors<&'o str>,
+    pub(crate) cors: &'o Cors,
+}
+
+/// An answer under construction: its fields go out in the order of the calls.
+///
+/// It ends with [`Self::without_body`] or [`Self::with_body`], or else its head has no end.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Response<'o> {
+    out: &'o mut Vec<u8>,
+}
+
+impl<'o> Response<'o> {
+    /// Appends the status line and `Date` to `out`.
+    pub(crate) fn new(out: &'o mut Vec<u8>, status: &str, date: &Date) -> Self {
+        Self { out }.bytes(b"HTTP/1.1 ").bytes(status.as_bytes()).bytes(b"\r\nDate: ").bytes(date).bytes(b"\r\n")
+    }
+
+    /// Adds a field.
+    pub(crate) fn field(self, name: &str, value: &str) -> Self {
+        self.bytes(name.as_bytes()).bytes(b": ").bytes(value.as_bytes()).bytes(b"\r\n")
+    }
+
+    /// Adds whole field lines, each with its line end.
+    pub(crate) fn lines(self, lines: &str) -> Self {
+        self.bytes(lines.as_bytes())
+    }
+
+    /// Adds the CORS fields. If they depend on the request, `Vary` tells caches (RFC 9110, 12.5.5).
+    pub(crate) fn cors(self, cors: &Cors) -> Self {
+        match cors {
+            Cors::AnyOrigin => self.field("Access-Control-Allow-Origin", "*"),
+            Cors::Origin(origin) => self.field("Access-Control-Allow-Origin", origin).field("Vary", "Origin"),
+            Cors::NoOrigin => self.field("Vary", "Origin"),
+        }
+    }
+
+    /// Adds the length of the body (RFC 9110, 8.6).
+    pub(crate) fn content_length(self, length: usize) -> Self {
+        self.field("Content-Length", &length.to_string())
+    }
+
+    /// Adds the `Connection` field, if the client has to be told (RFC 9112, 9.3).
+    pub(crate) fn persistence(self, persistence: Persistence) -> Self {
+        match persistence {
+            Persistence::KeepAlive => self,
+            Persistence::KeepAliveTold => self.field("Connection", "keep-alive"),
+            Persistence::Close => self.field("Connection", "close"),
+        }
+    }
+
+    /// Ends the head; no body follows, or it is a stream's.
+    pub(crate) fn without_body(self) {
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Ends the head and adds the body.
+    pub(crate) fn with_body(self, body: &str) {
+        self.out.extend_from_slice(b"\r\n");
+        self.out.extend_from_slice(body.as_bytes());
+    }
+
+    fn bytes(self, bytes: &[u8]) -> Self {
+        self.out.extend_from_slice(bytes);
+        self
+    }
 }
 
 /// Appends the head of a stream.
 ///
-/// The body is delimited by the connection's end (RFC 9112, 6.3), so that its bytes are the same for every client.
+/// The connection's end delimits the body (RFC 9112, 6.3), so that its bytes are the same for every client.
 pub(crate) fn stream_head(out: &mut Vec<u8>, common: &Common<'_>) {
-    start(out, "200 OK", &common.date);
-    out.extend_from_slice(b"Content-Type: text/event-stream\r\nCache-Control: no-cache\r\n");
-    allow_origin(out, common.cors);
-    out.extend_from_slice(b"X-Accel-Buffering: no\r\n\r\n");
+    Response::new(out, "200 OK", &common.date)
+        .field("Content-Type", "text/event-stream")
+        .field("Cache-Control", "no-cache")
+        .cors(common.cors)
+        .field("X-Accel-Buffering", "no")
+        .without_body();
 }
 
-/// Appends the answer to an accepted message, with a body of JSON for who asked for one.
-pub(crate) fn accepted(out: &mut Vec<u8>, common: &Common<'_>, json: Option<&str>, persistence: Persistence) {
-    start(out, "202 Accepted", &common.date);
-    if json.is_some() {
-        out.extend_from_slice(b"Content-Type: application/json\r\n");
+/// Appends the answer to an accepted message, with the JSON receipt if the publisher asked for it.
+pub(crate) fn accepted(out: &mut Vec<u8>, common: &Common<'_>, receipt: Option<&str>, persistence: Persistence) {
+    let mut response = Response::new(out, "202 Accepted", &common.date);
+    if receipt.is_some() {
+        response = response.field("Content-Type", "application/json");
     }
-    allow_origin(out, common.cors);
-    let body = json.unwrap_or_default();
-    content_length(out, body.len());
-    finish(out, persistence);
-    out.extend_from_slice(body.as_bytes());
+    let body = receipt.unwrap_or_default();
+    response.cors(common.cors).content_length(body.len()).persistence(persistence).with_body(body);
 }
 
 /// Appends the number of open streams.
 pub(crate) fn stream_count(out: &mut Vec<u8>, common: &Common<'_>, streams: usize) {
     let body = streams.to_string();
-    start(out, "200 OK", &common.date);
-    out.extend_from_slice(b"Content-Type: text/plain\r\nCache-Control: no-cache\r\n");
-    allow_origin(out, common.cors);
-    content_length(out, body.len());
-    finish(out, Persistence::Close);
-    out.extend_from_slice(body.as_bytes());
+    Response::new(out, "200 OK", &common.date)
+        .field("Content-Type", "text/plain")
+        .field("Cache-Control", "no-cache")
+        .cors(common.cors)
+        .content_length(body.len())
+        .persistence(Persistence::Close)
+        .with_body(&body);
 }
 
-/// Appends the answer to `OPTIONS`, which has no body and so says nothing of one (RFC 9110, 8.6).
+/// Appends the answer to `OPTIONS`; a `204` has neither a body nor its length (RFC 9110, 8.6).
 pub(crate) fn preflight(out: &mut Vec<u8>, common: &Common<'_>) {
-    start(out, "204 No Content", &common.date);
-    allow_origin(out, common.cors);
-    finish(out, Persistence::Close);
+    let response = Response::new(out, "204 No Content", &common.date).cors(common.cors);
+    response.persistence(Persistence::Close).without_body();
 }
 
-/// Appends the answer to `OPTIONS` of where a page may publish with a token.
+/// Appends the answer to `OPTIONS /broadcast`, for pages that publish with a token.
 pub(crate) fn publish_preflight(out: &mut Vec<u8>, common: &Common<'_>) {
-    start(out, "204 No Content", &common.date);
-    allow_origin(out, common.cors);
-    out.extend_from_slice(PUBLISH_PERMISSION);
-    finish(out, Persistence::Close);
+    let response = Response::new(out, "204 No Content", &common.date).cors(common.cors);
+    response.lines(PUBLISH_PERMISSION).persistence(Persistence::Close).without_body();
 }
 
 /// Appends `404`; the answer to `HEAD` is the same without the body (RFC 9110, 9.3.2).
 pub(crate) fn not_found(out: &mut Vec<u8>, common: &Common<'_>, persistence: Persistence, is_head: bool) {
     let body = "Not found; there are GET /sse, GET /connections and POST /broadcast.\n";
-    start(out, "404 Not Found", &common.date);
-    text(out, common.cors, body.len());
-    finish(out, persistence);
-    if !is_head {
-        out.extend_from_slice(body.as_bytes());
-    }
+    let response = text(out, "404 Not Found", common, body).persistence(persistence);
+    if is_head { response.without_body() } else { response.with_body(body) }
 }
 
-/// Appends the answer to what is refused.
+/// Appends the answer to a refused request.
 pub(crate) fn refused(out: &mut Vec<u8>, common: &Common<'_>, refusal: RequestError, persistence: Persistence) {
-    start(out, refusal.status(), &common.date);
-    text(out, common.cors, refusal.advice().len());
-    out.extend_from_slice(match refusal {
-        RequestError::Overloaded | RequestError::Stopping => b"Retry-After: 5\r\n",
-        // The challenge that a `401` has to have (RFC 9110, 15.5.2).
-        RequestError::Token => b"WWW-Authenticate: Bearer\r\n",
-        _ => b"",
-    });
-    finish(out, persistence);
-    out.extend_from_slice(refusal.advice().as_bytes());
+    let response = text(out, refusal.status(), common, refusal.advice());
+    let response = match refusal {
+        RequestError::Overloaded | RequestError::Stopping => response.field("Retry-After", "5"),
+        // RFC 9110, 15.5.2: a `401` has a challenge.
+        RequestError::Token => response.field("WWW-Authenticate", "Bearer"),
+        _ => response,
+    };
+    response.persistence(persistence).with_body(refusal.advice());
 }
 
-fn start(out: &mut Vec<u8>, status: &str, date: &Date) {
-    for part in [b"HTTP/1.1 ", status.as_bytes(), b"\r\nDate: ", date, b"\r\n"] {
-        out.extend_from_slice(part);
-    }
-}
-
-fn text(out: &mut Vec<u8>, cors: Cors<&str>, length: usize) {
-    out.extend_from_slice(b"Content-Type: text/plain\r\n");
-    allow_origin(out, cors);
-    content_length(out, length);
-}
-
-/// The CORS field. Where it depends on the request, caches are told so (RFC 9110, 12.5.5).
-fn allow_origin(out: &mut Vec<u8>, cors: Cors<&str>) {
-    match cors {
-        Cors::AnyOrigin => out.extend_from_slice(b"Access-Control-Allow-Origin: *\r\n"),
-        Cors::Origin(origin) => {
-            for part in [b"Access-Control-Allow-Origin: ", origin.as_bytes(), b"\r\nVary: Origin\r\n"] {
-                out.extend_from_slice(part);
-            }
-        }
-        Cors::NoOrigin => out.extend_from_slice(b"Vary: Origin\r\n"),
-    }
-}
-
-fn content_length(out: &mut Vec<u8>, length: usize) {
-    out.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
-}
-
-fn finish(out: &mut Vec<u8>, persistence: Persistence) {
-    out.extend_from_slice(match persistence {
-        Persistence::KeepAlive => b"\r\n",
-        Persistence::KeepAliveTold => b"Connection: keep-alive\r\n\r\n",
-        Persistence::Close => b"Connection: close\r\n\r\n",
-    });
+/// Begins an answer whose body is a line for people.
+fn text<'o>(out: &'o mut Vec<u8>, status: &str, common: &Common<'_>, body: &str) -> Response<'o> {
+    let response = Response::new(out, status, &common.date).field("Content-Type", "text/plain");
+    response.cors(common.cors).content_length(body.len())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const COMMON: &Common<'_> = &Common { date: *b"Sun, 06 Nov 1994 08:49:37 GMT", cors: Cors::AnyOrigin };
+    const COMMON: &Common<'_> = &Common { date: *b"Sun, 06 Nov 1994 08:49:37 GMT", cors: &Cors::AnyOrigin };
 
     fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
@@ -146,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_to_the_byte() {
+    fn answers_are_byte_exact() {
         assert_eq!(
             written(|out| stream_head(out, COMMON)),
             "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/event-stream\r\n\
@@ -171,10 +196,10 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_names_the_origin_that_may_read_it() {
-        let to = |cors| written(|out| preflight(out, &Common { cors, ..*COMMON }));
+    fn answers_name_the_allowed_origin() {
+        let to = |cors| written(|out| preflight(out, &Common { cors: &cors, ..*COMMON }));
         assert_eq!(
-            to(Cors::Origin("https://a.example")),
+            to(Cors::Origin("https://a.example".to_owned())),
             "HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
              Access-Control-Allow-Origin: https://a.example\r\nVary: Origin\r\nConnection: close\r\n\r\n"
         );
@@ -186,8 +211,9 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_told_what_it_may_publish_with() {
-        let common = Common { cors: Cors::Origin("https://a.example"), ..*COMMON };
+    fn publish_preflight_lists_publisher_fields() {
+        let cors = Cors::Origin("https://a.example".to_owned());
+        let common = Common { cors: &cors, ..*COMMON };
         assert_eq!(
             written(|out| publish_preflight(out, &common)),
             "HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
@@ -199,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn who_shows_no_token_is_challenged() {
+    fn missing_token_is_challenged() {
         assert_eq!(
             written(|out| refused(out, COMMON, RequestError::Token, Persistence::Close)),
             "HTTP/1.1 401 Unauthorized\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/plain\r\n\
@@ -210,14 +236,14 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_to_do_and_closes() {
+    fn refusals_advise_and_close() {
         let answer = written(|out| refused(out, COMMON, RequestError::LengthRequired, Persistence::Close));
         assert!(answer.starts_with("HTTP/1.1 411 Length Required\r\n"), "{answer}");
         assert!(answer.ends_with("Connection: close\r\n\r\nSend Content-Length, or a chunked body.\n"), "{answer}");
     }
 
     #[test]
-    fn the_answer_to_head_has_no_body() {
+    fn head_answers_have_no_body() {
         let answer = written(|out| not_found(out, COMMON, Persistence::KeepAlive, true));
         assert!(answer.ends_with("\r\n\r\n") && !answer.contains("Connection"), "{answer}");
     }

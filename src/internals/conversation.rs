@@ -121,7 +121,7 @@ impl Sink for Wire {
         Ok(count)
     }
 
-    fn tear(&self) {}
+    fn reset_on_close(&self, _: bool) {}
 }
 
 impl Socket for Wire {
@@ -149,8 +149,6 @@ impl Socket for Wire {
         self.0.finished.set(true);
         Ok(())
     }
-
-    fn end_orderly(&self, _: bool) {}
 
     fn peer(&self) -> String {
         "memory".to_owned()
@@ -211,7 +209,7 @@ mod tests {
             self.0.try_write(bytes)
         }
 
-        fn tear(&self) {}
+        fn reset_on_close(&self, _: bool) {}
     }
 
     impl Socket for Faulty {
@@ -235,8 +233,6 @@ mod tests {
         fn shutdown_write(&self) -> io::Result<()> {
             self.0.shutdown_write()
         }
-
-        fn end_orderly(&self, _: bool) {}
 
         fn set_user_timeout(&self, _: Option<Duration>) {}
     }

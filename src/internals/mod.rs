@@ -138,7 +138,7 @@ impl<S: Sink> net::Sink for Socket<S> {
         Ok(bytes.len())
     }
 
-    fn tear(&self) {}
+    fn reset_on_close(&self, _: bool) {}
 }
 
 /// One shard from the hub to the sinks: the channel, the dispatcher on its executor, the audience and its members.

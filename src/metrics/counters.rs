@@ -1,8 +1,8 @@
 //! Counters of the whole server: every bound that was reached, every stream that ended and why.
 //!
 //! Relaxed atomics, written where something ends or is rejected and never once per delivery. Each shard counts its own
-//! deliveries ([`ShardMetrics`]), and a reader adds them up. Two gauges decide something: `GET /connections` reports the
-//! number of streams, and the listener holds the number of connections against its limit.
+//! deliveries ([`ShardMetrics`]), and a reader adds them up. Two gauges decide something: `GET /connections` reports
+//! the number of streams, and the listener holds the number of connections against its limit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -153,8 +153,8 @@ impl Metrics {
         self.0.connections_refused.load(Relaxed)
     }
 
-    /// Connections rejected or closed at once because their address had too many, and requests by way of a trusted proxy
-    /// likewise ([`Limits::connections_per_ip`](crate::Limits::connections_per_ip)).
+    /// Connections rejected or closed at once because their address had too many, and requests by way of a trusted
+    /// proxy likewise ([`Limits::connections_per_ip`](crate::Limits::connections_per_ip)).
     pub fn connections_over_ip_limit(&self) -> u64 {
         self.0.connections_over_ip_limit.load(Relaxed)
     }

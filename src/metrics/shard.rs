@@ -1,7 +1,7 @@
 //! Counters of one shard.
 //!
-//! Only the shard's thread writes them, once for each round or tick and never for each stream. So counting takes no lock
-//! and shares no cache line with another writer.
+//! Only the shard's thread writes them, once for each round or tick and never for each stream. So counting takes no
+//! lock and shares no cache line with another writer.
 
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ pub(crate) struct ShardMetrics {
     times_slow: Count,
     /// Messages in each batch.
     pub(crate) batch_sizes: Histogram,
-    /// Microseconds from the start of a publish, waits included, to the message's last write. The last shard records it.
+    /// Microseconds from the start of a publish, waits included, to the message's last write. The last shard records
+    /// it.
     pub(crate) latency: Histogram,
     /// Responses by the class of their status.
     pub(crate) answers: [Count; STATUS_CLASSES],

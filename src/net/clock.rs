@@ -1,9 +1,8 @@
-//! A shard's time: ticks, and the deadlines that fall due with them.
+//! The time of a shard: ticks, and deadlines that fall due with them.
 //!
-//! There is one timer for a whole shard. It calls [`Clock::tick`] a few times a second; a [`Deadline`] is a row in a
-//! table that each tick looks through, so that setting one is a store and not a timer. Time is counted in ticks and
-//! not read: a process that was stopped for a minute finds that one tick has passed, and nobody is cut off for it.
-//! This module reads no clock.
+//! One timer for the whole shard calls [`Clock::tick`] a few times a second. A [`Deadline`] is a row of a table that
+//! each tick looks through, so that setting one is a store and not a timer. This module reads no clock: time is the
+//! count of ticks. A process that was stopped for a minute finds one tick gone, and cuts off no client for it.
 
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll, Waker};
@@ -13,7 +12,7 @@ use slab::Slab;
 
 use crate::config::Limits;
 
-/// How long a tick is, unless a limit is too short for it.
+/// The length of a tick, unless a limit is too short for it.
 const LONGEST_TICK: Duration = Duration::from_millis(250);
 const SHORTEST_TICK: Duration = Duration::from_millis(5);
 
@@ -23,22 +22,22 @@ pub(crate) struct Clock {
     tick_length: Duration,
     /// Ticks since the shard began.
     now: Cell<u64>,
-    /// Whether the server is stopping, which makes every idle wait due.
+    /// Set once the server is stopping, which makes every idle wait due.
     stopping: Cell<bool>,
-    /// Everybody who waits for something that has to come in time.
+    /// The deadlines, and the tasks that wait for them.
     waiters: RefCell<Slab<Waiter>>,
 }
 
 #[derive(Debug)]
 struct Waiter {
     due: u64,
-    /// Waits for a request that has not begun, and so has nothing to lose by an end.
+    /// Set while its task waits for a request that has not begun, which an end interrupts without loss.
     idle: bool,
     waker: Option<Waker>,
 }
 
 impl Clock {
-    /// A clock whose ticks are short enough for the shortest of the limits.
+    /// A clock with ticks that are short enough for the shortest limit.
     pub(crate) fn new(limits: &Limits) -> Self {
         let shortest = limits
             .head_timeout
@@ -59,25 +58,25 @@ impl Clock {
         self.tick_length
     }
 
-    /// The number of ticks that last at least as long as `duration`, whenever in a tick they begin.
+    /// The number of ticks that last at least this long, even if the first is nearly over.
     pub(crate) fn ticks(&self, duration: Duration) -> u64 {
         let whole = duration.as_nanos().div_ceil(self.tick_length.as_nanos());
         u64::try_from(whole).unwrap_or(u64::MAX).saturating_add(1)
     }
 
-    /// One tick has passed: wakes whoever's deadline is due.
+    /// Counts a tick, and wakes the tasks with a deadline that is due.
     pub(crate) fn tick(&self) {
         self.now.set(self.now.get() + 1);
         self.wake_due();
     }
 
-    /// The server is stopping: every idle wait, now and later, is due at once.
+    /// Marks the server as stopping: every idle wait, now and later, is due at once.
     pub(crate) fn stop(&self) {
         self.stopping.set(true);
         self.wake_due();
     }
 
-    /// Whether the server is stopping.
+    /// True once the server is stopping.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.get()
     }
@@ -103,7 +102,7 @@ impl Clock {
     }
 }
 
-/// The time by which something has to happen; no bound until it is set.
+/// The end of a wait, unbounded until it is set.
 #[derive(Debug)]
 pub(crate) struct Deadline<'c> {
     clock: &'c Clock,
@@ -111,7 +110,7 @@ pub(crate) struct Deadline<'c> {
 }
 
 impl Deadline<'_> {
-    /// Sets it to `after` from now, for something that is under way.
+    /// Sets it to `after` from now, for a wait that goes on while the server stops.
     pub(crate) fn set(&self, after: Duration) {
         self.put(after, false);
     }
@@ -121,12 +120,12 @@ impl Deadline<'_> {
         self.put(after, true);
     }
 
-    /// What was waited for has begun: it may go on for the rest of the time, even if the server stops.
+    /// Lets the wait go on for the rest of its time even if the server stops: its request has begun.
     pub(crate) fn leave_idle(&self) {
         self.clock.waiters.borrow_mut()[self.key].idle = false;
     }
 
-    /// Ready once it is past; else the task is woken then.
+    /// Ready once it is past; the task is woken then.
     pub(crate) fn poll_past(&self, cx: &mut Context<'_>) -> Poll<()> {
         let waiter = &mut self.clock.waiters.borrow_mut()[self.key];
         if self.clock.is_due(waiter) {
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_lasts_at_least_its_time() {
+    fn deadline_lasts_at_least_its_time() {
         let clock = clock();
         let deadline = clock.deadline();
         assert!(!is_past(&deadline), "not set yet");

@@ -1,15 +1,14 @@
-//! The listening sockets: bind, accept, and who gets in.
+//! The one accept loop of the server, on the public side and on the admin side.
 //!
-//! This is the only module that accepts. An accept that fails never ends the loop and never makes it spin: what ails
-//! one connection is passed over, a door that fails is left out for a while, and where the system has no descriptors or
-//! memory left, accepting pauses and the clients wait in the backlog.
+//! It accepts every connection: limits are the work of [`Admission`](super::Admission). The invariant: a failed accept
+//! neither ends the loop nor makes it spin. An error of one connection is passed over. A socket that fails is left out
+//! for a while. If the system lacks descriptors or memory, accepting pauses and clients wait in the backlog.
 
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::{Duration, Instant};
 
@@ -17,272 +16,168 @@ use async_io::{Async, Timer};
 use rustix::io::Errno;
 use smol::future::yield_now;
 
-use super::admission::{NetworkPermit, Networks};
-use super::{Acceptor, Proxy};
-use crate::config::{Address, Limits, TrustedProxy};
-use crate::metrics::{GaugeGuard, Metrics};
+use super::Acceptor;
+use crate::config::Address;
+use crate::metrics::Metrics;
 use crate::sys::Throttle;
-
-/// Connections over the limit that are told to come back; those over this as well are closed at once.
-const MOST_REJECTING: usize = 32;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// What the server needs descriptors for besides its connections: the standard streams, the listener, the reactor,
-/// and those whom it turns away.
-pub(crate) const RESERVED_DESCRIPTORS: usize = 32 + MOST_REJECTING;
+/// A connection that was accepted, and the address of its peer unless it came by a unix socket.
+type Accepted = (Async<OwnedFd>, Option<IpAddr>);
 
-/// Sockets that listen, and give out connections within the limit.
+/// Listening sockets, accepted from in turn.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    acceptors: Vec<Entrance>,
-    /// The door that is looked at first, so that each comes to its turn.
+    sources: Vec<Source>,
+    /// The source that is polled first, so that none starves.
     next: usize,
-    connections: usize,
-    limits: Limits,
+    /// For errors of the system, which hold up all sources.
+    backoff: Backoff,
     metrics: Metrics,
-    networks: Networks,
-    trusted_proxies: Arc<[TrustedProxy]>,
-    /// Connections turned away so far, by which those are told to come back at different times.
-    rejection: u64,
-    /// For while the system lacks what an accept needs.
-    pauses: Pauses,
 }
 
-/// A door, and the time for which it is left out where it fails: whoever comes by another is not to wait for it.
+/// An acceptor with a back-off of its own: connections at other acceptors do not wait for its pauses.
 #[derive(Debug)]
-struct Entrance {
+struct Source {
     acceptor: Acceptor,
-    pauses: Pauses,
-    pause: Option<Timer>,
+    backoff: Backoff,
 }
 
-/// The pauses of accepting while it fails.
+/// Growing pauses while accepts fail, with a warning once a minute.
 #[derive(Debug, Default)]
-struct Pauses {
-    /// How long the last was, until an accept succeeds.
+struct Backoff {
+    /// The length of the last pause; none once an accept succeeds.
     last: Option<Duration>,
+    pause: Option<Timer>,
     warnings: Throttle,
 }
 
-/// A client that was accepted.
-#[derive(Debug)]
-pub(crate) struct Client<S = Async<OwnedFd>> {
-    pub(crate) io: S,
-    /// Set where there is no room, and the client is told to come back: a number that tells such clients apart.
-    pub(crate) rejection: Option<u64>,
-    pub(crate) place: ConnectionPermit,
-    /// Set where it is a trusted proxy, and connections are limited by where they come from.
-    pub(crate) proxy: Option<Box<Proxy>>,
-}
-
-/// What there is room for, from all to nothing.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Room {
-    Free,
-    /// For being told to come back.
-    ToBeTold,
-    None,
-}
-
-impl Room {
-    /// What is left of a limit of which `open` are taken.
-    pub(super) fn among(open: usize, limit: usize) -> Self {
-        if open < limit {
-            Self::Free
-        } else if open < limit.saturating_add(MOST_REJECTING) {
-            Self::ToBeTold
-        } else {
-            Self::None
-        }
-    }
-}
-
-/// A client's place in the count of connections, and in that of its network where those are counted.
-#[derive(Debug)]
-pub(crate) struct ConnectionPermit {
-    _counted: GaugeGuard,
-    /// In a box, since most servers have none and every stream holds a place.
-    in_network: Option<Box<NetworkPermit>>,
-}
-
-impl ConnectionPermit {
-    /// A place among all connections.
-    pub(crate) fn new(metrics: &Metrics) -> Self {
-        Self { _counted: metrics.connection(), in_network: None }
-    }
-
-    /// Counts for a client that came by way of a proxy from now on, if there is one.
-    pub(crate) fn pass_on(&mut self, client: Option<Box<NetworkPermit>>) {
-        self.in_network = client.or(self.in_network.take());
-    }
+/// The part that an error of accept(2) is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// The connection that it was about to return, or this one call.
+    Connection,
+    /// The listening socket: its owner has shut it down, for one.
+    Socket,
+    /// The system, which is out of descriptors or memory.
+    System,
 }
 
 impl Listener {
-    /// Has these doors open. From here on clients can connect; they wait in the backlog until they are accepted.
-    pub(crate) fn new(
-        acceptors: Vec<Acceptor>,
-        connections: usize,
-        limits: Limits,
-        trusted_proxies: &[TrustedProxy],
-        metrics: Metrics,
-    ) -> Self {
-        let entrance = |acceptor| Entrance { acceptor, pauses: Pauses::default(), pause: None };
-        Self {
-            acceptors: acceptors.into_iter().map(entrance).collect(),
-            next: 0,
-            connections,
-            limits,
-            metrics,
-            networks: Networks::default(),
-            trusted_proxies: trusted_proxies.into(),
-            rejection: 0,
-            pauses: Pauses::default(),
-        }
+    /// A listener over these sockets, and the counters that failed accepts go to.
+    pub(crate) fn new(acceptors: Vec<Acceptor>, metrics: Metrics) -> Self {
+        let source = |acceptor| Source { acceptor, backoff: Backoff::default() };
+        let sources = acceptors.into_iter().map(source).collect();
+        Self { sources, next: 0, backoff: Backoff::default(), metrics }
     }
 
-    /// Where clients connect to.
+    /// The addresses that clients connect to.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
-        self.acceptors.iter().map(|entrance| entrance.acceptor.address())
+        self.sources.iter().map(|source| source.acceptor.address())
     }
 
-    /// The number of connections there is room for.
-    pub(crate) fn connections(&self) -> usize {
-        self.connections
-    }
-
-    /// The next client; waits for as long as there is none.
-    pub(crate) async fn accept(&mut self) -> Client {
+    /// Returns the next connection; waits as long as there is none, and through every error.
+    ///
+    /// Cancel safe. It yields before each accept: other tasks of the thread run however many clients connect.
+    pub(crate) async fn accept(&mut self) -> Accepted {
         loop {
-            match poll_fn(|cx| self.poll_doors(cx)).await {
-                Ok((io, peer)) => {
-                    self.pauses.end();
-                    if let Some(client) = self.admit(io, peer) {
-                        return client;
-                    }
-                    // However many are closed at once, whoever shares this thread gets his turn.
-                    yield_now().await;
+            yield_now().await;
+            match poll_fn(|cx| self.poll_sources(cx)).await {
+                Ok(accepted) => {
+                    self.backoff.reset();
+                    return accepted;
                 }
-                // However many fail, whoever shares this thread gets his turn.
-                Err(error) if ails_one_connection(&error) => yield_now().await,
-                Err(error) => drop(self.pauses.begin(&self.metrics, "for now", &error).await),
+                Err(error) if Fault::of(&error) == Fault::Connection => {}
+                Err(error) => self.backoff.begin(&self.metrics, "for now", &error),
             }
         }
     }
 
-    /// Takes a connection from the first door that has one.
-    fn poll_doors(&mut self, cx: &mut task::Context<'_>) -> Poll<io::Result<(Async<OwnedFd>, Option<IpAddr>)>> {
-        for turn in 0..self.acceptors.len() {
-            let number = (self.next + turn) % self.acceptors.len();
-            if let Poll::Ready(taken) = self.acceptors[number].poll_accept(cx, &self.metrics) {
+    /// Takes a connection from the first source that has one.
+    fn poll_sources(&mut self, cx: &mut task::Context<'_>) -> Poll<io::Result<Accepted>> {
+        task::ready!(self.backoff.poll_over(cx));
+        for turn in 0..self.sources.len() {
+            let number = (self.next + turn) % self.sources.len();
+            if let Poll::Ready(accepted) = self.sources[number].poll_accept(cx, &self.metrics) {
                 self.next = number + 1;
-                let (io, peer) = taken?;
-                self.acceptors[number].acceptor.prepare(&io, &self.limits);
+                let (io, peer) = accepted?;
                 return Poll::Ready(Ok((Async::new(io)?, peer)));
             }
         }
         Poll::Pending
     }
-
-    fn admit(&mut self, io: Async<OwnedFd>, peer: Option<IpAddr>) -> Option<Client> {
-        let open = self.metrics.connections();
-        let mut room = Room::among(open, self.connections);
-        let (mut proxy, mut in_network) = (None, None);
-        if let Some(limit) = self.limits.connections_per_ip {
-            proxy = Proxy::of(peer, limit.get(), &self.networks, &self.trusted_proxies).map(Box::new);
-            if let Some(peer) = peer.filter(|_| proxy.is_none()) {
-                let (open, counted) = self.networks.enter(peer);
-                let own = Room::among(open, limit.get());
-                if own > Room::Free {
-                    self.metrics.connection_over_ip_limit();
-                }
-                room = room.max(own);
-                in_network = Some(Box::new(counted));
-            }
-        }
-        if room == Room::None {
-            self.metrics.connection_dropped();
-            return None;
-        }
-        let place = ConnectionPermit { in_network, ..ConnectionPermit::new(&self.metrics) };
-        let rejection = (room == Room::ToBeTold).then(|| {
-            self.rejection += 1;
-            self.rejection
-        });
-        Some(Client { io, rejection, place, proxy })
-    }
 }
 
-impl Entrance {
-    /// Takes a connection; while the door is left out there is none.
+impl Source {
+    /// Takes a connection; pending during a pause.
     fn poll_accept(
         &mut self,
         cx: &mut task::Context<'_>,
         metrics: &Metrics,
     ) -> Poll<io::Result<(OwnedFd, Option<IpAddr>)>> {
         loop {
-            if let Some(pause) = &mut self.pause {
-                task::ready!(Pin::new(pause).poll(cx));
-                self.pause = None;
-            }
-            match task::ready!(self.acceptor.poll_accept(cx)) {
-                Err(error) if ails_the_door(&error) => {
-                    let place = format!("at {}", self.acceptor.address());
-                    self.pause = Some(self.pauses.begin(metrics, &place, &error));
+            task::ready!(self.backoff.poll_over(cx));
+            let accepted = task::ready!(self.acceptor.poll_accept(cx));
+            match &accepted {
+                Ok(_) => self.backoff.reset(),
+                Err(error) if Fault::of(error) == Fault::Socket => {
+                    self.backoff.begin(metrics, &format!("at {}", self.acceptor.address()), error);
+                    // Polls the pause, which wakes the task at its end.
+                    continue;
                 }
-                taken => {
-                    if taken.is_ok() {
-                        self.pauses.end();
-                    }
-                    return Poll::Ready(taken);
-                }
+                Err(_) => {}
             }
+            return Poll::Ready(accepted);
         }
     }
 }
 
-impl Pauses {
-    /// A pause, longer each time. Now and then it is said what cannot be accepted, and why.
-    fn begin(&mut self, metrics: &Metrics, what: &str, error: &io::Error) -> Timer {
+impl Backoff {
+    /// Begins a pause twice as long as the last, counts the failure, and warns if the last warning is a minute old.
+    fn begin(&mut self, metrics: &Metrics, scope: &str, error: &io::Error) {
         metrics.accept_failed();
         if self.warnings.permits(Instant::now()) {
-            log::warn!("cannot accept connections {what}, retrying: {error}");
+            log::warn!("cannot accept connections {scope}, retrying: {error}");
         }
         let pause = self.last.map_or(SHORTEST_PAUSE, |last| (last * 2).min(LONGEST_PAUSE));
         self.last = Some(pause);
-        Timer::after(pause)
+        self.pause = Some(Timer::after(pause));
     }
 
-    /// An accept has succeeded.
-    fn end(&mut self) {
+    /// Ready unless a pause is under way.
+    fn poll_over(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.pause {
+            task::ready!(Pin::new(pause).poll(cx));
+            self.pause = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// Has the next pause be the shortest again.
+    fn reset(&mut self) {
         self.last = None;
     }
 }
 
-/// Errors that are neither one connection's nor the system's, but the listening socket's: such as that its owner has
-/// shut it down.
-fn ails_the_door(error: &io::Error) -> bool {
-    let system =
-        matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM));
-    !system && !ails_one_connection(error)
-}
-
-/// Errors that accept(2) reports about the connection it was about to return, or that the next call will not have.
-fn ails_one_connection(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(
-            Errno::CONNABORTED
+impl Fault {
+    fn of(error: &io::Error) -> Self {
+        match Errno::from_io_error(error) {
+            Some(
+                Errno::CONNABORTED
                 | Errno::INTR
                 | Errno::PERM
                 | Errno::PROTO
                 | Errno::NETDOWN
                 | Errno::NETUNREACH
                 | Errno::HOSTDOWN
-                | Errno::HOSTUNREACH
-        )
-    )
+                | Errno::HOSTUNREACH,
+            ) => Self::Connection,
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Self::System,
+            _ => Self::Socket,
+        }
+    }
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -293,37 +188,37 @@ mod tests {
     use std::task::Waker;
 
     use rustix::net::Shutdown;
-    use smol::future::FutureExt;
 
     use super::*;
+    use crate::config::Limits;
+    use crate::net::within;
 
     const DEADLINE: Duration = Duration::from_secs(20);
 
-    /// All connections waited for the pauses of a socket that its owner had shut down, a second each.
+    /// Every connection waited up to a second for the pauses of a socket that its owner had shut down.
     #[test]
-    fn a_door_that_fails_holds_nobody_up_who_comes_by_another_and_is_tried_again() {
+    fn failing_socket_holds_up_no_other_and_is_retried() {
         let limits = Limits::default();
         let owners = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let handed = owners.try_clone().expect("a descriptor is free");
         let failing = Acceptor::over(handed.into(), &limits).expect("it listens");
         rustix::net::shutdown(&owners, Shutdown::Both).expect("it listens");
-        // A unix socket's connection waits to be accepted as soon as it is made.
+        // A connection over a unix socket can be accepted as soon as it is made.
         let path = std::env::temp_dir().join(format!("smolcast-listener-{}", std::process::id()));
         let good = Acceptor::bind(&Address::unix(&path), false, &limits).expect("nobody is there");
         let _peers = [(); 8].map(|()| UnixStream::connect(&path).expect("it listens"));
         let metrics = Metrics::of_shards(1);
-        let mut listener = Listener::new(vec![failing, good], 100, limits, &[], metrics.clone());
+        let mut listener = Listener::new(vec![failing, good], metrics.clone());
         for number in 0..8 {
-            let taken = pin!(listener.accept()).poll(&mut task::Context::from_waker(Waker::noop()));
-            assert!(taken.is_ready(), "connection {number} waits");
+            let mut accept = pin!(listener.accept());
+            let mut poll = || accept.as_mut().poll(&mut task::Context::from_waker(Waker::noop()));
+            assert!(poll().is_pending(), "it yields first");
+            assert!(poll().is_ready(), "connection {number} waits");
         }
-        assert!(metrics.accept_failures() > 0, "the other door has failed");
+        assert!(metrics.accept_failures() > 0, "the other socket has failed");
         rustix::net::listen(&owners, 1).expect("it is bound");
         let _peer = TcpStream::connect(owners.local_addr().expect("it is bound")).expect("it listens");
-        let in_time = async { Some(listener.accept().await) }.or(async {
-            Timer::after(DEADLINE).await;
-            None
-        });
-        assert!(smol::block_on(in_time).is_some(), "it is left out for ever");
+        let accepted = smol::block_on(within(DEADLINE, listener.accept()));
+        assert!(accepted.is_some(), "the failing socket is never retried");
     }
 }

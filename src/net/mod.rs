@@ -1,26 +1,23 @@
-//! Sockets and time, as the engine needs them: listening, accepting and admitting, reads and writes with deadlines.
+//! Sockets and time: accepting, admitting, reads and writes with deadlines.
 //!
-//! It knows no HTTP and no events: bytes, descriptors, addresses and ticks alone.
+//! It knows no HTTP and no events, only bytes, descriptors, addresses and ticks.
 
 mod acceptor;
 mod admission;
 mod buffers;
 mod clock;
 mod listener;
-mod proxy;
-mod scratch;
 mod socket;
 mod timeout;
+mod unix_socket;
 mod wait_group;
 
 pub(crate) use self::acceptor::Acceptor;
 pub use self::acceptor::Inherited;
-pub(crate) use self::admission::NetworkPermit;
-pub(crate) use self::buffers::RecvBuffer;
+pub(crate) use self::admission::{Admission, Client, ConnectionPermit, NetworkPermit, Proxy, RESERVED_DESCRIPTORS};
+pub(crate) use self::buffers::{ReadBuffer, RecvBuffer};
 pub(crate) use self::clock::{Clock, Deadline};
-pub(crate) use self::listener::{Client, ConnectionPermit, Listener, RESERVED_DESCRIPTORS};
-pub(crate) use self::proxy::Proxy;
-pub(crate) use self::scratch::ReadBuffer;
+pub(crate) use self::listener::Listener;
 pub(crate) use self::socket::{Interrupted, Sink, Socket, close_in_stages, read, write_all};
 pub(crate) use self::timeout::within;
 pub(crate) use self::wait_group::{WaitGroup, WaitGuard};

@@ -1,10 +1,8 @@
-//! A client's socket, used in time: every wait for it ends by a deadline.
+//! A client's socket: reads and writes that end by a deadline.
 //!
-//! It is a descriptor of a connected stream socket, whatever its family: TCP and unix sockets are read and written by
-//! the same calls, and what only one of them has is asked for and not missed on the other.
-//!
-//! Reads and writes try the system call first and wait for the reactor only when it would block. What became of the
-//! peer is not told apart: closed, reset or unreachable, it is gone, and nobody is left to tell.
+//! A socket is the descriptor of a connected stream, TCP or unix; options that only TCP has do nothing on the other. It
+//! tries each system call first, and waits for the reactor only if the call would block. It does not tell a peer that
+//! closed from one that reset or is unreachable: each is gone. The invariant: no wait outlasts its [`Deadline`].
 
 use std::future::poll_fn;
 use std::io;
@@ -20,54 +18,51 @@ use socket2::SockRef;
 use super::{Deadline, ReadBuffer};
 use crate::config::Limits;
 
-/// Why a wait for a socket ended without what was waited for.
+/// The end of a wait for a socket without a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interrupted {
     /// The deadline passed first.
     Expired,
-    /// The peer is gone, or the socket failed.
+    /// The peer is gone, or the socket has failed.
     Gone,
 }
 
-/// What an audience writes to.
+/// The write side of a stream, as an audience sees it.
 pub(crate) trait Sink {
-    /// Takes some of the bytes and returns how many, or fails with [`io::ErrorKind::WouldBlock`] if it can take none.
+    /// Takes some of the bytes and returns their number; fails with [`io::ErrorKind::WouldBlock`] if it can take none.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Is told that it ends in the middle of an event, so that its end shows a failure.
-    fn tear(&self);
+    /// Sets if closing resets the connection: a client in the middle of an event then sees a failure, and the kernel
+    /// keeps nothing for it.
+    fn reset_on_close(&self, reset: bool);
 }
 
-/// What a connection needs of its socket, which is a [`Sink`] for its audience. Nothing here blocks.
+/// A connection's socket, which is the [`Sink`] of its audience. No call blocks.
 pub(crate) trait Socket: Sink {
-    /// Reads some bytes: 0 at the end of the peer's side.
+    /// Reads some bytes; 0 once the peer has closed its side.
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
 
     /// Ready when a read that would have blocked is worth another try.
     fn poll_readable(&self, cx: &mut task::Context<'_>) -> Poll<io::Result<()>>;
 
-    /// The same for a write, which is [`Sink::try_write`].
+    /// Ready when a [`Sink::try_write`] that would have blocked is worth another try.
     fn poll_writable(&self, cx: &mut task::Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Says to the peer that nothing more comes.
+    /// Tells the peer that nothing more comes.
     fn shutdown_write(&self) -> io::Result<()>;
 
-    /// Has the socket's end be an orderly one, or else a reset: a peer in the middle of an event then takes it for a
-    /// failure, and the system keeps nothing for it.
-    fn end_orderly(&self, orderly: bool);
-
-    /// Where the peer is, for people: an address and a port, or `unix`.
+    /// The peer's address and port, or `unix`, for people.
     fn peer(&self) -> String;
 
-    /// Has the system give up a peer that acknowledges nothing for this long, or leaves that to the caller: the system
-    /// takes one whose window is mostly closed, because it reads slowly, for one that is gone.
+    /// Has the kernel give up a peer that acknowledges nothing for this long. `None` leaves that to the caller: the
+    /// kernel takes a peer that reads slowly, and so mostly has its window closed, for one that is gone.
     fn set_user_timeout(&self, timeout: Option<Duration>);
 }
 
-/// A peer that has closed is an error of the write and no signal to the process.
+/// A write to a closed peer is an error, not a signal to the process.
 #[cfg(not(target_vendor = "apple"))]
 const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
-/// There a program has to take no notice of SIGPIPE, as Rust's own do.
+/// There the program has to ignore SIGPIPE, as those of Rust do.
 #[cfg(target_vendor = "apple")]
 const SEND_FLAGS: SendFlags = SendFlags::empty();
 
@@ -88,19 +83,12 @@ impl Socket for Async<OwnedFd> {
         Ok(rustix::net::shutdown(self, Shutdown::Write)?)
     }
 
-    fn end_orderly(&self, orderly: bool) {
-        let linger = (!orderly).then_some(Duration::ZERO);
-        // Fails only on a socket that has failed already. On a unix socket it changes nothing: there a peer finds the
-        // end of the stream in the middle of an event, which no client takes for one.
-        let _ = rustix::net::sockopt::set_socket_linger(self, linger);
-    }
-
     fn peer(&self) -> String {
         let address = SockRef::from(self).peer_addr().ok();
         match address.map(|address| (address.as_socket(), address.is_unix())) {
             Some((Some(address), _)) => address.to_string(),
             Some((None, true)) => "unix".to_owned(),
-            // It is gone already.
+            // The peer is gone already.
             Some((None, false)) | None => "-".to_owned(),
         }
     }
@@ -108,9 +96,9 @@ impl Socket for Async<OwnedFd> {
     fn set_user_timeout(&self, timeout: Option<Duration>) {
         #[cfg(target_os = "linux")]
         {
-            // Zero is the system's own, which is a quarter of an hour.
+            // Zero stands for the kernel's default, a quarter of an hour.
             let millis = timeout.map_or(0, |timeout| u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX));
-            // Fails only on a socket that has failed already, and on a unix socket, which knows when its peer is gone.
+            // Fails only on a failed socket, and on a unix socket, which knows at once that its peer is gone.
             let _ = rustix::net::sockopt::set_tcp_user_timeout(self, millis);
         }
         #[cfg(not(target_os = "linux"))]
@@ -123,14 +111,16 @@ impl Sink for Async<OwnedFd> {
         Ok(rustix::net::send(self, bytes, SEND_FLAGS)?)
     }
 
-    fn tear(&self) {
-        self.end_orderly(false);
+    fn reset_on_close(&self, reset: bool) {
+        // Fails only on a failed socket. On a unix socket it does nothing: there a stream ends in the middle of an
+        // event, which clients discard (WHATWG HTML, 9.2.6).
+        let _ = rustix::net::sockopt::set_socket_linger(self, reset.then_some(Duration::ZERO));
     }
 }
 
-/// Reads some bytes and has `keep` look at them; returns how many, 0 where the peer has closed its side.
+/// Reads some bytes and shows them to `keep`; returns their number, 0 once the peer has closed its side.
 ///
-/// Cancel safe: no byte is lost when it is dropped before it returns.
+/// Cancel safe: if it is dropped before it returns, no byte is lost.
 pub(crate) async fn read(
     io: &impl Socket,
     deadline: &Deadline<'_>,
@@ -141,7 +131,7 @@ pub(crate) async fn read(
     poll_fn(|cx| poll_io(cx, deadline, poll_readable, || read_buffer.read(|buffer| io.read(buffer), &mut keep))).await
 }
 
-/// Writes all of `bytes`, with `deadline` for each step of it.
+/// Writes all bytes, with the write timeout for each step.
 pub(crate) async fn write_all(
     io: &impl Socket,
     deadline: &Deadline<'_>,
@@ -159,13 +149,14 @@ pub(crate) async fn write_all(
     Ok(())
 }
 
-/// Closes the way that lets the peer read what it was sent last (RFC 9112, 9.6): says that nothing more comes, and
-/// drops what the peer still sends until it closes too, within limits. Closing with unread bytes would send a reset,
-/// which destroys an answer on its way.
+/// Closes in stages, so that the peer can read the last response (RFC 9112, 9.6).
+///
+/// Shuts down the write side, then drops input until the peer closes too. Closing with unread bytes would send a reset,
+/// which destroys a response on its way.
 ///
 /// # Errors
 ///
-/// When the peer has not closed within those limits.
+/// If the peer does not close within the linger limits.
 pub(crate) async fn close_in_stages(
     io: &impl Socket,
     deadline: &Deadline<'_>,
@@ -183,7 +174,7 @@ pub(crate) async fn close_in_stages(
             Ok(0) | Err(Interrupted::Gone) => return Ok(()),
             Err(Interrupted::Expired) => break,
         }
-        // A peer that always has more to say must not keep its thread from the others.
+        // A peer that always has more to say must not starve the other connections of its thread.
         yield_now().await;
     }
     Err(Lingers)
@@ -193,7 +184,7 @@ pub(crate) async fn close_in_stages(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lingers;
 
-/// Tries `step` until it does not block, or the deadline passes.
+/// Tries `step` until it succeeds, fails, or would block past the deadline.
 fn poll_io(
     cx: &mut task::Context<'_>,
     deadline: &Deadline<'_>,

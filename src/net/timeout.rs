@@ -1,13 +1,13 @@
-//! Waits with a bound in wall-clock time, for what is rare enough to be worth a timer of its own.
+//! Waits bounded in wall-clock time, each with a timer of its own.
 //!
-//! A connection's waits use [`Deadline`](super::Deadline), which costs a row of a table.
+//! They are for rare waits. Those of a connection use [`Deadline`](super::Deadline), which costs a row of a table.
 
 use std::time::Duration;
 
 use async_io::Timer;
 use smol::future::FutureExt;
 
-/// Waits for `future` for at most `time`; `None` where it takes longer. The future is polled first.
+/// Waits for the future at most this long; `None` if it takes longer. The future is polled before the timer.
 ///
 /// Cancel safe if the future is.
 pub(crate) async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {

@@ -1,34 +1,36 @@
-//! A number of tasks on one thread, and the wait until none is left.
+//! A count of tasks on one thread, and the wait until it is zero.
+//!
+//! It starts and ends no task.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
-/// Counts the tasks that have entered and not left.
+/// The count of tasks that have entered and not left.
 #[derive(Debug, Default)]
 pub(crate) struct WaitGroup {
     members: Cell<usize>,
-    /// Who waits for the group to be empty: at most one task.
+    /// The one task that waits for the group to be empty.
     waiter: RefCell<Option<Waker>>,
 }
 
-/// A task's membership, given up when dropped: whatever ends the task, a panic included.
+/// The membership of a task, given up when dropped, even by a panic.
 #[derive(Debug)]
 pub(crate) struct WaitGuard<'g>(&'g WaitGroup);
 
 impl WaitGroup {
-    /// Counts the caller until what is returned is dropped.
+    /// Counts the caller until the guard is dropped.
     pub(crate) fn enter(&self) -> WaitGuard<'_> {
         self.members.set(self.members.get() + 1);
         WaitGuard(self)
     }
 
-    /// How many are in it.
+    /// The number of members.
     pub(crate) fn len(&self) -> usize {
         self.members.get()
     }
 
-    /// Waits until the group is empty, which it may be already.
+    /// Waits until the group is empty; returns at once if it is.
     pub(crate) async fn empty(&self) {
         poll_fn(|cx| {
             if self.members.get() == 0 {
@@ -59,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_is_empty_when_its_last_member_has_left() {
+    fn group_is_empty_when_its_last_member_leaves() {
         let group = WaitGroup::default();
         let (first, second) = (group.enter(), group.enter());
         smol::block_on(future::zip(group.empty(), async {

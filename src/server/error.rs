@@ -8,19 +8,19 @@ use crate::config::{Address, ConfigError};
 use crate::event::frame::InvalidField;
 use crate::net::RESERVED_DESCRIPTORS;
 
-/// Why a server could not be bound.
+/// The reason that a server could not be bound.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BindError {
     /// A value of the configuration is out of range.
     Config(ConfigError),
-    /// The process may not open enough files to have a connection.
+    /// The process may not open enough files for a single connection.
     Descriptors,
     /// The history's file cannot be opened.
     History(PathBuf, io::Error),
-    /// A thread cannot be started: the one that writes it, or that of the admin address.
+    /// A thread cannot be started: the log's or the admin side's.
     Thread(io::Error),
-    /// The address cannot be listened on.
+    /// The server cannot listen on an address.
     Listen(Address, io::Error),
     /// A socket that was handed over cannot be used.
     Inherited(io::Error),

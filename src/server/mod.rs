@@ -1,24 +1,25 @@
-//! The whole: a listener, a hub, and a shard for each worker.
+//! The server: listening sockets, a hub, and a shard for each worker thread.
 //!
-//! [`Server::run`] deals connections to the shards in turn until it is told to end, and then drains: requests in
-//! flight are answered, what they published is delivered, streams end between two events. However it ends, dropped
-//! half-way included, every thread, task and socket is gone when it is.
+//! [`Server::run`] deals connections to the shards until its future ends, and then shuts down (`shutdown.rs`). It
+//! serves no client itself. The invariant: every thread, task and socket is gone once it returns or is dropped.
 
 mod error;
 mod shard;
 mod shards;
+mod shutdown;
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use smol::future::FutureExt;
 
 pub use self::error::{BindError, PublishError};
 use self::shards::Shards;
+use self::shutdown::HubGuard;
 use crate::admin::{Admin, AdminContext};
 use crate::auth::Settings;
 use crate::config::{Address, Config, HistoryFile};
@@ -27,54 +28,39 @@ use crate::event::frame::{Event, Frame, InvalidField};
 use crate::event::topic::{Filter, Topics};
 use crate::fanout::{ShardHandle, SubscriberCounts};
 use crate::hub::{self, Archive, HistorySetup, Hub, Journal, QueueReceiver, Record, Restored};
-use crate::metrics::{Health, Metrics, StreamEnd};
-use crate::net::{Acceptor, Inherited, Listener, RESERVED_DESCRIPTORS, within};
+use crate::metrics::{Health, Metrics};
+use crate::net::{Acceptor, Admission, Inherited, Listener, RESERVED_DESCRIPTORS};
 
-/// How long the disk may take for the last of the history before it is said that the server waits for it.
-const DISK_PATIENCE: Duration = Duration::from_secs(1);
-
-/// A server that is bound to its address: clients can connect, and are served once [`Server::run`] is called.
+/// A server that listens: clients can connect, and are served once [`Server::run`] is called.
 #[derive(Debug)]
 pub struct Server {
-    /// With the addresses that it really has.
+    /// With the addresses that the server really has.
     config: Config,
     listener: Listener,
+    admission: Admission,
     shared: Shared,
-    /// One for each worker.
+    /// One for each shard.
     receivers: Vec<QueueReceiver>,
     health: Health,
-    /// Serves from when this is made, which is once the history is read, and says that the server is starting until it
-    /// runs.
+    /// Serves as soon as the server is bound, and reports that it is starting until it runs.
     admin: Option<Admin>,
     /// Filled when the server runs.
     handles: Arc<OnceLock<Vec<ShardHandle>>>,
-    ending: Ending,
-}
-
-/// Ends the hub when dropped, however the server ends: nothing more is published and the file of the history is free,
-/// whoever still has a publisher.
-#[derive(Debug)]
-struct Ending(Hub);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        self.0.end();
-    }
+    hub_guard: HubGuard,
 }
 
 impl Server {
-    /// Binds the address of the configuration and starts to listen.
+    /// Binds the addresses of the configuration and listens.
     ///
     /// # Errors
     ///
-    /// When a value of the configuration is out of range, when the process may not open enough files, or when the
-    /// address cannot be listened on: the port is taken, the address is not one of this machine's, the process may not
-    /// use the port.
+    /// If a value of the configuration is out of range, if the process may not open enough files, if the history's file
+    /// cannot be used, or if it cannot listen: the port is taken or not permitted, or the machine has no such address.
     pub fn bind(config: Config) -> Result<Self, BindError> {
         Self::bind_with(config, Sockets::default())
     }
 
-    /// The same, with sockets that listen already in the place of the addresses that the configuration names.
+    /// The same, with sockets that listen already in place of the configuration's addresses.
     ///
     /// # Errors
     ///
@@ -86,18 +72,19 @@ impl Server {
         let health = Health::new(metrics.clone(), Instant::now(), config.limits.turn_timeout);
         let has_admin = sockets.admin.is_some() || config.admin.is_some();
         let connections = connection_limit(&config, has_admin).ok_or(BindError::Descriptors)?;
-        let acceptors = open_doors(&config, sockets.public)?;
-        let admin_door = open_admin_door(&config, sockets.admin)?;
-        let (limits, trusted) = (config.limits.clone(), &config.trusted_proxies);
-        let listener = Listener::new(acceptors, connections, limits, trusted, metrics.clone());
+        let acceptors = listen_public(&config, sockets.public)?;
+        let admin_acceptor = listen_admin(&config, sockets.admin)?;
+        let admission = Admission::new(connections, &config.limits, &config.trusted_proxies, metrics.clone());
+        let listener = Listener::new(acceptors, metrics.clone());
+        let admin_listener = admin_acceptor.map(|acceptor| Listener::new(vec![acceptor], metrics.clone()));
         let kept = open_history(&config)?;
         let hub = Hub::new(&config.limits, kept, workers.get(), metrics.clone());
         let (hub, receivers) = hub.map_err(BindError::Thread)?;
-        let ending = Ending(hub.clone());
+        let hub_guard = HubGuard(hub.clone());
         let (limits, settings) = (config.limits.clone(), Settings::new(config.access.clone()));
         let shared = Shared { limits, settings, hub, metrics, subscriber_counts: SubscriberCounts::new() };
-        let admin_address = admin_door.as_ref().map(|acceptor| acceptor.address().clone());
-        // With the ports that the system picked, and the sockets that were handed over.
+        let admin_address = admin_listener.as_ref().and_then(|listener| listener.addresses().next().cloned());
+        // With the ports that the kernel picked, and the sockets that were handed over.
         let listen = listener.addresses().cloned().collect();
         let config = Config { listen, admin: admin_address, ..config };
         let handles = Arc::new(OnceLock::new());
@@ -110,16 +97,16 @@ impl Server {
             handles: Arc::clone(&handles),
         };
         let admin =
-            admin_door.map(|acceptor| Admin::start(acceptor, watched)).transpose().map_err(BindError::Thread)?;
-        Ok(Self { config, listener, shared, receivers, health, admin, handles, ending })
+            admin_listener.map(|listener| Admin::start(listener, watched)).transpose().map_err(BindError::Thread)?;
+        Ok(Self { config, listener, admission, shared, receivers, health, admin, handles, hub_guard })
     }
 
-    /// Where clients connect to, with the port that the system picked where port 0 was asked for.
+    /// The addresses that clients connect to, with the port that the kernel picked for port 0.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.config.listen.iter()
     }
 
-    /// The first of those that is a TCP address. `None` where the server listens on unix sockets alone.
+    /// The first TCP address. `None` if the server listens on unix sockets alone.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.addresses().find_map(Address::tcp)
     }
@@ -134,9 +121,9 @@ impl Server {
         self.receivers.len()
     }
 
-    /// The number of connections that there is room for.
+    /// The most connections at a time.
     pub fn connection_limit(&self) -> usize {
-        self.listener.connections()
+        self.admission.limit()
     }
 
     /// A handle that publishes to this server's streams. It outlives [`Server::run`], and fails from then on.
@@ -168,7 +155,7 @@ impl Server {
         self.shared.subscriber_counts.overlapping(filter)
     }
 
-    /// A handle on what can be changed while the server runs.
+    /// A handle to the settings that can be changed while the server runs.
     pub fn settings(&self) -> Settings {
         self.shared.settings.clone()
     }
@@ -178,63 +165,54 @@ impl Server {
         self.shared.metrics.clone()
     }
 
-    /// Tells whether the server serves.
+    /// A handle that tells if the server serves.
     pub fn health(&self) -> Health {
         self.health.clone()
     }
 
-    /// Serves until `until` ends, then drains: stops accepting, answers the requests in flight, delivers what they
-    /// published and ends every stream between two events, for at most [`Limits::drain_timeout`]. With a history's file
-    /// it then waits for the disk to have all that was written, which takes as long as that does.
+    /// Serves until `until` ends, then shuts down gracefully: stops accepting, answers the requests in flight, delivers
+    /// every message and ends each stream between two events, for at most [`Limits::drain_timeout`]. With a history's
+    /// file it then waits until the disk has everything, however long that takes.
     ///
-    /// The future runs on any executor. Dropping it ends the server at once, and waits for its threads to end, and so
-    /// for that disk.
+    /// The future runs on any executor. Dropping it ends the server at once, but waits for its threads and for the disk.
     ///
     /// # Errors
     ///
-    /// When a worker thread cannot be started, or ends before it was told to.
+    /// If a worker thread cannot be started, or ends early.
     ///
     /// [`Limits::drain_timeout`]: crate::Limits::drain_timeout
     pub async fn run(self, until: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { config, mut listener, shared, receivers, health, admin, handles, ending } = self;
-        // To the very end: it tells how that goes.
+        let Self { config, mut listener, mut admission, shared, receivers, health, admin, handles, hub_guard } = self;
+        // Until the very end: the admin side shows the shutdown.
         let _admin = admin;
-        let _ending = ending;
-        let (mut shards, ways_in) = Shards::start(&shared, config.heartbeat, receivers, health.since())?;
-        // Nobody else fills them.
-        let _ = handles.set(ways_in);
+        let _hub_guard = hub_guard;
+        let (mut shards, of_shards) = Shards::start(&shared, config.heartbeat, receivers, health.since())?;
+        // No other caller fills them.
+        let _ = handles.set(of_shards);
         let serving = health.serve();
         let until = async {
             until.await;
             Ok(())
         };
-        until.or(shards.deal(&mut listener)).await?;
+        until.or(shards.deal(&mut listener, &mut admission)).await?;
         drop((serving, listener));
-        let metrics = &shared.metrics;
-        if !shards.drain(config.limits.drain_timeout).await && metrics.connections() > 0 {
-            metrics.streams_ended_at_once(StreamEnd::Cut, metrics.streams());
-            log::warn!("what did not end within {:?} is closed as it is", config.limits.drain_timeout);
-        }
-        drop(shards);
-        if within(DISK_PATIENCE, shared.hub.recorded()).await.is_none() {
-            log::warn!("waiting for the disk to take the last of the history's file");
-            shared.hub.recorded().await;
-        }
+        shutdown::shut_down(shards, &shared.hub, &shared.metrics, config.limits.drain_timeout).await;
         Ok(())
     }
 }
 
-/// Sockets that listen already, in the place of those that a configuration has the server make.
+/// Sockets that listen already, in place of those that the server would make.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Sockets {
-    /// In the place of [`Config::listen`], unless there are none.
+    /// Sockets in place of [`Config::listen`], unless there are none.
     pub public: Vec<Inherited>,
-    /// In the place of [`Config::admin`], if there is one.
+    /// A socket in place of [`Config::admin`], if there is one.
     pub admin: Option<Inherited>,
 }
 
-/// The door of the admin address, where there is one.
-fn open_admin_door(config: &Config, inherited: Option<Inherited>) -> Result<Option<Acceptor>, BindError> {
+/// Listens on the admin address if there is one.
+fn listen_admin(config: &Config, inherited: Option<Inherited>) -> Result<Option<Acceptor>, BindError> {
     let limits = &config.limits;
     if let Some(socket) = inherited {
         return Acceptor::over(socket, limits).map(Some).map_err(BindError::Inherited);
@@ -243,8 +221,8 @@ fn open_admin_door(config: &Config, inherited: Option<Inherited>) -> Result<Opti
     Acceptor::bind(address, false, limits).map(Some).map_err(|error| BindError::Listen(address.clone(), error))
 }
 
-/// The doors of the public side.
-fn open_doors(config: &Config, inherited: Vec<Inherited>) -> Result<Vec<Acceptor>, BindError> {
+/// Listens on the public addresses.
+fn listen_public(config: &Config, inherited: Vec<Inherited>) -> Result<Vec<Acceptor>, BindError> {
     let limits = &config.limits;
     if !inherited.is_empty() {
         let acceptors =
@@ -259,10 +237,10 @@ fn open_doors(config: &Config, inherited: Vec<Inherited>) -> Result<Vec<Acceptor
     addresses.iter().map(bind).collect()
 }
 
-/// Whether this is an IPv6 wildcard beside an IPv4 address of its port, which could not be bound if that took IPv4 too.
+/// True for an IPv6 wildcard beside an IPv4 address of its port, which could not be bound if it took IPv4 too.
 fn leaves_v4_to_others(wildcard: SocketAddr, addresses: &[Address]) -> bool {
     let is_v4 = |address: SocketAddr| address.ip().to_canonical().is_ipv4() && address.port() == wildcard.port();
-    // Those with port 0 get ports of their own.
+    // Addresses with port 0 get ports of their own.
     wildcard.ip() == Ipv6Addr::UNSPECIFIED
         && wildcard.port() != 0
         && addresses.iter().filter_map(Address::tcp).any(is_v4)
@@ -297,7 +275,7 @@ fn restore(archive: &Archive, record: Record) {
 /// the limit, which is closed at once.
 const BESIDE_ADMIN_CONNECTIONS: usize = 4;
 
-/// As many connections as are asked for and the process has descriptors for; `None` where it has them for none.
+/// The most connections: as configured, but no more than the process has descriptors for. `None` if it has too few.
 fn connection_limit(config: &Config, has_admin: bool) -> Option<usize> {
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let descriptors = descriptors.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));

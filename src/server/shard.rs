@@ -1,44 +1,42 @@
-//! One worker thread: its executor, its connections and streams, its dispatcher and its timer.
+//! One shard: a thread with an executor, and on it connections, streams, a dispatcher and a timer.
 //!
-//! A shard owns what it serves: from a message's arrival to the last socket nothing is shared with another thread. It
-//! ends in two steps, each when the one who started it says so by closing a channel: with no more clients to come it
-//! finishes the requests in flight, with no more messages to come it ends its streams.
+//! From the arrival of a message to the last socket, it shares nothing with another thread. It accepts no connection:
+//! clients are dealt to it. It ends in two steps, each when a channel closes. Without more clients it finishes the
+//! requests in flight; without more messages it ends its streams.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use async_io::Timer;
 use smol::LocalExecutor;
-use smol::channel::{Receiver, Sender};
+use smol::channel::Receiver;
 use smol::future;
 
+use super::shutdown::{self, ShardSignals};
 use crate::connection::{Connection, Context, Shared};
 use crate::fanout::Command;
 use crate::hub::QueueReceiver;
 use crate::net::{Client, Sink, Socket};
 
-/// What a shard is started with.
+/// The parts that a shard starts with.
 #[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) shared: Shared,
-    /// Which of the shards this is.
-    pub(crate) number: usize,
-    /// When the server was made, from which turns are counted.
-    pub(crate) since: Instant,
-    pub(crate) heartbeat: Option<Duration>,
-    /// This shard's side of the hub.
-    pub(crate) receiver: QueueReceiver,
+pub(super) struct Job {
+    pub(super) shared: Shared,
+    /// The number of this shard.
+    pub(super) number: usize,
+    /// The time at which the server was made, which ticks are reported from.
+    pub(super) since: Instant,
+    pub(super) heartbeat: Option<Duration>,
+    pub(super) receiver: QueueReceiver,
     /// The clients dealt to this shard; closed when there are no more.
-    pub(crate) clients: Receiver<Client>,
-    pub(crate) commands: Receiver<Command>,
-    /// Closed when the shard has to end as it is.
-    pub(crate) abort: Receiver<()>,
-    /// Dropped when no request is in flight any more.
-    pub(crate) answered: Sender<()>,
+    pub(super) clients: Receiver<Client>,
+    pub(super) commands: Receiver<Command>,
+    pub(super) signals: ShardSignals,
 }
 
 /// Serves until the shard has ended: the body of its thread.
-pub(crate) fn run(job: Job) {
-    let Job { shared, number, since, heartbeat, receiver, clients, commands, abort, answered } = job;
+pub(super) fn run(job: Job) {
+    let Job { shared, number, since, heartbeat, receiver, clients, commands, signals } = job;
+    let ShardSignals { answered, abort, .. } = signals;
     let context = Context::new(shared, number, receiver, SystemTime::now());
     let executor = LocalExecutor::new();
     let serve = async {
@@ -46,27 +44,25 @@ pub(crate) fn run(job: Job) {
             while let Ok(client) = clients.recv().await {
                 executor.spawn(Connection::new(client, &context)).detach();
             }
-            context.clock.stop();
-            context.requests.empty().await;
-            drop(answered);
+            shutdown::answer_requests(&context, answered).await;
         };
         future::zip(begin, executor.spawn(context.dispatcher.run())).await;
         context.connections.empty().await;
     };
-    // None of these ends. A panic in one is the shard's: whoever waits for a task panics with it.
+    let aborted = async {
+        let _ = abort.recv().await;
+    };
+    // None of these ends. A panic in one is the shard's: a task that waits for another panics with it.
     let beside = future::or(
         executor.spawn(tick(&context, since)),
         future::or(executor.spawn(heartbeat_round(&context, heartbeat)), executor.spawn(answer(&context, commands))),
     );
-    let aborted = async {
-        // Nothing is ever sent: the channel only closes.
-        let _ = abort.recv().await;
-    };
     async_io::block_on(executor.run(future::or(serve, future::or(beside, aborted))));
 }
 
-/// The shard's time: deadlines and the date. It waits for nothing but its timer, so that it tells how long the shard's
-/// other tasks keep each other waiting.
+/// Keeps the shard's time: deadlines and the date.
+///
+/// It waits for its timer alone, so that the metrics show for how long the shard's other tasks hold each other up.
 async fn tick(context: &Context<impl Sink>, since: Instant) {
     loop {
         context.shard_metrics.ticked(since.elapsed());
@@ -77,7 +73,7 @@ async fn tick(context: &Context<impl Sink>, since: Instant) {
     }
 }
 
-/// Heartbeats, which take as long as writing to all streams does.
+/// Sends heartbeats, each round of which takes as long as writing to all streams does.
 async fn heartbeat_round(context: &Context<impl Sink>, heartbeat: Option<Duration>) {
     let Some(heartbeat) = heartbeat.map(|heartbeat| context.clock.ticks(heartbeat)) else {
         return future::pending().await;
@@ -88,14 +84,14 @@ async fn heartbeat_round(context: &Context<impl Sink>, heartbeat: Option<Duratio
     }
 }
 
-/// Answers whoever asks. One that has gone meanwhile does not want to know.
+/// Carries out the commands of the admin side. A reply to a command that was given up is dropped.
 async fn answer(context: &Context<impl Socket>, commands: Receiver<Command>) {
     while let Ok(command) = commands.recv().await {
         match command {
             Command::Slowest(most, reply) => {
-                let behind = context.dispatcher.slowest(most, |io| io.peer());
+                let slow = context.dispatcher.slowest(most, |io| io.peer());
                 let time = |ticks| context.clock.tick_length() * u32::try_from(ticks).unwrap_or(u32::MAX);
-                let timed = behind.into_iter().map(|behind| (time(behind.ticks), behind));
+                let timed = slow.into_iter().map(|slow| (time(slow.ticks), slow));
                 let _ = reply.try_send(timed.collect());
             }
             Command::Disconnect(number, reply) => {
@@ -103,6 +99,6 @@ async fn answer(context: &Context<impl Socket>, commands: Receiver<Command>) {
             }
         }
     }
-    // Nobody can ask any more.
+    // Every sender is gone, and this must not end.
     future::pending::<()>().await;
 }

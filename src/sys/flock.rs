@@ -1,7 +1,8 @@
-//! A lock on an open file or folder, which keeps other processes from what they lock as well.
+//! A lock on an open file or folder, against other processes that lock it too.
 //!
-//! The lock is the open file's (`flock`), and would stay until the last copy of its descriptor is closed: one may be in
-//! a child process that this one is starting. The invariant: it is gone when this is dropped, whoever has a copy.
+//! It does not stop a process that locks nothing. The kernel keeps a `flock` until the last copy of the descriptor is
+//! closed, and a child process that is being started may have one. The invariant: dropping the lock releases it,
+//! despite copies.
 
 use std::ops::Deref;
 use std::os::fd::AsFd;
@@ -9,12 +10,12 @@ use std::os::fd::AsFd;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-/// Something open that is locked for as long as this is there. However the process ends, it is no more.
+/// An open file or folder, locked until this is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct Locked<F: AsFd>(F);
 
 impl<F: AsFd> Locked<F> {
-    /// Locks it, or gives it back: `WOULDBLOCK` says that somebody else has it locked.
+    /// Locks it, or gives it back; `WOULDBLOCK` means that another process has it locked.
     pub(crate) fn new(open: F) -> Result<Self, (F, Errno)> {
         match flock(&open, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self(open)),

@@ -1,5 +1,7 @@
-//! What every room may need of the system and of std: file locks, facts about this process, one policy for poisoned
-//! locks, one for repeated log lines.
+//! Small parts that any room may use: file locks, facts about this process, one policy each for poisoned locks and
+//! repeated log lines.
+//!
+//! It knows nothing of the server.
 
 mod flock;
 mod mutex;

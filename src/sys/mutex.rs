@@ -17,7 +17,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_poisoned_mutex_is_locked_all_the_same() {
+    fn poisoned_mutex_can_be_locked() {
         let mutex = Mutex::new(1);
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             let _guard = lock(&mutex);

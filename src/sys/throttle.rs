@@ -15,7 +15,7 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    /// Whether the condition may be logged at `now`: the first time, and then once a minute.
+    /// Permits a line the first time, and then once a minute.
     pub(crate) fn permits(&mut self, now: Instant) -> bool {
         let is_due = self.last.is_none_or(|last| now.saturating_duration_since(last) >= PERIOD);
         if is_due {
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_condition_is_logged_once_a_minute() {
+    fn condition_is_logged_once_a_minute() {
         let (mut throttle, start) = (Throttle::default(), Instant::now());
         let permitted =
             [0, 1, 59, 60, 61, 119, 120].map(|second| throttle.permits(start + Duration::from_secs(second)));

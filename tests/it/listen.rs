@@ -95,7 +95,8 @@ fn passed_sockets_replace_addresses() {
     let mut early = Client::connect(expected);
     early.send(get("/sse"));
     let taken = Address::Unix { path: folder.path("never"), mode: 0o600 };
-    let sockets = Sockets { public: vec![tcp.into(), unix.into()], ..Sockets::default() };
+    let mut sockets = Sockets::default();
+    sockets.public = vec![tcp.into(), unix.into()];
     let server = Server::bind_with(on(vec![taken]), sockets).expect("both listen");
     let addresses: Vec<_> = server.addresses().map(Address::to_string).collect();
     let unix_path = folder.path("s").display().to_string();
@@ -136,7 +137,8 @@ fn a_passed_admin_socket_has_its_own_connection_limit() {
     let on_loopback = || Config::on(([127, 0, 0, 1], 0));
     let bound = Config { admin: Some(([127, 0, 0, 1], 0).into()), ..on_loopback() };
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let handed_over = Sockets { admin: Some(listener.into()), ..Sockets::default() };
+    let mut handed_over = Sockets::default();
+    handed_over.admin = Some(listener.into());
     let limits =
         [limit(on_loopback(), Sockets::default()), limit(bound, Sockets::default()), limit(on_loopback(), handed_over)];
     // One for each connection, and one for the last. Two for the ends of a trial, one for a client that is closed at

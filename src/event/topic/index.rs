@@ -11,8 +11,8 @@ use super::{ANY_LEVEL, ANY_REST, FilterSet, HIDDEN, SEPARATOR, Topics};
 /// Keys of filter sets, found by the topics of a message.
 ///
 /// A tree by level: a search follows the child with the level's name and the child `+`. Its cost depends on the levels
-/// and on the matches, not on the number of sets. Filters that mix names and `+` at several levels double the paths with
-/// each such level, up to the number of nodes.
+/// and on the matches, not on the number of sets. Filters that mix names and `+` at several levels double the paths
+/// with each such level, up to the number of nodes.
 #[derive(Debug)]
 pub(crate) struct Index<K> {
     root: Node<K>,

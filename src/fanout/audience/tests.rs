@@ -34,8 +34,8 @@ impl Sink for Pipe {
         Ok(count)
     }
 
-    fn tear(&self) {
-        self.taken.borrow_mut().extend_from_slice(b"<torn>");
+    fn reset_on_close(&self, reset: bool) {
+        self.taken.borrow_mut().extend_from_slice(if reset { b"<reset>" } else { b"<end>" });
     }
 }
 
@@ -181,7 +181,7 @@ fn a_seat_that_is_dropped_in_the_middle_of_an_event_tears_its_sink() {
         membership.catch_up(Waker::noop());
     }
     drop(seats);
-    assert_eq!(pipes.map(|pipe| pipe.text()), ["abc\n\n", "abc\n\nd<torn>", "abc\n\ndef\n\n"]);
+    assert_eq!(pipes.map(|pipe| pipe.text()), ["abc\n\n", "abc\n\nd<reset>", "abc\n\ndef\n\n"]);
 }
 
 #[test]

@@ -1,0 +1,107 @@
+//! `GET /sse`: opens a stream, and replays the events that a returning subscriber has missed.
+//!
+//! It ends once the stream is open; `stream.rs` has it from there. Live events begin right behind the last replayed
+//! one: none is missing and none comes twice.
+
+use smol::future::yield_now;
+
+use super::reader::ConnectionEnd;
+use super::requests::Exchange;
+use super::stream::Stream;
+use crate::event::topic::FilterSet;
+use crate::fanout::Reservation;
+use crate::http::request::{SlowPolicy, SubscribeRequest};
+use crate::http::response;
+use crate::hub::Archive;
+use crate::metrics::{StatusClass, StreamEnd};
+use crate::net::{NetworkPermit, Socket};
+
+/// Comment that a stream opens with.
+pub(crate) const OPENING: &[u8] = b":ok\n\n";
+
+/// A stream whose head was sent.
+pub(super) struct OpenedStream<'s, S: Socket> {
+    pub(super) stream: Stream<'s, S>,
+    /// The room of its client, if a proxy asked for it.
+    pub(super) client: Option<Box<NetworkPermit>>,
+}
+
+impl<'s, S: Socket> Exchange<'s, S> {
+    /// Reserves the stream's position and counts the stream, with no wait between, then tells the client.
+    pub(super) async fn open_stream(
+        mut self,
+        subscribe: &SubscribeRequest,
+    ) -> Result<OpenedStream<'s, S>, ConnectionEnd> {
+        let context = self.context;
+        if subscribe.slow == SlowPolicy::Latest {
+            context.dispatcher.keep_latest();
+        }
+        let reservation = context.dispatcher.reserve_after(context.hub.accepted(), &subscribe.filters).await;
+        let counted = context.metrics.stream();
+        match self.send_opening(subscribe, reservation).await {
+            Ok(reservation) => {
+                let client = self.proxy.and_then(|proxy| proxy.into_client());
+                let (io, unread) = self.reader.into_socket();
+                let stream = Stream::new(reservation.join(io), counted, subscribe.slow, unread, context);
+                Ok(OpenedStream { stream, client })
+            }
+            Err(end) => {
+                drop(counted);
+                context.metrics.stream_ended(match end {
+                    ConnectionEnd::Stalled => StreamEnd::Stalled,
+                    _ if context.clock.is_stopping() => StreamEnd::Cut,
+                    _ => StreamEnd::HangUp,
+                });
+                Err(end)
+            }
+        }
+    }
+
+    /// Sends a stream's head and the events that its client has missed; returns the position right behind them.
+    async fn send_opening(
+        &mut self,
+        subscribe: &SubscribeRequest,
+        reservation: Reservation<S>,
+    ) -> Result<Reservation<S>, ConnectionEnd> {
+        self.answer(StatusClass::Successful, response::stream_head);
+        self.reader.output.extend_from_slice(OPENING);
+        let reservation = match (&subscribe.resume, self.context.hub.archive()) {
+            // The first reservation counts until there is the other.
+            (Some(id), Some(archive)) => self.replay(archive, id, &subscribe.filters).await?,
+            _ => reservation,
+        };
+        self.reader.flush().await?;
+        Ok(reservation)
+    }
+
+    /// Sends the events since the one with this id; returns a reservation right behind them.
+    ///
+    /// This shard has dispatched the client's last event, or soon will. Once the client has everything dispatched so
+    /// far, the reservation follows with no wait between the two.
+    async fn replay(
+        &mut self,
+        archive: &Archive,
+        id: &str,
+        filters: &FilterSet,
+    ) -> Result<Reservation<S>, ConnectionEnd> {
+        let dispatcher = &self.context.dispatcher;
+        // Events of earlier runs come before the first one of this server.
+        let restored = archive.restored();
+        let mut cursor = archive.resume(id);
+        dispatcher.has_dispatched(cursor.after.saturating_sub(restored)).await;
+        loop {
+            let last = restored + dispatcher.dispatched();
+            let events = archive.read(&mut cursor, last, filters, id);
+            self.reader.output.extend_from_slice(&events);
+            if cursor.after >= last {
+                return Ok(dispatcher.place(filters));
+            }
+            self.reader.flush().await?;
+            if self.context.clock.is_stopping() {
+                return Err(ConnectionEnd::Gone);
+            }
+            // A history that grows as fast as it is read must not keep its shard from the others.
+            yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Graceful shutdown: the order of the end, from the last accept to the disk.
+//!
+//! It begins when the future that was given to [`Server::run`](super::Server::run) ends, and has
+//! [`Limits::drain_timeout`](crate::Limits::drain_timeout) for the steps that wait for clients. The last step takes as
+//! long as the disk does. Each step has its code below, in this order:
+//!
+//! | step | longest time |
+//! | --- | --- |
+//! | 1. Accepting stops: the listening sockets close, and health reports the end. | |
+//! | 2. Shards end idle connections and answer the requests in flight. | half |
+//! | 3. The log takes nothing more; messages that it has taken are queued for the shards. | a quarter |
+//! | 4. The hub closes: nothing more is published. | |
+//! | 5. Shards deliver their queue, and end each stream between two events. | the rest |
+//! | 6. Connections that are still open are cut. | |
+//! | 7. The threads of the shards are joined. | |
+//! | 8. The log's last writes reach the disk. | unbounded |
+//!
+//! If the future of `run` is dropped, or a shard fails, guards take steps 4 and 6 to 8 alone. The invariant: however a
+//! server ends, its threads, tasks and sockets are gone once its end returns.
+
+use std::time::{Duration, Instant};
+
+use smol::channel::{self, Receiver, Sender};
+
+use super::shards::Shards;
+use crate::connection::Context;
+use crate::hub::Hub;
+use crate::metrics::{Metrics, StreamEnd};
+use crate::net::{Sink, within};
+
+/// Time for the disk before a warning says that the server waits for it.
+const DISK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Shuts down gracefully, from step 2 on. The caller has stopped accepting.
+pub(super) async fn shut_down(mut shards: Shards, hub: &Hub, metrics: &Metrics, drain_timeout: Duration) {
+    let start = Instant::now();
+    // 2. A request that never ends takes half of the time.
+    shards.stop_dealing();
+    let _ = within(drain_timeout / 2, shards.signals.requests_answered()).await;
+    // 3. Takes no time unless the disk hangs. The quarter that is left then is for the streams.
+    let _ = within(drain_timeout / 4, hub.settle()).await;
+    // 4.
+    hub.close();
+    // 5.
+    let rest = drain_timeout.saturating_sub(start.elapsed());
+    let is_over = within(rest, shards.signals.threads_ended(shards.threads())).await.is_some();
+    // 6. A thread that is late without a connection cuts none.
+    if !is_over && metrics.connections() > 0 {
+        metrics.streams_ended_at_once(StreamEnd::Cut, metrics.streams());
+        log::warn!("what did not end within {drain_timeout:?} is closed as it is");
+    }
+    // 7.
+    drop(shards);
+    // 8.
+    if within(DISK_PATIENCE, hub.recorded()).await.is_none() {
+        log::warn!("waiting for the disk to take the last of the history's file");
+        hub.recorded().await;
+    }
+}
+
+/// Step 2 on a shard, once it is dealt no more clients: ends idle connections, and waits for the requests in flight.
+pub(super) async fn answer_requests<S: Sink>(context: &Context<S>, answered: Sender<()>) {
+    context.clock.stop();
+    context.requests.empty().await;
+    drop(answered);
+}
+
+/// The server's side of the signals between it and its shards. None carries a value: a channel that closes is a signal.
+#[derive(Debug)]
+pub(super) struct Signals {
+    /// Closes once no shard has a request in flight.
+    answered: Receiver<()>,
+    /// Gets a message from each thread that ends.
+    ended: Receiver<()>,
+    /// Dropped to have the shards end at once.
+    abort: Option<Sender<()>>,
+}
+
+/// A shard's side of the signals.
+#[derive(Clone, Debug)]
+pub(super) struct ShardSignals {
+    /// Dropped once this shard has no request in flight.
+    pub(super) answered: Sender<()>,
+    ended: Sender<()>,
+    /// Closes if the shard has to end at once.
+    pub(super) abort: Receiver<()>,
+}
+
+/// Both sides of the signals, for this number of shards. Each shard gets a clone of the second.
+pub(super) fn signals(shards: usize) -> (Signals, ShardSignals) {
+    let ((answered, all_answered), (abort, aborted)) = (channel::bounded(1), channel::bounded(1));
+    let (ended, ends) = channel::bounded(shards);
+    let of_server = Signals { answered: all_answered, ended: ends, abort: Some(abort) };
+    (of_server, ShardSignals { answered, ended, abort: aborted })
+}
+
+impl Signals {
+    async fn requests_answered(&self) {
+        let _ = self.answered.recv().await;
+    }
+
+    /// Waits until this number of threads has ended.
+    pub(super) async fn threads_ended(&self, count: usize) {
+        for _ in 0..count {
+            let _ = self.ended.recv().await;
+        }
+    }
+
+    /// Has the shards end at once, with their connections as they are.
+    pub(super) fn abort(&mut self) {
+        self.abort = None;
+    }
+}
+
+impl ShardSignals {
+    /// A guard for a shard's thread, which reports its end, a panic included.
+    pub(super) fn end_notice(&self) -> EndNotice {
+        EndNotice(self.ended.clone())
+    }
+}
+
+/// Reports the end of a shard's thread when dropped.
+pub(super) struct EndNotice(Sender<()>);
+
+impl Drop for EndNotice {
+    fn drop(&mut self) {
+        // The channel has room for every shard, and is closed if the server is gone.
+        let _ = self.0.try_send(());
+    }
+}
+
+/// Steps 4 and 8 when dropped, however the server ends: nothing more is published and the log's file is unlocked, even
+/// if the program still has a publisher.
+#[derive(Debug)]
+pub(super) struct HubGuard(pub(super) Hub);
+
+impl Drop for HubGuard {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
