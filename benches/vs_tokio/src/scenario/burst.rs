@@ -1,7 +1,7 @@
 //! Sixty-four messages at once, four times a second: what is due together should leave together.
 
-use super::plan::{OVERHEAD_SECONDS, Plan, SPARE_DESCRIPTORS, Sizes, open, sample};
-use crate::load::{self, Load};
+use super::plan::{Plan, Sizes};
+use crate::load::Load;
 use crate::number::grouped;
 
 const BURST: u64 = 64;
@@ -17,15 +17,5 @@ pub(super) fn plan(sizes: &Sizes) -> Plan {
         grouped(clients),
         load.seconds
     );
-    Plan {
-        key: "burst".into(),
-        title,
-        rounds: sizes.rounds(2),
-        seconds: load.total_seconds() + OVERHEAD_SECONDS,
-        descriptors: clients + SPARE_DESCRIPTORS,
-        run: Box::new(move |contender| {
-            let (mut server, mut crowd) = open(contender, clients)?;
-            Ok(sample(load::run(&mut server, &mut crowd, load)?))
-        }),
-    }
+    Plan::of_load("burst".to_owned(), title, sizes.rounds(2), clients, load)
 }

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use crate::contender::{Contender, Server};
 use crate::crowd::{Crowd, Opening};
 use crate::figure::{Figure, Measured, Rounds, Sample};
-use crate::load::{Load, Outcome};
+use crate::load::{self, Load, Outcome};
 use crate::number::grouped;
 use crate::process::raise_descriptor_limit;
 use crate::progress::Progress;
@@ -64,6 +64,21 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// A plan whose runs are one load, on streams that were opened before.
+    pub(super) fn of_load(key: String, title: String, rounds: usize, clients: usize, load: Load) -> Self {
+        Self {
+            key,
+            title,
+            rounds,
+            seconds: load.total_seconds() + OVERHEAD_SECONDS + clients as f64 / 10_000.0,
+            descriptors: clients + SPARE_DESCRIPTORS,
+            run: Box::new(move |contender| {
+                let (mut server, mut crowd) = open(contender, clients)?;
+                Ok(sample(load::run(&mut server, &mut crowd, load)?))
+            }),
+        }
+    }
+
     /// Estimated seconds of all runs.
     pub(crate) fn estimate(&self, contenders: usize) -> f64 {
         self.seconds * (self.rounds * contenders) as f64
@@ -147,7 +162,7 @@ pub(super) fn integrity(outcome: &Outcome) -> [(&'static Figure, f64); 2] {
 }
 
 /// Everything that one run of a load says.
-pub(super) fn sample(outcome: Outcome) -> Sample {
+fn sample(outcome: Outcome) -> Sample {
     let figures = [&cpu(&outcome)[..], &latency(&outcome), &integrity(&outcome)].concat();
     let warnings = outcome.warnings();
     Sample { figures, warnings, latency: outcome.is_whole().then_some(outcome.latency), steps: Vec::new() }
