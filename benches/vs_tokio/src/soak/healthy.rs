@@ -5,7 +5,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::ledger::{Ledger, Place};
+use super::ledger::{Ledger, Position};
 use super::stage::{Part, Stage};
 use crate::clock::{MILLISECOND, now};
 use crate::crowd::Crowd;
@@ -17,7 +17,7 @@ const INTERVAL: u64 = 50 * MILLISECOND;
 /// Reads until it is over, and closes the streams; returns how many messages of each publisher were heard.
 pub(super) fn listen(stage: &Stage, mut crowd: Crowd, publishers: usize) -> Result<Vec<u64>> {
     let mut ledger = Ledger::new(stage.seed, publishers);
-    let mut places = vec![Place::default(); crowd.clients.len()];
+    let mut places = vec![Position::default(); crowd.clients.len()];
     let mut events = Vec::with_capacity(1024);
     let mut look = now();
     while stage.goes_on(Part::Healthy) {
@@ -33,7 +33,7 @@ pub(super) fn listen(stage: &Stage, mut crowd: Crowd, publishers: usize) -> Resu
     Ok(ledger.heard_of_each().to_vec())
 }
 
-fn read(stage: &Stage, crowd: &mut Crowd, ledger: &mut Ledger, places: &mut [Place], index: usize) {
+fn read(stage: &Stage, crowd: &mut Crowd, ledger: &mut Ledger, places: &mut [Position], index: usize) {
     let place = &mut places[index];
     let closed = crowd.read_with(index, |bytes| {
         ledger.follow(place, bytes, |fault| stage.note(&stage.healthy, &format!("stream {index} {fault}")))
@@ -46,7 +46,7 @@ fn read(stage: &Stage, crowd: &mut Crowd, ledger: &mut Ledger, places: &mut [Pla
 }
 
 /// Tells how far the slowest is, and forgets what all have heard. Who is out of it holds nothing up.
-fn settle(stage: &Stage, ledger: &mut Ledger, places: &[Place]) {
+fn settle(stage: &Stage, ledger: &mut Ledger, places: &[Position]) {
     let least = places.iter().filter(|place| !place.is_out).map(|place| place.next).min();
     stage.least_heard.store(least.unwrap_or(0), Ordering::Relaxed);
     ledger.forget_before(least.unwrap_or(ledger.end()));

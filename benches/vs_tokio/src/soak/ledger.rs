@@ -15,7 +15,7 @@ const SHOWN_BYTES: usize = 60;
 
 /// One stream's place in the order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Place {
+pub(super) struct Position {
     /// The number, in the one order, of the next event.
     pub(super) next: u64,
     /// Not followed any more: it was told what is wrong with it, or it is closed.
@@ -52,7 +52,7 @@ impl Ledger {
 
     /// Holds what a stream got against the order; returns how much of it is done with, the rest being an unfinished
     /// event. What is wrong is told to `fault`.
-    pub(super) fn follow(&mut self, place: &mut Place, bytes: &[u8], mut fault: impl FnMut(String)) -> usize {
+    pub(super) fn follow(&mut self, place: &mut Position, bytes: &[u8], mut fault: impl FnMut(String)) -> usize {
         let mut used = 0;
         while used < bytes.len() && !place.is_out {
             let rest = &bytes[used..];
@@ -182,7 +182,7 @@ mod tests {
         let (mut ledger, mut faults) = (Ledger::new(SEED, 2), Vec::new());
         for stream in streams {
             let bytes = stream.concat();
-            let mut place = Place::default();
+            let mut place = Position::default();
             let used = ledger.follow(&mut place, &bytes, |fault| faults.push(fault));
             assert_eq!(used, bytes.len());
         }
@@ -205,7 +205,7 @@ mod tests {
     fn bytes_may_come_in_any_parts() {
         let bytes = [usual()[..20].concat(), b":\n\n".to_vec(), event(0, 10)].concat();
         for size in [1, 7, 100] {
-            let (mut ledger, mut first, mut second) = (Ledger::new(SEED, 2), Place::default(), Place::default());
+            let (mut ledger, mut first, mut second) = (Ledger::new(SEED, 2), Position::default(), Position::default());
             let mut kept = [Vec::new(), Vec::new()];
             for part in bytes.chunks(size) {
                 for (place, kept) in [&mut first, &mut second].into_iter().zip(&mut kept) {
@@ -289,9 +289,9 @@ mod tests {
     #[test]
     fn who_is_behind_what_is_kept_is_told() {
         let (mut ledger, mut faults) = (Ledger::new(SEED, 2), Vec::new());
-        ledger.follow(&mut Place::default(), &usual().concat(), |fault| panic!("{fault}"));
+        ledger.follow(&mut Position::default(), &usual().concat(), |fault| panic!("{fault}"));
         ledger.forget_before(1);
-        ledger.follow(&mut Place::default(), &event(0, 0), |fault| faults.push(fault));
+        ledger.follow(&mut Position::default(), &event(0, 0), |fault| faults.push(fault));
         assert!(faults.len() == 1 && faults[0].contains("further behind"), "{faults:?}");
     }
 }

@@ -12,10 +12,10 @@ mod ledger;
 mod message;
 mod options;
 mod page;
+mod publishers;
 mod run;
 mod stage;
 mod visitors;
-mod voice;
 
 use std::fs;
 use std::path::Path;

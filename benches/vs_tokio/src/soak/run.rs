@@ -11,9 +11,9 @@ use super::check::Check;
 use super::course::{Course, Sample, Trend};
 use super::healthy;
 use super::options::Options;
+use super::publishers::{Manner, publish};
 use super::stage::{EndOfAll, Faults, Part, Stage};
 use super::visitors;
-use super::voice::{Manner, speak};
 use crate::clock::{MILLISECOND, SECOND, now};
 use crate::conformance;
 use crate::contender::{Contender, Server};
@@ -151,15 +151,15 @@ fn warm_up(server: &mut Server) -> Result<u64> {
     Ok(last)
 }
 
-type Speaking<'scope> = ScopedJoinHandle<'scope, u64>;
+type Publishing<'scope> = ScopedJoinHandle<'scope, u64>;
 
 fn start_publishers<'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     stage: &'scope Stage,
     rate: u64,
-) -> Vec<Speaking<'scope>> {
+) -> Vec<Publishing<'scope>> {
     let interval = Manner::ALL.len() as u64 * SECOND / rate;
-    let start = |(publisher, manner)| scope.spawn(move || speak(stage, publisher, manner, interval));
+    let start = |(publisher, manner)| scope.spawn(move || publish(stage, publisher, manner, interval));
     Manner::ALL.into_iter().enumerate().map(start).collect()
 }
 
@@ -243,7 +243,7 @@ fn faults(stage: &Stage, options: &Options, published: u64) -> [Check; 3] {
     let streams = options.streams as u64;
     let deliveries =
         format!("{} deliveries to {streams} streams, {} messages", grouped(published * streams), grouped(published));
-    let visits = &stage.tally;
+    let visits = &stage.visits;
     let came = visits.churned.load(Ordering::Relaxed) + visits.hostile.load(Ordering::Relaxed);
     [
         Check::faultless("nothing lost, doubled, torn or swapped", &stage.healthy, &deliveries),
@@ -274,17 +274,17 @@ fn figures(stage: &Stage, course: &Course, options: &Options, load: f64) -> Vec<
     let seconds = course.samples.last().map_or(0.0, |sample| sample.seconds);
     let span = (course.samples.len().max(2) - 1) as f64;
     let cores = course.samples.iter().map(|sample| sample.cores).sum::<f64>() / span;
-    let Stage { tally, accepted, .. } = stage;
+    let Stage { visits, accepted, .. } = stage;
     vec![
         ("time", format!("{seconds:.0} s")),
         ("messages", format!("{}, {} publishers, 1 B to 32 kB", of(accepted), Manner::ALL.len())),
         ("healthy streams", options.streams.to_string()),
-        ("streams that came and went", of(&tally.churned)),
+        ("streams that came and went", of(&visits.churned)),
         (
             "slow and stalled streams",
-            format!("{} and {}, {} of them cut", of(&tally.slow), of(&tally.stalled), of(&tally.cut)),
+            format!("{} and {}, {} of them cut", of(&visits.slow), of(&visits.stalled), of(&visits.cut)),
         ),
-        ("hostile connections", format!("{}, {} of them answered", of(&tally.hostile), of(&tally.refused))),
+        ("hostile connections", format!("{}, {} of them answered", of(&visits.hostile), of(&visits.refused))),
         ("server's memory", format!("{least:.1} to {most:.1} MiB")),
         ("server's descriptors", format!("{descriptors} at the most")),
         ("CPU", format!("server {cores:.2} cores, load {load:.2} cores")),

@@ -30,7 +30,7 @@ pub(super) struct Stage {
     pub(super) accepted: AtomicU64,
     /// The messages that the slowest healthy stream has heard.
     pub(super) least_heard: AtomicU64,
-    pub(super) tally: Tally,
+    pub(super) visits: Visits,
     pub(super) healthy: Faults,
     pub(super) publishers: Faults,
     pub(super) visitors: Faults,
@@ -38,7 +38,7 @@ pub(super) struct Stage {
 
 /// Visits by kind.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(super) struct Visits {
     pub(super) churned: AtomicU64,
     pub(super) slow: AtomicU64,
     pub(super) stalled: AtomicU64,
@@ -57,7 +57,7 @@ impl Stage {
             ended: AtomicU8::default(),
             accepted: AtomicU64::default(),
             least_heard: AtomicU64::default(),
-            tally: Tally::default(),
+            visits: Visits::default(),
             healthy: Faults::default(),
             publishers: Faults::default(),
             visitors: Faults::default(),

@@ -87,7 +87,7 @@ async fn churn(stage: &Stage, mut rng: Rng) {
         if let Err(failure) = open_and_leave(stage, leave, milliseconds(&mut rng, 0..1500)).await {
             stage.note(&stage.visitors, &format!("a stream that comes and goes: {failure:#}"));
         }
-        count(&stage.tally.churned);
+        count(&stage.visits.churned);
     }
 }
 
@@ -138,7 +138,7 @@ async fn read_slowly(stage: &Stage, mut rng: Rng) {
     loop {
         Timer::after(milliseconds(&mut rng, 0..2000)).await;
         let stay = milliseconds(&mut rng, 5_000..60_000);
-        count(&stage.tally.slow);
+        count(&stage.visits.slow);
         let outcome = or(async { sip(&mut open_tight(stage).await?).await.map(|()| true) }, async {
             Timer::after(stay).await;
             Ok(false)
@@ -161,7 +161,7 @@ async fn stall(stage: &Stage, mut rng: Rng) {
     loop {
         Timer::after(milliseconds(&mut rng, 0..2000)).await;
         let stay = milliseconds(&mut rng, 10_000..90_000);
-        count(&stage.tally.stalled);
+        count(&stage.visits.stalled);
         let outcome = or(async { await_reset(&open_tight(stage).await?).await.map(|()| true) }, async {
             Timer::after(stay).await;
             Ok(false)
@@ -180,7 +180,7 @@ async fn await_reset(socket: &Async<TcpStream>) -> Result<()> {
 
 fn tell_of_cut(stage: &Stage, outcome: Result<bool>, who: &str) {
     match outcome {
-        Ok(true) => count(&stage.tally.cut),
+        Ok(true) => count(&stage.visits.cut),
         Ok(false) => {}
         Err(failure) => stage.note(&stage.visitors, &format!("{who}: {failure:#}")),
     }
@@ -205,10 +205,10 @@ async fn harass(stage: &Stage, mut rng: Rng, list: &[&Hostile]) {
                 stage.note(&stage.visitors, &format!("{} was answered with `{answer}`", one.name));
             }
             Ok(answer) if answer.is_empty() => {}
-            Ok(_) => count(&stage.tally.refused),
+            Ok(_) => count(&stage.visits.refused),
             Err(failure) => stage.note(&stage.visitors, &format!("{}: {failure:#}", one.name)),
         }
-        count(&stage.tally.hostile);
+        count(&stage.visits.hostile);
     }
 }
 

@@ -1,6 +1,6 @@
-//! A publisher: it says its messages at a steady pace, in its manner, and goes on when each was answered with 202.
+//! A publisher: it sends its messages at a steady pace, in its manner, and goes on when each was answered with 202.
 //!
-//! One that says a message again would break the order that the streams are held to: so a publisher that fails is done.
+//! A message sent twice would break the order that the streams are held to: so a publisher that fails is done.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -47,16 +47,16 @@ impl Manner {
 }
 
 /// Publishes until it is over, `interval` from one message to the next; returns how many were accepted.
-pub(super) fn speak(stage: &Stage, publisher: usize, manner: Manner, interval: u64) -> u64 {
+pub(super) fn publish(stage: &Stage, publisher: usize, manner: Manner, interval: u64) -> u64 {
     let mut accepted = 0;
-    if let Err(failure) = speak_all(stage, publisher, manner, interval, &mut accepted) {
+    if let Err(failure) = publish_all(stage, publisher, manner, interval, &mut accepted) {
         stage
             .note(&stage.publishers, &format!("publisher {publisher} ({manner:?}) at message {accepted}: {failure:#}"));
     }
     accepted
 }
 
-fn speak_all(stage: &Stage, publisher: usize, manner: Manner, interval: u64, accepted: &mut u64) -> Result<()> {
+fn publish_all(stage: &Stage, publisher: usize, manner: Manner, interval: u64, accepted: &mut u64) -> Result<()> {
     let start = now();
     let at_once = if manner == Manner::Pipelined { PIPELINED } else { 1 };
     let mut rng = stage.choices(0, publisher as u64);
