@@ -102,9 +102,10 @@ pub use config::{
     TrustedProxy,
 };
 pub use event::{Event, Filter, InvalidField, InvalidFilter};
+pub use hub::PublishError;
 pub use metrics::{Health, Metrics, NotReady, StreamEnd};
 pub use net::Inherited;
-pub use server::{BindError, PublishError, Publisher, Server, Sockets};
+pub use server::{BindError, Publisher, Receipt, Server, Sockets};
 
 /// The README's code is compiled and run with the documentation's.
 #[cfg(doctest)]

@@ -1,7 +1,6 @@
-//! The configuration as it is in force, for people: each number in the unit in which one would type it.
+//! The configuration in force, as rows for the live page: each number in the unit in which an operator would type it.
 //!
-//! It names options as the program's flags do, which have the same names as what they set. It never holds a secret: of
-//! tokens it tells how many there are.
+//! It names options by the program's flags. It never holds a secret: it says how many tokens there are, and no token.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -10,9 +9,9 @@ use crate::auth::Access;
 use crate::config::{Address, Config, HistorySync};
 use crate::event::json::{self, Object};
 
-/// All options with their values, as a JSON array of rows.
+/// All options with their values, as a JSON array.
 pub(super) fn rows(config: &Config, access: &Access) -> String {
-    let rows = listening(config).into_iter().chain(who_is_let_in(access)).chain(messages(config));
+    let rows = listening(config).into_iter().chain(access_rules(access)).chain(messages(config));
     json::array(rows.chain(limits(config)).map(|(group, name, value, help)| {
         Object::default()
             .with_text("group", group)
@@ -23,7 +22,7 @@ pub(super) fn rows(config: &Config, access: &Access) -> String {
     }))
 }
 
-/// A group, a name, a value, and what it is for.
+/// A group, the name of an option, its value, and its meaning.
 type Row = (&'static str, &'static str, String, &'static str);
 
 fn listening(config: &Config) -> Vec<Row> {
@@ -36,23 +35,23 @@ fn listening(config: &Config) -> Vec<Row> {
     let admin_mode = config.admin.as_ref().and_then(mode_of);
     vec![
         (group, "--listen", list(&config.listen, "none"), "the addresses to listen on"),
-        (group, "--unix-mode", list(modes, "no unix socket"), "who may connect to unix sockets"),
+        (group, "--unix-mode", list(modes, "no unix socket"), "the file mode of the unix sockets"),
         (group, "--admin", optional(config.admin.as_ref(), "none"), "this address"),
-        (group, "--admin-mode", optional(admin_mode, "no unix socket"), "who may connect to it"),
+        (group, "--admin-mode", optional(admin_mode, "no unix socket"), "the file mode of its unix socket"),
     ]
 }
 
-fn who_is_let_in(access: &Access) -> Vec<Row> {
+fn access_rules(access: &Access) -> Vec<Row> {
     let group = "Access";
     let tokens = match access.publish_tokens.len() {
-        0 => "none: whoever reaches it may publish".to_owned(),
+        0 => "none: every client may publish".to_owned(),
         1 => "1 token".to_owned(),
         count => format!("{count} tokens"),
     };
     let (hosts, origins) = (list(&access.hosts, "any"), list(&access.origins, "any"));
     vec![
-        (group, "--publish-token-file", tokens, "what a publisher has to show"),
-        (group, "--allow-host", hosts, "the hosts that requests may be for"),
+        (group, "--publish-token-file", tokens, "the tokens of publishers; a publish needs one"),
+        (group, "--allow-host", hosts, "the hosts that requests may name"),
         (group, "--allow-origin", origins, "the origins whose pages may publish and read"),
     ]
 }
@@ -69,9 +68,9 @@ fn messages(config: &Config) -> Vec<Row> {
     });
     vec![
         (group, "--max-body", size(config.limits.body_bytes), "the longest message"),
-        (group, "--history", optional(history, "none"), "the events held for streams that come back"),
-        (group, "--history-file", optional(path, "none"), "the file in which they outlive the server"),
-        (group, "--history-sync", optional(sync, "-"), "when an event is on the disk"),
+        (group, "--history", optional(history, "none"), "the events kept for clients that reconnect"),
+        (group, "--history-file", optional(path, "none"), "the file in which the history outlives the server"),
+        (group, "--history-sync", optional(sync, "-"), "the time at which an event is on the disk"),
     ]
 }
 
@@ -79,20 +78,21 @@ fn limits(config: &Config) -> Vec<Row> {
     let (streams, connections, limits) = ("Streams", "Connections", &config.limits);
     let heartbeat = optional(config.heartbeat.map(time), "none");
     let count = |limit: Option<NonZeroUsize>, without: &str| optional(limit.map(NonZeroUsize::get), without);
-    let open_files = count(limits.connections, "what the limit of open files allows");
-    let (workers, proxies) = (count(config.workers, "one a core"), list(&config.trusted_proxies, "none"));
+    let open_files = count(limits.connections, "as many as the limit of open files allows");
+    let per_ip = count(limits.connections_per_ip, "no limit");
+    let (workers, proxies) = (count(config.workers, "one per core"), list(&config.trusted_proxies, "none"));
     vec![
-        (streams, "--heartbeat", heartbeat, "the silence after which a stream gets a comment"),
-        (streams, "--max-lag", size(limits.window_bytes), "how far a stream may fall behind before it is closed"),
-        (streams, "--write-timeout", time(limits.write_timeout), "how long a write may make no progress"),
+        (streams, "--heartbeat", heartbeat, "the idle time after which a stream gets a comment"),
+        (streams, "--max-lag", size(limits.window_bytes), "the most that a slow stream may lag, or else it ends"),
+        (streams, "--write-timeout", time(limits.write_timeout), "the longest time in which a client takes nothing"),
         (connections, "--max-connections", open_files, "the most connections at one time"),
-        (connections, "--max-connections-per-ip", count(limits.connections_per_ip, "no limit"), "from one address"),
-        (connections, "--trusted-proxy", proxies, "whose word is taken for whom a connection counts"),
-        (connections, "--head-timeout", time(limits.head_timeout), "the time for a request's head"),
-        (connections, "--body-timeout", time(limits.body_timeout), "the time for a request's body"),
-        (connections, "--idle-timeout", time(limits.idle_timeout), "between two requests of a connection"),
-        ("Process", "--workers", workers, "worker threads"),
-        ("Process", "--drain", time(limits.drain_timeout), "how long ending in order may take"),
+        (connections, "--max-connections-per-ip", per_ip, "the most connections from one address"),
+        (connections, "--trusted-proxy", proxies, "the proxies that may say which client a connection is for"),
+        (connections, "--head-timeout", time(limits.head_timeout), "the longest time for the head of a request"),
+        (connections, "--body-timeout", time(limits.body_timeout), "the longest time for the body of a request"),
+        (connections, "--idle-timeout", time(limits.idle_timeout), "the longest time between two requests"),
+        ("Process", "--workers", workers, "the number of worker threads"),
+        ("Process", "--drain", time(limits.drain_timeout), "the grace period of a shutdown"),
     ]
 }
 
@@ -105,14 +105,14 @@ fn list(items: impl IntoIterator<Item = impl ToString>, without: &str) -> String
     if items.is_empty() { without.to_owned() } else { items.join(", ") }
 }
 
-/// A number of bytes in the largest unit that it is a whole number of.
+/// A number of bytes, in the largest unit that needs no fraction.
 fn size(bytes: usize) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let whole = units.into_iter().find(|(unit, _)| bytes >= *unit && bytes % unit == 0);
     whole.map_or_else(|| format!("{bytes} B"), |(unit, name)| format!("{} {name}", bytes / unit))
 }
 
-/// The same for a time.
+/// A time, in the largest unit that needs no fraction.
 fn time(time: Duration) -> String {
     let millis = time.as_millis();
     let units = [(3_600_000, "h"), (60_000, "min"), (1000, "s")];
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_told_in_their_units() {
+    fn numbers_have_the_largest_whole_unit() {
         for (bytes, expected) in [(0, "0 B"), (1000, "1000 B"), (1024, "1 KiB"), (3 << 20, "3 MiB"), (5 << 30, "5 GiB")]
         {
             assert_eq!(size(bytes), expected);

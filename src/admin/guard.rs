@@ -1,16 +1,17 @@
-//! Whose requests the admin address carries out: pure functions of the head.
+//! Guards of the admin address against pages of other origins: pure functions of a request's head.
 //!
-//! The address is for people and programs of this machine, and so within reach of every page that a browser on it has
-//! open. A page of another origin may send requests there, and one whose own name points there may read the answers.
+//! Every page that a browser on this machine has open can reach the address. A page of another origin can send
+//! requests. A page whose own host name points here (DNS rebinding) can read the answers too. Other clients are not
+//! guarded against: they can send any head.
 
 use std::net::IpAddr;
 
 use crate::auth::{Access, host_of};
 use crate::http;
 
-/// Whether a request names a host that can only be meant: an address, `localhost`, or one that the operator listed by
-/// its name. A name that a foreign name server lets point here is none of these, and neither is one below a listed
-/// name: those may be anybody's.
+/// Checks that a request names a host that can only mean this server: an address, `localhost`, or a host that the
+/// operator lists by its own name. Any name server may point another name here. A wildcard of the list does not count
+/// either: names below it may belong to anybody.
 pub(super) fn is_own_host(authority: Option<&[u8]>, access: &Access) -> bool {
     let Some(authority) = authority.and_then(|octets| std::str::from_utf8(octets).ok()) else { return false };
     let host = host_of(authority);
@@ -19,8 +20,8 @@ pub(super) fn is_own_host(authority: Option<&[u8]>, access: &Access) -> bool {
     is_address || is_localhost || access.names(authority)
 }
 
-/// Whether a request comes from no page, or from one of the host that it is sent to: by its `Origin`, and by what the
-/// browser says of it (`Sec-Fetch-Site`, Fetch Metadata), since not every request has an origin.
+/// Checks that a request comes from a page of the host that it is sent to, or from no page. Not every request has an
+/// `Origin`, so the browser's own word counts as well (`Sec-Fetch-Site`, Fetch Metadata).
 pub(super) fn is_own_page(head: &[u8], origin: Option<&[u8]>, authority: Option<&[u8]>) -> bool {
     let is_own = |site: &[u8]| site == b"same-origin" || site == b"none";
     if !http::values(head, b"Sec-Fetch-Site").all(is_own) {
@@ -36,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_one_that_can_only_be_meant() {
+    fn own_hosts_are_addresses_localhost_and_listed_names() {
         let hosts = ["ops.example", "*.tenants.example"].map(|host| host.parse().expect("a host"));
         let listed = Access { hosts: hosts.into(), ..Access::default() };
         for (host, alone, with_list) in [
@@ -61,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_of_the_host_that_it_asks() {
+    fn own_pages_are_of_the_host_that_they_ask() {
         let host = Some(&b"localhost:9942"[..]);
         for (origin, expected) in [
             ("http://localhost:9942", true),

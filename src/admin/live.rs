@@ -1,7 +1,8 @@
-//! What the live page is told: once how the server is set up, then each second how it is.
+//! Events of the live page: first the set-up of the server, then its state each second, all in JSON.
 //!
-//! Totals and not rates: who reads takes differences, and loses nothing when it misses a second.
+//! They hold totals, not rates: the page takes differences, and a missed second costs it nothing. They hold no secret.
 
+use std::cmp::Reverse;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{AdminContext, configuration};
@@ -9,54 +10,53 @@ use crate::event::json::{self, Object};
 use crate::fanout::{Command, ShardHandle, SlowReport};
 use crate::metrics::{Distribution, StreamEnd};
 
-/// The streams that are furthest behind: so many are shown.
+/// Slow streams that a page lists.
 const STREAMS_SHOWN: usize = 20;
 
-/// How long a worker may take to answer; one that takes longer is left out.
+/// Longest wait for the answer of a shard. A page goes on without a shard that takes longer.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// One page's own view: what is new since it last looked.
-pub(super) struct Live<'w> {
-    watched: &'w AdminContext,
+/// The view of one page.
+pub(super) struct Live<'c> {
+    context: &'c AdminContext,
+    /// The latencies that the last sample included.
     latency: Distribution,
 }
 
-impl<'w> Live<'w> {
-    pub(super) fn new(watched: &'w AdminContext) -> Self {
-        Self { watched, latency: watched.latency() }
+impl<'c> Live<'c> {
+    pub(super) fn new(context: &'c AdminContext) -> Self {
+        Self { context, latency: context.shared.metrics.latency() }
     }
 
-    /// How the server is set up.
+    /// The event with the set-up of the server.
     pub(super) fn hello(&self) -> String {
-        let watched = self.watched;
+        let context = self.context;
+        let addresses = context.config.listen.iter().map(|address| json::string(&address.to_string()));
         let data = Object::default()
             .with_text("version", env!("CARGO_PKG_VERSION"))
-            .with("started", unix_millis(watched.started))
+            .with("started", unix_millis(context.started))
             .with("pid", std::process::id())
-            .with("workers", watched.shared.metrics.shards().len())
-            .with(
-                "addresses",
-                json::array(watched.config.listen.iter().map(|address| json::string(&address.to_string()))),
-            )
-            .with("connection_limit", watched.connection_limit)
+            .with("workers", context.shared.metrics.shards().len())
+            .with("addresses", json::array(addresses))
+            .with("connection_limit", context.connection_limit)
             .with("configuration", self.configuration())
             .end();
         event("hello", &data)
     }
 
-    /// The configuration alone, which can change.
+    /// The event with the configuration alone, part of which can change.
     pub(super) fn changed_configuration(&self) -> String {
         event("configuration", &self.configuration())
     }
 
     fn configuration(&self) -> String {
-        configuration::rows(&self.watched.config, &self.watched.shared.settings.access())
+        configuration::rows(&self.context.config, &self.context.shared.settings.access())
     }
 
-    /// How the server is now.
+    /// The event with the state of the server now.
     pub(super) async fn sample(&mut self) -> String {
-        let watched = self.watched;
-        let metrics = &watched.shared.metrics;
+        let context = self.context;
+        let metrics = &context.shared.metrics;
         let data = Object::default()
             .with("at", unix_millis(SystemTime::now()))
             .with("streams", metrics.streams())
@@ -65,20 +65,20 @@ impl<'w> Live<'w> {
             .with("deliveries", metrics.deliveries())
             .with("bytes", metrics.delivered_bytes())
             .with_optional("latency", self.new_latency())
-            .with("ready", watched.health.ready().is_ok())
-            .with("workers", workers(watched))
+            .with("ready", context.health.ready().is_ok())
+            .with("workers", workers(context))
             .with("ended", counts(StreamEnd::ALL.map(|(end, name)| (name, metrics.streams_ended(end)))))
-            .with("publishes", counts(watched.publishes()))
-            .with("refused", counts(watched.refused()))
-            .with_optional("history", history(watched))
-            .with("slowest", json::array(slowest(watched).await))
+            .with("publishes", counts(metrics.publishes()))
+            .with("refused", counts(metrics.rejections()))
+            .with_optional("history", history(context))
+            .with("slowest", json::array(slowest(context).await))
             .end();
         event("sample", &data)
     }
 
-    /// The quantiles of the messages that were written since the last time; nothing where there were none.
+    /// The quantiles of the messages written since the last sample; none if there were no messages.
     fn new_latency(&mut self) -> Option<String> {
-        let latency = self.watched.latency();
+        let latency = self.context.shared.metrics.latency();
         let new = latency.since(&self.latency);
         self.latency = latency;
         let seconds = |part| new.quantile(part).map(|micros| micros as f64 / 1e6);
@@ -94,64 +94,64 @@ fn counts(counts: impl IntoIterator<Item = (&'static str, u64)>) -> String {
     counts.into_iter().fold(Object::default(), |object, (name, count)| object.with(name, count)).end()
 }
 
-fn workers(watched: &AdminContext) -> String {
-    let workers = watched.shared.metrics.shards().iter().zip(watched.health.last_ticks());
-    json::array(workers.map(|(shard, ticked)| {
+fn workers(context: &AdminContext) -> String {
+    let workers = context.shared.metrics.shards().iter().zip(context.health.last_ticks());
+    json::array(workers.map(|(shard, last_tick)| {
         Object::default()
             .with("streams", shard.streams.get())
             .with("deliveries", shard.deliveries.get())
             .with("bytes", shard.bytes.get())
             .with("window_bytes", shard.window_bytes.get())
             .with("slow", shard.slow.get())
-            .with("turned", ticked.as_secs_f64())
+            .with("turned", last_tick.as_secs_f64())
             .end()
     }))
 }
 
-fn history(watched: &AdminContext) -> Option<String> {
-    let (events, bytes, oldest) = watched.shared.hub.archive()?.held();
+fn history(context: &AdminContext) -> Option<String> {
+    let (events, bytes, oldest) = context.shared.hub.history()?.held();
     let oldest = oldest.unwrap_or_default().as_secs_f64();
     Some(Object::default().with("events", events).with("bytes", bytes).with("oldest", oldest).end())
 }
 
-/// The streams that are furthest behind, those first.
-async fn slowest(watched: &AdminContext) -> Vec<String> {
-    // All are asked before the first is waited for: however many hang, that takes the time of one.
-    let handles = watched.handles().iter();
-    let request: Vec<_> =
-        handles.map(|handle| handle.ask(|reply| Command::Slowest(STREAMS_SHOWN, reply), PATIENCE)).collect();
+/// The slowest streams of all shards, those with the most bytes to come first.
+async fn slowest(context: &AdminContext) -> Vec<String> {
+    // All shards are asked before the first answer is awaited: however many hang, that takes the time of one.
+    let asked = context.handles().iter();
+    let answers: Vec<_> =
+        asked.map(|handle| handle.ask(|reply| Command::Slowest(STREAMS_SHOWN, reply), PATIENCE)).collect();
     let mut all: Vec<(usize, Duration, SlowReport<String>)> = Vec::new();
-    for (worker, answer) in request.into_iter().enumerate() {
-        all.extend(answer.await.into_iter().flatten().map(|(time, behind)| (worker, time, behind)));
+    for (worker, answer) in answers.into_iter().enumerate() {
+        all.extend(answer.await.into_iter().flatten().map(|(time, report)| (worker, time, report)));
     }
-    all.sort_by_key(|(_, _, behind)| std::cmp::Reverse(behind.bytes));
+    all.sort_by_key(|(_, _, report)| Reverse(report.bytes));
     all.truncate(STREAMS_SHOWN);
-    let shown = all.into_iter().map(|(worker, time, behind)| {
+    let shown = all.into_iter().map(|(worker, time, report)| {
         Object::default()
-            .with_text("id", &format!("{}-{worker}-{}", unix_millis(watched.started), behind.number))
-            .with_text("peer", &behind.seen)
+            .with_text("id", &format!("{}-{worker}-{}", unix_millis(context.started), report.number))
+            .with_text("peer", &report.seen)
             .with("worker", worker)
-            .with("behind", behind.bytes)
+            .with("behind", report.bytes)
             .with("seconds", time.as_secs_f64())
-            .with("topics", json::array(behind.filters.iter().map(json::string)))
+            .with("topics", json::array(report.filters.iter().map(json::string)))
             .end()
     });
     shown.collect()
 }
 
-/// What became of a wish to end a stream.
+/// Outcome of a request to disconnect a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Disconnect {
     Done,
-    /// There is none with this id that is behind.
+    /// No slow stream has this id.
     NotFound,
-    /// Its worker has not answered yet, and may still do it.
+    /// The shard has not answered in time, and may still disconnect it.
     Unanswered,
 }
 
-/// Has the stream with this id end.
-pub(super) async fn disconnect(watched: &AdminContext, id: &str) -> Disconnect {
-    let Some((handle, number)) = hatch_and_number(watched, id) else { return Disconnect::NotFound };
+/// Disconnects the slow stream with this id.
+pub(super) async fn disconnect(context: &AdminContext, id: &str) -> Disconnect {
+    let Some((handle, number)) = shard_and_number(context, id) else { return Disconnect::NotFound };
     match handle.ask(|reply| Command::Disconnect(number, reply), PATIENCE).await {
         Some(true) => Disconnect::Done,
         Some(false) => Disconnect::NotFound,
@@ -159,12 +159,13 @@ pub(super) async fn disconnect(watched: &AdminContext, id: &str) -> Disconnect {
     }
 }
 
-fn hatch_and_number<'w>(watched: &'w AdminContext, id: &str) -> Option<(&'w ShardHandle, u64)> {
-    // A page that was open over a restart must not mean one stream and end another.
-    let rest = id.strip_prefix(&format!("{}-", unix_millis(watched.started)))?;
+/// Finds the shard that an id names. The id holds the server's start: a page that was open over a restart must not end
+/// another stream than the one that it lists.
+fn shard_and_number<'c>(context: &'c AdminContext, id: &str) -> Option<(&'c ShardHandle, u64)> {
+    let rest = id.strip_prefix(&format!("{}-", unix_millis(context.started)))?;
     let (worker, number) = rest.split_once('-')?;
     let worker: usize = worker.parse().ok()?;
-    Some((watched.handles().get(worker)?, number.parse().ok()?))
+    Some((context.handles().get(worker)?, number.parse().ok()?))
 }
 
 fn unix_millis(time: SystemTime) -> u128 {

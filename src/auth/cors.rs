@@ -1,7 +1,7 @@
 //! CORS: the pages whose scripts may read an answer (Fetch, "CORS protocol").
 //!
-//! Pure: patterns and bytes. It decides, and writes no field of an answer. An origin is granted only as its page wrote
-//! it, and only if a pattern of the operator's list matches it.
+//! Pure: patterns and bytes. It decides, and writes no field of an answer. An origin is granted as
+//! its page wrote it, and only if a pattern of the list matches.
 
 use super::Access;
 

@@ -1,7 +1,7 @@
 //! Permission for requests: [`authorize`] decides on hosts (`421`), origins (`403`) and tokens (`401`).
 //!
 //! Pure: patterns and bytes, no statuses and no fields. A server on loopback is within reach of every page that its
-//! user's browser opens, by its address or by a name that a foreign DNS server points to it. The lists of hosts and
+//! user's browser opens: by its address, or by a name that a foreign DNS server points to it. The lists of hosts and
 //! origins keep such pages out. Programs can forge these fields; the tokens are for them.
 
 mod authority;
@@ -83,15 +83,6 @@ pub(crate) fn authorize(access: &Access, caller: Caller<'_>, action: Action) -> 
 }
 
 impl Access {
-    /// A host that is let in.
-    pub(crate) fn some_host(&self) -> String {
-        match self.hosts.first().map(|pattern| &pattern.0) {
-            None => "localhost".to_owned(),
-            Some(Pattern::Exact(host)) => host.clone(),
-            Some(Pattern::Below(suffix)) => format!("any{suffix}"),
-        }
-    }
-
     /// Whether this host, with any port, is listed by its own name.
     pub(crate) fn names(&self, authority: &str) -> bool {
         self.hosts.iter().any(|pattern| matches!(pattern.0, Pattern::Exact(_)) && pattern.matches(authority))
@@ -250,8 +241,8 @@ mod tests {
         }
         for text in "localhost EXAMPLE.com:65535 a_b.example 127.0.0.1:0 [::1] [::ffff:1.2.3.4]:80".split_whitespace() {
             let access = Access { hosts: vec![text.parse().expect("a host")], ..Access::default() };
-            let host = access.some_host();
-            assert!(is_host_and_port(host.as_bytes()) && access.allows_host(Some(host.as_bytes())), "{host}");
+            let host = text.as_bytes();
+            assert!(is_host_and_port(host) && access.allows_host(Some(host)), "{text}");
             assert!(format!("https://{text}").parse::<OriginPattern>().is_ok(), "{text:?} in an origin");
         }
     }

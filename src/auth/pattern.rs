@@ -7,21 +7,23 @@ use std::str::FromStr;
 
 use super::authority::{host_of, is_comparable};
 
-/// A host by its name or address (`example.com`, `127.0.0.1`, `[::1]`) on any port, with a port (`example.com:1942`)
-/// on that one, or all names below one (`*.example.com`).
+/// A host by its name or address: `example.com`, `127.0.0.1`, `[::1]`.
+///
+/// It matches on any port; `example.com:1942` matches on that port alone, `*.example.com` all names below that one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPattern(pub(super) Pattern);
 
-/// An origin as a browser sends it (`https://example.com`, `http://localhost:3000`, `null`; the port that the scheme
-/// has anyhow is left out), or all whose host is below a name (`*.example.com`).
+/// An origin as a browser sends it: `https://example.com`, `http://localhost:3000`, `null`.
+///
+/// The scheme's default port is left out. `*.example.com` matches every origin whose host is below that name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginPattern(Pattern);
 
-/// In lower case.
+/// The text of a pattern, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Pattern {
     Exact(String),
-    /// What a host ends with, from the dot on.
+    /// The end of a host, from the dot on.
     Below(String),
 }
 
@@ -36,7 +38,7 @@ impl Pattern {
         }
     }
 
-    /// Whether it is the whole, or its host is below the name.
+    /// Tells if the pattern is the whole, or the host is below its name.
     fn matches(&self, whole: &str, host: &str) -> bool {
         match self {
             Self::Exact(exact) => exact.eq_ignore_ascii_case(whole),
@@ -80,7 +82,7 @@ impl FromStr for HostPattern {
     type Err = InvalidPattern;
 
     fn from_str(text: &str) -> Result<Self, InvalidPattern> {
-        // Some more may stand in a host; in a list it is a slip.
+        // RFC 3986 allows more characters in a host; in a list they are a slip.
         let is_plain = text.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._:[]*".contains(&octet));
         let pattern = Pattern::parse(text)?;
         let is_host = match &pattern {
@@ -121,7 +123,7 @@ fn without_default_port(origin: String) -> String {
     }
 }
 
-/// The host and port of `scheme "://" host [ ":" port ]` (RFC 6454, 7.1); anything else has none.
+/// The host and port of `scheme "://" host [ ":" port ]` (RFC 6454, 7.1), if the text has that form.
 fn authority_of_origin(origin: &str) -> Option<&str> {
     let (scheme, authority) = origin.split_once("://")?;
     let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -129,7 +131,7 @@ fn authority_of_origin(origin: &str) -> Option<&str> {
     (is_scheme && is_comparable(authority)).then_some(authority)
 }
 
-/// The host of an origin, if it is a name.
+/// The host of an origin, if that is a name.
 fn host_of_origin(origin: &str) -> Option<&str> {
     authority_of_origin(origin).map(host_of).filter(|host| is_name(host))
 }
@@ -140,7 +142,7 @@ fn is_name(text: &str) -> bool {
     text.split('.').all(is_label)
 }
 
-/// A text that is no pattern of hosts, or of origins.
+/// The error of a text that is no pattern of hosts or of origins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidPattern;
 

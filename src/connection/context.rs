@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use crate::auth::Settings;
 use crate::config::Limits;
+use crate::event::topic::Topics;
 use crate::fanout::{Dispatcher, SubscriberCounts};
 use crate::http::date::DateCache;
 use crate::hub::{Hub, QueueReceiver};
@@ -24,6 +25,11 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// Numbers of subscribers by topic filter, over all shards.
     pub(crate) subscriber_counts: SubscriberCounts,
+}
+
+/// Number of open streams that a message with these topics is for.
+pub(crate) fn subscribers_of(topics: &Topics, metrics: &Metrics, subscriber_counts: &SubscriberCounts) -> usize {
+    if topics.is_empty() { metrics.streams() } else { subscriber_counts.count(topics) }
 }
 
 /// The surroundings of a shard's connections and streams.

@@ -15,11 +15,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{self, Poll, ready};
 
-pub(crate) use self::context::{Context, Shared};
-#[expect(unused_imports, reason = "the admin side is about to read by it")]
+pub(crate) use self::context::{Context, Shared, subscribers_of};
+pub(crate) use self::publish::receipt;
 pub(crate) use self::reader::{ConnectionEnd, RequestReader};
 use self::stream::Stream;
-pub(crate) use self::subscribe::OPENING;
 use self::subscribe::OpenedStream;
 use crate::net::{Client, ConnectionPermit, Socket, WaitGuard};
 

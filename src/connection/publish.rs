@@ -2,12 +2,13 @@
 //!
 //! The hub's errors become HTTP's here and nowhere else. A message is published only after its whole body was read.
 
+use super::context::subscribers_of;
 use super::reader::ConnectionEnd;
 use super::requests::{Envelope, Exchange};
 use crate::event::json;
 use crate::http::request::PublishRequest;
 use crate::http::{Persistence, RequestError, response};
-use crate::hub::{Hub, PublishError};
+use crate::hub::{Draft, Hub, PublishError};
 use crate::metrics::{PublishOutcome, StatusClass};
 use crate::net::Socket;
 
@@ -39,7 +40,7 @@ impl<S: Socket> Exchange<'_, S> {
 
     fn accepted(&mut self, request: &PublishRequest, id: Option<&str>, persistence: Persistence) {
         let (metrics, counts, topics) = (&self.context.metrics, &self.context.subscriber_counts, &request.topics);
-        let subscribers = || if topics.is_empty() { metrics.streams() } else { counts.count(topics) };
+        let subscribers = || subscribers_of(topics, metrics, counts);
         let receipt = request.wants_json.then(|| receipt(id, subscribers()));
         self.answer(StatusClass::Successful, |out, common| {
             response::accepted(out, common, receipt.as_deref(), persistence);
@@ -51,13 +52,14 @@ impl<S: Socket> Exchange<'_, S> {
 /// Publishes a body, which has to be text; returns the id that it got.
 async fn publish(hub: &Hub, body: &[u8], request: &PublishRequest) -> Result<Option<String>, RequestError> {
     let message = std::str::from_utf8(body).map_err(|_| RequestError::NotUtf8)?;
-    hub.publish(&request.fields, message, &request.topics).await.map_err(RequestError::from)
+    hub.publish(Draft::new(&request.fields, message, &request.topics)).await.map_err(RequestError::from)
 }
 
 impl From<PublishError> for RequestError {
     fn from(error: PublishError) -> Self {
         match error {
-            PublishError::Closed => Self::Stopping,
+            PublishError::InvalidField(field) => Self::EventField(field),
+            PublishError::Stopped => Self::Stopping,
             PublishError::NoSpace => Self::NoSpace,
             PublishError::NotWritten => Self::NotWritten,
         }
@@ -65,7 +67,7 @@ impl From<PublishError> for RequestError {
 }
 
 /// The receipt of a message, as JSON (RFC 8259).
-fn receipt(id: Option<&str>, subscribers: usize) -> String {
+pub(crate) fn receipt(id: Option<&str>, subscribers: usize) -> String {
     let id = id.map_or_else(String::new, |id| format!("\"id\":{},", json::string(id)));
     format!("{{{id}\"subscribers\":{subscribers}}}\n")
 }

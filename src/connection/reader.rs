@@ -53,7 +53,7 @@ pub(crate) struct RequestReader<'s, S> {
     body_length: usize,
     /// Answers that have not left yet.
     pub(crate) output: Vec<u8>,
-    /// Whether the head at hand is the connection's first one.
+    /// Set until the first head was taken.
     is_first: bool,
 }
 

@@ -206,7 +206,7 @@ fn permit<S>(context: &Context<S>, route: Route, head: &RequestHead<'_>) -> (Cor
     let caller = Caller { host: head.authority, origin: head.origin, token: head.optional.bearer() };
     let (cors, verdict) = context.settings.read(|access| authorize(access, caller, action));
     let request = match verdict {
-        Ok(()) => Request::read(route, head, context.hub.archive().is_some()),
+        Ok(()) => Request::read(route, head, context.hub.history().is_some()),
         Err(Denied::Host) => Err(RequestError::Misdirected),
         Err(Denied::Origin) => Err(RequestError::ForeignOrigin),
         Err(Denied::Token) => Err(RequestError::Token),

@@ -161,11 +161,10 @@ impl<'s, S: Socket> Stream<'s, S> {
         self.membership.catch_up(cx.waker())
     }
 
-    /// Has the prefix complete the event that the client is in the middle of, tell of the gap, and bring the latest
-    /// events.
+    /// Skips to the latest events. The prefix completes a partial event, then tells of the gap, then brings those.
     fn skip_to_latest(&mut self) {
         let mut prefix = self.membership.skip();
-        // Until the prefix is written the client may be in the middle of an event, and the audience no longer knows.
+        // Until the prefix is written the client may be amid an event, and the audience no longer knows.
         self.membership.sink(|io| io.reset_on_close(true));
         prefix.extend_from_slice(GAP);
         prefix.extend_from_slice(&self.context.dispatcher.latest(&self.membership.filters()));

@@ -12,12 +12,12 @@ use crate::event::topic::FilterSet;
 use crate::fanout::Reservation;
 use crate::http::request::{SlowPolicy, SubscribeRequest};
 use crate::http::response;
-use crate::hub::Archive;
+use crate::hub::Sequence;
 use crate::metrics::{StatusClass, StreamEnd};
 use crate::net::{NetworkPermit, Socket};
 
 /// Comment that a stream opens with.
-pub(crate) const OPENING: &[u8] = b":ok\n\n";
+const OPENING: &[u8] = b":ok\n\n";
 
 /// A stream whose head was sent.
 pub(super) struct OpenedStream<'s, S: Socket> {
@@ -36,7 +36,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         if subscribe.slow == SlowPolicy::Latest {
             context.dispatcher.keep_latest();
         }
-        let reservation = context.dispatcher.reserve_after(context.hub.accepted(), &subscribe.filters).await;
+        let reservation = context.dispatcher.reserve_after(context.hub.position(), &subscribe.filters).await;
         let counted = context.metrics.stream();
         match self.send_opening(subscribe, reservation).await {
             Ok(reservation) => {
@@ -65,9 +65,9 @@ impl<'s, S: Socket> Exchange<'s, S> {
     ) -> Result<Reservation<S>, ConnectionEnd> {
         self.answer(StatusClass::Successful, response::stream_head);
         self.reader.output.extend_from_slice(OPENING);
-        let reservation = match (&subscribe.resume, self.context.hub.archive()) {
+        let reservation = match (&subscribe.resume, self.context.hub.history()) {
             // The first reservation counts until there is the other.
-            (Some(id), Some(archive)) => self.replay(archive, id, &subscribe.filters).await?,
+            (Some(id), Some(history)) => self.replay(history, id, &subscribe.filters).await?,
             _ => reservation,
         };
         self.reader.flush().await?;
@@ -80,21 +80,21 @@ impl<'s, S: Socket> Exchange<'s, S> {
     /// far, the reservation follows with no wait between the two.
     async fn replay(
         &mut self,
-        archive: &Archive,
+        history: &Sequence,
         id: &str,
         filters: &FilterSet,
     ) -> Result<Reservation<S>, ConnectionEnd> {
         let dispatcher = &self.context.dispatcher;
         // Events of earlier runs come before the first one of this server.
-        let restored = archive.restored();
-        let mut cursor = archive.resume(id);
+        let restored = history.restored();
+        let mut cursor = history.resume(id);
         dispatcher.has_dispatched(cursor.after.saturating_sub(restored)).await;
         loop {
             let last = restored + dispatcher.dispatched();
-            let events = archive.read(&mut cursor, last, filters, id);
+            let events = history.read(&mut cursor, last, filters, id);
             self.reader.output.extend_from_slice(&events);
             if cursor.after >= last {
-                return Ok(dispatcher.place(filters));
+                return Ok(dispatcher.reserve(filters));
             }
             self.reader.flush().await?;
             if self.context.clock.is_stopping() {

@@ -1,8 +1,9 @@
-//! The audiences of one shard, one for each set of topics that streams ask for, and who gets which message.
+//! The audiences of one shard, one for each set of filters, and the routes of messages to them.
 //!
-//! A message without topics is for all of them, one with topics for those whose interest it meets. A stream is in one
-//! audience, so it gets each message once and in order. What a message costs grows with the audiences it is for: those
-//! are found in an index, and what is for all is joined once.
+//! A message without topics goes to every audience, and a message with topics to those with a filter that matches. An
+//! index finds these, so the cost of a message grows with the audiences that it is for.
+//!
+//! Invariant: a stream is in one audience, so it gets each message once and in order.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use super::SubscriberCounts;
 use super::audience::Audience;
 use super::latest::Latest;
-use super::partial_event::PartialEvents;
+use super::partial_event::PartialEventStore;
 use super::window::{Budget, Window};
 use crate::config::Limits;
 use crate::event::topic::{FilterSet, TopicMap};
@@ -20,27 +21,26 @@ use crate::hub::Message;
 use crate::metrics::ShardMetrics;
 use crate::net::Sink;
 
-/// The audiences, and the way to them.
+/// The audiences, and the index of their filters.
 #[derive(Debug)]
-pub(crate) struct Audiences<S> {
-    /// Those who asked for no topic.
+pub(super) struct Audiences<S> {
+    /// The streams without topics.
     broadcast: Rc<Audience<S>>,
-    /// Those who did. An audience lives as long as somebody has a place or a seat in it.
+    /// The streams with topics. An audience lives as long as it has a reservation or a subscriber.
     by_filter: TopicMap<Weak<Audience<S>>>,
     window_bytes: usize,
-    /// What the windows of all rooms may hold together.
+    /// Shared by the windows of `by_filter`.
     budget: Rc<Budget>,
-    partial_events: Rc<PartialEvents>,
+    partial_events: Rc<PartialEventStore>,
     shard_metrics: Arc<ShardMetrics>,
     subscriber_counts: SubscriberCounts,
-    /// Kept from when the first stream joins that may skip.
+    /// Kept once the first client has asked for `slow=latest`.
     latest: RefCell<Option<Latest>>,
 }
 
 impl<S: Sink> Audiences<S> {
-    /// A hall with nobody in it.
-    pub(crate) fn new(limits: &Limits, shard_metrics: Arc<ShardMetrics>, subscriber_counts: SubscriberCounts) -> Self {
-        let partial_events = Rc::new(PartialEvents::new(limits.window_bytes));
+    pub(super) fn new(limits: &Limits, shard_metrics: Arc<ShardMetrics>, subscriber_counts: SubscriberCounts) -> Self {
+        let partial_events = Rc::new(PartialEventStore::new(limits.window_bytes));
         let window = Window::new(limits.window_bytes, Budget::new(usize::MAX));
         Self {
             broadcast: Rc::new(Audience::new(window, Rc::clone(&partial_events), Arc::clone(&shard_metrics), None)),
@@ -54,89 +54,88 @@ impl<S: Sink> Audiences<S> {
         }
     }
 
-    /// The audience for streams of this interest.
-    pub(crate) fn audience(&mut self, filters: &FilterSet) -> Rc<Audience<S>> {
+    /// The audience of streams with these filters, made if there is none.
+    pub(super) fn audience(&mut self, filters: &FilterSet) -> Rc<Audience<S>> {
         if filters.is_empty() {
             return Rc::clone(&self.broadcast);
         }
         let Self { by_filter, window_bytes, budget, partial_events, shard_metrics, subscriber_counts, .. } = self;
-        let room = by_filter.entry(filters, Weak::new);
-        room.upgrade().unwrap_or_else(|| {
+        let entry = by_filter.entry(filters, Weak::new);
+        entry.upgrade().unwrap_or_else(|| {
             let window = Window::new(*window_bytes, Rc::clone(budget));
             let counted = Some((subscriber_counts.clone(), filters.clone()));
             let audience =
                 Rc::new(Audience::new(window, Rc::clone(partial_events), Arc::clone(shard_metrics), counted));
-            *room = Rc::downgrade(&audience);
+            *entry = Rc::downgrade(&audience);
             audience
         })
     }
 
     /// Keeps the newest event of each topic from now on.
-    pub(crate) fn keep_latest(&self) {
+    pub(super) fn keep_latest(&self) {
         self.latest.borrow_mut().get_or_insert_with(|| Latest::new(self.window_bytes));
     }
 
-    /// The newest events for this interest.
-    pub(crate) fn latest(&self, filters: &FilterSet) -> Vec<u8> {
-        self.latest.borrow().as_ref().map(|latest| latest.for_interest(filters)).unwrap_or_default()
+    /// The newest event of each topic that matches these filters.
+    pub(super) fn latest(&self, filters: &FilterSet) -> Vec<u8> {
+        self.latest.borrow().as_ref().map(|latest| latest.matching(filters)).unwrap_or_default()
     }
 
-    /// Lets go of the rooms that nobody is in any more.
-    pub(crate) fn remove_empty(&mut self) {
+    /// Removes the index entries of audiences that have ended.
+    pub(super) fn remove_empty(&mut self) {
         self.by_filter.retain(|audience| audience.strong_count() > 0);
     }
 
-    /// All audiences, with the keys of rooms.
+    /// All audiences, each with its key in `by_filter`.
     fn with_keys(&self) -> impl Iterator<Item = (Option<usize>, Rc<Audience<S>>)> {
         let by_filter = self.by_filter.iter().filter_map(|(key, audience)| Some((Some(key), audience.upgrade()?)));
         std::iter::once((None, Rc::clone(&self.broadcast))).chain(by_filter)
     }
 
-    /// All audiences.
-    pub(crate) fn audiences(&self) -> impl Iterator<Item = Rc<Audience<S>>> {
+    pub(super) fn all(&self) -> impl Iterator<Item = Rc<Audience<S>>> {
         self.with_keys().map(|(_, audience)| audience)
     }
 
-    /// Gives each audience those of the messages that are for it, as one batch, and adds it to those who were given
-    /// something.
-    pub(crate) fn give(&self, messages: &[Message], pending_audiences: &mut Vec<Rc<Audience<S>>>) {
+    /// Pushes to each audience the messages for it as one batch, and adds the audience to `pending`.
+    pub(super) fn route(&self, messages: &[Message], pending: &mut Vec<Rc<Audience<S>>>) {
         if let Some(latest) = &mut *self.latest.borrow_mut() {
-            messages.iter().for_each(|message| latest.note(&message.topics, &message.frame));
+            messages.iter().for_each(|message| latest.record(&message.topics, &message.frame));
         }
-        let wanted = self.wanted(messages);
-        let mut for_all = messages.iter().filter(|message| message.topics.is_empty()).peekable();
-        if for_all.peek().is_some() {
-            let (batch, count) = join(for_all);
-            let others = self.with_keys().filter(|(key, _)| key.is_none_or(|key| !wanted.contains_key(&key)));
+        let with_topics = self.match_topics(messages);
+        let mut broadcasts = messages.iter().filter(|message| message.topics.is_empty()).peekable();
+        if broadcasts.peek().is_some() {
+            // Joined once: all audiences that get broadcasts alone share the bytes.
+            let (batch, count) = concat(broadcasts);
+            let others = self.with_keys().filter(|(key, _)| key.is_none_or(|key| !with_topics.contains_key(&key)));
             for (_, audience) in others {
-                audience.give(Arc::clone(&batch), count);
-                pending_audiences.push(audience);
+                audience.push(Arc::clone(&batch), count);
+                pending.push(audience);
             }
         }
-        for (key, numbers) in wanted {
+        for (key, numbers) in with_topics {
             let Some(audience) = self.by_filter.get(key).and_then(Weak::upgrade) else { continue };
-            let is_wanted = |number: &usize| numbers.binary_search(number).is_ok();
+            let is_matched = |number: &usize| numbers.binary_search(number).is_ok();
             let own = messages.iter().enumerate();
-            let own = own.filter(|(number, message)| message.topics.is_empty() || is_wanted(number));
-            let (batch, count) = join(own.map(|(_, message)| message));
-            audience.give(batch, count);
-            pending_audiences.push(audience);
+            let own = own.filter(|(number, message)| message.topics.is_empty() || is_matched(number));
+            let (batch, count) = concat(own.map(|(_, message)| message));
+            audience.push(batch, count);
+            pending.push(audience);
         }
     }
 
-    /// The numbers of the messages with topics that are for each room.
-    fn wanted(&self, messages: &[Message]) -> BTreeMap<usize, Vec<usize>> {
-        let (mut wanted, mut keys) = (BTreeMap::<_, Vec<_>>::new(), Vec::new());
+    /// The messages with topics for each audience of `by_filter`: their indices, by the key of the audience.
+    fn match_topics(&self, messages: &[Message]) -> BTreeMap<usize, Vec<usize>> {
+        let (mut matched, mut keys) = (BTreeMap::<_, Vec<_>>::new(), Vec::new());
         for (number, message) in messages.iter().enumerate().filter(|(_, message)| !message.topics.is_empty()) {
             self.by_filter.matching(&message.topics, &mut keys);
-            keys.iter().for_each(|key| wanted.entry(*key).or_default().push(number));
+            keys.iter().for_each(|key| matched.entry(*key).or_default().push(number));
         }
-        wanted
+        matched
     }
 }
 
-/// The frames of messages as one batch, with their number; that of a single one is shared as it is.
-fn join<'m>(mut messages: impl Iterator<Item = &'m Message>) -> (Arc<[u8]>, u64) {
+/// The frames of messages as one batch, and their number. A single frame is shared and not copied.
+fn concat<'m>(mut messages: impl Iterator<Item = &'m Message>) -> (Arc<[u8]>, u64) {
     let Some(first) = messages.next() else { return (Arc::from([]), 0) };
     let Some(second) = messages.next() else { return (first.frame.clone().into_bytes(), 1) };
     let mut batch = [first.frame.as_bytes(), second.frame.as_bytes()].concat();
@@ -156,8 +155,10 @@ mod tests {
     use super::*;
     use crate::event::frame::Frame;
     use crate::event::topic::Topics;
-    use crate::fanout::audience::{Membership, Progress, TimeSlice};
+    use crate::fanout::audience::TimeSlice;
+    use crate::fanout::{Membership, Progress, Reservation};
 
+    /// A sink that keeps each write.
     #[derive(Clone, Default)]
     struct Writes(Rc<RefCell<Vec<String>>>);
 
@@ -170,16 +171,20 @@ mod tests {
         fn reset_on_close(&self, _: bool) {}
     }
 
-    fn join_hall(hall: &mut Audiences<Writes>, filters: &[&str]) -> (Writes, Membership<Writes>) {
+    fn audiences() -> Audiences<Writes> {
+        Audiences::new(&Limits::default(), Arc::default(), SubscriberCounts::new())
+    }
+
+    fn join(audiences: &mut Audiences<Writes>, filters: &[&str]) -> (Writes, Membership<Writes>) {
         let writes = Writes::default();
         let filters = FilterSet::parse(filters.iter().copied()).expect("filters");
-        let mut membership = hall.audience(&filters).reserve().join(writes.clone());
+        let mut membership = Reservation::new(audiences.audience(&filters)).join(writes.clone());
         assert_eq!(membership.catch_up(Waker::noop()), Progress::CaughtUp);
         (writes, membership)
     }
 
-    /// Gives messages, each with its topics, and returns to how many audiences.
-    fn give(hall: &Audiences<Writes>, messages: &[(&str, &[&str])]) -> usize {
+    /// Routes messages, each with its topics, and writes them; returns the number of audiences that got some.
+    fn route(audiences: &Audiences<Writes>, messages: &[(&str, &[&str])]) -> usize {
         let messages: Vec<_> = messages
             .iter()
             .map(|(text, topics)| Message {
@@ -187,21 +192,21 @@ mod tests {
                 topics: Topics::parse(topics.iter().copied()).expect("topics"),
             })
             .collect();
-        let mut pending_audiences = Vec::new();
-        hall.give(&messages, &mut pending_audiences);
-        pending_audiences.iter().for_each(|audience| smol::block_on(audience.write_round(&mut TimeSlice::new())));
-        pending_audiences.len()
+        let mut pending = Vec::new();
+        audiences.route(&messages, &mut pending);
+        pending.iter().for_each(|audience| smol::block_on(audience.write_round(&mut TimeSlice::new())));
+        pending.len()
     }
 
     #[test]
-    fn each_gets_what_it_asked_for_once_and_in_order_in_one_write() {
-        let mut hall = Audiences::new(&Limits::default(), Arc::default(), SubscriberCounts::new());
+    fn each_stream_gets_its_messages_once_in_order_in_one_write() {
+        let mut audiences = audiences();
         let streams = [&[][..], &["a"], &["b/#", "a"], &["a", "b/#"], &["c"]];
-        let seats = streams.map(|filters| join_hall(&mut hall, filters));
+        let joined = streams.map(|filters| join(&mut audiences, filters));
         let messages: [(&str, &[&str]); 5] =
             [("1", &["a", "b/x"]), ("2", &[]), ("3", &["b"]), ("4", &["d"]), ("5", &["a"])];
-        assert_eq!(give(&hall, &messages), 4, "two of them share their interest");
-        let taken = seats.map(|(writes, _)| writes.0.take());
+        assert_eq!(route(&audiences, &messages), 4, "two streams have the same filters");
+        let taken = joined.map(|(writes, _)| writes.0.take());
         let events =
             |numbers: &[u8]| -> String { numbers.iter().map(|number| format!("data: {number}\n\n")).collect() };
         let expected = [&[2][..], &[1, 2, 5], &[1, 2, 3, 5], &[1, 2, 3, 5], &[2]];
@@ -209,30 +214,30 @@ mod tests {
     }
 
     #[test]
-    fn a_message_costs_nothing_for_those_it_is_not_for() {
-        let mut hall = Audiences::new(&Limits::default(), Arc::default(), SubscriberCounts::new());
-        let seats: Vec<_> = (0..100).map(|number| join_hall(&mut hall, &[&format!("room/{number}")])).collect();
-        assert_eq!(give(&hall, &[("x", &["room/7"]), ("y", &["nobody"])]), 1);
-        assert_eq!(give(&hall, &[("x", &["nobody"])]), 0);
-        assert_eq!(seats[7].0.0.take(), ["data: x\n\n"]);
-        assert!(seats[8].0.0.take().is_empty());
+    fn message_costs_nothing_for_other_audiences() {
+        let mut audiences = audiences();
+        let joined: Vec<_> = (0..100).map(|number| join(&mut audiences, &[&format!("room/{number}")])).collect();
+        assert_eq!(route(&audiences, &[("x", &["room/7"]), ("y", &["nobody"])]), 1);
+        assert_eq!(route(&audiences, &[("x", &["nobody"])]), 0);
+        assert_eq!(joined[7].0.0.take(), ["data: x\n\n"]);
+        assert!(joined[8].0.0.take().is_empty());
     }
 
     #[test]
-    fn a_room_is_there_while_somebody_is_in_it() {
-        let mut hall = Audiences::new(&Limits::default(), Arc::default(), SubscriberCounts::new());
-        let one = join_hall(&mut hall, &["a"]);
-        let other = join_hall(&mut hall, &["a"]);
+    fn audience_lives_while_it_has_subscribers() {
+        let mut audiences = audiences();
+        let one = join(&mut audiences, &["a"]);
+        let other = join(&mut audiences, &["a"]);
         drop(one);
-        hall.remove_empty();
-        assert_eq!(hall.audiences().count(), 2);
+        audiences.remove_empty();
+        assert_eq!(audiences.all().count(), 2);
         drop(other);
-        assert_eq!(give(&hall, &[("x", &["a"])]), 0, "nobody is there");
-        let (writes, _seat) = join_hall(&mut hall, &["a"]);
-        assert_eq!(give(&hall, &[("y", &["a"])]), 1, "somebody is again");
+        assert_eq!(route(&audiences, &[("x", &["a"])]), 0, "no subscriber is left");
+        let (writes, membership) = join(&mut audiences, &["a"]);
+        assert_eq!(route(&audiences, &[("y", &["a"])]), 1, "another has joined");
         assert_eq!(writes.0.take(), ["data: y\n\n"]);
-        drop((writes, _seat));
-        hall.remove_empty();
-        assert_eq!((hall.audiences().count(), hall.by_filter.iter().count()), (1, 0));
+        drop((writes, membership));
+        audiences.remove_empty();
+        assert_eq!((audiences.all().count(), audiences.by_filter.iter().count()), (1, 0));
     }
 }

@@ -1,15 +1,16 @@
-//! From the channel to the streams of one shard: drain, batch, give, write.
+//! Messages from the hub's queue to the subscribers of one shard: drain, batch, route, write.
 //!
-//! The dispatcher takes all that waits in its intake, joins it into one batch of whole frames for each audience, gives
-//! that and has each write a round; then it looks again. So a batch is one message when messages are rare, and grows by
-//! itself under load, where one write then carries many. It never waits for a stream.
+//! The dispatcher takes all the messages that wait in its receiver and routes them as one batch for each audience. Then
+//! each audience writes a round. A batch is one message when messages are rare. Under load it grows by itself, and one
+//! `send` carries many messages.
 //!
-//! Where messages come faster than rounds, it rests between two of them for half as long as the last one took. The
-//! next write then carries half as much again at nearly the same price, and the clients, and whoever else needs the
-//! cores, come to their turn: every message is there sooner, for less.
+//! While messages come faster than rounds, the dispatcher rests after each for half the time that the round took. The
+//! next batch is then half as large again at nearly the same price, and clients get time to read.
 //!
-//! Where a round leaves somebody behind, what is given takes at least its share of the window's time from then on, or
-//! until nobody is behind any more: whoever reads is not cut because a burst was faster than its socket's buffer.
+//! After a round that left a subscriber slow, a batch takes its share of the window's time, or until none is slow. A
+//! burst alone, faster than a socket's buffer, then cuts no client that reads.
+//!
+//! Invariant: a batch is written before the next one is pushed, or the window might let go of it unwritten.
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -24,8 +25,10 @@ use event_listener::Event;
 use smol::future;
 
 use super::SubscriberCounts;
-use super::audience::{Audience, AudienceStats, Reservation, SlowReport, TimeSlice};
+use super::audience::{Audience, TimeSlice};
 use super::audiences::Audiences;
+use super::inspector::SlowReport;
+use super::subscriber::Reservation;
 use crate::config::Limits;
 use crate::event::frame::Frame;
 use crate::event::topic::FilterSet;
@@ -33,30 +36,28 @@ use crate::hub::{InFlight, Message, QueueReceiver};
 use crate::metrics::ShardMetrics;
 use crate::net::Sink;
 
-/// Below this a timer costs more than it gives.
+/// A shorter wait costs more than it gives.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 /// The dispatcher of one shard, and its audiences.
 #[derive(Debug)]
 pub(crate) struct Dispatcher<S> {
     receiver: RefCell<QueueReceiver>,
-    hall: RefCell<Audiences<S>>,
-    /// Those who were given something that no round has written yet.
-    pending_audiences: RefCell<Vec<Rc<Audience<S>>>>,
-    /// What was given that no round has written yet.
+    audiences: RefCell<Audiences<S>>,
+    /// The audiences with a batch that no round has written yet.
+    pending: RefCell<Vec<Rc<Audience<S>>>>,
+    /// The messages in those batches, which still count against the hub's budget.
     in_flight: RefCell<Vec<InFlight>>,
     shard_metrics: Arc<ShardMetrics>,
-    /// Where a batch stops growing.
     batch_bytes: usize,
     longest_rest: Duration,
     window_bytes: usize,
     window_time: Duration,
-    /// Notified when something was given, for those who wait to join behind it.
+    /// Notified after each batch, for clients that wait to reserve a position behind it.
     dispatched: Event,
 }
 
 impl<S: Sink> Dispatcher<S> {
-    /// A dispatcher for what `receiver` brings.
     pub(crate) fn new(
         receiver: QueueReceiver,
         limits: &Limits,
@@ -65,8 +66,8 @@ impl<S: Sink> Dispatcher<S> {
     ) -> Self {
         Self {
             receiver: RefCell::new(receiver),
-            hall: RefCell::new(Audiences::new(limits, Arc::clone(&shard_metrics), subscriber_counts)),
-            pending_audiences: RefCell::new(Vec::new()),
+            audiences: RefCell::new(Audiences::new(limits, Arc::clone(&shard_metrics), subscriber_counts)),
+            pending: RefCell::new(Vec::new()),
             in_flight: RefCell::new(Vec::new()),
             shard_metrics,
             batch_bytes: limits.batch_bytes,
@@ -77,13 +78,13 @@ impl<S: Sink> Dispatcher<S> {
         }
     }
 
-    /// Dispatches until the hub is closed and everything it accepted is given; then the streams may end.
+    /// Dispatches until the hub is closed and its last message is written; then the streams may end.
     pub(crate) async fn run(&self) {
-        // When what was given since somebody fell behind has had its time.
+        // The time by which slow subscribers have had their share for all batches since one became slow.
         let (mut due, mut slice) = (Instant::now(), TimeSlice::new());
         while let Some(length) = poll_fn(|cx| self.poll_batch(cx)).await {
             let start = Instant::now();
-            let audiences = self.pending_audiences.take();
+            let audiences = self.pending.take();
             for audience in &audiences {
                 audience.write_round(&mut slice).await;
             }
@@ -99,10 +100,10 @@ impl<S: Sink> Dispatcher<S> {
                 self.wait_for_slow(&audiences, due).await;
             }
         }
-        self.hall.borrow().audiences().for_each(|audience| audience.close());
+        self.audiences.borrow().all().for_each(|audience| audience.close());
     }
 
-    /// A round has written all that was given.
+    /// Gives the written messages' bytes back to the hub's budget.
     fn finish_round(&self, now: Instant) {
         let mut in_flight = self.in_flight.borrow_mut();
         self.shard_metrics.batch_sizes.record(in_flight.len() as u64);
@@ -115,7 +116,7 @@ impl<S: Sink> Dispatcher<S> {
         self.window_time.mul_f64((length as f64 / self.window_bytes as f64).min(1.0))
     }
 
-    /// Waits until `due`, or until nobody is behind; small waits add up to one that is worth a timer.
+    /// Waits until `due`, or until no subscriber is slow. Small waits add up to one that is worth a timer.
     async fn wait_for_slow(&self, audiences: &[Rc<Audience<S>>], due: Instant) {
         let wait = due.saturating_duration_since(Instant::now());
         if wait >= SHORTEST_WAIT {
@@ -131,102 +132,105 @@ impl<S: Sink> Dispatcher<S> {
         }
     }
 
-    /// A place for a stream of this interest, behind the first `accepted` messages.
+    /// Reserves the position after the first `accepted` messages, or a later one, for a stream with these filters.
     pub(crate) async fn reserve_after(&self, accepted: u64, filters: &FilterSet) -> Reservation<S> {
         self.has_dispatched(accepted).await;
-        self.place(filters)
+        self.reserve(filters)
     }
 
-    /// Waits until the dispatcher has given the first `accepted` messages: nobody else gives, since what is given
-    /// between two rounds has to fit into the window.
+    /// Waits until the dispatcher has pushed the first `accepted` messages.
+    ///
+    /// The caller does not push them itself: batches pushed between two rounds would have to fit into the window.
     pub(crate) async fn has_dispatched(&self, accepted: u64) {
         while self.dispatched() < accepted {
             self.dispatched.listen().await;
         }
     }
 
-    /// A place for a stream of this interest, behind all that was given.
-    pub(crate) fn place(&self, filters: &FilterSet) -> Reservation<S> {
-        self.hall.borrow_mut().audience(filters).reserve()
+    /// Reserves the position after the newest byte, for a stream with these filters.
+    pub(crate) fn reserve(&self, filters: &FilterSet) -> Reservation<S> {
+        Reservation::new(self.audiences.borrow_mut().audience(filters))
     }
 
-    /// Keeps the newest event of each topic from now on, for streams that may skip to them.
+    /// Keeps the newest event of each topic from now on, for streams that may skip.
     pub(crate) fn keep_latest(&self) {
-        self.hall.borrow().keep_latest();
+        self.audiences.borrow().keep_latest();
     }
 
-    /// The newest events for this interest.
+    /// The newest event of each topic that matches these filters.
     pub(crate) fn latest(&self, filters: &FilterSet) -> Vec<u8> {
-        self.hall.borrow().latest(filters)
+        self.audiences.borrow().latest(filters)
     }
 
-    /// The streams that are furthest behind, at most so many and those first, with what `look` sees of their sinks.
+    /// Reports the slowest subscribers, at most `most`, with what `look` sees of their sinks.
     pub(crate) fn slowest<T>(&self, most: usize, look: impl Fn(&S) -> T) -> Vec<SlowReport<T>> {
-        let hall = self.hall.borrow();
         let mut all = Vec::new();
-        for audience in hall.audiences() {
-            all.extend(audience.slowest(most).into_iter().map(|member| (member, Rc::clone(&audience))));
+        for audience in self.audiences.borrow().all() {
+            all.extend(audience.slowest(most).into_iter().map(|slow| (slow, Rc::clone(&audience))));
         }
-        all.sort_by_key(|((bytes, _), _)| Reverse(*bytes));
-        all.into_iter().take(most).filter_map(|(member, audience)| audience.report(member, &look)).collect()
+        all.sort_by_key(|(slow, _)| Reverse(slow.bytes));
+        all.into_iter().take(most).map(|(slow, audience)| audience.report(slow, &look)).collect()
     }
 
-    /// Tells the stream that is known by this number to go; returns whether it was still behind.
+    /// Ends the stream of the slow subscriber with this number; returns whether there is one.
     pub(crate) fn disconnect(&self, number: u64) -> bool {
-        self.hall.borrow().audiences().any(|audience| audience.disconnect(number))
+        self.audiences.borrow().all().any(|audience| audience.disconnect(number))
     }
 
-    /// The number of messages that were given, of those that the hub has accepted since it began.
+    /// The number of messages pushed, of those that the hub has accepted since it began.
     pub(crate) fn dispatched(&self) -> u64 {
         self.receiver.borrow().taken()
     }
 
-    /// A tick has passed.
+    /// Counts a tick in every audience, and updates the metrics.
     pub(crate) fn tick(&self) {
-        let mut all = AudienceStats::default();
-        self.hall.borrow_mut().remove_empty();
-        for audience in self.hall.borrow().audiences() {
+        self.audiences.borrow_mut().remove_empty();
+        let (mut subscribers, mut slow, mut window_bytes) = (0, 0, 0);
+        for audience in self.audiences.borrow().all() {
             audience.tick();
-            all = all + audience.stats();
+            let stats = audience.stats();
+            subscribers += stats.subscribers as u64;
+            slow += stats.slow as u64;
+            window_bytes += stats.window_bytes as u64;
         }
-        self.shard_metrics.streams.set(all.subscribers as u64);
-        self.shard_metrics.slow.set(all.behind as u64);
-        self.shard_metrics.window_bytes.set(all.window_bytes as u64);
+        self.shard_metrics.streams.set(subscribers);
+        self.shard_metrics.slow.set(slow);
+        self.shard_metrics.window_bytes.set(window_bytes);
     }
 
-    /// Sends a comment to every stream that has got nothing for so many ticks.
+    /// Sends a comment to every stream that got nothing for so many ticks.
     pub(crate) async fn heartbeat_round(&self, heartbeat: u64) {
-        let is_silent = |audience: &Rc<Audience<S>>| audience.idle_ticks() >= heartbeat;
-        let silent: Vec<_> = self.hall.borrow().audiences().filter(is_silent).collect();
+        let is_idle = |audience: &Rc<Audience<S>>| audience.idle_ticks.get() >= heartbeat;
+        let idle: Vec<_> = self.audiences.borrow().all().filter(is_idle).collect();
         let mut slice = TimeSlice::new();
-        for audience in silent {
-            // Some may have got a message while others got theirs.
-            if is_silent(&audience) {
-                audience.give(Frame::heartbeat().into_bytes(), 0);
+        for audience in idle {
+            // A message may have come while the others were written to.
+            if is_idle(&audience) {
+                audience.push(Frame::heartbeat().into_bytes(), 0);
                 audience.write_round(&mut slice).await;
             }
         }
     }
 
-    /// Ready with the length of what was given once there is something to write, with `None` once there never will be.
+    /// Pushes the next batch; ready with its length, or with `None` once the hub is closed and empty.
     fn poll_batch(&self, cx: &mut task::Context<'_>) -> Poll<Option<usize>> {
         let first = task::ready!(self.receiver.borrow_mut().poll_next(cx));
         Poll::Ready(first.map(|first| self.drain(first)))
     }
 
-    /// Gives the first message and all that waits behind it, up to a batch's size; returns its length.
-    fn drain(&self, (first, in_flight): (Message, InFlight)) -> usize {
+    /// Routes the first message and all that wait behind it, up to a batch's size; returns their length.
+    fn drain(&self, (first, permit): (Message, InFlight)) -> usize {
         let mut length = first.frame.as_bytes().len();
         let mut messages = vec![first];
-        let mut all_underway = self.in_flight.borrow_mut();
-        all_underway.push(in_flight);
+        let mut in_flight = self.in_flight.borrow_mut();
+        in_flight.push(permit);
         while length < self.batch_bytes {
-            let Some((message, in_flight)) = self.receiver.borrow_mut().take_waiting() else { break };
+            let Some((message, permit)) = self.receiver.borrow_mut().take_waiting() else { break };
             length += message.frame.as_bytes().len();
             messages.push(message);
-            all_underway.push(in_flight);
+            in_flight.push(permit);
         }
-        self.hall.borrow().give(&messages, &mut self.pending_audiences.borrow_mut());
+        self.audiences.borrow().route(&messages, &mut self.pending.borrow_mut());
         self.dispatched.notify(usize::MAX);
         length
     }
@@ -244,10 +248,10 @@ mod tests {
     use crate::event::frame::Fields;
     use crate::event::topic::Topics;
     use crate::fanout::{Membership, Progress};
-    use crate::hub::Hub;
+    use crate::hub::{Draft, Hub};
     use crate::metrics::Metrics;
 
-    /// A stream that keeps what it is sent, one string for each write, unless it is full.
+    /// A sink that keeps each write, unless it is full.
     #[derive(Clone, Default)]
     struct Writes(Rc<RefCell<Vec<String>>>, Rc<Cell<bool>>);
 
@@ -274,8 +278,7 @@ mod tests {
     }
 
     fn start_with(limits: &Limits) -> (Hub, Dispatcher<Writes>) {
-        let (hub, mut receivers) =
-            Hub::new(&Limits::default(), None, 1, Metrics::default()).expect("no thread is started");
+        let (hub, mut receivers) = Hub::new(&Limits::default(), None, 1, Metrics::default());
         let receiver = receivers.pop().expect("one for each shard");
         (hub, Dispatcher::new(receiver, limits, Arc::default(), SubscriberCounts::new()))
     }
@@ -284,21 +287,21 @@ mod tests {
         join_at(smol::block_on(dispatcher.reserve_after(0, &FilterSet::default())))
     }
 
-    fn join_at(place: Reservation<Writes>) -> (Writes, Membership<Writes>) {
+    fn join_at(reservation: Reservation<Writes>) -> (Writes, Membership<Writes>) {
         let writes = Writes::default();
-        let mut membership = place.join(writes.clone());
+        let mut membership = reservation.join(writes.clone());
         assert_eq!(membership.catch_up(Waker::noop()), Progress::CaughtUp);
         (writes, membership)
     }
 
     fn publish(hub: &Hub, message: &str) {
-        smol::block_on(hub.publish(&Fields::default(), message, &Topics::none())).expect("the hub is open");
+        smol::block_on(hub.publish(Draft::new(&Fields::default(), message, &Topics::none()))).expect("the hub is open");
     }
 
     #[test]
-    fn what_waits_is_one_batch_up_to_its_size() {
+    fn waiting_messages_are_one_batch_up_to_its_size() {
         let (hub, dispatcher) = start(1000, 20);
-        let (writes, _seat) = join(&dispatcher);
+        let (writes, _membership) = join(&dispatcher);
         for message in ["1", "2", "3", "4"] {
             publish(&hub, message);
         }
@@ -308,14 +311,14 @@ mod tests {
     }
 
     #[test]
-    fn who_joins_gets_nothing_that_was_accepted_before() {
+    fn new_subscriber_gets_no_message_accepted_before() {
         let (hub, dispatcher) = start(1000, 1000);
-        let (earlier, _early) = join(&dispatcher);
+        let (earlier, _membership) = join(&dispatcher);
         publish(&hub, "before");
         let later = smol::block_on(async {
             let joined = async {
                 let (writes, membership) =
-                    join_at(dispatcher.reserve_after(hub.accepted(), &FilterSet::default()).await);
+                    join_at(dispatcher.reserve_after(hub.position(), &FilterSet::default()).await);
                 publish(&hub, "after");
                 hub.close();
                 (writes, membership)
@@ -326,20 +329,19 @@ mod tests {
         assert_eq!(later.0.take_all().concat(), "data: after\n\n");
     }
 
-    /// A stream that joined amid a flood once gave all that waited to the audience at once, and pushed what the others
-    /// had yet to be sent out of the window.
+    /// A stream that joined amid a flood once pushed all waiting messages at once, which cut the other streams.
     #[test]
-    fn who_joins_amid_a_flood_cuts_nobody() {
+    fn join_amid_a_flood_cuts_nobody() {
         let (hub, dispatcher) = start(64, 20);
-        let (writes, _seat) = join(&dispatcher);
+        let (writes, _membership) = join(&dispatcher);
         (0..40).for_each(|_| publish(&hub, "x"));
         hub.close();
-        smol::block_on(future::zip(dispatcher.reserve_after(hub.accepted(), &FilterSet::default()), dispatcher.run()));
+        smol::block_on(future::zip(dispatcher.reserve_after(hub.position(), &FilterSet::default()), dispatcher.run()));
         assert_eq!(writes.take_all().concat(), "data: x\n\n".repeat(40));
     }
 
     #[test]
-    fn a_burst_waits_until_nobody_is_behind() {
+    fn burst_waits_until_none_is_slow() {
         let window_time = Duration::from_secs(3600);
         let (hub, dispatcher) =
             start_with(&Limits { window_bytes: 300, batch_bytes: 9, window_time, ..Limits::default() });
@@ -352,10 +354,10 @@ mod tests {
             for _ in 0..100 {
                 assert!(future::poll_once(&mut run).await.is_none());
             }
-            assert_eq!(dispatcher.dispatched(), 1, "one batch was given");
+            assert_eq!(dispatcher.dispatched(), 1, "one batch was pushed");
             assert_eq!(membership.catch_up(Waker::noop()), Progress::Blocked);
             assert!(future::poll_once(&mut run).await.is_none());
-            assert_eq!(dispatcher.dispatched(), 1, "it is still behind");
+            assert_eq!(dispatcher.dispatched(), 1, "it is still slow");
             writes.1.set(false);
             assert_eq!(membership.catch_up(Waker::noop()), Progress::CaughtUp);
             let done = async {
@@ -366,13 +368,13 @@ mod tests {
                 Timer::after(Duration::from_secs(10)).await;
                 false
             };
-            assert!(future::or(done, too_late).await, "nobody is waited for any more");
+            assert!(future::or(done, too_late).await, "none is slow any more");
         });
         assert_eq!(writes.take_all().concat(), "data: x\n\n".repeat(3));
     }
 
     #[test]
-    fn a_burst_waits_for_its_share_of_the_windows_time() {
+    fn burst_waits_for_its_share_of_the_windows_time() {
         let (_hub, dispatcher) = start(1000, 1000);
         let whole = Limits::default().window_time;
         let share = |length| dispatcher.share_of_window_time(length);
@@ -381,15 +383,15 @@ mod tests {
     }
 
     #[test]
-    fn a_heartbeat_comes_after_silence_alone() {
+    fn heartbeat_comes_after_idle_ticks_alone() {
         let (hub, dispatcher) = start(1000, 1000);
-        let (writes, _seat) = join(&dispatcher);
+        let (writes, _membership) = join(&dispatcher);
         let tick = |heartbeat: Option<u64>| {
             dispatcher.tick();
             heartbeat.into_iter().for_each(|heartbeat| smol::block_on(dispatcher.heartbeat_round(heartbeat)));
         };
         tick(Some(2));
-        assert!(writes.take_all().is_empty(), "one tick of silence");
+        assert!(writes.take_all().is_empty(), "one idle tick");
         tick(Some(2));
         assert_eq!(writes.take_all(), [":\n\n"], "two");
         tick(Some(2));
@@ -398,23 +400,23 @@ mod tests {
         smol::block_on(dispatcher.run());
         assert_eq!(writes.take_all(), ["data: x\n\n"]);
         tick(Some(2));
-        assert!(writes.take_all().is_empty(), "a message breaks the silence");
+        assert!(writes.take_all().is_empty(), "the message was a tick ago");
         tick(Some(2));
-        assert_eq!(writes.take_all(), [":\n\n"], "which begins anew");
+        assert_eq!(writes.take_all(), [":\n\n"], "two again");
         (0..9).for_each(|_| tick(None));
         assert!(writes.take_all().is_empty(), "heartbeats can be off");
     }
 
-    /// Streams that a heartbeat's round had yet to reach were cut when a message came amid it.
+    /// A message amid a heartbeat's round once cut the streams that the round had yet to reach.
     #[test]
-    fn a_message_amid_the_round_of_a_heartbeat_cuts_nobody() {
+    fn message_amid_a_heartbeat_round_cuts_nobody() {
         // The message alone is longer than the window.
         let (hub, dispatcher) = start(10, 1000);
         let streams: Vec<_> = (0..200).map(|_| join(&dispatcher)).collect();
         smol::block_on(async {
             dispatcher.tick();
             let mut heartbeat_round = pin!(dispatcher.heartbeat_round(1));
-            assert!(future::poll_once(&mut heartbeat_round).await.is_none(), "a round takes more than one turn");
+            assert!(future::poll_once(&mut heartbeat_round).await.is_none(), "a round takes more than one slice");
             publish(&hub, "a long one");
             hub.close();
             future::zip(heartbeat_round, dispatcher.run()).await;

@@ -1,44 +1,55 @@
-//! Questions that other threads put to a shard, which alone may touch its streams.
+//! Commands from other threads to a shard, which alone may touch its subscribers.
 //!
-//! It carries questions and answers; a task of the shard answers them. A question never waits for a shard that hangs.
+//! A handle carries commands and replies; a task of the shard carries them out (`server/shard.rs`).
+//!
+//! Invariant: no caller waits longer than it asked to, even for a shard that hangs.
 
 use std::time::{Duration, Instant};
 
-use smol::channel::{self, Sender, WeakSender};
+use smol::channel::{self, Sender};
 
-use super::audience::SlowReport;
-use crate::net::{Client, within};
+use crate::event::topic::FilterSet;
+use crate::net::within;
 
-/// What others ask of a shard, which alone may touch its streams.
+/// One slow subscriber, as the operator sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct SlowReport<T> {
+    /// Its number within its shard.
+    pub(crate) number: u64,
+    /// The bytes that its client has yet to get.
+    pub(crate) bytes: u64,
+    /// The ticks for which it has been slow.
+    pub(crate) ticks: u64,
+    /// The filters that its client asked for.
+    pub(crate) filters: FilterSet,
+    /// The part of its sink that the caller asked to see.
+    pub(crate) seen: T,
+}
+
+/// A command to a shard, with the channel for the reply.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// The streams that are furthest behind, at most so many, with how long they have been and where they come from.
+    /// Reports the slowest subscribers, at most so many, with the time for which each has been slow and its peer.
     Slowest(usize, Sender<Vec<(Duration, SlowReport<String>)>>),
-    /// To end the stream that is known by this number, if it is still behind; whether it was.
+    /// Ends the stream of the slow subscriber with this number. The reply is whether there was one.
     Disconnect(u64, Sender<bool>),
 }
 
-/// A way into one shard: to ask it something, or to have it serve a client that no listener has accepted.
+/// Another thread's way to command one shard.
 #[derive(Debug)]
 pub(crate) struct ShardHandle {
-    /// Gone once the server is ending, which is what tells the shard so.
-    clients: WeakSender<Client>,
     commands: Sender<Command>,
 }
 
 impl ShardHandle {
-    /// A way to whoever takes these clients and answers these questions.
-    pub(crate) fn new(clients: &Sender<Client>, commands: Sender<Command>) -> Self {
-        Self { clients: clients.downgrade(), commands }
+    /// A handle of the shard that receives these commands.
+    pub(crate) fn new(commands: Sender<Command>) -> Self {
+        Self { commands }
     }
 
-    /// Has the shard serve a client; returns whether it takes one.
-    pub(crate) fn deal(&self, client: Client) -> bool {
-        self.clients.upgrade().is_some_and(|clients| clients.try_send(client).is_ok())
-    }
-
-    /// Puts a question to the shard, and returns the wait for its answer, which ends so long after the question.
-    /// Who asks several shards puts all questions before the first wait, so that none that hangs holds up the others.
+    /// Sends a command at once, and returns the wait for its reply, which ends `patience` after that.
+    ///
+    /// A caller sends to all shards before its first wait, so a hung shard does not hold up the others.
     pub(crate) fn ask<T>(
         &self,
         command: impl FnOnce(Sender<T>) -> Command,
@@ -48,7 +59,7 @@ impl ShardHandle {
         let (request, start) = (self.commands.try_send(command(reply)), Instant::now());
         async move {
             request.ok()?;
-            // What has come by then is there, whenever somebody looks.
+            // A reply that came in time is there, however late the caller polls.
             within(patience.saturating_sub(start.elapsed()), answer.recv()).await?.ok()
         }
     }

@@ -1,6 +1,8 @@
 //! One shard's way from the hub's queue to its subscribers' sockets: drain, batch, route, write.
 //!
-//! Everything here belongs to one thread. Nothing waits for a subscriber.
+//! Everything here but the inspector belongs to one thread, and the room knows no HTTP.
+//!
+//! Invariant: nothing waits for a subscriber, but for a slow one's share of the window's time.
 
 mod audience;
 mod audiences;
@@ -8,10 +10,12 @@ mod dispatcher;
 mod inspector;
 mod latest;
 mod partial_event;
+mod slow;
+mod subscriber;
 mod subscriber_counts;
 mod window;
 
-pub(crate) use self::audience::{Membership, Progress, Reservation, SlowReport};
 pub(crate) use self::dispatcher::Dispatcher;
-pub(crate) use self::inspector::{Command, ShardHandle};
+pub(crate) use self::inspector::{Command, ShardHandle, SlowReport};
+pub(crate) use self::subscriber::{Membership, Progress, Reservation};
 pub(crate) use self::subscriber_counts::SubscriberCounts;

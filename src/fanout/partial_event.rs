@@ -1,8 +1,10 @@
-//! What streams that leave have yet to write of the event that they are in the middle of.
+//! The rest of the event that a stream is in the middle of when it leaves.
 //!
-//! Such a stream needs a batch that the window may have let go of. It is shared by all who are in the middle of it, and
-//! what is kept that way is bounded: where there is no room for one more batch the rest of the event is lost, and the
-//! stream has to end by a reset.
+//! The window may have let go of the batch with those bytes. Streams share the batch here, and write its bytes in
+//! `connection/stream.rs`.
+//!
+//! Invariant: the kept batches are bounded. If one more has no room, the rest of its event is lost, and the stream ends
+//! by a reset.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -11,34 +13,34 @@ use std::sync::Arc;
 
 use super::window::Batch;
 
-/// The batches that are kept for those who leave.
+/// The batches that are kept for leaving streams.
 #[derive(Debug)]
-pub(crate) struct PartialEvents {
-    /// How many need a batch, by its start.
-    users: RefCell<BTreeMap<u64, usize>>,
-    /// What the batches cost in memory.
+pub(super) struct PartialEventStore {
+    /// The number of streams that need a batch, by its address: batches of two audiences may have one position.
+    users: RefCell<BTreeMap<*const Batch, usize>>,
+    /// The memory of the batches.
     cost: Cell<usize>,
     bound: usize,
 }
 
-impl PartialEvents {
+impl PartialEventStore {
     /// Keeps at most `bound` bytes, or one batch.
-    pub(crate) fn new(bound: usize) -> Self {
+    pub(super) fn new(bound: usize) -> Self {
         Self { users: RefCell::new(BTreeMap::new()), cost: Cell::new(0), bound }
     }
 
-    /// What is left at `position` of an event in `batch`.
-    pub(crate) fn keep(self: &Rc<Self>, batch: Arc<Batch>, position: u64) -> PartialEvent {
+    /// Keeps `batch` for the rest of its event at `position`.
+    pub(super) fn keep(self: &Rc<Self>, batch: Arc<Batch>, position: u64) -> PartialEvent {
         let length = batch.rest_of_event(position).len();
         if length == 0 {
             return PartialEvent::Nothing;
         }
         let mut users = self.users.borrow_mut();
         let has_room = users.is_empty() || self.cost.get() + batch.cost() <= self.bound;
-        match users.get_mut(&batch.start()) {
+        match users.get_mut(&Arc::as_ptr(&batch)) {
             Some(count) => *count += 1,
             None if has_room => {
-                users.insert(batch.start(), 1);
+                users.insert(Arc::as_ptr(&batch), 1);
                 self.cost.set(self.cost.get() + batch.cost());
             }
             None => return PartialEvent::Lost,
@@ -47,19 +49,18 @@ impl PartialEvents {
     }
 }
 
-/// What one stream has yet to write to end with a whole event.
+/// The bytes that a leaving stream has yet to write to end with a whole event.
 #[derive(Debug)]
 pub(crate) enum PartialEvent {
-    /// It is between two events.
+    /// None: the stream is between two events.
     Nothing,
-    /// This.
     Rest(Rest),
-    /// Bytes that nobody has any more.
+    /// Bytes that the server no longer has.
     Lost,
 }
 
 impl PartialEvent {
-    /// The bytes: none between two events, `None` where they are lost.
+    /// The bytes: none between two events, `None` if they are lost.
     pub(crate) fn bytes(&self) -> Option<&[u8]> {
         match self {
             Self::Nothing => Some(&[]),
@@ -69,22 +70,22 @@ impl PartialEvent {
     }
 }
 
-/// The rest of an event, in a batch that is kept for it.
+/// The rest of an event, in a batch that is kept until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Rest {
     batch: Arc<Batch>,
     position: u64,
     length: usize,
-    kept_by: Rc<PartialEvents>,
+    kept_by: Rc<PartialEventStore>,
 }
 
 impl Drop for Rest {
     fn drop(&mut self) {
         let mut users = self.kept_by.users.borrow_mut();
-        let Some(count) = users.get_mut(&self.batch.start()) else { return };
+        let Some(count) = users.get_mut(&Arc::as_ptr(&self.batch)) else { return };
         *count -= 1;
         if *count == 0 {
-            users.remove(&self.batch.start());
+            users.remove(&Arc::as_ptr(&self.batch));
             self.kept_by.cost.set(self.kept_by.cost.get() - self.batch.cost());
         }
     }
@@ -96,29 +97,43 @@ mod tests {
     use crate::fanout::window::{Budget, Window};
 
     #[test]
-    fn a_batch_is_kept_once_for_all_and_as_long_as_one_needs_it() {
+    fn batch_is_kept_once_and_while_a_stream_needs_it() {
         let mut window = Window::new(1, Budget::new(usize::MAX));
         let [first, second] =
             ["abc\n\ndef\n\n", "ghi\n\n"].map(|text| window.push(Arc::from(text.as_bytes()), 1, u64::MAX));
-        let partial_events = Rc::new(PartialEvents::new(first.cost()));
-        let one = partial_events.keep(Arc::clone(&first), 1);
-        let other = partial_events.keep(Arc::clone(&first), 6);
+        let store = Rc::new(PartialEventStore::new(first.cost()));
+        let one = store.keep(Arc::clone(&first), 1);
+        let other = store.keep(Arc::clone(&first), 6);
         assert_eq!((one.bytes(), other.bytes()), (Some(&b"bc\n\n"[..]), Some(&b"ef\n\n"[..])));
-        assert_eq!(partial_events.cost.get(), first.cost());
-        assert_eq!(partial_events.keep(Arc::clone(&second), 11).bytes(), None, "there is no room for another");
-        assert_eq!(partial_events.keep(Arc::clone(&second), 10).bytes(), Some(&b""[..]), "and none is needed");
+        assert_eq!(store.cost.get(), first.cost());
+        assert_eq!(store.keep(Arc::clone(&second), 11).bytes(), None, "there is no room for another");
+        assert_eq!(store.keep(Arc::clone(&second), 10).bytes(), Some(&b""[..]), "and none is needed");
         drop(one);
-        assert_eq!(partial_events.keep(Arc::clone(&second), 11).bytes(), None, "the first is still needed");
+        assert_eq!(store.keep(Arc::clone(&second), 11).bytes(), None, "the first is still needed");
         drop(other);
-        assert_eq!(partial_events.cost.get(), 0);
-        assert_eq!(partial_events.keep(second, 11).bytes(), Some(&b"hi\n\n"[..]));
-        assert_eq!(partial_events.cost.get(), 0);
+        assert_eq!(store.cost.get(), 0);
+        assert_eq!(store.keep(second, 11).bytes(), Some(&b"hi\n\n"[..]));
+        assert_eq!(store.cost.get(), 0);
     }
 
     #[test]
-    fn one_batch_is_kept_however_long_it_is() {
+    fn one_batch_is_kept_whatever_its_length() {
         let mut window = Window::new(1, Budget::new(usize::MAX));
         let batch = window.push(Arc::from(&b"abc\n\n"[..]), 1, u64::MAX);
-        assert_eq!(Rc::new(PartialEvents::new(0)).keep(batch, 1).bytes(), Some(&b"bc\n\n"[..]));
+        assert_eq!(Rc::new(PartialEventStore::new(0)).keep(batch, 1).bytes(), Some(&b"bc\n\n"[..]));
+    }
+
+    /// Batches of two audiences at one position once counted as one, and the wrong cost was subtracted.
+    #[test]
+    fn batches_of_two_audiences_are_kept_apart() {
+        let [first, second] = ["abc\n\n", "a longer one\n\n"].map(|text| {
+            let mut window = Window::new(1, Budget::new(usize::MAX));
+            window.push(Arc::from(text.as_bytes()), 1, u64::MAX)
+        });
+        let store = Rc::new(PartialEventStore::new(1000));
+        let rests = [&first, &second].map(|batch| store.keep(Arc::clone(batch), 1));
+        assert_eq!(store.cost.get(), first.cost() + second.cost());
+        drop(rests);
+        assert_eq!(store.cost.get(), 0);
     }
 }

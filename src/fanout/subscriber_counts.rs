@@ -1,24 +1,24 @@
-//! How many streams ask for which topics, over all shards.
+//! The number of streams for each set of filters, over all shards.
 //!
-//! A stream without topics is not in it: it gets broadcasts alone, and those are for every stream. A lock is taken when
-//! a stream with topics opens or ends, and by who asks; no message takes one.
+//! Streams without topics are not counted here: they get broadcasts alone, and so does every stream.
+//!
+//! Invariant: no message takes the lock. Streams with topics do as they open and end, and callers that ask for a count.
 
 use std::sync::{Arc, Mutex};
 
 use crate::event::topic::{Filter, FilterSet, TopicMap, Topics};
 use crate::sys::lock;
 
-/// The count, shared by all shards.
+/// The counts, shared by all shards.
 #[derive(Clone, Debug)]
 pub(crate) struct SubscriberCounts(Arc<Mutex<TopicMap<usize>>>);
 
 impl SubscriberCounts {
-    /// A census of nobody.
     pub(crate) fn new() -> Self {
         Self(Arc::new(Mutex::new(TopicMap::new())))
     }
 
-    /// Counts one more stream of this interest.
+    /// Counts one more stream with these filters.
     pub(crate) fn enter(&self, filters: &FilterSet) {
         *lock(&self.0).entry(filters, || 0) += 1;
     }
@@ -31,7 +31,7 @@ impl SubscriberCounts {
         });
     }
 
-    /// The number of streams that a message with these topics is for.
+    /// The number of streams that get a message with these topics, besides broadcasts.
     pub(crate) fn count(&self, topics: &Topics) -> usize {
         let (topic_map, mut keys) = (lock(&self.0), Vec::new());
         topic_map.matching(topics, &mut keys);
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn streams_are_counted_by_what_they_ask_for_while_they_are_there() {
+    fn streams_are_counted_by_their_filters_while_open() {
         let subscriber_counts = SubscriberCounts::new();
         let filter_set = |filters: &[&str]| FilterSet::parse(filters.iter().copied()).expect("filters");
         let count = |topics: &[&str]| subscriber_counts.count(&Topics::parse(topics.iter().copied()).expect("topics"));

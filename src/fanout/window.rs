@@ -1,9 +1,10 @@
 //! The recent bytes of an audience, addressed by position.
 //!
-//! A position counts every byte that the audience was ever given, so that a stream's place in it is one number. Bytes
-//! come in batches of whole frames. The window keeps the newest batches: whoever is at most `bound` behind finds the
-//! next byte here, and what is kept is at most `bound` and one batch, both counted as memory. Pure arithmetic: no
-//! waker, no socket.
+//! A position counts the bytes ever pushed to the audience, so the place of a subscriber is one number. Bytes come in
+//! batches of whole frames. Pure arithmetic: this file knows no subscriber, waker or socket.
+//!
+//! Invariant: a subscriber at most `bound` behind finds its next byte here. The window costs at most `bound` and one
+//! batch, both counted as memory.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -12,110 +13,108 @@ use std::sync::Arc;
 
 use crate::event::frame;
 
-/// Whole frames that are written together.
+/// Whole frames that one `send` carries.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub(super) struct Batch {
     /// The position of the first byte.
     start: u64,
     bytes: Arc<[u8]>,
-    /// How many messages they are.
     messages: u64,
 }
 
 impl Batch {
-    /// The batch before the first: nothing, at position 0.
-    pub(crate) fn empty() -> Self {
+    /// The batch before the first: no bytes, at position 0.
+    pub(super) fn empty() -> Self {
         Self { start: 0, bytes: Arc::from([]), messages: 0 }
     }
 
-    /// The position of the first byte, which no other batch has.
-    pub(crate) fn start(&self) -> u64 {
+    /// The position of the first byte.
+    pub(super) fn start(&self) -> u64 {
         self.start
     }
 
     /// The position after the last byte.
-    pub(crate) fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> u64 {
         self.start + self.bytes.len() as u64
     }
 
     /// The number of messages in it; a heartbeat is none.
-    pub(crate) fn messages(&self) -> u64 {
+    pub(super) fn messages(&self) -> u64 {
         self.messages
     }
 
-    /// What follows `position` in this batch; `None` where the position lies before it.
-    pub(crate) fn rest(&self, position: u64) -> Option<&[u8]> {
+    /// The bytes from `position` on; `None` if the position is before the batch or after it.
+    pub(super) fn rest(&self, position: u64) -> Option<&[u8]> {
         let offset = usize::try_from(position.checked_sub(self.start)?).ok()?;
         self.bytes.get(offset..)
     }
 
-    /// What it costs in memory.
-    pub(crate) fn cost(&self) -> usize {
+    /// Its memory.
+    pub(super) fn cost(&self) -> usize {
         self.bytes.len() + BATCH_OVERHEAD
     }
 
-    /// What is left of the event that `position` is in the middle of; nothing at an event's boundary.
-    pub(crate) fn rest_of_event(&self, position: u64) -> &[u8] {
+    /// The rest of the event that `position` is in the middle of; no bytes between two events.
+    pub(super) fn rest_of_event(&self, position: u64) -> &[u8] {
         let offset = position.saturating_sub(self.start).min(self.bytes.len() as u64) as usize;
         &self.bytes[offset..frame::next_boundary(&self.bytes, offset)]
     }
 }
 
-/// About what a batch costs in memory besides its bytes: two allocations, their counts, and a place in the queue.
+/// The memory of a batch besides its bytes, roughly: two allocations, their counts, and a place in the queue.
 const BATCH_OVERHEAD: usize = 96;
 
-/// What windows may hold together.
+/// The memory that several windows may use together.
 #[derive(Debug)]
-pub(crate) struct Budget {
-    /// What all batches in them cost in memory; one that is in several windows counts in each.
+pub(super) struct Budget {
+    /// The memory of all their batches. A batch that is in several windows counts in each.
     cost: Cell<usize>,
     bound: usize,
 }
 
 impl Budget {
-    /// A budget of so many bytes.
-    pub(crate) fn new(bound: usize) -> Rc<Self> {
+    pub(super) fn new(bound: usize) -> Rc<Self> {
         Rc::new(Self { cost: Cell::new(0), bound })
     }
 }
 
 /// The newest batches of an audience.
 #[derive(Debug)]
-pub(crate) struct Window {
+pub(super) struct Window {
     batches: VecDeque<Arc<Batch>>,
-    /// What the batches cost in memory.
+    /// The memory of the batches.
     cost: usize,
     bound: usize,
-    /// Shared with other windows: where that is used up, this one keeps its newest batch alone.
+    /// Shared with other windows. Once it is used up, this one keeps its newest batch alone.
     budget: Rc<Budget>,
     /// The position after the last byte ever pushed.
     end: u64,
 }
 
 impl Window {
-    /// An empty window that will serve whoever is at most `bound` bytes behind, each batch counted with its overhead.
-    pub(crate) fn new(bound: usize, budget: Rc<Budget>) -> Self {
+    pub(super) fn new(bound: usize, budget: Rc<Budget>) -> Self {
         Self { batches: VecDeque::new(), cost: 0, bound, budget, end: 0 }
     }
 
-    /// The position of the oldest byte held: whoever needs an older one has lost it.
-    pub(crate) fn start(&self) -> u64 {
+    /// The position of the oldest byte held. A subscriber that needs an older one lags.
+    pub(super) fn start(&self) -> u64 {
         self.batches.front().map_or(self.end, |oldest| oldest.start)
     }
 
-    /// What the batches cost in memory.
-    pub(crate) fn cost(&self) -> usize {
+    /// The memory of the batches.
+    pub(super) fn cost(&self) -> usize {
         self.cost
     }
 
     /// The position after the newest byte.
-    pub(crate) fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> u64 {
         self.end
     }
 
-    /// Appends a batch of so many messages and lets go of those that nobody within the bound needs, but of none that
-    /// has yet to be `written` to those who keep up.
-    pub(crate) fn push(&mut self, bytes: Arc<[u8]>, messages: u64, written: u64) -> Arc<Batch> {
+    /// Appends a batch of so many messages, and lets go of the oldest ones beyond the bound and the budget.
+    ///
+    /// Batches after `written` stay: rounds have yet to write them to live subscribers.
+    pub(super) fn push(&mut self, bytes: Arc<[u8]>, messages: u64, written: u64) -> Arc<Batch> {
         let batch = Arc::new(Batch { start: self.end, bytes, messages });
         self.end = batch.end();
         self.add_cost(batch.cost());
@@ -144,15 +143,15 @@ impl Window {
         }
     }
 
-    /// Lets go of what lies before `needed`, the position of the oldest byte that anybody still needs.
-    pub(crate) fn release(&mut self, needed: u64) {
+    /// Lets go of the batches before `needed`, the position of the oldest byte that a subscriber needs.
+    pub(super) fn release(&mut self, needed: u64) {
         while self.batches.front().is_some_and(|oldest| oldest.end() <= needed) {
             self.pop();
         }
     }
 
-    /// The batch that holds the byte at `position`; `None` where that byte is lost or has yet to come.
-    pub(crate) fn at(&self, position: u64) -> Option<&Arc<Batch>> {
+    /// The batch that holds the byte at `position`; `None` if that byte is lost or has yet to come.
+    pub(super) fn at(&self, position: u64) -> Option<&Arc<Batch>> {
         let index = self.batches.partition_point(|batch| batch.end() <= position);
         self.batches.get(index).filter(|batch| batch.start <= position)
     }
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_position_finds_its_batch() {
+    fn position_finds_its_batch() {
         let window = pushed(1000, &["abc", "de", "f"]);
         let rest = |position| window.at(position).and_then(|batch| batch.rest(position));
         assert_eq!(rest(0), Some(&b"abc"[..]));
@@ -195,9 +194,9 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_goes_when_those_after_it_fill_the_bound() {
+    fn batch_goes_when_later_ones_fill_the_bound() {
         let bound = 2 * BATCH_OVERHEAD + 4;
-        assert_eq!(pushed(bound, &["abc", "de", "f"]).start(), 0, "three bytes behind the first batch: not full");
+        assert_eq!(pushed(bound, &["abc", "de", "f"]).start(), 0, "three bytes after the first batch: not full");
         assert_eq!(pushed(bound, &["abc", "de", "fg"]).start(), 3, "four");
         assert!(pushed(bound, &["abc", "de", "fg"]).at(2).is_none(), "a lost byte is not found");
         assert_eq!(pushed(bound, &["abc", "d", "e", "f"]).start(), 3, "batches count, however small");
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_needs_can_go_at_once() {
+    fn batches_that_are_not_needed_go_at_once() {
         let mut window = pushed(1000, &["abc", "de", "f"]);
         window.release(2);
         assert_eq!(window.start(), 0);
@@ -216,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_that_share_a_budget_keep_their_newest_batches_alone_where_it_is_used_up() {
+    fn used_up_budget_leaves_windows_their_newest_batches() {
         let budget = Budget::new(3 * (BATCH_OVERHEAD + 1));
         let mut windows = [0, 1].map(|_| Window::new(1000, Rc::clone(&budget)));
         let [one, other] = &mut windows;
@@ -232,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_of_zero_keeps_nothing() {
+    fn bound_of_zero_keeps_nothing() {
         let window = pushed(0, &["abc"]);
         assert_eq!((window.start(), window.end()), (3, 3));
     }
@@ -240,7 +239,7 @@ mod tests {
     proptest! {
         /// Against the plain model: one long string, of which the window is a tail.
         #[test]
-        fn the_window_is_a_tail_of_all_that_was_pushed(
+        fn window_is_a_tail_of_all_pushed_bytes(
             bound in 1_usize..1000,
             batches in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..16), 1..32),
         ) {

@@ -34,7 +34,7 @@ fn is_token(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
 }
 
-/// Tells if the octet is a control that no field value and no chunk extension may hold (RFC 9110, 5.5).
+/// Tells if the octet is a control, forbidden in field values and chunk extensions (RFC 9110, 5.5).
 fn is_control(octet: u8) -> bool {
     octet.is_ascii_control() && octet != b'\t'
 }

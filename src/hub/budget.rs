@@ -1,67 +1,153 @@
-//! A number of bytes that may be under way at one time.
+//! Backpressure: the bound on what publishers have in flight.
 //!
-//! Whoever finds some of the quota free may go, and takes what it needs even if that is more than is free: so a large
-//! claim does not wait for ever behind small ones, and what is under way is at most the quota and one claim.
+//! Publishers outrun shards, and a shard never waits for a stream. So the hub makes publishers wait, and nobody else.
+//! Before its message is encoded, a publisher reserves a [`Permit`]: the message's bytes, and a place in the queue.
+//!
+//! - The bytes (`Limits::publish_queue_bytes`) come back when the last shard has written the message.
+//! - The place (`Limits::publish_queue`) comes back when the last shard has taken the message from the queue.
+//!
+//! A client's publish request is answered only after that, so it feels the wait through its own connection. It holds no
+//! more memory meanwhile than the body that it sent.
+//!
+//! The invariant: the queue has a free place for every permit, so queueing neither waits nor fails for lack of room.
+//! Nothing here encodes, orders or queues a message.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::AcqRel, Ordering::Acquire};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
+use std::time::Instant;
 
 use event_listener::Event;
 
-/// The quota, shared by all who claim from it.
-#[derive(Clone, Debug)]
-pub(crate) struct ByteBudget(Arc<State>);
+use super::PublishError;
+use crate::config::Limits;
+use crate::metrics::Metrics;
 
+/// Budget of a hub, for all of its publishers together.
 #[derive(Debug)]
-struct State {
-    bytes: usize,
-    reserved: AtomicUsize,
-    /// Notified for one claimant when there may be room.
-    room: Event,
+pub(super) struct Budget {
+    bytes: Pool,
+    places: Pool,
+    shards: usize,
+    metrics: Metrics,
 }
 
-/// So many bytes of a quota, given back when dropped.
+/// A message's part of the budget. The bytes come back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Permit {
-    budget: ByteBudget,
+pub(super) struct Permit {
+    budget: Arc<Budget>,
     bytes: usize,
+    /// Number of shards that have yet to take the message. The last one gives the place back.
+    untaken: AtomicUsize,
+    /// Start of the wait for this permit.
+    pub(super) since: Instant,
 }
 
-impl ByteBudget {
-    /// A quota of so many bytes, none of them claimed.
-    pub(crate) fn new(bytes: usize) -> Self {
-        Self(Arc::new(State { bytes, reserved: AtomicUsize::new(0), room: Event::new() }))
+impl Budget {
+    /// Makes the budget of a hub with so many shards.
+    pub(super) fn new(limits: &Limits, shards: usize, metrics: Metrics) -> Arc<Self> {
+        let (bytes, places) = (Pool::new(limits.publish_queue_bytes), Pool::new(limits.publish_queue));
+        Arc::new(Self { bytes, places, shards, metrics })
     }
 
-    /// Claims `bytes` if some of the quota is free.
-    pub(crate) fn try_reserve(&self, bytes: usize) -> Option<Permit> {
-        let take = |reserved: usize| (reserved < self.0.bytes).then(|| reserved.saturating_add(bytes));
-        let before = self.0.reserved.fetch_update(AcqRel, Acquire, take).ok()?;
-        if before.saturating_add(bytes) < self.0.bytes {
-            // There is room for who waits behind, too.
-            self.0.room.notify(1);
-        }
-        Some(Permit { budget: self.clone(), bytes })
-    }
-
-    /// Claims `bytes` as soon as some of the quota is free.
+    /// Reserves `bytes` and a place, and waits while either is used up. Cancel safe.
     ///
-    /// Cancel safe: nothing is claimed when it is dropped before it returns.
-    pub(crate) async fn reserve(&self, bytes: usize) -> Permit {
-        loop {
-            let room = self.0.room.listen();
-            if let Some(reserve) = self.try_reserve(bytes) {
-                return reserve;
-            }
-            room.await;
+    /// # Errors
+    ///
+    /// `Stopped` if the budget is closed meanwhile.
+    pub(super) async fn reserve(self: &Arc<Self>, bytes: usize) -> Result<Permit, PublishError> {
+        let since = Instant::now();
+        if !self.bytes.try_acquire(bytes) {
+            self.metrics.publish_delayed();
+            self.bytes.acquire(bytes).await?;
+        }
+        // From here on the bytes come back even if the wait for a place is cancelled.
+        let mut permit = Permit { budget: Arc::clone(self), bytes, untaken: AtomicUsize::new(0), since };
+        self.places.acquire(1).await?;
+        *permit.untaken.get_mut() = self.shards;
+        Ok(permit)
+    }
+
+    /// Turns away all publishers that wait.
+    pub(super) fn close(&self) {
+        self.bytes.close();
+        self.places.close();
+    }
+}
+
+impl Permit {
+    /// Notes that one more shard has taken the message from the queue.
+    pub(super) fn note_taken(&self) {
+        if self.untaken.fetch_sub(1, AcqRel) == 1 {
+            self.budget.places.release(1);
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.budget.0.reserved.fetch_sub(self.bytes, AcqRel);
-        self.budget.0.room.notify(1);
+        self.budget.bytes.release(self.bytes);
+        // The message was not queued, or a shard ended before it took it.
+        if *self.untaken.get_mut() > 0 {
+            self.budget.places.release(1);
+        }
+    }
+}
+
+/// Counting semaphore that the last claim may overdraw.
+///
+/// A claim succeeds as soon as some units are free, even if it needs more than those. So a large message does not wait
+/// for ever behind small ones, and the claims are at most the total and one more.
+#[derive(Debug)]
+struct Pool {
+    total: usize,
+    claimed: AtomicUsize,
+    is_closed: AtomicBool,
+    /// Notified for one waiting claim when units may be free.
+    freed: Event,
+}
+
+impl Pool {
+    fn new(total: usize) -> Self {
+        Self { total, claimed: AtomicUsize::new(0), is_closed: AtomicBool::new(false), freed: Event::new() }
+    }
+
+    /// Claims units if some are free; returns whether it did.
+    fn try_acquire(&self, units: usize) -> bool {
+        let claim = |claimed: usize| (claimed < self.total).then(|| claimed.saturating_add(units));
+        let Ok(before) = self.claimed.fetch_update(AcqRel, Acquire, claim) else { return false };
+        if before.saturating_add(units) < self.total {
+            // The next claim that waits finds some, too.
+            self.freed.notify(1);
+        }
+        true
+    }
+
+    /// Claims units as soon as some are free. Cancel safe.
+    async fn acquire(&self, units: usize) -> Result<(), PublishError> {
+        let mut freed = None;
+        loop {
+            if self.try_acquire(units) {
+                return Ok(());
+            }
+            match freed.take() {
+                // From here on no notification is missed, so the second attempt decides.
+                None => freed = Some(self.freed.listen()),
+                Some(freed) => freed.await,
+            }
+            if self.is_closed.load(Acquire) {
+                return Err(PublishError::Stopped);
+            }
+        }
+    }
+
+    fn release(&self, units: usize) {
+        self.claimed.fetch_sub(units, AcqRel);
+        self.freed.notify(1);
+    }
+
+    fn close(&self) {
+        self.is_closed.store(true, Release);
+        self.freed.notify(usize::MAX);
     }
 }
 
@@ -71,25 +157,72 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_claim_goes_while_some_of_the_quota_is_free() {
-        let budget = ByteBudget::new(10);
-        let large = budget.try_reserve(25).expect("all is free");
-        assert!(budget.try_reserve(1).is_none());
-        drop(large);
-        let _nine = budget.try_reserve(9).expect("all is free again");
-        let _ten = budget.try_reserve(10).expect("one is free");
-        assert!(budget.try_reserve(1).is_none());
+    fn budget(publish_queue: usize, publish_queue_bytes: usize) -> Arc<Budget> {
+        Budget::new(&Limits { publish_queue, publish_queue_bytes, ..Limits::default() }, 1, Metrics::default())
+    }
+
+    /// Reserves without a wait.
+    fn reserve(budget: &Arc<Budget>, bytes: usize) -> Option<Permit> {
+        smol::block_on(future::poll_once(budget.reserve(bytes))).map(|permit| permit.expect("it is open"))
+    }
+
+    /// Bytes and places in use.
+    fn claimed(budget: &Budget) -> (usize, usize) {
+        (budget.bytes.claimed.load(Acquire), budget.places.claimed.load(Acquire))
     }
 
     #[test]
-    fn who_waits_goes_when_something_is_given_back() {
-        let budget = ByteBudget::new(10);
-        let first = budget.try_reserve(10).expect("all is free");
-        smol::block_on(future::zip(future::zip(budget.reserve(4), budget.reserve(4)), async {
+    fn a_claim_succeeds_while_some_units_are_free() {
+        let pool = Pool::new(10);
+        assert!(pool.try_acquire(25), "all are free");
+        assert!(!pool.try_acquire(1));
+        pool.release(25);
+        assert!(pool.try_acquire(9), "all are free again");
+        assert!(pool.try_acquire(10), "one is free");
+        assert!(!pool.try_acquire(1));
+    }
+
+    #[test]
+    fn waiting_publishers_go_on_when_bytes_come_back() {
+        let budget = budget(9, 10);
+        let first = reserve(&budget, 10).expect("all is free");
+        let others = future::zip(budget.reserve(4), budget.reserve(4));
+        let (others, ()) = smol::block_on(future::zip(others, async {
             future::yield_now().await;
             drop(first);
         }));
-        assert_eq!(budget.0.reserved.load(Acquire), 0, "all is given back");
+        assert!(others.0.is_ok() && others.1.is_ok());
+        drop(others);
+        assert_eq!(claimed(&budget), (0, 0), "all came back");
+    }
+
+    #[test]
+    fn a_permit_holds_bytes_and_a_place() {
+        let budget = budget(2, 10);
+        let (first, second) = (reserve(&budget, 4), reserve(&budget, 4).expect("some is free"));
+        assert!(first.is_some());
+        assert!(reserve(&budget, 1).is_none(), "both places are in use");
+        drop(first);
+        let third = reserve(&budget, 10);
+        assert!(third.is_some(), "a place and some bytes are free");
+        second.note_taken();
+        assert_eq!(budget.metrics.publishes_delayed(), 0, "waits for places are not counted");
+        assert!(reserve(&budget, 1).is_none(), "a place is free, and no byte");
+        assert_eq!(budget.metrics.publishes_delayed(), 1);
+        drop((second, third));
+        assert_eq!(claimed(&budget), (0, 0), "each came back once");
+    }
+
+    #[test]
+    fn a_closed_budget_turns_waiting_publishers_away() {
+        let budget = budget(1, 10);
+        let _held = reserve(&budget, 1).expect("all is free");
+        let close = async {
+            future::yield_now().await;
+            budget.close();
+        };
+        let (refused, ()) = smol::block_on(future::zip(budget.reserve(1), close));
+        assert_eq!(refused.map(drop), Err(PublishError::Stopped));
+        assert_eq!(claimed(&budget).0, 1, "its bytes came back");
     }
 }

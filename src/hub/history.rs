@@ -1,151 +1,153 @@
-//! The recent events, for those who come back.
+//! The recent events, for subscribers that come back.
 //!
-//! Events are numbered as they were accepted, and held until newer ones push them out of a bound. An event is known to
-//! clients by its id, which is its publisher's or the server's own, `<boot>-<number>`: unique over restarts, and
-//! ordered within one. Pure: no clock and no lock; times are milliseconds that the caller counts.
+//! Events are numbered in the order of the queue, and held until newer ones push them out of a bound. Clients know an
+//! event by its id: its publisher's, or `<boot>-<number>`, unique over restarts and ordered within one. Pure: no clock,
+//! no lock; the caller says the time, in milliseconds.
+//!
+//! The invariant: the held events are the newest, without a gap, and their numbers follow those of the events gone.
 
 use std::collections::{HashMap, VecDeque};
 
+use super::queue::Message;
 use crate::config::Retention;
-use crate::event::frame::Frame;
-use crate::event::topic::{FilterSet, Topics};
+use crate::event::topic::FilterSet;
 
-/// About what an event costs in memory besides its frame and its id.
+/// Estimated memory of an event besides its frame and its id, in bytes.
 const EVENT_OVERHEAD: usize = 160;
 
-/// What a client asks for who wants all that is held.
+/// Id that asks for all held events.
 const EARLIEST: &str = "earliest";
 
 /// The recent events, oldest first.
 #[derive(Debug)]
-pub(crate) struct History {
+pub(super) struct History {
     retention: Retention,
+    /// Start of this server, in Unix milliseconds: the first part of the ids that it gives.
     boot: u64,
     events: VecDeque<StoredEvent>,
-    /// How many events have come and gone.
+    /// Number of events that are not held any more.
     gone: u64,
-    /// How many were there before this server's first.
+    /// Number of events that came from earlier servers.
     restored: u64,
-    /// The id of the last one that went, if it was the server's: behind it nothing is missing yet.
+    /// Id of the last event that went, if the server gave it: a client that has it misses nothing yet.
     last_gone: Option<String>,
-    /// What the events cost in memory.
+    /// Estimated memory of the held events, in bytes.
     cost: usize,
-    /// The newest event of each id that a publisher or an earlier server gave.
+    /// Newest event of each id that a publisher or an earlier server gave.
     known_ids: HashMap<String, u64>,
 }
 
+/// A held event.
 #[derive(Debug)]
-struct StoredEvent {
-    at: u64,
-    id: String,
-    is_own: bool,
-    topics: Topics,
-    frame: Frame,
+pub(super) struct StoredEvent {
+    /// Time of its publication, in Unix milliseconds.
+    pub(super) at: u64,
+    pub(super) id: String,
+    /// Set if the publisher gave the id.
+    pub(super) is_own: bool,
+    pub(super) message: Message,
 }
 
 impl StoredEvent {
     fn cost(&self) -> usize {
-        EVENT_OVERHEAD + 2 * self.id.len() + self.frame.as_bytes().len()
+        EVENT_OVERHEAD + 2 * self.id.len() + self.message.frame.as_bytes().len()
     }
 }
 
-/// An event of an earlier server.
-#[derive(Debug)]
-pub(crate) struct Restored {
-    pub(crate) at: u64,
-    pub(crate) id: String,
-    pub(crate) is_own: bool,
-    pub(crate) topics: Topics,
-    pub(crate) frame: Frame,
-}
-
-/// Where a stream goes on.
+/// Place in the history from which a client reads on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
-    /// The number of the last event that the client has.
+    /// Number of the last event that the client has.
     pub(crate) after: u64,
-    /// Whether events are missing before what follows.
+    /// Set if events are missing behind that one.
     pub(crate) has_gap: bool,
 }
 
 impl History {
-    /// A history of nothing, of a server that started at `boot`, in Unix milliseconds.
-    pub(crate) fn new(retention: Retention, boot: u64) -> Self {
+    /// Makes an empty history of a server that started at `boot`, in Unix milliseconds.
+    pub(super) fn new(retention: Retention, boot: u64) -> Self {
         let (events, known_ids) = (VecDeque::new(), HashMap::new());
         Self { retention, boot, events, gone: 0, restored: 0, last_gone: None, cost: 0, known_ids }
     }
 
-    /// How many events are held.
-    pub(crate) fn events(&self) -> usize {
+    /// Number of held events.
+    pub(super) fn events(&self) -> usize {
         self.events.len()
     }
 
-    /// What they cost in memory.
-    pub(crate) fn cost(&self) -> usize {
+    /// Estimated memory of the held events, in bytes.
+    pub(super) fn cost(&self) -> usize {
         self.cost
     }
 
-    /// When the oldest of them was published.
-    pub(crate) fn oldest_at(&self) -> Option<u64> {
+    /// Time of the oldest held event.
+    pub(super) fn oldest_at(&self) -> Option<u64> {
         self.events.front().map(|oldest| oldest.at)
     }
 
-    /// How many events have come and gone.
-    pub(crate) fn gone(&self) -> u64 {
+    /// Number of events that are not held any more.
+    pub(super) fn gone(&self) -> u64 {
         self.gone
     }
 
-    /// The number of the newest event; they count from 1.
-    pub(crate) fn newest(&self) -> u64 {
-        self.gone + self.events.len() as u64
-    }
-
-    /// The id that the next event gets, if its publisher gives it none.
-    pub(crate) fn next_id(&self) -> String {
-        format!("{}-{}", self.boot, self.next_number())
-    }
-
-    /// The start of this server, and the number that its next event gets; its own count from 1.
-    pub(crate) fn next_place(&self) -> (u64, u64) {
-        (self.boot, self.next_number())
-    }
-
-    fn next_number(&self) -> u64 {
-        self.newest() - self.restored + 1
-    }
-
-    /// How many events were there before this server's first.
-    pub(crate) fn restored(&self) -> u64 {
+    /// Number of events that came from earlier servers.
+    pub(super) fn restored(&self) -> u64 {
         self.restored
     }
 
-    /// Appends an event of an earlier server, which started at `boot`. This one has started later, whatever clocks say:
-    /// no id is given twice.
-    pub(crate) fn restore(&mut self, boot: u64, event: Restored) {
-        let Restored { at, id, is_own, topics, frame } = event;
-        self.known_ids.insert(id.clone(), self.newest() + 1);
+    /// Number of events of this server so far.
+    pub(super) fn position(&self) -> u64 {
+        self.newest() - self.restored
+    }
+
+    /// Id of the next event, unless its publisher gives one.
+    pub(super) fn next_id(&self) -> String {
+        let (boot, number) = self.next_place();
+        server_id(boot, number)
+    }
+
+    /// Start of this server, and number of its next event; its own count from 1.
+    pub(super) fn next_place(&self) -> (u64, u64) {
+        (self.boot, self.position() + 1)
+    }
+
+    /// Number of the newest event, those of earlier servers included.
+    fn newest(&self) -> u64 {
+        self.gone + self.events.len() as u64
+    }
+
+    /// Appends an event of an earlier server, which started at `boot`.
+    ///
+    /// This server's own start moves behind that if the wall clock went back meanwhile, so that no id is given twice.
+    pub(super) fn restore(&mut self, boot: u64, event: StoredEvent) {
+        self.known_ids.insert(event.id.clone(), self.newest() + 1);
         self.boot = self.boot.max(boot.saturating_add(1));
         self.restored += 1;
-        self.keep(StoredEvent { at, id, is_own, topics, frame });
+        self.keep(event);
     }
 
-    /// Appends an event at a time, and lets go of what is over the bounds.
-    pub(crate) fn push(&mut self, at: u64, id: String, is_own: bool, topics: Topics, frame: Frame) {
-        if is_own {
-            self.known_ids.insert(id.clone(), self.newest() + 1);
+    /// Appends an event and drops those over the bounds.
+    pub(super) fn push(&mut self, event: StoredEvent) {
+        if event.is_own {
+            self.known_ids.insert(event.id.clone(), self.newest() + 1);
         }
-        self.keep(StoredEvent { at, id, is_own, topics, frame });
+        self.keep(event);
     }
 
-    fn keep(&mut self, held: StoredEvent) {
-        let now = held.at;
-        self.cost += held.cost();
-        self.events.push_back(held);
+    /// Counts an event that is not kept.
+    pub(super) fn count_unkept(&mut self) {
+        self.gone += 1;
+    }
+
+    fn keep(&mut self, event: StoredEvent) {
+        let now = event.at;
+        self.cost += event.cost();
+        self.events.push_back(event);
         self.expire(now);
     }
 
-    /// Lets go of what is over the bounds at this time.
-    pub(crate) fn expire(&mut self, now: u64) {
+    /// Drops the events over the bounds at this time.
+    pub(super) fn expire(&mut self, now: u64) {
         let age = u64::try_from(self.retention.age.as_millis()).unwrap_or(u64::MAX);
         while let Some(oldest) = self.events.front() {
             let is_old = now.saturating_sub(oldest.at) > age;
@@ -166,8 +168,8 @@ impl History {
         self.last_gone = (!oldest.is_own).then_some(oldest.id);
     }
 
-    /// Where a client goes on that has the event with this id.
-    pub(crate) fn resume(&self, id: &str) -> Cursor {
+    /// Finds the place behind the event with this id, the last one that a client has.
+    pub(super) fn resume(&self, id: &str) -> Cursor {
         if id == EARLIEST {
             return Cursor { after: self.gone, has_gap: false };
         }
@@ -178,12 +180,12 @@ impl History {
         }
     }
 
-    /// The number of a held event by an id of this server's.
+    /// Number of the held event with this id, if this server gave it.
     fn number_of(&self, id: &str) -> Option<u64> {
         let number: u64 = id.strip_prefix(&format!("{}-", self.boot))?.parse().ok()?;
         let number = number.checked_add(self.restored)?;
-        let held = self.held(number)?;
-        (!held.is_own && held.id == id).then_some(number)
+        let event = self.held(number)?;
+        (!event.is_own && event.id == id).then_some(number)
     }
 
     fn held(&self, number: u64) -> Option<&StoredEvent> {
@@ -191,33 +193,39 @@ impl History {
         self.events.get(usize::try_from(index).ok()?)
     }
 
-    /// Appends the frames behind `cursor` that are for this interest, up to the event `last` and until `most` bytes are
-    /// there. Moves the cursor behind them; it says so where events have gone that it had yet to read.
-    pub(crate) fn read(&self, cursor: &mut Cursor, last: u64, filters: &FilterSet, most: usize, out: &mut Vec<u8>) {
+    /// Appends the frames behind the cursor that match, up to the event `last` and until `most` bytes are there.
+    ///
+    /// Moves the cursor behind them. Reads nothing but notes a gap if the next events have gone meanwhile.
+    pub(super) fn read(&self, cursor: &mut Cursor, last: u64, filters: &FilterSet, most: usize, out: &mut Vec<u8>) {
         if cursor.after < self.gone {
             *cursor = Cursor { after: self.gone, has_gap: true };
             return;
         }
         while cursor.after < last && out.len() < most {
-            let Some(held) = self.held(cursor.after + 1) else { return };
-            if filters.matches(&held.topics) {
-                out.extend_from_slice(held.frame.as_bytes());
+            let Some(StoredEvent { message, .. }) = self.held(cursor.after + 1) else { return };
+            if filters.matches(&message.topics) {
+                out.extend_from_slice(message.frame.as_bytes());
             }
             cursor.after += 1;
         }
     }
 
-    /// The id of the oldest event that is held.
-    pub(crate) fn oldest_id(&self) -> Option<&str> {
-        self.events.front().map(|held| &*held.id)
+    /// Id of the oldest held event.
+    pub(super) fn oldest_id(&self) -> Option<&str> {
+        self.events.front().map(|event| &*event.id)
     }
 
-    /// The id of the first event behind `after` that is for this interest.
-    pub(crate) fn first_id(&self, after: u64, filters: &FilterSet) -> Option<&str> {
+    /// Id of the first event behind `after` that matches.
+    pub(super) fn first_id(&self, after: u64, filters: &FilterSet) -> Option<&str> {
         let skip = usize::try_from(after.saturating_sub(self.gone)).unwrap_or(usize::MAX);
         let mut events = self.events.iter().skip(skip);
-        events.find(|held| filters.matches(&held.topics)).map(|held| &*held.id)
+        events.find(|event| filters.matches(&event.message.topics)).map(|event| &*event.id)
     }
+}
+
+/// Id that a server gives an event: its start, and the event's number since then.
+pub(super) fn server_id(boot: u64, number: u64) -> String {
+    format!("{boot}-{number}")
 }
 
 #[cfg(test)]
@@ -227,13 +235,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::event::frame::Frame;
+    use crate::event::topic::Topics;
 
     const BOUNDS: Retention = Retention { events: 3, bytes: usize::MAX, age: Duration::MAX };
 
     fn push(history: &mut History, at: u64, text: &str, own_id: Option<&str>, topics: &[&str]) {
         let id = own_id.map_or_else(|| history.next_id(), str::to_owned);
         let topics = Topics::parse(topics.iter().copied()).expect("topics");
-        history.push(at, id, own_id.is_some(), topics, Frame::message(text));
+        let message = Message { frame: Frame::message(text), topics };
+        history.push(StoredEvent { at, id, is_own: own_id.is_some(), message });
     }
 
     fn with(bounds: Retention, texts: &[&str]) -> History {
@@ -259,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_back_gets_what_is_behind_its_id_or_all_behind_a_gap() {
+    fn a_client_resumes_behind_its_id_or_behind_a_gap() {
         let history = with(BOUNDS, &["1", "2", "3", "4"]);
         for (id, expected, has_gap) in [
             ("7-4", "", false),
@@ -280,17 +291,17 @@ mod tests {
     }
 
     #[test]
-    fn a_publishers_id_is_the_events_id_and_the_newest_of_it_counts() {
+    fn an_id_given_twice_names_the_newest_event() {
         let mut history = with(BOUNDS, &["1"]);
         push(&mut history, 0, "2", Some("a"), &[]);
         push(&mut history, 0, "3", Some("a"), &[]);
         assert_eq!(resumed(&history, "a"), (String::new(), false));
-        assert_eq!(resumed(&history, "7-2"), ("1 2 3 ".to_owned(), true), "that event has no such id");
+        assert_eq!(resumed(&history, "7-2"), ("1 2 3 ".to_owned(), true), "that event has its publisher's id");
         push(&mut history, 0, "4", None, &[]);
         push(&mut history, 0, "5", None, &[]);
         assert_eq!(resumed(&history, "a"), ("4 5 ".to_owned(), false));
         push(&mut history, 0, "6", None, &[]);
-        assert_eq!(resumed(&history, "a"), ("4 5 6 ".to_owned(), true), "it went");
+        assert_eq!(resumed(&history, "a"), ("4 5 6 ".to_owned(), true), "it is gone");
         assert!(history.known_ids.is_empty());
     }
 
@@ -312,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_that_the_history_overtakes_has_a_gap() {
+    fn an_overtaken_cursor_has_a_gap() {
         let mut history = with(BOUNDS, &["1", "2", "3"]);
         let mut cursor = history.resume("7-1");
         (4..=6).for_each(|number| push(&mut history, 0, &number.to_string(), None, &[]));
@@ -323,9 +334,9 @@ mod tests {
     }
 
     proptest! {
-        /// Against a plain list, for any topics, bounds, resume point and portions.
+        /// Compares with a plain list, for any topics, bounds, resume point and portions.
         #[test]
-        fn what_is_read_is_what_a_list_says(
+        fn reads_agree_with_a_list(
             topics in prop::collection::vec(0_usize..3, 1..20),
             own in prop::collection::vec(any::<bool>(), 20),
             most in 1_usize..25,

@@ -1,342 +1,200 @@
-//! Where messages are accepted: one channel, in one order, to every shard.
+//! The hub: one way to publish, in one order for every shard.
 //!
-//! A message that [`Hub::publish`] has accepted is in the channel for each shard, in the same order for all. The
-//! channel never overflows: where it is full, by number or by bytes, the publisher waits, and shards empty it without
-//! waiting for any stream. Nothing here knows of streams. This is the only module that uses async-broadcast.
+//! [`Hub::publish`] reserves room in the budget, then has the message committed to the one sequence: by the publisher
+//! itself, or with a log by the thread that writes it. The hub knows nothing of streams, and no shard waits for it.
+//!
+//! The invariant: a published message is in the queue of every shard, in the same order for all.
 
-mod archive;
 mod budget;
 mod history;
 mod log;
+mod queue;
+mod sequence;
 
+use std::fmt;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
 
-use async_broadcast::{Receiver, Sender};
-
-pub(crate) use self::archive::Archive;
-use self::budget::{ByteBudget, Permit};
-pub(crate) use self::history::Restored;
-use self::log::{Draft, LogWriter};
-pub(crate) use self::log::{Journal, PublishError, Record};
-use crate::config::{HistorySync, Limits};
-use crate::event::frame::{Fields, Frame};
+use self::budget::Budget;
+use self::history::History;
+pub(crate) use self::log::Log;
+use self::log::LogWriter;
+pub(crate) use self::queue::{InFlight, Message, QueueReceiver};
+pub(crate) use self::sequence::Sequence;
+use crate::config::{HistorySync, Limits, Retention};
+use crate::event::frame::{Fields, Frame, InvalidField};
 use crate::event::topic::Topics;
 use crate::metrics::Metrics;
 
-/// What was accepted.
-#[derive(Clone, Debug)]
-pub(crate) struct Message {
-    pub(crate) frame: Frame,
-    /// Whom it is for.
-    pub(crate) topics: Topics,
+/// A message that is to be published. Fields and topics are checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draft<'d> {
+    fields: &'d Fields,
+    data: &'d str,
+    topics: &'d Topics,
 }
 
-/// What the channel carries: a message, and where there is an archive its slot until the last shard has taken it.
-type Queued = (Message, InFlight, Option<Arc<Permit>>);
-
-/// Held by each shard until it has written the message.
-#[derive(Clone, Debug)]
-pub(crate) struct InFlight(Arc<InFlightPermit>);
-
-/// What a message takes of the quota while it is under way, and since when it is.
-#[derive(Debug)]
-struct InFlightPermit {
-    _bytes: Permit,
-    since: Instant,
-}
-
-impl InFlight {
-    /// This shard has written the message; returns how long it was under way if it is the last one.
-    pub(crate) fn end(self, now: Instant) -> Option<Duration> {
-        Arc::into_inner(self.0).map(|reserved| now.saturating_duration_since(reserved.since))
+impl<'d> Draft<'d> {
+    pub(crate) fn new(fields: &'d Fields, data: &'d str, topics: &'d Topics) -> Self {
+        Self { fields, data, topics }
     }
 }
 
-/// What a message has claimed that waits for its turn, where there is an archive.
-#[derive(Debug)]
-struct Permits {
-    bytes: InFlightPermit,
-    slot: Permit,
+/// Reason that an event was not published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// A field of the event holds what the event-stream format cannot carry.
+    InvalidField(InvalidField),
+    /// The server has stopped, or was dropped.
+    Stopped,
+    /// The disk of the history's file is full.
+    NoSpace,
+    /// The history's file cannot be written.
+    NotWritten,
 }
 
-/// The sending side, shared by every publisher.
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidField(field) => field.fmt(f),
+            Self::Stopped => f.write_str("the server has stopped"),
+            Self::NoSpace => f.write_str("the disk of the history's file is full, so this was not published"),
+            Self::NotWritten => f.write_str("the history's file cannot be written, so this was not published"),
+        }
+    }
+}
+
+impl std::error::Error for PublishError {}
+
+/// Handle on the hub, for every publisher and every shard.
 #[derive(Clone, Debug)]
-pub(crate) struct Hub {
-    sender: Sender<Queued>,
-    budget: ByteBudget,
-    archive: Option<Arc<Retained>>,
-    metrics: Metrics,
-}
+pub(crate) struct Hub(Arc<Inner>);
 
-/// What is kept of what is published, and how.
-pub(crate) struct HistorySetup {
-    pub(crate) archive: Archive,
-    /// The file, where there is one.
-    pub(crate) journal: Option<(Journal, HistorySync)>,
-}
-
-/// An archive, and the slots of the channel: who has one finds room there, without waiting under the archive's lock.
 #[derive(Debug)]
-struct Retained {
-    archive: Arc<Archive>,
-    log_writer: Option<LogWriter<Permits>>,
-    slots: ByteBudget,
+struct Inner {
+    budget: Arc<Budget>,
+    sequence: Arc<Sequence>,
+    order: Order,
+}
+
+/// The side that gives messages their order: all of them commit to the one sequence.
+#[derive(Debug)]
+enum Order {
+    /// Each publisher commits its own message.
+    Memory,
+    /// The log's thread commits messages once it has written them.
+    Log(LogWriter),
 }
 
 impl Hub {
-    /// A hub, and an intake for each of so many shards. When the last intake is dropped, the hub closes.
+    /// Makes a hub in memory, and a receiver for each shard. The hub closes when the last receiver is dropped.
+    pub(crate) fn new(
+        limits: &Limits,
+        history: Option<Retention>,
+        shards: usize,
+        metrics: Metrics,
+    ) -> (Self, Vec<QueueReceiver>) {
+        let history = history.map(|retention| History::new(retention, sequence::unix_millis()));
+        let (sequence, receivers) = start_sequence(limits, history, shards, &metrics);
+        let budget = Budget::new(limits, shards, metrics);
+        (Self(Arc::new(Inner { budget, sequence, order: Order::Memory })), receivers)
+    }
+
+    /// Makes a hub that writes messages to a log before anyone gets them.
     ///
     /// # Errors
     ///
-    /// When the thread that writes the history's file cannot be started.
-    pub(crate) fn new(
+    /// The system's, if the log's thread cannot be started.
+    pub(crate) fn with_log(
         limits: &Limits,
-        kept: Option<HistorySetup>,
+        log: Log,
+        sync: HistorySync,
         shards: usize,
         metrics: Metrics,
     ) -> io::Result<(Self, Vec<QueueReceiver>)> {
-        let (sender, receiver) = async_broadcast::broadcast(limits.publish_queue);
-        // All of them listen before the first message can be accepted, so that each gets every one.
-        let mut receivers: Vec<_> = (1..shards).map(|_| receiver.new_receiver()).collect();
-        receivers.push(receiver);
-        let receivers = receivers.into_iter().map(|receiver| QueueReceiver { receiver, taken: 0 }).collect();
-        let mut hub = Self { sender, budget: ByteBudget::new(limits.publish_queue_bytes), archive: None, metrics };
-        if let Some(HistorySetup { archive, journal }) = kept {
-            let archive = Arc::new(archive);
-            let log_writer = journal.map(|(journal, sync)| {
-                let to = hub.clone();
-                let deliver = move |frame, topics, permits| to.deliver(frame, topics, permits);
-                LogWriter::start(journal, Arc::clone(&archive), sync, limits.publish_queue, Box::new(deliver))
-            });
-            let (log_writer, slots) = (log_writer.transpose()?, ByteBudget::new(limits.publish_queue));
-            hub.archive = Some(Arc::new(Retained { archive, log_writer, slots }));
-        }
-        Ok((hub, receivers))
+        let Log { journal, history } = log;
+        let (sequence, receivers) = start_sequence(limits, Some(history), shards, &metrics);
+        let order = Order::Log(LogWriter::start(journal, Arc::clone(&sequence), sync, limits.publish_queue)?);
+        let budget = Budget::new(limits, shards, metrics);
+        Ok((Self(Arc::new(Inner { budget, sequence, order })), receivers))
     }
 
-    /// Accepts a message: when this returns, every shard has it in order. Waits while the channel is full; only then
-    /// is the message encoded, with its id where it gets one, so that who waits holds no more than what it was sent.
-    /// Returns the id.
+    /// Publishes a message: once this returns, every shard has it queued, in one order. Returns the event's id, if
+    /// there is a history.
     ///
-    /// Cancel safe: a publish that is dropped before it returns was not accepted. Where the history has a file it may
-    /// have been.
-    pub(crate) async fn publish(
-        &self,
-        fields: &Fields,
-        data: &str,
-        topics: &Topics,
-    ) -> Result<Option<String>, PublishError> {
-        let since = Instant::now();
-        let bytes = InFlightPermit { _bytes: self.reserve(Frame::size(fields, data)).await, since };
-        let Some(Retained { archive, log_writer, slots }) = self.archive.as_deref() else {
-            let message = Message { frame: Frame::with_fields(fields, None, data), topics: topics.clone() };
-            let carried = (message, InFlight(Arc::new(bytes)), None);
-            self.sender.broadcast_direct(carried).await.map_err(|_| PublishError::Closed)?;
-            self.metrics.message_accepted();
-            return Ok(None);
-        };
-        let permits = Permits { bytes, slot: slots.reserve(1).await };
-        if let Some(log_writer) = log_writer {
-            let draft = Draft { fields: fields.clone(), data: data.to_owned(), topics: topics.clone() };
-            return log_writer.publish(draft, permits).await.map(Some);
-        }
-        let encode = |id: &str| Frame::with_fields(fields, Some(id), data);
-        let send = |frame| self.deliver(frame, topics.clone(), permits);
-        archive.accept(fields.id.as_deref(), topics, encode, send).map(Some)
-    }
-
-    /// Puts into the channel what has a slot there.
-    fn deliver(&self, frame: Frame, topics: Topics, permits: Permits) -> Result<(), PublishError> {
-        let Permits { bytes, slot } = permits;
-        let carried = (Message { frame, topics }, InFlight(Arc::new(bytes)), Some(Arc::new(slot)));
-        self.sender.try_broadcast(carried).map_err(|_| PublishError::Closed)?;
-        self.metrics.message_accepted();
-        Ok(())
-    }
-
-    async fn reserve(&self, size: usize) -> Permit {
-        match self.budget.try_reserve(size) {
-            Some(reserve) => reserve,
-            None => {
-                self.metrics.publish_delayed();
-                self.budget.reserve(size).await
-            }
+    /// Waits while the budget is used up. The message is encoded only then, so a publisher that waits holds nothing but
+    /// its draft. Cancel safe, except with a log: the message may then still be published.
+    pub(crate) async fn publish(&self, draft: Draft<'_>) -> Result<Option<String>, PublishError> {
+        let Inner { budget, sequence, order } = &*self.0;
+        let permit = budget.reserve(Frame::size(draft.fields, draft.data)).await?;
+        match order {
+            Order::Memory => sequence.commit(draft, permit),
+            Order::Log(writer) => writer.commit(draft, permit).await.map(Some),
         }
     }
 
-    /// What was published, if it is kept.
-    pub(crate) fn archive(&self) -> Option<&Archive> {
-        self.archive.as_ref().map(|archived| &*archived.archive)
+    /// Number of messages published so far: a new stream begins behind them.
+    pub(crate) fn position(&self) -> u64 {
+        self.0.sequence.position()
     }
 
-    /// The number of messages whose publishers may know that they were accepted.
-    pub(crate) fn accepted(&self) -> u64 {
-        self.metrics.messages()
+    /// The sequence, for subscribers that come back, if it keeps a history.
+    pub(crate) fn history(&self) -> Option<&Sequence> {
+        Some(&*self.0.sequence).filter(|sequence| sequence.keeps_history())
     }
 
-    /// Has the history's file take nothing more; returns when all that it took is in the channel, for which it has to
-    /// be written.
-    pub(crate) async fn settle(&self) {
-        if let Some(log_writer) = self.log_writer() {
-            log_writer.close();
-            log_writer.delivered().await;
+    /// Closes the log to new messages; returns once those that it took are queued, for which it has to write them.
+    pub(crate) async fn close_log(&self) {
+        if let Some(writer) = self.log_writer() {
+            writer.close();
+            writer.all_committed().await;
         }
     }
 
-    /// Accepts nothing more; what is in the channel is still delivered. Waits for nothing: what is yet to be written is
-    /// not published any more.
+    /// Refuses further messages. Those in the queue are still delivered; those that the log has yet to write are
+    /// refused. Never blocks.
     pub(crate) fn close(&self) {
-        if let Some(log_writer) = self.log_writer() {
-            log_writer.close();
+        if let Some(writer) = self.log_writer() {
+            writer.close();
         }
-        self.sender.close();
+        self.0.sequence.close();
+        self.0.budget.close();
     }
 
-    /// Returns when the history's file has everything on its disk, once this is closed.
-    pub(crate) async fn recorded(&self) {
-        if let Some(log_writer) = self.log_writer() {
-            log_writer.ended().await;
+    /// Returns once the log has everything on disk, if the hub is closed.
+    pub(crate) async fn log_synced(&self) {
+        if let Some(writer) = self.log_writer() {
+            writer.ended().await;
         }
     }
 
-    /// The end of it, where this waits for the disk as long as that takes: the thread that writes the history is gone
-    /// then and its file free, whoever still has a publisher.
-    pub(crate) fn end(&self) {
+    /// Closes the hub and joins the log's thread, however long the disk takes. The log's file is free then, even if a
+    /// publisher still has a handle.
+    pub(crate) fn join(&self) {
         self.close();
-        if let Some(log_writer) = self.log_writer() {
-            log_writer.join();
+        if let Some(writer) = self.log_writer() {
+            writer.join();
         }
     }
 
-    fn log_writer(&self) -> Option<&LogWriter<Permits>> {
-        self.archive.as_ref()?.log_writer.as_ref()
-    }
-}
-
-/// The receiving side, one for each shard.
-#[derive(Debug)]
-pub(crate) struct QueueReceiver {
-    receiver: Receiver<Queued>,
-    /// The number of messages taken so far.
-    taken: u64,
-}
-
-impl QueueReceiver {
-    /// The next message; `None` once the hub is closed and all it had accepted is taken.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Message, InFlight)>> {
-        loop {
-            match ready!(Pin::new(&mut self.receiver).poll_recv(cx)) {
-                Some(Ok(carried)) => return Poll::Ready(Some(self.take(carried))),
-                // The channel is not allowed to overflow, so nothing was skipped.
-                Some(Err(_)) => {}
-                None => return Poll::Ready(None),
-            }
+    fn log_writer(&self) -> Option<&LogWriter> {
+        match &self.0.order {
+            Order::Memory => None,
+            Order::Log(writer) => Some(writer),
         }
     }
+}
 
-    /// The next message if it is there already.
-    pub(crate) fn take_waiting(&mut self) -> Option<(Message, InFlight)> {
-        let carried = self.receiver.try_recv().ok()?;
-        Some(self.take(carried))
-    }
-
-    /// Whether a message is there already.
-    pub(crate) fn has_waiting(&self) -> bool {
-        !self.receiver.is_empty()
-    }
-
-    /// The number of messages taken so far, of those that the hub has accepted since it began.
-    pub(crate) fn taken(&self) -> u64 {
-        self.taken
-    }
-
-    fn take(&mut self, (message, in_flight, _slot): Queued) -> (Message, InFlight) {
-        self.taken += 1;
-        (message, in_flight)
-    }
+fn start_sequence(
+    limits: &Limits,
+    history: Option<History>,
+    shards: usize,
+    metrics: &Metrics,
+) -> (Arc<Sequence>, Vec<QueueReceiver>) {
+    let (sender, receivers) = queue::queue(limits.publish_queue, shards);
+    (Arc::new(Sequence::new(history, sender, metrics.clone())), receivers)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs::File;
-    use std::os::unix::fs::FileExt;
-    use std::task::Waker;
-
-    use smol::channel::{self, Receiver as Gate};
-    use smol::future::{block_on, or};
-
-    use super::*;
-    use crate::config::Retention;
-    use crate::hub::log::Storage;
-    use crate::hub::log::tests::Folder;
-
-    /// A disk that takes each write only when it is let.
-    struct Hanging {
-        file: File,
-        gate: Gate<()>,
-    }
-
-    impl Storage for Hanging {
-        fn file(&self) -> &File {
-            &self.file
-        }
-
-        fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-            // It takes everything once nobody holds it up any more.
-            let _ = self.gate.recv_blocking();
-            self.file.write_all_at(bytes, offset)
-        }
-    }
-
-    fn is_pending(future: Pin<&mut impl Future>) -> bool {
-        future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
-    }
-
-    #[track_caller]
-    fn in_time<T>(future: impl Future<Output = T>) -> T {
-        let some = async { Some(future.await) };
-        let none = async {
-            smol::Timer::after(Duration::from_secs(20)).await;
-            None
-        };
-        block_on(or(some, none)).expect("it is still pending")
-    }
-
-    /// The streams of a server whose disk hangs end in their time, and its file has what was written in the end.
-    #[test]
-    fn a_disk_that_hangs_holds_up_no_end_but_that_of_its_thread() {
-        let folder = Folder::new();
-        let open = || Journal::open(&folder.file(), drop).expect("a file of its own");
-        let (mut journal, _) = open();
-        let (release, gate) = channel::bounded(2);
-        journal.put_on(|file| Hanging { file, gate });
-        let kept = HistorySetup {
-            archive: Archive::new(Retention::default()),
-            journal: Some((journal, HistorySync::Interval)),
-        };
-        let (hub, mut receivers) =
-            Hub::new(&Limits::default(), Some(kept), 1, Metrics::default()).expect("a thread can be started");
-        let (fields, topics) = (Fields::default(), Topics::none());
-        let publish = || hub.publish(&fields, "x", &topics);
-        release.try_send(()).expect("there is room");
-        let id = in_time(publish()).expect("it is written");
-        let mut held_up = Box::pin(publish());
-        assert!(is_pending(held_up.as_mut()));
-        let mut settled = Box::pin(hub.settle());
-        assert!(is_pending(settled.as_mut()), "what was taken is not in the channel");
-        assert!(in_time(publish()).is_err(), "nothing more is taken");
-        hub.close();
-        let mut next = || in_time(std::future::poll_fn(|cx| receivers[0].poll_next(cx)));
-        assert!(next().is_some() && next().is_none(), "the one that was written, and the end");
-        assert!(is_pending(Box::pin(hub.recorded()).as_mut()));
-        drop(release);
-        assert_eq!(in_time(held_up), Err(PublishError::Closed));
-        in_time(async { (settled.await, hub.recorded().await) });
-        let (_, found) = open();
-        assert_eq!((id.is_some(), found.records), (true, 2), "what was written is in it");
-    }
-}
+mod tests;

@@ -46,7 +46,7 @@ pub fn converse<'b>(
     // On a clock that stands still a rest would never end.
     let limits = &Limits { longest_rest: Duration::ZERO, window_time: Duration::ZERO, ..limits.clone() };
     let metrics = Metrics::of_shards(1);
-    let (hub, mut receivers) = Hub::new(limits, None, 2, metrics.clone()).expect("no thread is started");
+    let (hub, mut receivers) = Hub::new(limits, None, 2, metrics.clone());
     let (mut witness, receiver) = (receivers.remove(0), receivers.remove(0));
     let settings = Settings::new(access.clone());
     let (limits, metrics_too) = (limits.clone(), metrics.clone());
@@ -162,6 +162,7 @@ mod tests {
     use super::*;
     use crate::event::frame::Fields;
     use crate::event::topic::Topics;
+    use crate::hub::Draft;
 
     fn with(pieces: &[&str], most_written: usize) -> (String, String, bool) {
         let pieces = pieces.iter().map(|piece| piece.as_bytes());
@@ -240,7 +241,7 @@ mod tests {
     #[test]
     fn a_panic_ends_its_own_connection_alone() {
         let (limits, metrics) = (Limits::default(), Metrics::of_shards(1));
-        let (hub, mut receivers) = Hub::new(&limits, None, 1, metrics.clone()).expect("no thread is started");
+        let (hub, mut receivers) = Hub::new(&limits, None, 1, metrics.clone());
         let settings = Settings::new(Access::default());
         let shared =
             Shared { limits, settings, hub, metrics: metrics.clone(), subscriber_counts: SubscriberCounts::new() };
@@ -265,7 +266,8 @@ mod tests {
         turn();
         assert!(ended.is_finished() && !living.is_finished());
         assert_eq!((metrics.streams(), metrics.connections(), metrics.panics()), (1, 1, 1));
-        smol::block_on(context.hub.publish(&Fields::default(), "on", &Topics::none())).expect("the hub is open");
+        smol::block_on(context.hub.publish(Draft::new(&Fields::default(), "on", &Topics::none())))
+            .expect("the hub is open");
         turn();
         assert!(sound.0.output.borrow().ends_with(b":ok\n\ndata: on\n\n"), "{:?}", sound.0.output);
     }

@@ -23,7 +23,7 @@ use crate::http::chunked::Decoder;
 use crate::http::framing::Framing;
 use crate::http::head::{RequestHead, Scanner};
 use crate::http::{Persistence, RequestError};
-use crate::hub::Hub;
+use crate::hub::{Draft, Hub};
 use crate::metrics::Metrics;
 use crate::net;
 
@@ -156,7 +156,7 @@ pub struct Membership<S: Sink>(fanout::Membership<Socket<S>>);
 impl<S: Sink + 'static> FanOut<S> {
     /// A shard without subscribers.
     pub fn new(limits: &Limits) -> Self {
-        let (hub, mut receivers) = Hub::new(limits, None, 1, Metrics::default()).expect("no thread is started");
+        let (hub, mut receivers) = Hub::new(limits, None, 1, Metrics::default());
         let receiver = receivers.pop().expect("one for each shard");
         let dispatcher = Rc::new(Dispatcher::new(receiver, limits, Arc::default(), SubscriberCounts::new()));
         let running = Rc::clone(&dispatcher);
@@ -194,7 +194,7 @@ impl<S: Sink + 'static> FanOut<S> {
     /// When one of them is none.
     pub fn publish_to(&self, topics: &[&str], message: &str) -> bool {
         let (fields, topics) = (Fields::default(), Topics::parse(topics.iter().copied()).expect("topics"));
-        let published = pin!(self.hub.publish(&fields, message, &topics));
+        let published = pin!(self.hub.publish(Draft::new(&fields, message, &topics)));
         published.poll(&mut task::Context::from_waker(Waker::noop())) == Poll::Ready(Ok(None))
     }
 

@@ -5,10 +5,12 @@
 mod counters;
 mod health;
 mod histogram;
+mod prometheus;
 mod shard;
 
 pub(crate) use self::counters::GaugeGuard;
 pub use self::counters::{Metrics, StreamEnd};
 pub use self::health::{Health, NotReady};
 pub(crate) use self::histogram::{Count, Distribution};
+pub(crate) use self::prometheus::Exposition;
 pub(crate) use self::shard::{PublishOutcome, ShardMetrics, StatusClass};

@@ -1,11 +1,10 @@
-//! Why a server was not bound, or an event not published: what happened, and what to do about it.
+//! Why a server was not bound: what happened, and what to do about it.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use crate::config::{Address, ConfigError};
-use crate::event::frame::InvalidField;
 use crate::net::RESERVED_DESCRIPTORS;
 
 /// The reason that a server could not be bound.
@@ -84,30 +83,3 @@ impl std::error::Error for BindError {
         }
     }
 }
-
-/// Why an event was not published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PublishError {
-    /// A field of the event holds what the event-stream format cannot carry.
-    InvalidField(InvalidField),
-    /// The server has stopped, or was dropped.
-    Stopped,
-    /// The disk of the history's file is full.
-    NoSpace,
-    /// The history's file cannot be written.
-    NotWritten,
-}
-
-impl fmt::Display for PublishError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InvalidField(field) => field.fmt(f),
-            Self::Stopped => f.write_str("the server has stopped"),
-            Self::NoSpace => f.write_str("the disk of the history's file is full, so this was not published"),
-            Self::NotWritten => f.write_str("the history's file cannot be written, so this was not published"),
-        }
-    }
-}
-
-impl std::error::Error for PublishError {}

@@ -4,6 +4,7 @@
 //! serves no client itself. The invariant: every thread, task and socket is gone once it returns or is dropped.
 
 mod error;
+mod publisher;
 mod shard;
 mod shards;
 mod shutdown;
@@ -17,17 +18,17 @@ use std::time::{Instant, SystemTime};
 
 use smol::future::FutureExt;
 
-pub use self::error::{BindError, PublishError};
+pub use self::error::BindError;
+pub use self::publisher::{Publisher, Receipt};
 use self::shards::Shards;
 use self::shutdown::HubGuard;
 use crate::admin::{Admin, AdminContext};
 use crate::auth::Settings;
 use crate::config::{Address, Config, HistoryFile};
 use crate::connection::Shared;
-use crate::event::frame::{Event, Frame, InvalidField};
-use crate::event::topic::{Filter, Topics};
+use crate::event::topic::Filter;
 use crate::fanout::{ShardHandle, SubscriberCounts};
-use crate::hub::{self, Archive, HistorySetup, Hub, Journal, QueueReceiver, Record, Restored};
+use crate::hub::{Hub, Log, QueueReceiver};
 use crate::metrics::{Health, Metrics};
 use crate::net::{Acceptor, Admission, Inherited, Listener, RESERVED_DESCRIPTORS};
 
@@ -77,9 +78,7 @@ impl Server {
         let admission = Admission::new(connections, &config.limits, &config.trusted_proxies, metrics.clone());
         let listener = Listener::new(acceptors, metrics.clone());
         let admin_listener = admin_acceptor.map(|acceptor| Listener::new(vec![acceptor], metrics.clone()));
-        let kept = open_history(&config)?;
-        let hub = Hub::new(&config.limits, kept, workers.get(), metrics.clone());
-        let (hub, receivers) = hub.map_err(BindError::Thread)?;
+        let (hub, receivers) = open_hub(&config, workers.get(), metrics.clone())?;
         let hub_guard = HubGuard(hub.clone());
         let (limits, settings) = (config.limits.clone(), Settings::new(config.access.clone()));
         let shared = Shared { limits, settings, hub, metrics, subscriber_counts: SubscriberCounts::new() };
@@ -128,7 +127,7 @@ impl Server {
 
     /// A handle that publishes to this server's streams. It outlives [`Server::run`], and fails from then on.
     pub fn publisher(&self) -> Publisher {
-        Publisher { hub: self.shared.hub.clone(), metrics: self.shared.metrics.clone() }
+        Publisher::new(&self.shared)
     }
 
     /// The number of open streams.
@@ -246,34 +245,19 @@ fn leaves_v4_to_others(wildcard: SocketAddr, addresses: &[Address]) -> bool {
         && addresses.iter().filter_map(Address::tcp).any(is_v4)
 }
 
-/// The history that the configuration asks for, with what its file has of earlier servers.
-fn open_history(config: &Config) -> Result<Option<HistorySetup>, BindError> {
-    let Some(retention) = config.retention() else { return Ok(None) };
-    let archive = Archive::new(retention);
+/// Makes the hub that the configuration asks for, with the events that its history's file has.
+fn open_hub(config: &Config, shards: usize, metrics: Metrics) -> Result<(Hub, Vec<QueueReceiver>), BindError> {
+    let (limits, retention) = (&config.limits, config.retention());
     let Some(HistoryFile { path, sync }) = &config.history_file else {
-        return Ok(Some(HistorySetup { archive, journal: None }));
+        return Ok(Hub::new(limits, retention, shards, metrics));
     };
-    let opened = Journal::open(path, |record| restore(&archive, record));
-    let (journal, recovered) = opened.map_err(|error| BindError::History(path.clone(), error))?;
-    if recovered.cut > 0 {
-        let kept = recovered.damaged.map_or_else(String::new, |file| format!("; it is kept in {}", file.display()));
-        log::warn!("cut {} bytes of what was not whole from the end of {}{kept}", recovered.cut, path.display());
-    }
-    Ok(Some(HistorySetup { archive, journal: Some((journal, *sync)) }))
+    let log =
+        Log::open(path, retention.unwrap_or_default()).map_err(|error| BindError::History(path.clone(), error))?;
+    Hub::with_log(limits, log, *sync, shards, metrics).map_err(BindError::Thread)
 }
 
-/// Has the archive keep what an earlier server published.
-fn restore(archive: &Archive, record: Record) {
-    let (id, is_own) = (record.id(), record.own_id.is_some());
-    // Whoever wrote other topics than there are was not this program, and nobody can ask for them.
-    let Ok(topics) = Topics::parse(record.topics.iter().map(String::as_str)) else { return };
-    archive.restore(record.boot, Restored { at: record.at, id, is_own, topics, frame: Frame::encoded(record.frame) });
-}
-
-/// What the admin address needs descriptors for besides its connections: both ends of the stream on which the one
-/// message that is tried arrives, the worker's end of the one before, which may be closing yet, and a connection over
-/// the limit, which is closed at once.
-const BESIDE_ADMIN_CONNECTIONS: usize = 4;
+/// Descriptors that the admin address needs besides its connections: for one over the limit, which is closed at once.
+const BESIDE_ADMIN_CONNECTIONS: usize = 1;
 
 /// The most connections: as configured, but no more than the process has descriptors for. `None` if it has too few.
 fn connection_limit(config: &Config, has_admin: bool) -> Option<usize> {
@@ -283,43 +267,4 @@ fn connection_limit(config: &Config, has_admin: bool) -> Option<usize> {
     let reserved = RESERVED_DESCRIPTORS.saturating_add(admin);
     let available = descriptors.checked_sub(reserved).filter(|available| *available > 0)?;
     Some(config.limits.connections.map_or(available, |request| request.get().min(available)))
-}
-
-/// A handle that publishes to the streams of a [`Server`]. Cheap to clone, and usable from any thread and executor.
-#[derive(Clone, Debug)]
-pub struct Publisher {
-    hub: Hub,
-    metrics: Metrics,
-}
-
-impl Publisher {
-    /// Publishes an event: when this returns, it is accepted for every open stream, behind all that this publisher
-    /// published before. Waits while the server has more messages than it can take
-    /// ([`Limits::publish_queue`](crate::Limits::publish_queue),
-    /// [`Limits::publish_queue_bytes`](crate::Limits::publish_queue_bytes)); they are taken from when
-    /// [`Server::run`] begins.
-    ///
-    /// Cancel safe: an event whose publishing is dropped before it returns is not published. Where the history has a
-    /// file it may be.
-    ///
-    /// # Errors
-    ///
-    /// When a field of the event cannot be encoded, when the history's file cannot be written, or when the server has
-    /// stopped: where the file's disk hung until then, the event may be in it, for those who come back.
-    pub async fn publish(&self, event: Event) -> Result<(), PublishError> {
-        let (fields, data) = event.parts().map_err(PublishError::InvalidField)?;
-        let topics = Topics::parse(event.topics());
-        let topics = topics.map_err(|_| PublishError::InvalidField(InvalidField::Topic))?;
-        let published = self.hub.publish(fields, data, &topics).await;
-        published.map(drop).map_err(|error| match error {
-            hub::PublishError::Closed => PublishError::Stopped,
-            hub::PublishError::NoSpace => PublishError::NoSpace,
-            hub::PublishError::NotWritten => PublishError::NotWritten,
-        })
-    }
-
-    /// The number of open streams.
-    pub fn streams(&self) -> usize {
-        self.metrics.streams()
-    }
 }

@@ -59,7 +59,7 @@ impl Shards {
                 let _end_notice = end_notice;
                 shard::run(job);
             })?;
-            handles.push(ShardHandle::new(&dealt, request));
+            handles.push(ShardHandle::new(request));
             shards.clients.push(dealt);
             shards.threads.push(thread);
         }

@@ -38,7 +38,7 @@ pub(super) async fn shut_down(mut shards: Shards, hub: &Hub, metrics: &Metrics, 
     shards.stop_dealing();
     let _ = within(drain_timeout / 2, shards.signals.requests_answered()).await;
     // 3. Takes no time unless the disk hangs. The quarter that is left then is for the streams.
-    let _ = within(drain_timeout / 4, hub.settle()).await;
+    let _ = within(drain_timeout / 4, hub.close_log()).await;
     // 4.
     hub.close();
     // 5.
@@ -52,9 +52,9 @@ pub(super) async fn shut_down(mut shards: Shards, hub: &Hub, metrics: &Metrics, 
     // 7.
     drop(shards);
     // 8.
-    if within(DISK_PATIENCE, hub.recorded()).await.is_none() {
+    if within(DISK_PATIENCE, hub.log_synced()).await.is_none() {
         log::warn!("waiting for the disk to take the last of the history's file");
-        hub.recorded().await;
+        hub.log_synced().await;
     }
 }
 
@@ -136,6 +136,6 @@ pub(super) struct HubGuard(pub(super) Hub);
 
 impl Drop for HubGuard {
     fn drop(&mut self) {
-        self.0.end();
+        self.0.join();
     }
 }

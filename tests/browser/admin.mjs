@@ -46,10 +46,10 @@ async function picture(name, width) {
   await page.screenshot({ path: `${pictures}/${name}.png`, clip: { x: 0, y: 0, width, height } });
 }
 
-async function arrived() {
+async function published(streams) {
   await page.waitForFunction(() => !document.querySelector("#send[aria-disabled=true]"));
-  assert.match(await page.textContent("#verdict"), /^Arrived after [\d.]+ m?s, sent to [1-9]\d* streams?\.$/);
-  say(`arrived ${JSON.stringify(await page.textContent("#event"))}`);
+  const [, count] = (await page.textContent("#verdict")).match(/^Published to (\d+) streams? in [\d.]+ m?s\.$/);
+  assert.equal(count, String(streams));
 }
 
 await page.goto(url);
@@ -61,8 +61,10 @@ say("one stream");
 await page.click("#message");
 await page.keyboard.type("by hand");
 await page.click("#send");
-await page.waitForSelector("#event:visible");
-await arrived();
+await page.waitForSelector("#verdict:visible");
+await published(1);
+assert.ok(await page.isHidden("#receipt"), "without a history there is no id");
+say("published");
 
 for (let i = 0; i < 2; i++) await page.keyboard.press("Shift+Tab");
 await page.keyboard.type("greeting");
@@ -70,11 +72,11 @@ await page.keyboard.press("Shift+Tab");
 await page.keyboard.press("Control+A");
 await page.keyboard.type("by keys\n<b>alone</b>");
 await page.keyboard.press("Control+Enter");
-await page.waitForFunction(() => document.querySelector("#event").textContent.startsWith("event: greeting"));
-await arrived();
+await published(1);
+say("published");
 assert.equal(await page.evaluate(() => document.activeElement.id), "message", "the focus stays where it was");
 
-// Totals, the counts of publishes and the charts arrive separately. A trial is no client's request.
+// Totals, the counts of publishes and the charts arrive separately. What the page publishes is no client's request.
 await shows("#messages-note", "2 in all");
 await shows('#publishes tr[data-key="accepted"] td:last-child', "0");
 await page.waitForFunction(() => /at most [1-9.]/.test(document.querySelectorAll(".plot")[1].ariaLabel));
@@ -131,4 +133,9 @@ say("lost");
 await shows("#state", "Ready");
 await shows("#messages-note", "0 in all");
 say("back");
+await page.click("#send");
+await page.waitForSelector("#receipt:visible");
+await published(0);
+assert.match(await page.textContent("#id"), /^\S+$/);
+say("with an id");
 process.exit();

@@ -7,7 +7,7 @@
 //! - `answers`: every path, health, bad heads, and the connection limit; `guard`: requests that are allowed
 //! - `exposition`: a strict reader of the metrics; `families`: the list of metrics; `counting`: the events that they
 //!   count
-//! - `live`: the live page's stream; `slowest`: the slowest streams, and their disconnect; `trial`: a test message
+//! - `live`: the live page's stream; `slowest`: the slowest streams, and their disconnect; `publish`: receipts
 //! - `stuck`: a shard that really hangs
 //! - `program`: the program's admin address, and the options on its page
 
@@ -19,9 +19,9 @@ mod guard;
 mod live;
 #[cfg(feature = "cli")]
 mod program;
+mod publish;
 mod slowest;
 mod stuck;
-mod trial;
 
 use smolcast::{Address, Config};
 use support::{Client, Response, TestServer, parse_responses, wait_until};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_recv_buffer_size;
-use smolcast::Limits;
-use support::{End, EventStream, Served, TestServer, assert_bytes, get, post, showing, wait_until};
+use smolcast::{Event, Limits};
+use support::{End, EventStream, Served, TestServer, assert_bytes, get, post, showing, wait_until, within_deadline};
 
 fn stream(server: &TestServer, query: &str) -> EventStream {
     EventStream::open_with(server.connect(), &get(&format!("/sse{query}"))).0
@@ -72,6 +72,18 @@ fn connections_counts_the_streams_of_a_topic() {
     streams.truncate(2);
     server.wait_for_count(2);
     assert_eq!(count(&server, "?topic=a"), "1");
+}
+
+#[test]
+fn an_in_process_receipt_counts_the_same_streams() {
+    let server = TestServer::start_default();
+    let _streams = ["", "?topic=a", "?topic=%23"].map(|query| stream(&server, query));
+    for (event, subscribers) in
+        [(Event::new("x"), 3), (Event::new("x").with_topic("a"), 2), (Event::new("x").with_topic("b"), 1)]
+    {
+        let receipt = within_deadline(server.publisher.publish(event)).expect("the server runs");
+        assert_eq!((receipt.id, receipt.subscribers), (None, subscribers));
+    }
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! The live page's files, which are part of the program: nothing of the page comes from anywhere else.
+//! Files of the live page, compiled into the program: the page loads nothing from elsewhere.
 
-use super::response::Content;
+use super::answer::Answer;
 
-/// The file at a path.
-pub(super) fn file(path: &str) -> Option<Content<'static>> {
+/// The file at a path, as an answer.
+pub(super) fn file(path: &str) -> Option<Answer> {
     let (media_type, text) = match path {
         "/" => ("text/html; charset=utf-8", include_str!("index.html")),
         "/page.css" => ("text/css; charset=utf-8", include_str!("page.css")),
@@ -13,5 +13,5 @@ pub(super) fn file(path: &str) -> Option<Content<'static>> {
         "/licenses" => ("text/plain; charset=utf-8", include_str!("uPlot.LICENSE")),
         _ => return None,
     };
-    Some(Content { media_type, text })
+    Some(Answer::new("200 OK", media_type, text))
 }

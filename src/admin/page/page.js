@@ -1,24 +1,23 @@
-// The live page: shows what the server's `live` stream says, publishes a message, disconnects a stream.
+// The live page: shows the events of the server's `live` stream, publishes a message, disconnects a stream.
 //
-// Nothing that came over the network becomes markup: it goes in as text. What is kept is bounded by ten minutes of
-// figures and the rows of the newest sample, however long the page is open. A hidden page keeps figures and draws
-// nothing.
+// Text from the network never becomes markup. The page keeps ten minutes of figures and the rows of the newest sample,
+// however long it is open. A hidden page keeps figures and draws nothing.
 "use strict";
 
-/** What the charts show, in seconds: the most, and the least, from which it grows with what is known. */
+/** The time that the charts show, in seconds: at most, and at least. In between it grows with the figures kept. */
 const WINDOW = 600;
 const SHORTEST_WINDOW = 60;
-/** What "the last minute" means, in milliseconds, as are the others. */
+/** "The last minute" of the tables. This and the times below are in milliseconds. */
 const MINUTE = 60_000;
-/** A sample comes each second; between two that are further apart nothing is known. */
+/** Samples come each second. Between two that are further apart than this, the charts have a gap. */
 const GAP = 5_000;
-/** After so long without a word the connection is taken for dead, whatever the browser thinks of it. */
+/** A connection that is silent for this long is dead, even if the browser holds it open. */
 const SILENCE = 10_000;
-/** How long to wait where the browser has given up, which it does after any answer that is no stream. */
+/** Pause before a new connection if the browser has given up, as it does after any answer that is no stream. */
 const RETRY = 3_000;
-/** A pointer that has rested for so long no longer holds the rows of the slowest streams in their places. */
+/** A pointer that has rested for this long no longer holds the rows of the slowest streams in place. */
 const REST = 30_000;
-/** Within this an answer of the server has to come. */
+/** Longest wait for an answer of the server. */
 const PATIENCE = 30_000;
 
 const byId = (id) => document.getElementById(id);
@@ -30,7 +29,7 @@ function make(name, className = "", text = "") {
   return element;
 }
 
-/** Writes only what differs, so that a quiet second costs no layout. */
+/** Changes text only if it differs, so that a quiet second costs no layout. */
 function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -39,12 +38,12 @@ function show(element, shown) {
   if (element.hidden === shown) element.hidden = !shown;
 }
 
-// Figures as text. Digits stand in groups of three with a narrow space between, which reads the same everywhere.
+// Figures as text. A narrow space separates groups of three digits, which every locale reads alike.
 
 const group = (number) => String(Math.round(number)).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 const significant = (number, digits) => (number >= 10 ** digits ? Math.round(number) : +number.toPrecision(digits));
 
-/** A number with the largest prefix of which there is at least one. */
+/** A number with the largest unit prefix that keeps it at one or more. */
 function prefixed(number, base, units, digits) {
   let step = 0;
   for (; number >= 0.9995 * base && step < units.length - 1; step++) number /= base;
@@ -54,15 +53,15 @@ function prefixed(number, base, units, digits) {
 const joined = ([number, unit]) => (unit ? `${number} ${unit}` : number);
 const short = (number) => prefixed(number, 1000, ["", "k", "M", "G", "T"], 3);
 const size = (bytes) => prefixed(bytes, 1024, ["B", "KiB", "MiB", "GiB", "TiB"], 3);
-/** Counts in full while that can be read at a glance. */
+/** Counts below a million, in full. */
 const count = (number) => (number < 1e6 ? [group(number), ""] : short(number));
 const rate = (number) => (number < 9.95 ? [String(+number.toFixed(1)), ""] : count(number));
 
-/** Seconds, as one unit where they are few, and as two where they are many. */
+/** A time in seconds: below a minute in one unit, above in two. */
 function time(seconds) {
   if (seconds < 0.9995) return [String(significant(seconds * 1e3, seconds < 0.01 ? 2 : 3)), "ms"];
   if (seconds < 59.95) return [String(significant(seconds, 2 + (seconds >= 9.95))), "s"];
-  // Before the units are chosen: just short of a minute is a minute.
+  // Rounds before it chooses units, or just short of a minute would read 60 s.
   seconds = Math.round(seconds);
   const [large, name, small, rest] = seconds < 3600 ? [60, "min", 1, "s"]
     : seconds < 86_400 ? [3600, "h", 60, "min"] : [86_400, "d", 3600, "h"];
@@ -75,14 +74,14 @@ const clock = (at, seconds = true) => {
   return `${two(date.getHours())}:${two(date.getMinutes())}${seconds ? `:${two(date.getSeconds())}` : ""}`;
 };
 
-// What is kept.
+// Kept figures.
 
 /** The charts' columns, `at` in seconds. */
 const kept = { at: [], streams: [], messages: [], deliveries: [], p50: [], p99: [] };
 /** The totals of the last minute, oldest first. */
 let minute = [];
 let hello = null;
-/** The newest sample, when it arrived, and what went on a second between it and the one before. */
+/** The newest sample, its time of arrival, and the rates between it and the one before. */
 let last = null;
 let arrived = 0;
 let rates = null;
@@ -101,7 +100,7 @@ function ratesBetween(before, after) {
   return { messages: each("messages"), deliveries: each("deliveries"), bytes: each("bytes"), workers };
 }
 
-/** Takes one more row into the charts, and lets those go that have left the window. */
+/** Adds a row to the charts, and drops rows that are older than the window. */
 function keep(at, row) {
   kept.at.push(at / 1000);
   for (const name of Object.keys(kept)) if (name !== "at") kept[name].push(row[name] ?? null);
@@ -148,7 +147,7 @@ function connect() {
 }
 
 function greet(said) {
-  // Another start counts from zero: nothing is to be told from the difference.
+  // A restarted server counts from zero, so that differences mean nothing.
   if (hello?.started !== said.started) {
     last = null;
     minute = [];
@@ -174,18 +173,18 @@ function setState(state) {
   showLost();
 }
 
-/** The time that passes is told beside the state, since the state is read out when it changes. */
+/** Shows the time since the last sample beside the state: screen readers read the state at each change. */
 function showLost() {
   const lost = byId("state").dataset.state === "lost";
   show(byId("lost"), lost);
   if (!lost) return;
   const ago = last && joined(time(Math.max(1, Math.round((performance.now() - arrived) / 1000))));
   say(byId("lost"), last
-    ? `The server has not been heard for ${ago}: what is shown is from ${clock(last.at)}. Reconnecting…`
+    ? `No word from the server for ${ago}: the figures are from ${clock(last.at)}. Reconnecting…`
     : "The server does not answer. Trying again…");
 }
 
-/** Each second: what has to happen when nothing comes. */
+/** Reconnects, and moves times and charts on, while no sample comes. Runs each second. */
 function tick() {
   const at = performance.now();
   const silent = at - Math.max(heard, tried) > SILENCE;
@@ -196,7 +195,7 @@ function tick() {
   if (at - arrived > 1500) drawCharts();
 }
 
-// What is shown.
+// Shown figures.
 
 function render() {
   if (document.hidden || !last) return;
@@ -281,9 +280,9 @@ function showWorkers() {
 
 const ENDED = {
   hang_up: ["Hung up", "by the client"],
-  lagged: ["Lagged", "too far behind"],
+  lagged: ["Lagged", "over the window"],
   stalled: ["Stalled", "took nothing for too long"],
-  input: ["Input", "sent more than a stream may"],
+  input: ["Input", "client sent too much"],
   disconnected: ["Disconnected", "from this page"],
   stopped: ["Stopped", "with the server, complete"],
   cut: ["Cut", "with the server, incomplete"],
@@ -292,17 +291,17 @@ const PUBLISHES = {
   accepted: ["Accepted", ""],
   unauthorized: ["Unauthorized", "no token, or a wrong one"],
   forbidden: ["Forbidden", "from another page, or for another host"],
-  too_large: ["Too large", "longer than a message may be"],
+  too_large: ["Too large", "over the limit of a message"],
   invalid: ["Invalid", "malformed, or not sent in time"],
   unavailable: ["Unavailable", "ending, or the disk failed"],
 };
 const REFUSED = {
-  connections: ["Turned away", "told to come back"],
-  dropped: ["Dropped", "closed without a word"],
-  address: ["Address", "either, over its address's limit"],
+  connections: ["Rejected", "told to come back"],
+  dropped: ["Dropped", "closed at once"],
+  address: ["Address", "either, over the limit of its address"],
 };
 
-/** Rows of totals by name, with how much of each is of the last minute. */
+/** Rows of totals by name, each with its share of the last minute. */
 function showTally(id, names) {
   const body = byId(id);
   const before = minute[0][id];
@@ -336,8 +335,8 @@ function showHistory() {
   say(byId("history-oldest"), history.events ? `${joined(time(history.oldest))} ago` : "–");
 }
 
-// The slowest streams. Who is about to press a button must find the same row under it: rows keep their places while the
-// pointer is among them, and the row with the focus is never taken out of the document to be moved.
+// The slowest streams. A person about to press a button must find the same row under it. So rows keep their places
+// while the pointer is among them, and the row with the focus never leaves the document.
 
 const slow = { rows: new Map(), pointed: -Infinity };
 
@@ -347,14 +346,14 @@ function showSlowest() {
   const { slowest, workers } = last;
   const listed = new Set(slowest.map((stream) => stream.id));
   const gone = [...slow.rows.values()].filter((row) => !listed.has(row.id));
-  // Those that are gone stay for as long as rows are held, but no more of them than can be listed.
+  // Gone rows stay while rows are held, at most as many as the list has.
   gone.forEach((row, index) => (isHeld() && index >= gone.length - 20 ? leave(row) : remove(row)));
   for (const stream of slowest) update(slow.rows.get(stream.id) ?? add(stream), stream);
   if (!isHeld()) order(slowest.map((stream) => slow.rows.get(stream.id).element));
   show(byId("slowest-table"), slow.rows.size > 0);
   show(byId("none-slow"), slow.rows.size === 0);
   const all = workers.reduce((sum, worker) => sum + worker.slow, 0);
-  say(byId("slow-count"), all ? `${group(all)} of ${group(last.streams)} behind` : "");
+  say(byId("slow-count"), all ? `${group(all)} of ${group(last.streams)} slow` : "");
 }
 
 function add({ id, peer, worker, topics }) {
@@ -393,7 +392,7 @@ function update(row, { behind, seconds }) {
   }
 }
 
-/** Says that a row's stream is on the list no more, without moving the rows below. */
+/** Marks the row of a stream that left the list, without moving the rows below. */
 function leave(row) {
   passFocus(row);
   row.element.classList.add("gone");
@@ -407,7 +406,7 @@ function remove(row) {
   slow.rows.delete(row.id);
 }
 
-/** Where a row that goes has the focus, it is the nearest row's. */
+/** Passes the focus of a row that goes to the nearest row. */
 function passFocus({ element }) {
   if (!element.contains(document.activeElement)) return;
   const rows = [...byId("slowest").querySelectorAll("tr:not(.gone)")];
@@ -416,7 +415,7 @@ function passFocus({ element }) {
   (nearest?.querySelector("button") ?? byId("slowest-title")).focus({ preventScroll: true });
 }
 
-/** Brings rows into order without moving the one that has the focus: the others go around it. */
+/** Sorts the rows around the one that has the focus, which stays in place. */
 function order(elements) {
   const body = byId("slowest");
   const fixed = elements.find((element) => element.contains(document.activeElement));
@@ -435,7 +434,7 @@ async function disconnect(row) {
   say(row.why, "");
   const answer = await ask(`disconnect?stream=${encodeURIComponent(row.id)}`);
   if (!answer.ok) say(row.why, answer.text);
-  // One that is gone goes with the next sample, as one that is disconnected does.
+  // The next sample removes a row that is gone, as it does a disconnected one.
   if (answer.ok || answer.status === 404) return;
   row.asked = false;
   label(row, "Disconnect");
@@ -448,14 +447,14 @@ function label(row, text) {
   row.button.setAttribute("aria-disabled", String(row.asked));
 }
 
-/** Posts, and makes the failure to get an answer one more answer. */
+/** Posts; a failure to get an answer is an answer too. */
 async function ask(path, body = "") {
   try {
     const answer = await fetch(path, { method: "POST", body, signal: AbortSignal.timeout(PATIENCE) });
     const text = (await answer.text()).trim();
     return { ok: answer.ok, status: answer.status, text: text || `The server answered ${answer.status}.` };
   } catch {
-    return { ok: false, status: 0, text: "The server did not answer: whether it was done is not known." };
+    return { ok: false, status: 0, text: "The server did not answer; it may have done it or not." };
   }
 }
 
@@ -469,19 +468,21 @@ async function publish() {
     .filter(([, value]) => value)
     .map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
   setSending(true);
+  const start = performance.now();
   const answer = await ask(`publish${query.length ? "?" : ""}${query.join("&")}`, byId("message").value);
-  const came = answer.ok && JSON.parse(answer.text);
+  const took = joined(time((performance.now() - start) / 1000));
+  const receipt = answer.ok && JSON.parse(answer.text);
   const verdict = byId("verdict");
-  verdict.classList.toggle("bad", !came);
-  verdict.textContent = came ? `Arrived after ${joined(time(came.seconds))}, sent to ${plural(came.streams, "stream")}.`
-    : answer.text;
+  verdict.classList.toggle("bad", !receipt);
+  verdict.textContent = receipt ? `Published to ${plural(receipt.subscribers, "stream")} in ${took}.` : answer.text;
   verdict.hidden = false;
-  byId("event").textContent = came ? came.event : "";
-  byId("event").hidden = !came;
+  // Without a history, events have no id.
+  byId("id").textContent = receipt?.id ?? "";
+  byId("receipt").hidden = !receipt?.id;
   setSending(false);
 }
 
-/** The button stays enabled for the browser, or it would lose the focus. */
+/** Keeps the button enabled for the browser, or it would lose the focus. */
 function setSending(value) {
   sending = value;
   say(byId("send"), value ? "Publishing…" : "Publish");
@@ -535,24 +536,24 @@ function filterConfiguration() {
 
 const CHARTS = [
   { title: "Streams", lines: ["streams"], write: count, floor: 4 },
-  { title: "Messages a second", lines: ["messages"], write: rate, floor: 1 },
-  { title: "Deliveries a second", lines: ["deliveries"], write: rate, floor: 1 },
+  { title: "Messages per second", lines: ["messages"], write: rate, floor: 1 },
+  { title: "Deliveries per second", lines: ["deliveries"], write: rate, floor: 1 },
   { title: "Publish to write", lines: ["p99", "p50"], write: time, log: true },
 ];
 const INKS = { p50: "--second" };
 
 let inks = {};
 
-/** A colour of the style sheet, which the canvas has to be told. */
+/** A colour of the style sheet; the canvas does not inherit it. */
 const ink = (name) => (inks[name] ??= getComputedStyle(document.documentElement).getPropertyValue(name).trim());
 
-/** From the oldest that is known to now. */
+/** The range of the time axis: from the oldest kept figure to now. */
 function shown() {
   const end = now() / 1000;
   return [Math.max(end - WINDOW, Math.min(kept.at[0] ?? end, end - SHORTEST_WINDOW)), end];
 }
 
-/** From zero to a little above the highest. */
+/** The range of a linear axis: from zero to a little above the highest value. */
 const linear = (floor) => (_chart, _low, high) => [0, Math.max(floor, (high ?? 0) * 1.12)];
 
 /** Whole powers of ten, at least one of them. */
@@ -567,7 +568,7 @@ function powers(_chart, _axis, low, high) {
   return Array.from({ length: top - bottom + 1 }, (_, index) => 10 ** (bottom + index));
 }
 
-/** Values with nothing known on either side: a line has no length there, so they are drawn as points. */
+/** Values with a gap on either side. A line has no length there, so they are drawn as points. */
 function alone(chart, series) {
   const column = chart.data[series];
   return column.flatMap((value, index) =>
@@ -602,7 +603,7 @@ function makeChart({ title, lines, write, floor, log }) {
   const options = {
     width: Math.max(1, plot.clientWidth),
     height: Math.max(1, plot.clientHeight),
-    // To the right there is room for half of a time.
+    // Leaves room on the right for half of a time label.
     padding: [8, 28, 0, 0],
     legend: { show: false },
     cursor: { sync: { key: "time" }, drag: { x: false, y: false }, y: false, points: { size: 6 } },
@@ -626,7 +627,7 @@ function makeChart({ title, lines, write, floor, log }) {
 
 const columns = (lines) => [kept.at, ...lines.map((name) => kept[name])];
 
-/** What the pointer is at; and where it is elsewhere, what was highest. */
+/** Shows the values under the pointer; without a pointer, the highest ones. */
 function showReadout({ chart, lines, write, figures, readout, plot, title }) {
   if (!chart) return;
   const at = chart.cursor.left >= 0 ? chart.cursor.idx : null;
@@ -651,7 +652,7 @@ function drawCharts() {
   }
 }
 
-/** Charts that are out of sight are not drawn, and those that are in it fill their place. */
+/** Draws only charts in sight, and fits them to their place. */
 function watchCharts() {
   const find = (element) => charts.find((entry) => entry.plot === element);
   const sizes = new ResizeObserver((changes) => {

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 
 use super::file::Locked;
 
-/// A file, as far as it is written to. Tests have one that fails.
+/// A file that can be written to. Tests have one that fails.
 pub(crate) trait Storage: Send {
     fn file(&self) -> &File;
 
@@ -33,7 +33,7 @@ pub(super) struct Appender {
     storage: Box<dyn Storage>,
     /// The position after the last byte that counts.
     end: u64,
-    /// Whether part of a failed write may lie behind `end`.
+    /// Set if part of a failed write may lie behind `end`.
     is_torn: bool,
 }
 

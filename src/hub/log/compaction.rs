@@ -1,6 +1,6 @@
 //! A copy of what is held of a file, made on a thread of its own while the file grows.
 //!
-//! It copies bytes, and when to do so is for its user to say. The invariant: the copy takes the file's name only when
+//! It copies bytes; its user decides when. The invariant: the copy takes the file's name only when
 //! it has everything, on disk, and is locked.
 
 use std::fs::{self, File};
@@ -15,10 +15,10 @@ use std::thread::{self, JoinHandle};
 use super::file::{self, Locked};
 use super::{HEADER, HEADER_LENGTH};
 
-/// How much is copied at once: between two pieces the thread looks whether it should go on.
+/// Bytes copied at once: between two pieces the thread checks if it has to stop.
 const PIECE: usize = 256 * 1024;
 
-/// Where the copy of a file is made.
+/// Path of a file's copy.
 pub(super) fn path_of_copy(path: &Path) -> PathBuf {
     file::beside(path, ".new")
 }
@@ -28,7 +28,7 @@ pub(super) struct Compaction {
     /// Ends with the copy, or with nothing if it was told to stop.
     thread: JoinHandle<io::Result<Option<Locked>>>,
     stop: Arc<AtomicBool>,
-    /// Which bytes of the file the thread copies.
+    /// Bytes of the file that the thread copies.
     range: Range<u64>,
 }
 
@@ -43,12 +43,12 @@ impl Compaction {
         Ok(Self { thread, stop, range })
     }
 
-    /// Whether there is nothing to wait for.
+    /// Says if the thread has ended.
     pub(super) fn is_copied(&self) -> bool {
         self.thread.is_finished()
     }
 
-    /// Has the thread end soon.
+    /// Tells the thread to end soon.
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }

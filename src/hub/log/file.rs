@@ -1,7 +1,7 @@
 //! Files of a journal: made for their owner alone, locked, found by name after a crash.
 //!
-//! It leaves what is in them to the others. The invariant: a file that was opened here is locked, and has the name
-//! under which it was asked for.
+//! Their content is the other files' concern. The invariant: an open file is locked, and has the name by which it was
+//! opened.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use crate::sys;
 
-/// What a file is made with: its owner reads and writes it.
+/// Mode of a new file: only its owner reads and writes it.
 const OWNER_ONLY: u32 = 0o600;
 
 /// A file that no other server has open.
@@ -63,7 +63,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(beside)
 }
 
-/// Has a new name of a file, or none, survive a failure of power.
+/// Makes a file's new name, or its removal, survive a power failure.
 pub(super) fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     File::open(folder)?.sync_all()

@@ -1,8 +1,8 @@
 //! The append-only file of events behind the history, which outlives the server.
 //!
-//! It adds records, gives them back when the file is opened again, and keeps the file small as the oldest are released.
-//! It leaves to its user what is worth holding, when to sync and what to do when the disk is full. Every call blocks,
-//! so it belongs on a thread of its own.
+//! It adds records, reads them when the file is opened again, and keeps the file small as the oldest are released. Its
+//! user decides which records to hold, when to sync, and how to handle a full disk. Every call blocks, so it belongs on
+//! a thread of its own.
 //!
 //! The invariant: the file is a header and whole records, oldest first, the held ones last. What a crash or a failed
 //! write leaves behind them is cut off, at the latest when the file is opened again.
@@ -45,9 +45,9 @@
 //! `PATH.new` is the copy that a compaction makes; one that is found when the file is opened is removed. What is cut
 //! off and is more than one torn record is added to `PATH.damaged` first; nothing here ever reads or removes that file.
 //!
-//! The lock is on the file itself (`flock`), and a copy is locked before it takes the file's name: so whoever opens the
-//! name finds it locked at any time. Who opened the file just before it was replaced locks a file without a name, sees
-//! that, and opens again.
+//! The lock is on the file itself (`flock`), and a copy is locked before it takes the file's name: so a
+//! server that opens the name finds it locked at any time. A server that opened the file just before it was replaced
+//! locks a file without a name, sees that, and opens again.
 
 mod appender;
 mod compaction;
@@ -65,14 +65,18 @@ use std::path::{Path, PathBuf};
 
 use self::appender::Appender;
 #[cfg(test)]
-pub(crate) use self::appender::Storage;
+pub(super) use self::appender::Storage;
 use self::compaction::Compaction;
 use self::file::Locked;
-pub(crate) use self::record::Record;
-pub(crate) use self::recovery::Recovered;
-pub(crate) use self::writer::{Draft, LogWriter, PublishError};
+pub(super) use self::record::Record;
+use self::recovery::Recovered;
+pub(super) use self::writer::LogWriter;
+use super::history::History;
+use super::sequence::unix_millis;
+use crate::config::Retention;
+use crate::event::topic::Topics;
 
-/// What a file begins with: the name of the format, and its version.
+/// First bytes of a file: the name of the format, and its version.
 const HEADER: [u8; HEADER_LENGTH as usize] = *b"smolcast-log\x01\0\0\0";
 const HEADER_LENGTH: u64 = 16;
 
@@ -80,25 +84,52 @@ const HEADER_LENGTH: u64 = 16;
 /// failed, before the next is tried.
 const LEAST_DEAD: u64 = 1 << 20;
 
-/// What the buffer for encoding keeps of its memory, in bytes.
+/// Memory that the buffer for encoding keeps between two writes, in bytes.
 const MOST_KEPT: usize = 1 << 20;
 
+/// An open journal, and the history that it had.
+pub(crate) struct Log {
+    pub(super) journal: Journal,
+    pub(super) history: History,
+}
+
+impl Log {
+    /// Opens the file of a log, or makes it, and reads its events. Warns about bytes that it cuts off.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Journal::open`].
+    pub(crate) fn open(path: &Path, retention: Retention) -> io::Result<Self> {
+        let mut history = History::new(retention, unix_millis());
+        let (journal, recovered) = Journal::open(path, |record| {
+            // No program of ours wrote other topics, and no client can ask for them.
+            let Ok(topics) = Topics::parse(record.topics.iter().map(String::as_str)) else { return };
+            history.restore(record.boot, record.into_event(topics));
+        })?;
+        if recovered.cut > 0 {
+            let kept = recovered.damaged.map_or_else(String::new, |file| format!("; it is kept in {}", file.display()));
+            log::warn!("cut {} bytes of what was not whole from the end of {}{kept}", recovered.cut, path.display());
+        }
+        Ok(Self { journal, history })
+    }
+}
+
 /// An open file of events, which no other process has open.
-pub(crate) struct Journal {
+pub(super) struct Journal {
     /// With symbolic links resolved, so that a compaction replaces the file and not a link to it.
     path: PathBuf,
     appender: Appender,
-    /// Where the oldest held record begins. What lies before is dead.
+    /// Position of the oldest held record. The bytes before it are dead.
     start: u64,
-    /// How long each held record is, oldest first.
+    /// Length of each held record, oldest first.
     held: VecDeque<u32>,
     /// The one that is under way.
     compaction: Option<Compaction>,
-    /// How many bytes have to be dead for the next attempt, after one that failed.
+    /// Dead bytes that the next attempt waits for, after one that failed.
     patience: u64,
-    /// Whether the file's name may still lead to its predecessor after a crash.
+    /// Set if the file's name may still lead to its predecessor after a crash.
     folder_is_behind: bool,
-    /// Where records are encoded before they are written.
+    /// Buffer in which records are encoded before they are written.
     buffer: Vec<u8>,
 }
 
@@ -110,7 +141,7 @@ impl Journal {
     ///
     /// `ResourceBusy` where another server has it open, `InvalidData` where it is no file of this format and version,
     /// and whatever the system says. No record is lost then, and nothing but a torn one is cut off.
-    pub(crate) fn open(path: &Path, keep: impl FnMut(Record)) -> io::Result<(Self, Recovered)> {
+    fn open(path: &Path, keep: impl FnMut(Record)) -> io::Result<(Self, Recovered)> {
         let (file, path) = file::open(path)?;
         let (held, recovered) = recovery::recover(&file, &path, keep)?;
         // Where that fails, so will the compaction that wants the name, which says so.
@@ -129,16 +160,16 @@ impl Journal {
         Ok((journal, recovered))
     }
 
-    /// Has another way of writing its file.
+    /// Replaces the way in which its file is written.
     #[cfg(test)]
-    pub(crate) fn put_on<S: Storage + 'static>(&mut self, storage: impl FnOnce(fs::File) -> S) {
+    pub(super) fn put_on<S: Storage + 'static>(&mut self, storage: impl FnOnce(fs::File) -> S) {
         let file = self.appender.file().try_clone().expect("another handle");
         self.appender = Appender::new(storage(file), self.appender.end());
     }
 
     /// Adds a record behind all others, whole or not at all.
     #[cfg(test)]
-    pub(crate) fn append(&mut self, record: &Record) -> io::Result<()> {
+    fn append(&mut self, record: &Record) -> io::Result<()> {
         self.append_all(std::slice::from_ref(record))
     }
 
@@ -148,7 +179,7 @@ impl Journal {
     ///
     /// What the system says of the write, such as `StorageFull`, and `InvalidInput` for a record that is too long.
     /// Either way the journal goes on: a later attempt may succeed.
-    pub(crate) fn append_all(&mut self, records: &[Record]) -> io::Result<()> {
+    fn append_all(&mut self, records: &[Record]) -> io::Result<()> {
         self.poll();
         let before = self.held.len();
         let appended = self.encode(records).and_then(|()| self.appender.append(&self.buffer));
@@ -160,19 +191,19 @@ impl Journal {
         appended
     }
 
-    /// Has everything that was appended survive a failure of power.
+    /// Makes everything that was appended survive a power failure.
     ///
     /// # Errors
     ///
     /// What the system says. It may have lost any record since the last success then, and will not say so again.
-    pub(crate) fn sync(&mut self) -> io::Result<()> {
+    fn sync(&mut self) -> io::Result<()> {
         self.poll();
         self.sync_folder()?;
         self.appender.file().sync_data()
     }
 
     /// Lets go of the oldest `count` held records, or of all if there are fewer.
-    pub(crate) fn release(&mut self, count: usize) {
+    fn release(&mut self, count: usize) {
         let count = count.min(self.held.len());
         self.start += self.held.drain(..count).map(u64::from).sum::<u64>();
         if self.held.is_empty() {
@@ -183,7 +214,7 @@ impl Journal {
     }
 
     /// Ends a compaction whose copy is done, begins one that is due. Every other call does that too.
-    pub(crate) fn poll(&mut self) {
+    fn poll(&mut self) {
         if self.compaction.as_ref().is_some_and(Compaction::is_copied) {
             self.end_compaction();
         }
@@ -203,7 +234,7 @@ impl Journal {
         Ok(())
     }
 
-    /// How many bytes hold released records.
+    /// Number of bytes of released records.
     fn dead(&self) -> u64 {
         self.start - HEADER_LENGTH
     }

@@ -5,24 +5,29 @@
 use std::io;
 use std::sync::Arc;
 
-/// An event that was accepted, with what has to be known to send it again.
+use crate::event::frame::Frame;
+use crate::event::topic::Topics;
+use crate::hub::history::{StoredEvent, server_id};
+use crate::hub::queue::Message;
+
+/// A published event, with all that a later server needs to send it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
-    /// When it was accepted, in milliseconds since 1970.
+    /// Time of its publication, in milliseconds since 1970.
     pub(crate) at: u64,
-    /// The start of the server that accepted it.
+    /// Start of the server that published it.
     pub(crate) boot: u64,
-    /// Its number since that start, from 1.
+    /// Number since that start, from 1.
     pub(crate) number: u64,
-    /// The ID that its publisher gave it.
+    /// Id that its publisher gave it.
     pub(crate) own_id: Option<String>,
-    /// What it is about.
+    /// Topics of the message.
     pub(crate) topics: Vec<String>,
-    /// The event as it goes out.
+    /// Bytes of the event as clients get them.
     pub(crate) frame: Arc<[u8]>,
 }
 
-/// What comes before a payload, in bytes.
+/// Length of the head before a payload, in bytes.
 pub(super) const HEAD_LENGTH: usize = 12;
 
 /// Place and time, no ID, no topic, an empty frame.
@@ -32,9 +37,15 @@ const LEAST_PAYLOAD: usize = 8 + 8 + 8 + 1 + 4;
 const MOST_PAYLOAD: usize = 1 << 28;
 
 impl Record {
-    /// The ID by which clients know it.
-    pub(crate) fn id(&self) -> String {
-        self.own_id.clone().unwrap_or_else(|| format!("{}-{}", self.boot, self.number))
+    /// Id by which clients know the event.
+    pub(super) fn id(&self) -> String {
+        self.own_id.clone().unwrap_or_else(|| server_id(self.boot, self.number))
+    }
+
+    /// The event as the history holds it, with its topics parsed.
+    pub(in crate::hub) fn into_event(self, topics: Topics) -> StoredEvent {
+        let (id, is_own) = (self.id(), self.own_id.is_some());
+        StoredEvent { at: self.at, id, is_own, message: Message { frame: Frame::encoded(self.frame), topics } }
     }
 
     /// Adds its bytes to a buffer and returns their number; a record that is too long is `InvalidInput` and adds none.
@@ -90,7 +101,7 @@ fn encode_text(text: &str, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(text.as_bytes());
 }
 
-/// What a payload announces itself with.
+/// Head of a record: it announces the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     length: u32,
@@ -116,17 +127,17 @@ impl Head {
         (is_sound && is_bounded).then_some(Self { length, checksum })
     }
 
-    /// How long the payload is.
+    /// Length of the payload.
     pub(super) fn payload_length(self) -> usize {
         self.length as usize
     }
 
-    /// How long the record is as a whole.
+    /// Length of the whole record.
     pub(super) fn record_length(self) -> u32 {
         HEAD_LENGTH as u32 + self.length
     }
 
-    /// Whether this is the payload that it announced.
+    /// Says if this is the announced payload.
     pub(super) fn announces(self, payload: &[u8]) -> bool {
         payload.len() == self.payload_length() && crc32fast::hash(payload) == self.checksum
     }

@@ -1,4 +1,4 @@
-//! What is found in a file when it is opened: whole records, and perhaps something behind them.
+//! Recovery of a file that is opened: whole records, and perhaps something behind them.
 //!
 //! One record at a time is in memory. The invariant: a file that is not ours is not touched; what is cut off is no more
 //! than one record that was torn, or is kept aside.
@@ -21,21 +21,21 @@ use std::path::{Path, PathBuf};
 use super::record::{HEAD_LENGTH, Head, Record};
 use super::{HEADER, HEADER_LENGTH, file};
 
-/// How many bytes of the header name the format; the version follows.
+/// Bytes of the header that name the format; the version follows.
 const NAME_LENGTH: usize = 12;
 
-/// What opening a file came upon.
+/// Findings of opening a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Recovered {
-    /// How many whole records it has.
+    /// Number of whole records.
     pub(crate) records: usize,
-    /// How many bytes were cut off behind them.
+    /// Number of bytes cut off behind them.
     pub(crate) cut: u64,
-    /// To which file those bytes were added, if they are more than one torn record.
+    /// File to which those bytes were added, if they are more than one torn record.
     pub(crate) damaged: Option<PathBuf>,
 }
 
-/// What is behind the last whole record.
+/// Bytes behind the last whole record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Tail {
     Nothing,
@@ -74,7 +74,7 @@ pub(super) fn recover(
     Ok((lengths, Recovered { records, cut: length - end, damaged }))
 }
 
-/// Whether the file has its header. If not it is empty, or its making was cut short; any other file is an error.
+/// Says if the file has its header. If not it is empty, or its making was cut short; any other file is an error.
 fn has_header(file: &File, length: u64) -> io::Result<bool> {
     let mut header = HEADER;
     let found = &mut header[..length.min(HEADER_LENGTH) as usize];
@@ -103,9 +103,9 @@ fn begin(file: &File, path: &Path) -> io::Result<()> {
 /// Reads whole records, until there is none.
 struct Reader<'f> {
     file: BufReader<&'f File>,
-    /// Where the next record begins.
+    /// Position of the next record.
     position: u64,
-    /// How long the file is: nothing is read, or made room for, that is not there.
+    /// Length of the file: no more is read, or allocated for.
     length: u64,
     payload: Vec<u8>,
 }
@@ -141,7 +141,7 @@ fn reach(head: Head) -> u64 {
     u64::from(head.record_length())
 }
 
-/// What the bytes from `end`, where no whole record is, to `length` are.
+/// Judges the bytes from `end`, at which no whole record is, to `length`.
 fn tail(file: &File, end: u64, length: u64) -> io::Result<Tail> {
     if end == length {
         return Ok(Tail::Nothing);

@@ -65,7 +65,7 @@ fn reopened(path: &Path) -> (Journal, Vec<Record>, Recovered) {
     open(path).expect("the file opens")
 }
 
-/// What the file holds, opened and closed.
+/// Records of the file, which is opened and closed.
 fn records_in(path: &Path) -> Vec<Record> {
     reopened(path).1
 }
@@ -318,9 +318,9 @@ struct FileOn {
 }
 
 struct Disk {
-    /// How many bytes it still takes.
+    /// Number of bytes that it still takes.
     room: AtomicU64,
-    /// Whether its files cannot be made shorter.
+    /// Set if its files cannot be made shorter.
     is_stuck: AtomicBool,
 }
 

@@ -1,8 +1,8 @@
-//! Publishing into a file: one thread that writes events before anybody gets them.
+//! The log's thread: writes messages before anyone gets them.
 //!
-//! Where the history has a file, a message is numbered, encoded and written on this thread, in the order in which
-//! messages come to it, and only then handed to the channel. Messages that wait leave in one write, and in one sync
-//! where each has to be on the disk. What cannot be written is not published, and its publisher is told.
+//! It numbers, encodes and writes messages in the order in which they come, and only then commits them to the sequence.
+//! Messages that wait leave in one write, and in one sync if each has to be on disk. The publisher of a
+//! message that cannot be written gets the error, and the message is not published.
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
@@ -16,170 +16,139 @@ use super::{Journal, Record};
 use crate::config::HistorySync;
 use crate::event::frame::{Fields, Frame};
 use crate::event::topic::Topics;
-use crate::hub::Archive;
+use crate::hub::budget::Permit;
+use crate::hub::{Draft, PublishError, Sequence};
 use crate::sys::{Throttle, lock};
 
-/// How long an event may be in the system's memory alone, where not each has to be on the disk before it goes out.
+/// Longest time that an event is in the system's memory alone, with [`HistorySync::Interval`].
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How many messages are written at once.
+/// Most messages in one write.
 const MOST_AT_ONCE: usize = 256;
 
-/// A message that is to be written and published.
-#[derive(Debug)]
-pub(crate) struct Draft {
-    pub(crate) fields: Fields,
-    pub(crate) data: String,
-    pub(crate) topics: Topics,
-}
-
-/// Why a message was not published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PublishError {
-    /// The server has stopped: nobody would get it.
-    Closed,
-    /// There is no room for it on the disk.
-    NoSpace,
-    /// It could not be written.
-    NotWritten,
-}
-
-/// Hands a frame to the channel, for whom it is, with what the message has claimed.
-type Deliver<C> = Box<dyn Fn(Frame, Topics, C) -> Result<(), PublishError> + Send>;
-
-struct Job<C> {
-    draft: Draft,
-    permits: C,
+/// A message on its way to the thread, and the way back for its id.
+struct Job {
+    fields: Fields,
+    data: String,
+    topics: Topics,
+    permit: Permit,
     reply: Sender<Result<String, PublishError>>,
 }
 
-/// The thread, and the way to it. It ends when this is closed, or dropped, with all that was sent to it written.
+/// Handle on the thread, which ends when this is closed or dropped and all messages are written.
 #[derive(Debug)]
-pub(crate) struct LogWriter<C> {
-    /// Nothing any more once it is closed.
-    requests: Mutex<Option<SyncSender<Job<C>>>>,
-    /// Closed when nothing more is handed to the channel.
-    delivered: channel::Receiver<()>,
+pub(in crate::hub) struct LogWriter {
+    /// `None` once it is closed.
+    jobs: Mutex<Option<SyncSender<Job>>>,
+    /// Closed when nothing more is committed.
+    committed: channel::Receiver<()>,
     /// Closed at the thread's end, when its file is free.
     ended: channel::Receiver<()>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl<C: Send + 'static> LogWriter<C> {
-    /// Starts the thread. No more than `queue` messages may be under way, so that there is room for each.
-    pub(crate) fn start(
+impl LogWriter {
+    /// Starts the thread. At most `queue` messages have a permit at one time, so each finds room on the way to it.
+    pub(in crate::hub) fn start(
         journal: Journal,
-        archive: Arc<Archive>,
+        sequence: Arc<Sequence>,
         sync: HistorySync,
         queue: usize,
-        deliver: Deliver<C>,
     ) -> io::Result<Self> {
-        let (requests, waiting) = mpsc::sync_channel(queue);
-        let mut writer = Writer {
-            journal,
-            archive,
-            sync,
-            deliver,
-            released: 0,
-            unsynced_since: None,
-            warnings: Throttle::default(),
-        };
+        let (jobs, waiting) = mpsc::sync_channel(queue);
+        let mut writer =
+            Writer { journal, sequence, sync, released: 0, unsynced_since: None, warnings: Throttle::default() };
         writer.release();
-        let (delivering, delivered) = channel::bounded(1);
+        let (committing, committed) = channel::bounded(1);
         let (running, ended) = channel::bounded(1);
         let thread = thread::Builder::new().name("smolcast-history".into()).spawn(move || {
             let _running = running;
-            writer.run(&waiting, delivering);
+            writer.run(&waiting, committing);
         })?;
-        Ok(Self { requests: Mutex::new(Some(requests)), delivered, ended, thread: Mutex::new(Some(thread)) })
+        Ok(Self { jobs: Mutex::new(Some(jobs)), committed, ended, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Has a message written and published; returns its id.
+    /// Hands a message to the thread, which writes and commits it; returns its id.
     ///
-    /// Not cancel safe: a message whose publishing is dropped may still be published.
-    pub(crate) async fn publish(&self, draft: Draft, permits: C) -> Result<String, PublishError> {
+    /// Not cancel safe: the message may still be published.
+    pub(in crate::hub) async fn commit(&self, draft: Draft<'_>, permit: Permit) -> Result<String, PublishError> {
+        let Draft { fields, data, topics } = draft;
         let (reply, answer) = channel::bounded(1);
-        let request = Job { draft, permits, reply };
-        let sent = lock(&self.requests).as_ref().map(|requests| requests.try_send(request));
-        match sent {
-            Some(Ok(())) => answer.recv().await.unwrap_or(Err(PublishError::Closed)),
-            Some(Err(_)) | None => Err(PublishError::Closed),
-        }
-    }
-}
-
-impl<C> LogWriter<C> {
-    /// Takes nothing more.
-    pub(crate) fn close(&self) {
-        *lock(&self.requests) = None;
+        let job = Job { fields: fields.clone(), data: data.to_owned(), topics: topics.clone(), permit, reply };
+        let is_sent = lock(&self.jobs).as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
+        if is_sent { answer.recv().await.unwrap_or(Err(PublishError::Stopped)) } else { Err(PublishError::Stopped) }
     }
 
-    /// Returns when all that was taken is written and handed to the channel, once this is closed.
-    pub(crate) async fn delivered(&self) {
+    /// Refuses further messages.
+    pub(in crate::hub) fn close(&self) {
+        *lock(&self.jobs) = None;
+    }
+
+    /// Returns once all messages that it took are committed, if it is closed.
+    pub(in crate::hub) async fn all_committed(&self) {
         // Nothing is ever sent.
-        let _ = self.delivered.recv().await;
+        let _ = self.committed.recv().await;
     }
 
-    /// Returns when the thread has all on the disk and ends, once this is closed.
-    pub(crate) async fn ended(&self) {
+    /// Returns once the thread has everything on disk and ends, if it is closed.
+    pub(in crate::hub) async fn ended(&self) {
         let _ = self.ended.recv().await;
     }
 
-    /// Takes nothing more, and returns when the thread has ended.
-    pub(crate) fn join(&self) {
+    /// Closes it and joins the thread.
+    pub(in crate::hub) fn join(&self) {
         self.close();
         let thread = lock(&self.thread).take();
         if let Some(thread) = thread {
-            // A thread that panicked has said so on stderr.
+            // The panic hook has reported a thread that panicked.
             let _ = thread.join();
         }
     }
 }
 
-impl<C> Drop for LogWriter<C> {
+impl Drop for LogWriter {
     fn drop(&mut self) {
         self.join();
     }
 }
 
-/// What the thread has.
-struct Writer<C> {
+/// State of the thread.
+struct Writer {
     journal: Journal,
-    archive: Arc<Archive>,
+    sequence: Arc<Sequence>,
     sync: HistorySync,
-    deliver: Deliver<C>,
-    /// How many events the journal need not hold any more.
+    /// Number of events that the journal has released.
     released: u64,
-    /// Since when something is written and not synced.
+    /// Time of the oldest write that is not synced.
     unsynced_since: Option<Instant>,
     warnings: Throttle,
 }
 
-impl<C> Writer<C> {
-    fn run(mut self, waiting: &Receiver<Job<C>>, delivering: Sender<()>) {
+impl Writer {
+    fn run(mut self, waiting: &Receiver<Job>, committing: Sender<()>) {
         while let Some(first) = self.next(waiting) {
-            let mut requests = vec![first];
-            while requests.len() < MOST_AT_ONCE {
-                let Ok(request) = waiting.try_recv() else { break };
-                requests.push(request);
+            let mut jobs = vec![first];
+            while jobs.len() < MOST_AT_ONCE {
+                let Ok(job) = waiting.try_recv() else { break };
+                jobs.push(job);
             }
-            if !self.publish(requests) {
+            if !self.publish(jobs) {
                 break;
             }
         }
-        drop(delivering);
+        drop(committing);
         self.sync_now();
     }
 
-    /// The next message; syncs when it is time to, and ends when there are no more.
-    fn next(&mut self, waiting: &Receiver<Job<C>>) -> Option<Job<C>> {
+    /// Waits for the next message, and syncs in time meanwhile; `None` once it is closed and empty.
+    fn next(&mut self, waiting: &Receiver<Job>) -> Option<Job> {
         while let Some(since) = self.unsynced_since {
             match waiting.recv_timeout(SYNC_INTERVAL.saturating_sub(since.elapsed())) {
-                Ok(request) => {
+                Ok(job) => {
                     if since.elapsed() >= SYNC_INTERVAL {
                         self.sync_now();
                     }
-                    return Some(request);
+                    return Some(job);
                 }
                 Err(RecvTimeoutError::Timeout) => self.sync_now(),
                 Err(RecvTimeoutError::Disconnected) => return None,
@@ -188,39 +157,37 @@ impl<C> Writer<C> {
         waiting.recv().ok()
     }
 
-    /// Writes messages and publishes them, all of them or none. Returns whether there is still somebody to publish to:
-    /// where there is not, the numbers of these would be given once more.
-    fn publish(&mut self, requests: Vec<Job<C>>) -> bool {
-        let (at, boot, first) = self.archive.next_place();
-        let records: Vec<_> = requests
-            .iter()
-            .zip(first..)
-            .map(|(request, number)| {
-                let Draft { fields, data, topics } = &request.draft;
-                let topics = topics.iter().map(str::to_owned).collect();
-                let mut record = Record { at, boot, number, own_id: fields.id.clone(), topics, frame: Arc::from([]) };
-                record.frame = Frame::with_fields(fields, Some(&record.id()), data).into_bytes();
-                record
-            })
-            .collect();
+    /// Writes messages, all of them or none, and commits them. Returns false once the sequence is closed: the next
+    /// messages would get the numbers of these.
+    fn publish(&mut self, jobs: Vec<Job>) -> bool {
+        let records = self.number(&jobs);
         let written = self.write(&records);
         let mut is_open = true;
-        for (record, Job { draft, permits, reply }) in records.into_iter().zip(requests) {
-            let (id, is_own, topics) = (record.id(), record.own_id.is_some(), draft.topics);
-            let send = |frame| (self.deliver)(frame, topics.clone(), permits);
-            let frame = Frame::encoded(record.frame);
-            let published = written.and_then(|()| self.archive.append(id.clone(), is_own, &topics, frame, send));
-            is_open &= published != Err(PublishError::Closed);
-            // A publisher that is gone does not want to know.
-            let _ = reply.try_send(published.map(|()| id));
+        for (record, Job { topics, permit, reply, .. }) in records.into_iter().zip(jobs) {
+            let committed = written.and_then(|()| self.sequence.commit_written(record, topics, permit));
+            is_open &= committed != Err(PublishError::Stopped);
+            // A cancelled publisher has dropped the other end.
+            let _ = reply.try_send(committed);
         }
         self.release();
         is_open
     }
 
-    /// Lets the journal go of what the history has let go of.
+    /// Encodes messages with the next numbers of the sequence, to which nobody else commits.
+    fn number(&self, jobs: &[Job]) -> Vec<Record> {
+        let (at, boot, first) = self.sequence.next_place();
+        let record = |(Job { fields, data, topics, .. }, number): (&Job, u64)| {
+            let topics = topics.iter().map(str::to_owned).collect();
+            let mut record = Record { at, boot, number, own_id: fields.id.clone(), topics, frame: Arc::from([]) };
+            record.frame = Frame::with_fields(fields, Some(&record.id()), data).into_bytes();
+            record
+        };
+        jobs.iter().zip(first..).map(record).collect()
+    }
+
+    /// Releases the journal's records of events that the history has dropped.
     fn release(&mut self) {
-        let gone = self.archive.gone();
+        let gone = self.sequence.gone();
         self.journal.release(usize::try_from(gone - self.released).unwrap_or(usize::MAX));
         self.released = gone;
     }

@@ -160,18 +160,24 @@ fn a_bad_head_is_refused_as_on_the_public_side() {
 }
 
 #[test]
-fn a_late_or_partial_head_is_closed_silently() {
+fn an_incomplete_head_is_answered_as_the_public_side_does() {
     let limits = Limits { head_timeout: Duration::from_millis(300), ..Limits::default() };
     let server = start(config(limits));
-    for (name, bytes) in [("nothing", &b""[..]), ("a part", b"GET /metrics HTTP/1.1\r\nHo")] {
-        let _row = showing(name, bytes);
+    for half_closes in [false, true] {
         let mut client = connect(admin(&server));
-        client.send(bytes);
+        if half_closes {
+            client.half_close();
+        }
         client.expect_closed();
-        let mut client = connect(admin(&server));
-        client.send(bytes);
-        client.half_close();
-        client.expect_closed();
+        for is_admin in [true, false] {
+            let mut client = if is_admin { connect(admin(&server)) } else { server.connect() };
+            client.send(b"GET /metrics HTTP/1.1\r\nHo");
+            if half_closes {
+                client.half_close();
+            }
+            let response = &parse_responses(&client.rest(), &["GET"])[0];
+            assert_eq!(response.status, if half_closes { 400 } else { 408 }, "{response:?}");
+        }
     }
 }
 
@@ -227,7 +233,7 @@ fn the_admin_address_may_be_a_unix_socket() {
     let mut server = start(config);
     let mut stream = server.stream();
     assert_bytes("health", b"ok\n", text(admin(&server), "/healthz").as_bytes());
-    ask(admin(&server), request("POST", "/publish", b"by a file")).expect_status(200);
+    ask(admin(&server), request("POST", "/publish", b"by a file")).expect_status(202);
     stream.expect_data("by a file");
     assert!(path.exists());
     server.join();

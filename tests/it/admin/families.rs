@@ -66,6 +66,16 @@ fn every_family_has_its_help_and_type() {
 }
 
 #[test]
+fn a_program_renders_what_the_page_has_of_the_counters() {
+    let server = start(config(Limits::default()));
+    let heads = |text: &str| text.lines().filter(|line| line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+    let (rendered, page) = (heads(&server.metrics.render()), heads(&text(admin(&server), "/metrics")));
+    let common = page.iter().filter(|line| rendered.contains(line));
+    assert_eq!(common.collect::<Vec<_>>(), rendered.iter().collect::<Vec<_>>(), "the same families in the same order");
+    assert!(rendered.len() > 40, "{rendered:#?}");
+}
+
+#[test]
 fn without_a_history_its_families_are_absent() {
     let server = start(config(Limits::default()));
     assert!(!text(admin(&server), "/metrics").contains("history"));

@@ -58,7 +58,7 @@ fn a_page_of_another_origin_changes_nothing() {
     stream.expect_data("sentinel");
     for (origin, host) in [("http://localhost:9942", "localhost:9942"), ("https://127.0.0.1", "127.0.0.1")] {
         let fields = format!("Host: {host}\r\nOrigin: {origin}\r\n");
-        ask(admin(&server), request("POST", "/publish", &fields)).expect_status(200);
+        ask(admin(&server), request("POST", "/publish", &fields)).expect_status(202);
         stream.expect_data("x");
         ask(admin(&server), request("POST", "/disconnect?stream=0-0", &fields)).expect_status(404);
     }

@@ -136,7 +136,7 @@ fn no_admin_response_has_a_token() {
         let said = format!("{:?}", get(&admin, path));
         assert!(!said.contains(TOKEN), "{path}");
     }
-    let said = ask(&admin, request("POST", "/publish", b"x")).expect_status(200);
+    let said = ask(&admin, request("POST", "/publish", b"x")).expect_status(202);
     assert!(!String::from_utf8_lossy(&said.body).contains(TOKEN));
     let (mut page, hello) = Page::open(&admin);
     assert!(names(&hello).contains(&"configuration") && hello.to_string().contains("1 token"));

@@ -144,7 +144,7 @@ fn a_full_disk_is_no_obstacle_when_nothing_is_held() {
     assert_eq!(length(&folder), HEADER_LENGTH);
 }
 
-/// What the file of an open journal holds.
+/// Records in the file of an open journal.
 fn records_of(journal: &Journal) -> Vec<Record> {
     let mut records = Vec::new();
     recovery::recover(journal.appender.file(), &journal.path, |record| records.push(record)).expect("it is read");

@@ -1,0 +1,268 @@
+//! The one order of all messages: number, id, history and queue, under one lock.
+//!
+//! A message gets all four in [`Sequence::commit`], however it was published. So numbers follow the order of the queue,
+//! and a client that resumes goes from history to live events without a gap. The lock is held for a memory operation,
+//! never across a wait or a write to disk. Subscribers that come back read the history under it, a portion at a time.
+//!
+//! Room in the queue is the budget's concern, and writing to disk is the log's.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::budget::Permit;
+use super::history::{Cursor, History, StoredEvent};
+use super::log::Record;
+use super::queue::{Message, QueueSender, Queued};
+use super::{Draft, PublishError};
+use crate::event::frame::Frame;
+use crate::event::json;
+use crate::event::topic::{FilterSet, Topics};
+use crate::metrics::Metrics;
+use crate::sys::lock;
+
+/// Bytes of history that a subscriber is sent at once.
+const PORTION_BYTES: usize = 64 * 1024;
+
+/// The order of a server's messages.
+#[derive(Debug)]
+pub(crate) struct Sequence {
+    /// Counts every message. It stays empty unless `keeps_history`.
+    history: Mutex<History>,
+    /// Without a history, events have no ids of the server's.
+    keeps_history: bool,
+    /// Written to under the lock of `history`.
+    queue: QueueSender,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+impl Sequence {
+    /// Starts the sequence behind the events of earlier servers that `history` holds.
+    pub(super) fn new(history: Option<History>, queue: QueueSender, metrics: Metrics) -> Self {
+        let clock = Clock::start();
+        let keeps_history = history.is_some();
+        let history = history.unwrap_or_else(|| History::new(Default::default(), clock.started_at));
+        Self { history: Mutex::new(history), keeps_history, queue, clock, metrics }
+    }
+
+    /// Number of messages committed so far: a new stream begins behind them.
+    pub(super) fn position(&self) -> u64 {
+        lock(&self.history).position()
+    }
+
+    pub(super) fn keeps_history(&self) -> bool {
+        self.keeps_history
+    }
+
+    /// Encodes a message, keeps it and queues it. Returns the event's id, if there is a history.
+    pub(super) fn commit(&self, draft: Draft<'_>, permit: Permit) -> Result<Option<String>, PublishError> {
+        let Draft { fields, data, topics } = draft;
+        let encode = |id: Option<&str>| Message { frame: Frame::with_fields(fields, id, data), topics: topics.clone() };
+        if !self.keeps_history {
+            // Nothing in the frame depends on the number, so it is encoded outside the lock.
+            let queued = Queued::new(encode(None), permit);
+            let mut history = lock(&self.history);
+            self.queue.push(queued)?;
+            history.count_unkept();
+            self.metrics.message_accepted();
+            return Ok(None);
+        }
+        let mut history = lock(&self.history);
+        let id = fields.id.clone().unwrap_or_else(|| history.next_id());
+        let message = encode(Some(&id));
+        let event = StoredEvent { at: self.clock.now(), id: id.clone(), is_own: fields.id.is_some(), message };
+        self.append(&mut history, event, permit)?;
+        Ok(Some(id))
+    }
+
+    /// Keeps and queues a message that the log has written under the next number. Returns the event's id.
+    pub(super) fn commit_written(
+        &self,
+        record: Record,
+        topics: Topics,
+        permit: Permit,
+    ) -> Result<String, PublishError> {
+        let event = record.into_event(topics);
+        let id = event.id.clone();
+        self.append(&mut lock(&self.history), event, permit)?;
+        Ok(id)
+    }
+
+    /// An event that the queue refuses is not kept, and the next one gets its number.
+    fn append(&self, history: &mut History, event: StoredEvent, permit: Permit) -> Result<(), PublishError> {
+        self.queue.push(Queued::new(event.message.clone(), permit))?;
+        history.push(event);
+        self.metrics.message_accepted();
+        Ok(())
+    }
+
+    /// Refuses further messages. Those in the queue are still delivered.
+    pub(super) fn close(&self) {
+        self.queue.close();
+    }
+
+    /// Time, start of this server, and number of its next event, for the log's records.
+    pub(super) fn next_place(&self) -> (u64, u64, u64) {
+        let (boot, number) = lock(&self.history).next_place();
+        (self.clock.now(), boot, number)
+    }
+
+    /// Number of events that the history held once and does not any more, so that the log may release them.
+    pub(super) fn gone(&self) -> u64 {
+        lock(&self.history).gone()
+    }
+
+    /// Number of events that came from earlier servers.
+    pub(crate) fn restored(&self) -> u64 {
+        lock(&self.history).restored()
+    }
+
+    /// Finds the place behind the event with this id, the last one that a client has.
+    pub(crate) fn resume(&self, id: &str) -> Cursor {
+        let mut history = lock(&self.history);
+        history.expire(self.clock.now());
+        history.resume(id)
+    }
+
+    /// Reads the next events behind the cursor, up to the event `last`, and moves the cursor behind them.
+    ///
+    /// A `gap` event precedes them if events are missing there; it names `requested`, the id that the client sent.
+    /// Empty if the cursor is at `last`.
+    pub(crate) fn read(&self, cursor: &mut Cursor, last: u64, filters: &FilterSet, requested: &str) -> Vec<u8> {
+        let history = lock(&self.history);
+        let mut out = Vec::new();
+        loop {
+            if std::mem::take(&mut cursor.has_gap) {
+                out.extend_from_slice(gap(&history, cursor.after, filters, requested).as_bytes());
+            }
+            history.read(cursor, last, filters, PORTION_BYTES, &mut out);
+            if !cursor.has_gap {
+                return out;
+            }
+        }
+    }
+
+    /// Number of held events, their bytes, and the age of the oldest.
+    pub(crate) fn held(&self) -> (usize, usize, Option<Duration>) {
+        let mut history = lock(&self.history);
+        let now = self.clock.now();
+        history.expire(now);
+        let age = history.oldest_at().map(|at| Duration::from_millis(now.saturating_sub(at)));
+        (history.events(), history.cost(), age)
+    }
+}
+
+/// The `gap` event, which tells a client that events are missing.
+fn gap(history: &History, after: u64, filters: &FilterSet, requested: &str) -> String {
+    let id = |id: Option<&str>| id.map_or_else(|| "null".to_owned(), json::string);
+    format!(
+        "event: gap\ndata: {{\"requested\":{},\"resumed_from\":{},\"oldest\":{}}}\n\n",
+        json::string(requested),
+        id(history.first_id(after, filters)),
+        id(history.oldest_id()),
+    )
+}
+
+/// Time in Unix milliseconds, by the wall clock.
+pub(super) fn unix_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    u64::try_from(since).unwrap_or(u64::MAX)
+}
+
+/// Time in Unix milliseconds that never goes back: only the start is read from the wall clock.
+#[derive(Debug)]
+struct Clock {
+    start: Instant,
+    started_at: u64,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { start: Instant::now(), started_at: unix_millis() }
+    }
+
+    fn now(&self) -> u64 {
+        self.started_at.saturating_add(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use smol::block_on;
+
+    use super::*;
+    use crate::config::{Limits, Retention};
+    use crate::event::frame::Fields;
+    use crate::hub::budget::Budget;
+    use crate::hub::queue::{QueueReceiver, queue};
+
+    /// A sequence with a history, and the budget and the one receiver that go with it.
+    struct Fixture {
+        sequence: Sequence,
+        budget: Arc<Budget>,
+        receiver: QueueReceiver,
+    }
+
+    impl Fixture {
+        fn new(retention: Retention) -> Self {
+            let (limits, metrics) = (Limits::default(), Metrics::default());
+            let (sender, mut receivers) = queue(limits.publish_queue, 1);
+            let history = History::new(retention, unix_millis());
+            let sequence = Sequence::new(Some(history), sender, metrics.clone());
+            Self { sequence, budget: Budget::new(&limits, 1, metrics), receiver: receivers.remove(0) }
+        }
+
+        fn commit(&self, own_id: Option<&str>, data: &str) -> Result<Option<String>, PublishError> {
+            let fields = Fields { id: own_id.map(str::to_owned), ..Fields::default() };
+            let permit = block_on(self.budget.reserve(data.len())).expect("the budget is open");
+            self.sequence.commit(Draft::new(&fields, data, &Topics::none()), permit)
+        }
+
+        fn committed(&self, own_id: Option<&str>, data: &str) -> String {
+            self.commit(own_id, data).expect("the queue is open").expect("there is a history")
+        }
+
+        fn read(&self, id: &str, last: u64) -> String {
+            let mut cursor = self.sequence.resume(id);
+            let read = self.sequence.read(&mut cursor, last, &FilterSet::default(), id);
+            String::from_utf8(read).expect("text")
+        }
+    }
+
+    #[test]
+    fn numbers_follow_the_order_of_the_queue() {
+        let mut fixture = Fixture::new(Retention::default());
+        let first = fixture.committed(None, "a");
+        assert!(first.ends_with("-1"), "{first}");
+        assert_eq!(fixture.committed(Some("own"), "b"), "own");
+        assert_eq!(fixture.sequence.position(), 2);
+        assert_eq!(fixture.read(&first, 2), "id: own\ndata: b\n\n");
+        assert_eq!(fixture.read("own", 2), "", "nothing is behind the last");
+        let mut queued = || String::from_utf8(fixture.receiver.take_waiting()?.0.frame.as_bytes().to_vec()).ok();
+        assert_eq!(queued(), Some(format!("id: {first}\ndata: a\n\n")));
+        assert_eq!((queued(), queued()), (Some("id: own\ndata: b\n\n".to_owned()), None));
+    }
+
+    #[test]
+    fn a_message_that_is_not_queued_is_not_kept() {
+        let fixture = Fixture::new(Retention::default());
+        let first = fixture.committed(None, "a");
+        fixture.sequence.close();
+        assert_eq!(fixture.commit(None, "x"), Err(PublishError::Stopped));
+        assert_eq!((fixture.sequence.position(), fixture.sequence.held().0), (1, 1));
+        assert_eq!(fixture.read(&first, 2), "");
+    }
+
+    #[test]
+    fn a_gap_is_told_before_what_follows_it() {
+        let fixture = Fixture::new(Retention { events: 1, ..Retention::default() });
+        let nothing = "event: gap\ndata: {\"requested\":\"\\\"x\\u000a\",\"resumed_from\":null,\"oldest\":null}\n\n";
+        assert_eq!(fixture.read("\"x\n", 0), nothing);
+        fixture.committed(Some("1"), "a");
+        fixture.committed(Some("2"), "b");
+        let found = "event: gap\ndata: {\"requested\":\"\\\"x\\u000a\",\"resumed_from\":\"2\",\"oldest\":\"2\"}\n\n";
+        assert_eq!(fixture.read("\"x\n", 2), format!("{found}id: 2\ndata: b\n\n"));
+    }
+}

@@ -1,0 +1,115 @@
+//! The hub's promises to publishers, and its end, on a disk that the test controls.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::pin::Pin;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use smol::channel::{self, Receiver};
+use smol::future::{block_on, or};
+
+use super::log::Storage;
+use super::log::tests::Folder;
+use super::*;
+
+/// A disk that takes each write only after a word from the test.
+struct Hanging {
+    file: File,
+    gate: Receiver<()>,
+}
+
+impl Storage for Hanging {
+    fn file(&self) -> &File {
+        &self.file
+    }
+
+    fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        // It takes everything once the test has dropped its end.
+        let _ = self.gate.recv_blocking();
+        self.file.write_all_at(bytes, offset)
+    }
+}
+
+fn is_pending(future: Pin<&mut impl Future>) -> bool {
+    future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
+}
+
+#[track_caller]
+fn in_time<T>(future: impl Future<Output = T>) -> T {
+    let some = async { Some(future.await) };
+    let none = async {
+        smol::Timer::after(Duration::from_secs(20)).await;
+        None
+    };
+    block_on(or(some, none)).expect("it is still pending")
+}
+
+fn publish(hub: &Hub) -> impl Future<Output = Result<Option<String>, PublishError>> {
+    static DRAFT: (Fields, Topics) = (Fields { kind: None, id: None, retry: None }, Topics::none());
+    hub.publish(Draft::new(&DRAFT.0, "x", &DRAFT.1))
+}
+
+#[test]
+fn a_cancelled_publish_is_not_published() {
+    let limits = Limits { publish_queue: 1, ..Limits::default() };
+    let (hub, mut receivers) = Hub::new(&limits, Some(Retention::default()), 1, Metrics::default());
+    let first = in_time(publish(&hub)).expect("there is room");
+    assert!(is_pending(std::pin::pin!(publish(&hub))), "the queue is full");
+    assert!(receivers[0].take_waiting().is_some() && receivers[0].take_waiting().is_none());
+    let second = in_time(publish(&hub)).expect("there is room again");
+    let number = |id: &Option<String>| id.as_ref().and_then(|id| id.rsplit('-').next().map(str::to_owned));
+    assert_eq!((number(&first).as_deref(), number(&second).as_deref()), (Some("1"), Some("2")));
+    assert_eq!(hub.position(), 2);
+}
+
+#[test]
+fn a_closed_hub_turns_waiting_publishers_away() {
+    let limits = Limits { publish_queue: 1, ..Limits::default() };
+    let (hub, mut receivers) = Hub::new(&limits, None, 1, Metrics::default());
+    assert_eq!(in_time(publish(&hub)), Ok(None));
+    let mut waiting = Box::pin(publish(&hub));
+    assert!(is_pending(waiting.as_mut()));
+    hub.close();
+    assert_eq!(in_time(waiting), Err(PublishError::Stopped));
+    assert!(receivers[0].take_waiting().is_some(), "the one before is still delivered");
+}
+
+#[test]
+fn a_hub_without_shards_refuses_messages() {
+    let limits = Limits { publish_queue: 1, ..Limits::default() };
+    let (hub, receivers) = Hub::new(&limits, None, 2, Metrics::default());
+    assert_eq!(in_time(publish(&hub)), Ok(None));
+    let mut waiting = Box::pin(publish(&hub));
+    assert!(is_pending(waiting.as_mut()));
+    drop(receivers);
+    assert_eq!(in_time(waiting), Err(PublishError::Stopped));
+    assert_eq!(in_time(publish(&hub)), Err(PublishError::Stopped));
+}
+
+/// Streams end in their time while a disk hangs, and the file has in the end what was written.
+#[test]
+fn a_hanging_disk_delays_only_its_own_thread() {
+    let folder = Folder::new();
+    let open = || Log::open(&folder.file(), Retention::default()).expect("a file of its own");
+    let mut log = open();
+    let (release, gate) = channel::bounded(2);
+    log.journal.put_on(|file| Hanging { file, gate });
+    let opened = Hub::with_log(&Limits::default(), log, HistorySync::Interval, 1, Metrics::default());
+    let (hub, mut receivers) = opened.expect("a thread can be started");
+    release.try_send(()).expect("there is room");
+    let id = in_time(publish(&hub)).expect("it is written");
+    let mut held_up = Box::pin(publish(&hub));
+    assert!(is_pending(held_up.as_mut()));
+    let mut log_closed = Box::pin(hub.close_log());
+    assert!(is_pending(log_closed.as_mut()), "the second message is not queued");
+    assert!(in_time(publish(&hub)).is_err(), "a closed log takes nothing");
+    hub.close();
+    let mut next = || in_time(std::future::poll_fn(|cx| receivers[0].poll_next(cx)));
+    assert!(next().is_some() && next().is_none(), "the written one, and the end");
+    assert!(is_pending(Box::pin(hub.log_synced()).as_mut()));
+    drop(release);
+    assert_eq!(in_time(held_up), Err(PublishError::Stopped));
+    in_time(async { (log_closed.await, hub.log_synced().await) });
+    assert_eq!((id.is_some(), open().history.events()), (true, 2), "the file has both");
+}

@@ -1,0 +1,78 @@
+//! Publishing from the program around the server.
+//!
+//! A [`Publisher`] checks an event and hands it to the hub, as a connection does with a client's message. It starts no
+//! task and knows no socket.
+
+use crate::connection::{Shared, subscribers_of};
+use crate::event::Event;
+use crate::event::frame::InvalidField;
+use crate::event::topic::Topics;
+use crate::fanout::SubscriberCounts;
+use crate::hub::{Draft, Hub, PublishError};
+use crate::metrics::Metrics;
+
+/// Handle that publishes to the streams of a [`Server`](crate::Server). Cheap to clone, and usable from any thread and
+/// executor.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    hub: Hub,
+    metrics: Metrics,
+    subscriber_counts: SubscriberCounts,
+}
+
+/// Receipt of a published event, as the JSON answer of `POST /broadcast` has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// The event's id, if the server keeps a history: the publisher's own, or one of the server's.
+    pub id: Option<String>,
+    /// Number of open streams that the event is for. Some of them may end before they get it.
+    pub subscribers: usize,
+}
+
+impl Publisher {
+    pub(super) fn new(shared: &Shared) -> Self {
+        let Shared { hub, metrics, subscriber_counts, .. } = shared.clone();
+        Self { hub, metrics, subscriber_counts }
+    }
+
+    /// Publishes an event: once this returns, it is queued for every open stream, behind all that this publisher
+    /// published before.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use smolcast::{Config, Event, Retention, Server};
+    ///
+    /// let config = Config { history: Some(Retention::default()), ..Config::on(([127, 0, 0, 1], 0)) };
+    /// let server = Server::bind(config)?;
+    /// let receipt = smol::block_on(server.publisher().publish(Event::new("hello").with_id("42")))?;
+    /// assert_eq!(receipt.id.as_deref(), Some("42"));
+    /// assert_eq!(receipt.subscribers, 0); // no stream is open yet
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Waits while the server has more messages than it can take
+    /// ([`Limits::publish_queue`](crate::Limits::publish_queue),
+    /// [`Limits::publish_queue_bytes`](crate::Limits::publish_queue_bytes)). It takes them from when
+    /// [`Server::run`](crate::Server::run) begins.
+    ///
+    /// Cancel safe: an event is not published if this is dropped before it returns. With a history's file it may be.
+    ///
+    /// # Errors
+    ///
+    /// If a field cannot be encoded, if the history's file cannot be written, or if the server has stopped.
+    /// If the file's disk hung until the server stopped, the event may be in the file, for clients that come back.
+    pub async fn publish(&self, event: Event) -> Result<Receipt, PublishError> {
+        let (fields, data) = event.parts().map_err(PublishError::InvalidField)?;
+        let topics = Topics::parse(event.topics());
+        let topics = topics.map_err(|_| PublishError::InvalidField(InvalidField::Topic))?;
+        let id = self.hub.publish(Draft::new(fields, data, &topics)).await?;
+        Ok(Receipt { id, subscribers: subscribers_of(&topics, &self.metrics, &self.subscriber_counts) })
+    }
+
+    /// Number of open streams.
+    pub fn streams(&self) -> usize {
+        self.metrics.streams()
+    }
+}
