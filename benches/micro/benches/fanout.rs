@@ -5,7 +5,7 @@
 use criterion::Throughput;
 
 const SUBSCRIBERS: [usize; 4] = [1, 100, 10_000, 1_000_000];
-/// How many messages wait when the dispatcher looks: when messages are rare, and under load.
+/// Messages that wait for the dispatcher: when messages are rare, and under load.
 const WAITING: [usize; 2] = [1, 64];
 
 fn main() {

@@ -8,7 +8,7 @@ use criterion::{BenchmarkGroup, Throughput};
 use smolcast::Limits;
 use smolcast::internals::{Head, parse_head, scan_head};
 
-/// What Chrome sends for `new EventSource("http://localhost:1942/sse")`.
+/// Chrome's request for `new EventSource("http://localhost:1942/sse")`.
 const BROWSER: &str = "GET /sse HTTP/1.1\r\n\
     Host: localhost:1942\r\n\
     Connection: keep-alive\r\n\
@@ -28,7 +28,7 @@ const BROWSER: &str = "GET /sse HTTP/1.1\r\n\
     Accept-Language: en-US,en;q=0.9\r\n\
     \r\n";
 
-/// What `curl -d hello http://localhost:1942/broadcast` sends.
+/// The request of `curl -d hello http://localhost:1942/broadcast`.
 const CURL: &str = "POST /broadcast HTTP/1.1\r\n\
     Host: localhost:1942\r\n\
     User-Agent: curl/8.5.0\r\n\
@@ -37,7 +37,7 @@ const CURL: &str = "POST /broadcast HTTP/1.1\r\n\
     Content-Type: application/x-www-form-urlencoded\r\n\
     \r\n";
 
-/// What a client drips.
+/// The bytes that a slow client sends at once.
 const DRIP: usize = 16;
 
 fn main() {

@@ -1,4 +1,4 @@
-//! What a subscriber costs as their number grows: time for each delivery, and memory.
+//! The cost of a subscriber as their number grows: time for each delivery, and memory.
 //!
 //! Memory is what the system has given the process, from before the subscribers join until all have: of each one the
 //! row in its audience's table and the seat by which its task holds it. Its socket and its task are not there. Each
@@ -17,9 +17,9 @@ const MILLION: usize = 1_000_000;
 const SUBSCRIBERS: [usize; 3] = [10_000, 100_000, MILLION];
 const ROUNDS: usize = 50;
 
-/// What a delivery to a million may cost, as a multiple of one to ten thousand.
+/// The highest cost of a delivery to a million, as a multiple of one to ten thousand.
 const MOST_TIME: f64 = 2.0;
-/// What a subscriber's memory may be, likewise: the same but for what the measure is off.
+/// The most memory of a subscriber, likewise: the same but for the error of the measure.
 const MOST_MEMORY: f64 = 1.05;
 
 fn main() {
@@ -61,7 +61,7 @@ fn fill(fan_outs: &[FanOut<Counter>], subscribers: usize) -> Vec<Membership<Coun
     seats
 }
 
-/// What a delivery costs in the first audience of each size: the fastest of rounds that alternate between the sizes,
+/// The cost of a delivery in the first audience of each size: the fastest of rounds that alternate between the sizes,
 /// each with a million deliveries. What else runs on the machine can only make a round slower.
 fn time(fan_outs: &[Vec<FanOut<Counter>>]) -> Vec<f64> {
     let mut fastest = vec![f64::INFINITY; fan_outs.len()];

@@ -48,8 +48,7 @@ pub fn size(bytes: usize) -> String {
     }
 }
 
-/// What stands in a socket's place, and is as large as its handle. It looks at no byte: what a `send` costs is not
-/// measured here.
+/// A sink in a socket's place, as large as its handle. It looks at no byte: the cost of a `send` is not measured here.
 #[derive(Debug, Default)]
 pub struct Counter {
     bytes: Cell<usize>,
@@ -68,7 +67,7 @@ pub fn fan_out() -> FanOut<Counter> {
     FanOut::new(&Limits::default())
 }
 
-/// Publishes a message of 100 bytes so many times at once, and waits until everybody has them all.
+/// Publishes a message of 100 bytes so many times at once, and waits until every subscriber has them all.
 pub fn deliver(fan_out: &FanOut<Counter>, messages: usize) {
     for _ in 0..messages {
         assert!(fan_out.publish(MESSAGE), "the channel has room");
@@ -76,7 +75,7 @@ pub fn deliver(fan_out: &FanOut<Counter>, messages: usize) {
     fan_out.dispatch();
 }
 
-/// Publishes a message of 100 bytes to a topic, and waits until everybody has it who asked for that.
+/// Publishes a message of 100 bytes to a topic, and waits until its subscribers have it.
 pub fn deliver_to(fan_out: &FanOut<Counter>, topic: &str) {
     assert!(fan_out.publish_to(&[topic], MESSAGE), "the channel has room");
     fan_out.dispatch();

@@ -1,23 +1,110 @@
-//! The whole comparison: who conforms, what is measured of those, and what is told of it.
+//! The whole comparison: the check of each server, the runs of those that conform, and the report.
 
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
 use crate::conformance::{self, Standard};
-use crate::contender::{Contender, Server};
-use crate::failure::{Context, Result};
+use crate::contender::{Contender, Server, contenders};
 use crate::figure::{Comparison, Contestant, Measured};
+use crate::flags::{cores, typed};
 use crate::goals::goals;
 use crate::interrupt;
-use crate::options::{Options, typed};
 use crate::progress::Progress;
 use crate::report::{self, Machine};
-use crate::scenario::Plan;
+use crate::scenario::{Plan, Scenario, Sizes};
 use crate::servers;
+use crate::stamp::check_size;
+use anyhow::{Context, Result, ensure};
+use argh::FromArgs;
 
-/// How long the check of one server is thought to take.
+/// Estimated seconds of the check of one server.
 const CHECK_SECONDS: f64 = 0.5;
+
+/// Measures smolcast beside the servers that one would write on tokio, and beside the floor under them all; about ten
+/// minutes, or one with --quick. Scenarios: idle, fanout, saturation, connect, slow, burst; all where none is named.
+#[derive(Debug, FromArgs)]
+#[argh(
+    note = "Other uses of this program:
+  load   the load alone, against a server that runs already
+  soak   everything at once against one server, healthy and hostile, for 15 minutes or any other time
+  check  whether a server does the five tasks
+  serve  one of the servers, to look at
+Each has a --help of its own.",
+    example = "{command_name} fanout --only floor --only smolcast --rounds 5",
+    example = "{command_name} --quick --server other='/usr/bin/other --port {{port}}'"
+)]
+struct Options {
+    /// what to measure: idle, fanout, saturation, connect, slow, burst
+    #[argh(positional)]
+    scenarios: Vec<Scenario>,
+
+    /// everything small, about a minute in all: to see that it runs, not to compare
+    #[argh(switch)]
+    quick: bool,
+
+    /// a server to measure, by name, can be given again; without, all are
+    #[argh(option)]
+    only: Vec<String>,
+
+    /// another server, as NAME=COMMAND; it prints `Listening on http://ADDRESS/`, or listens on the 127.0.0.1 port
+    /// that `{port}` in its command stands for. A name that is taken replaces the server of that name
+    #[argh(option)]
+    server: Vec<Contender>,
+
+    /// open streams
+    #[argh(option)]
+    clients: Option<usize>,
+
+    /// messages offered a second
+    #[argh(option)]
+    rate: Option<u64>,
+
+    /// bytes of a message, 33 or more
+    #[argh(option)]
+    size: Option<usize>,
+
+    /// seconds measured in each run, behind the warm-up
+    #[argh(option)]
+    seconds: Option<f64>,
+
+    /// rounds, in each of which every server has its turn with a fresh process
+    #[argh(option)]
+    rounds: Option<usize>,
+
+    /// threads of each server; one a core where not given
+    #[argh(option, default = "cores()")]
+    workers: usize,
+
+    /// folder of the report, target/vs_tokio where not given
+    #[argh(option, default = "String::from(\"target/vs_tokio\")")]
+    out: String,
+}
+
+impl Options {
+    fn validate(&self) -> Result<()> {
+        self.size.map_or(Ok(()), check_size)?;
+        let none = [self.clients, self.rounds, Some(self.workers)].contains(&Some(0)) || self.rate == Some(0);
+        let odd = self.seconds.is_some_and(|seconds| !(0.1..=3600.0).contains(&seconds));
+        ensure!(
+            !none && !odd,
+            "--clients, --rate, --rounds and --workers must be 1 or more, --seconds between 0.1 and 3600"
+        );
+        Ok(())
+    }
+
+    fn scenarios(&self) -> Vec<Scenario> {
+        match self.scenarios.is_empty() {
+            true => Scenario::ALL.map(|(_, scenario)| scenario).to_vec(),
+            false => self.scenarios.clone(),
+        }
+    }
+
+    fn sizes(&self) -> Sizes {
+        let &Self { quick, clients, rate, size, seconds, rounds, .. } = self;
+        Sizes { quick, clients, rate, size, seconds, rounds }
+    }
+}
 
 pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
     let options: Options = match typed("cargo run --release -p vs_tokio --", words) {
@@ -48,8 +135,9 @@ pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
 }
 
 fn compare(options: &Options, words: &[String]) -> Result<Comparison> {
-    let contenders = options.contenders()?;
-    let plans: Vec<Plan> = options.scenarios().into_iter().flat_map(|scenario| scenario.plans(options)).collect();
+    let contenders = contenders(&options.only, &options.server, options.workers)?;
+    let plans: Vec<Plan> =
+        options.scenarios().into_iter().flat_map(|scenario| scenario.plans(&options.sizes())).collect();
     let count = contenders.len();
     let seconds = plans.iter().map(|plan| plan.estimate(count)).sum::<f64>() + CHECK_SECONDS * count as f64;
     let mut progress = Progress::new(seconds);

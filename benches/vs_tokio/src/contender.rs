@@ -16,9 +16,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
 use crate::clock::{SECOND, now, until};
-use crate::failure::{Context, Failure, Result};
 use crate::interrupt;
 use crate::process::{family, kill_family};
+use crate::servers;
+use anyhow::{Context, Error, Result, anyhow, bail};
 
 /// The hidden word that starts the guard.
 pub(crate) const GUARD: &str = "guard";
@@ -30,7 +31,7 @@ const START_LIMIT: u64 = 10 * SECOND;
 pub(crate) struct Contender {
     pub(crate) name: String,
     command: Vec<String>,
-    /// Whether it is one of this program's own, which all take the same flags.
+    /// True for this program's own servers, which all take the same flags.
     is_own: bool,
 }
 
@@ -53,7 +54,7 @@ impl Contender {
         self.is_own
     }
 
-    /// How it is started, for the report.
+    /// Its command line, for the report.
     pub(crate) fn command(&self) -> String {
         self.command.join(" ")
     }
@@ -71,6 +72,20 @@ impl FromStr for Contender {
         }
         Ok(Self { name: name.to_owned(), command, is_own: false })
     }
+}
+
+/// The servers of these names, all where none is given, and the guests.
+pub(crate) fn contenders(names: &[String], guests: &[Contender], workers: usize) -> Result<Vec<Contender>> {
+    let is_guest = |name: &str| guests.iter().any(|guest| guest.name == name);
+    if let Some(name) = names.iter().find(|name| servers::ALL.iter().all(|own| own.name != **name) && !is_guest(name)) {
+        let all = servers::ALL.map(|server| server.name).join(", ");
+        bail!("no server is named {name}; there are {all}");
+    }
+    let is_asked_for = |name: &str| names.is_empty() || names.iter().any(|asked| asked == name);
+    let own = servers::ALL.iter().filter(|own| is_asked_for(own.name) && !is_guest(own.name));
+    let mut contenders = own.map(|own| Contender::own(own.name, workers)).collect::<Result<Vec<_>>>()?;
+    contenders.extend(guests.iter().cloned());
+    Ok(contenders)
 }
 
 /// A running server; dropping it kills it and what it started.
@@ -92,7 +107,7 @@ impl Server {
     pub(crate) fn start_apart(contender: &Contender) -> Result<(Self, ChildStderr)> {
         let mut server = Self::spawn(&contender.name, guarded(contender)?, Stdio::piped())?;
         let errors = server.child.stderr.take();
-        errors.map(|errors| (server, errors)).ok_or_else(|| Failure::new("the server has no standard error"))
+        errors.map(|errors| (server, errors)).ok_or_else(|| anyhow!("the server has no standard error"))
     }
 
     fn spawn(name: &str, mut command: Vec<String>, errors: Stdio) -> Result<Self> {
@@ -150,9 +165,9 @@ impl Server {
     }
 
     fn learn_address(&mut self, mut output: ChildStdout) -> Result<()> {
-        let line = first_line(&mut output).map_err(|reason| self.failure(&reason.to_string()))?;
+        let line = first_line(&mut output).map_err(|reason| self.failure(&format!("{reason:#}")))?;
         let address = listening_address(&line);
-        self.address = address.map_err(|reason| self.failure(&reason.to_string()))?;
+        self.address = address.map_err(|reason| self.failure(&format!("{reason:#}")))?;
         self._output = Some(output);
         Ok(())
     }
@@ -171,8 +186,8 @@ impl Server {
         Ok(())
     }
 
-    fn failure(&self, what: &str) -> Failure {
-        Failure::new(format!("{} {what}; run its command by hand to see why", self.name))
+    fn failure(&self, what: &str) -> Error {
+        anyhow!("{} {what}; run its command by hand to see why", self.name)
     }
 }
 
@@ -189,15 +204,15 @@ impl Drop for Server {
 
 /// Becomes the server given by `command`, to be killed when the bench ends. Returns on failure
 /// only.
-pub(crate) fn guard(command: &[String]) -> Failure {
+pub(crate) fn guard(command: &[String]) -> Error {
     let Some((program, arguments)) = command.split_first() else {
-        return Failure::new("no command to guard");
+        return anyhow!("no command to guard");
     };
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
-        return Failure::new(format!("asking to be killed with the bench: {error}"));
+        return anyhow!("asking to be killed with the bench: {error}");
     }
     let error = Command::new(program).args(arguments).exec();
-    Failure::new(format!("starting {program}: {error}"))
+    anyhow!("starting {program}: {error}")
 }
 
 fn guarded(contender: &Contender) -> Result<Vec<String>> {
@@ -208,7 +223,7 @@ fn guarded(contender: &Contender) -> Result<Vec<String>> {
 fn this_program() -> Result<String> {
     let path = env::current_exe().context("finding this program's own file")?;
     let path = path.into_os_string().into_string();
-    path.map_err(|_| Failure::new("the path of this program is not UTF-8"))
+    path.map_err(|_| anyhow!("the path of this program is not UTF-8"))
 }
 
 fn free_port() -> Result<u16> {
@@ -225,10 +240,10 @@ fn first_line(output: &mut ChildStdout) -> Result<String> {
         poll(&mut [PollFd::new(output, PollFlags::IN)], Some(&until(deadline)))
             .context("waiting for its first line")?;
         if now() > deadline {
-            return Err(Failure::new("printed no line in 10 s"));
+            bail!("printed no line in 10 s");
         }
         match output.read(&mut byte).context("reading its first line")? {
-            0 => return Err(Failure::new("ended without printing where it listens")),
+            0 => bail!("ended without printing where it listens"),
             _ if byte == *b"\n" => return Ok(String::from_utf8_lossy(&line).into_owned()),
             _ => line.push(byte[0]),
         }
@@ -241,7 +256,7 @@ fn listening_address(line: &str) -> Result<SocketAddrV4> {
     let address = authority.and_then(|text| text.parse::<SocketAddrV4>().ok());
     match address {
         Some(address) if address.ip().is_loopback() => Ok(address),
-        Some(address) => Err(Failure::new(format!("listens on {address}, not on loopback"))),
-        None => Err(Failure::new(format!("printed {line:?} where `Listening on http://127.0.0.1:PORT/` was expected"))),
+        Some(address) => Err(anyhow!("listens on {address}, not on loopback")),
+        None => Err(anyhow!("printed {line:?} where `Listening on http://127.0.0.1:PORT/` was expected")),
     }
 }

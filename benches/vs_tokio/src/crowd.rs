@@ -14,8 +14,8 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
 
 use crate::clock::{MILLISECOND, SECOND, now, until};
-use crate::failure::{Context, Failure, Result};
 use crate::stamp::{Scan, Stamp, scan};
+use anyhow::{Context, Error, Result, anyhow, bail};
 
 const READ_BYTES: usize = 64 * 1024;
 const REQUEST: &[u8] = b"GET /sse HTTP/1.1\r\nHost: smolcast\r\nAccept: text/event-stream\r\n\r\n";
@@ -36,7 +36,7 @@ pub(crate) struct Crowd {
     pub(crate) slow_connects: usize,
 }
 
-/// How streams are opened.
+/// The manner of opening streams.
 #[derive(Clone, Copy)]
 pub(crate) struct Opening {
     /// So many connects, then as many requests, then the next lot.
@@ -142,13 +142,13 @@ impl Crowd {
         while pending > 0 {
             pending -= self.settle_connects(deadline)?;
             if now() > deadline {
-                return Err(Failure::new(format!("{pending} connects had no answer in 30 s")));
+                bail!("{pending} connects had no answer in 30 s");
             }
         }
         Ok(())
     }
 
-    /// How many connects are settled by what epoll has, waiting until `deadline` for the first.
+    /// Settles the connects that epoll has, waiting until `deadline` for the first; returns their number.
     fn settle_connects(&mut self, deadline: u64) -> Result<usize> {
         let mut settled = 0;
         let mut events = Vec::with_capacity(1024);
@@ -185,9 +185,7 @@ impl Crowd {
                 }
             }
             if pending > 0 && now() > deadline {
-                return Err(Failure::new(format!(
-                    "{pending} streams were not opened in 30 s; does the server allow so many?"
-                )));
+                bail!("{pending} streams were not opened in 30 s; does the server allow so many?");
             }
         }
         Ok(())
@@ -222,7 +220,7 @@ impl Client {
         Ok(Self { socket, phase: Phase::Connecting(since), rest: Vec::new(), next: 0 })
     }
 
-    /// Whether the stream's opening is complete.
+    /// Reads towards the opening; true once it is complete.
     fn read_opening(&mut self, buffer: &mut [u8]) -> Result<bool> {
         match rustix::io::read(&self.socket, &mut *buffer) {
             Err(Errno::AGAIN | Errno::INTR) => {}
@@ -286,9 +284,9 @@ impl Client {
         false
     }
 
-    fn refused(&self, how: &str) -> Failure {
+    fn refused(&self, how: &str) -> Error {
         let answer = String::from_utf8_lossy(&self.rest);
-        Failure::new(format!("`GET /sse` was {how} without `:ok` on a 200; received: {answer:?}"))
+        anyhow!("`GET /sse` was {how} without `:ok` on a 200; received: {answer:?}")
     }
 }
 

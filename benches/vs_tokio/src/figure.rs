@@ -1,9 +1,21 @@
-//! What a run comes to, as data: figures by name, round by round and server by server. The scenarios fill it, the
-//! reports read it, and neither knows the other.
+//! The results of a comparison as data: figures by name, round by round and server by server.
+//!
+//! The scenarios fill it and the report reads it; neither knows the other. Its JSON is the report's raw part.
 
-use std::fmt::Display;
+use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
+use serde::ser::{Error, SerializeMap, SerializeStruct};
+use serde::{Serialize, Serializer};
+use serde_json::value::to_raw_value;
+
+/// Points of a latency curve in the JSON, for each halving of the distance to 100 %.
+const POINTS_PER_HALVING: u32 = 5;
+
+/// The bare write loop that the others are measured by, where it takes part.
+pub(crate) const FLOOR: &str = "floor";
+/// The server that all of this is about.
+pub(crate) const OURS: &str = "smolcast";
 
 /// One kind of figure.
 #[derive(Debug)]
@@ -13,42 +25,54 @@ pub(crate) struct Figure {
     /// Its row in the tables, with the unit.
     pub(crate) label: &'static str,
     pub(crate) decimals: usize,
-    /// Whether the tables also give it as a multiple of the floor's of the same round.
+    /// True if the tables also give it as a multiple of the floor's of the same round.
     pub(crate) by_floor: bool,
 }
 
-/// What one server came to in one round of a scenario.
-#[derive(Debug, Default)]
+impl Figure {
+    pub(crate) const fn new(key: &'static str, label: &'static str, decimals: usize) -> Self {
+        Self { key, label, decimals, by_floor: false }
+    }
+
+    pub(crate) const fn and_by_floor(self) -> Self {
+        Self { by_floor: true, ..self }
+    }
+}
+
+/// The results of one server in one round of a scenario.
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct Sample {
-    /// In the order of the rows. One that has no meaning in this round (the latency of a run that lost messages) is
-    /// NaN.
+    /// In the order of the rows. One without a meaning in this round (the latency of a run that lost messages) is NaN.
+    #[serde(serialize_with = "by_key")]
     pub(crate) figures: Vec<(&'static Figure, f64)>,
     /// Receipt minus due in microseconds, of every client and message; where the run lost none.
+    #[serde(serialize_with = "curve")]
     pub(crate) latency: Option<Histogram<u64>>,
     /// The rates that were tried, in rising order, where the scenario tries several.
     pub(crate) steps: Vec<Step>,
-    /// What the reader has to know to trust the figures: lost messages, a load generator that was the bottleneck.
+    /// Reasons to doubt the figures: lost messages, a load generator that was the bottleneck.
     pub(crate) warnings: Vec<String>,
 }
 
 /// One offered rate of the saturation scenario.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Step {
     /// Deliveries per second, as all clients together would get them.
     pub(crate) offered: f64,
     pub(crate) delivered: f64,
-    /// Received of what was expected: 1 where nothing was lost.
+    /// Received of expected: 1 where nothing was lost.
     pub(crate) reach: f64,
     pub(crate) p99_ms: f64,
 }
 
 /// All rounds of one server in one scenario.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Rounds {
     pub(crate) server: String,
-    pub(crate) samples: Vec<Sample>,
     /// Why there are no more of them.
     pub(crate) failure: Option<String>,
+    #[serde(rename = "rounds")]
+    pub(crate) samples: Vec<Sample>,
 }
 
 /// A scenario at one size, with every server that was measured; the floor is the first where it takes part.
@@ -56,18 +80,18 @@ pub(crate) struct Rounds {
 pub(crate) struct Measured {
     /// Its name in the JSON and in the names of the plots, such as `fanout-10000`.
     pub(crate) key: String,
-    /// What was done, in one line.
+    /// The work in one line.
     pub(crate) title: String,
     pub(crate) servers: Vec<Rounds>,
 }
 
 /// A server that takes part, or would have.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Contestant {
     pub(crate) name: String,
-    /// What it is made of, with versions; or its command.
+    /// Its parts, with versions; or its command.
     pub(crate) about: String,
-    /// What it did otherwise than the contract says. Then it was not measured.
+    /// Its departures from the contract. With one of them it is not measured.
     pub(crate) objections: Vec<String>,
 }
 
@@ -81,22 +105,13 @@ pub(crate) struct Comparison {
     pub(crate) measured: Vec<Measured>,
 }
 
-impl Sample {
-    pub(crate) fn value(&self, key: &str) -> Option<f64> {
-        let found = self.figures.iter().find(|(figure, _)| figure.key == key);
-        found.map(|&(_, value)| value)
-    }
-}
-
 impl Measured {
     /// Every figure that some server has, in the order of the rows.
     pub(crate) fn figures(&self) -> Vec<&'static Figure> {
         let mut figures: Vec<&'static Figure> = Vec::new();
-        for sample in self.servers.iter().flat_map(|rounds| &rounds.samples) {
-            for (figure, _) in &sample.figures {
-                if !figures.iter().any(|known| known.key == figure.key) {
-                    figures.push(figure);
-                }
+        for (figure, _) in self.servers.iter().flat_map(|rounds| &rounds.samples).flat_map(|sample| &sample.figures) {
+            if !figures.iter().any(|known| known.key == figure.key) {
+                figures.push(figure);
             }
         }
         figures
@@ -109,38 +124,54 @@ impl Measured {
     /// A figure of one server, a value for each round.
     pub(crate) fn values(&self, server: &str, key: &str) -> Vec<f64> {
         let samples = self.rounds(server).map_or(&[][..], |rounds| &rounds.samples);
-        samples.iter().filter_map(|sample| sample.value(key)).collect()
+        let value = |sample: &Sample| Some(sample.figures.iter().find(|(figure, _)| figure.key == key)?.1);
+        samples.iter().filter_map(value).collect()
     }
 
-    /// The same, each divided by that of `other` in the same round: whatever else the machine did in a round fell on
-    /// both.
+    /// The same, each divided by that of `other` in the same round: both had the same rest of the machine.
     pub(crate) fn ratios(&self, server: &str, other: &str, key: &str) -> Vec<f64> {
         let own = self.values(server, key);
         own.iter().zip(self.values(other, key)).map(|(own, other)| own / other).collect()
     }
 }
 
-/// The median; NaN where there is no value, or one that is none.
-pub(crate) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        _ if sorted.iter().any(|value| value.is_nan()) => f64::NAN,
-        count if count % 2 == 1 => sorted[count / 2],
-        count => f64::midpoint(sorted[count / 2 - 1], sorted[count / 2]),
+impl Serialize for Measured {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let labels: BTreeMap<_, _> = self.figures().into_iter().map(|figure| (figure.key, figure.label)).collect();
+        let mut fields = serializer.serialize_struct("Measured", 4)?;
+        fields.serialize_field("key", &self.key)?;
+        fields.serialize_field("title", &self.title)?;
+        fields.serialize_field("labels", &labels)?;
+        fields.serialize_field("servers", &self.servers)?;
+        fields.end()
     }
 }
 
-/// `10000` as `10 000`.
-pub(crate) fn grouped(number: impl Display) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
+/// By key, in the order of the rows; null where the figure has no meaning.
+fn by_key<S: Serializer>(figures: &[(&'static Figure, f64)], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(figures.len()))?;
+    for (figure, value) in figures {
+        map.serialize_entry(figure.key, value)?;
     }
-    text
+    map.end()
+}
+
+/// Enough points of a histogram to draw its curve again.
+fn curve<S: Serializer>(latency: &Option<Histogram<u64>>, serializer: S) -> Result<S::Ok, S::Error> {
+    let Some(latency) = latency.as_ref().filter(|latency| !latency.is_empty()) else {
+        return serializer.serialize_none();
+    };
+    let points = latency.iter_quantiles(POINTS_PER_HALVING).map(|point| {
+        let percentile = (1e8 * point.quantile_iterated_to()).round() / 1e6;
+        (percentile, point.value_iterated_to() as f64 / 1e3)
+    });
+    // In one line: there are many.
+    let points = to_raw_value(&points.collect::<Vec<_>>()).map_err(S::Error::custom)?;
+    let mut fields = serializer.serialize_struct("Latency", 5)?;
+    fields.serialize_field("count", &latency.len())?;
+    fields.serialize_field("min_ms", &(latency.min() as f64 / 1e3))?;
+    fields.serialize_field("mean_ms", &(latency.mean().round() / 1e3))?;
+    fields.serialize_field("max_ms", &(latency.max() as f64 / 1e3))?;
+    fields.serialize_field("percentiles", &points)?;
+    fields.end()
 }

@@ -1,11 +1,10 @@
-//! What smolcast has to reach in this comparison, by the comparison itself.
+//! The aims of smolcast in a comparison, judged by the comparison itself.
 
 use std::fmt::{self, Display};
 
-use crate::figure::{Comparison, Measured, median};
+use crate::figure::{Comparison, FLOOR, Measured, OURS};
+use crate::number::median;
 
-const OURS: &str = "smolcast";
-const FLOOR: &str = "floor";
 const AXUM: &str = "axum";
 /// Of these the best one counts, figure by figure.
 const TOKIO: [&str; 4] = ["tokio-raw", "hyper", "axum", "actix-web"];
@@ -17,7 +16,7 @@ const LAST: &str = "last_subscriber_ms";
 const MEMORY: &str = "user_bytes_per_stream";
 const KNEE: &str = "knee_per_second";
 
-/// A goal, and what was measured.
+/// A goal, and the measured value.
 #[derive(Clone, Debug)]
 pub(crate) struct Goal {
     pub(crate) what: &'static str,
@@ -120,7 +119,7 @@ mod tests {
     use super::*;
     use crate::figure::{Figure, Rounds, Sample};
 
-    const MEMORY_FIGURE: Figure = Figure { key: MEMORY, label: "", decimals: 0, by_floor: false };
+    const MEMORY_FIGURE: Figure = Figure::new(MEMORY, "", 0);
 
     fn idle_of(values: &[(&str, f64)]) -> Comparison {
         let rounds = |&(server, value): &(&str, f64)| Rounds {

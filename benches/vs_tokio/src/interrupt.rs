@@ -11,8 +11,8 @@ use std::thread;
 use async_signal::{Signal, Signals};
 use smol::stream::StreamExt;
 
-use crate::failure::{Context, Result};
 use crate::process::kill_family;
+use anyhow::{Context, Result};
 
 /// The servers that run, by process.
 static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());

@@ -1,4 +1,4 @@
-//! One measured run: a publisher, every subscriber's every receipt, and what it cost the server.
+//! One measured run: a publisher, every subscriber's every receipt, and the server's CPU time.
 //!
 //! The window opens just before the first message after the warm-up is due and ends with the last
 //! receipt. CPU time is divided by the receipts within the window, whichever message they were of,
@@ -13,10 +13,10 @@ use hdrhistogram::Histogram;
 use crate::clock::{MILLISECOND, SECOND, now};
 use crate::contender::Server;
 use crate::crowd::Crowd;
-use crate::failure::{Failure, Result};
 use crate::process::{Cpu, CpuCounters, this_thread_run_time};
 use crate::publisher::{Publisher, Schedule};
 use crate::stamp::{Stamp, event_bytes};
+use anyhow::{Result, anyhow, bail};
 
 /// From the last subscriber's opening to the first message: the server comes to rest.
 const SETTLE: u64 = 300 * MILLISECOND;
@@ -26,7 +26,7 @@ const LONGEST_LATENCY_US: u64 = 120_000_000;
 /// The share of a core from which on the receiving thread may be what limits the figures.
 const BUSY: f64 = 0.9;
 
-/// What is offered.
+/// The offered messages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     /// Messages per second.
@@ -34,11 +34,11 @@ pub(crate) struct Load {
     /// Bytes of a message.
     pub(crate) size: usize,
     pub(crate) seconds: f64,
-    /// What is sent before anything is measured.
+    /// The seconds of messages before the measured ones.
     pub(crate) warm_up_seconds: f64,
     /// Messages that are due at the same moment.
     pub(crate) burst: u64,
-    /// When to give up, after the last message was due.
+    /// The longest wait after the last message was due.
     pub(crate) drain_seconds: f64,
 }
 
@@ -73,7 +73,7 @@ impl Load {
     }
 }
 
-/// What a run came to.
+/// The results of a run.
 pub(crate) struct Outcome {
     /// Receipt minus due in microseconds, of every client and measured message.
     pub(crate) latency: Histogram<u64>,
@@ -85,7 +85,7 @@ pub(crate) struct Outcome {
     /// Receipts out of order, doubled, or without a readable stamp.
     pub(crate) disordered: u64,
     pub(crate) closed_streams: u64,
-    /// How often the server closed the publisher's connection amid requests.
+    /// Times that the server closed the publisher's connection amid requests.
     pub(crate) reconnects: u64,
     /// Receipts within the window, and its length in seconds.
     pub(crate) window_receipts: u64,
@@ -109,7 +109,7 @@ impl Outcome {
         self.generator.total() / 1e6 / self.window_seconds
     }
 
-    /// What a reader has to know before trusting the figures.
+    /// Reasons to doubt the figures.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if !self.is_whole() {
@@ -149,7 +149,7 @@ pub(crate) fn offer(address: SocketAddrV4, processes: Vec<u32>, crowd: &mut Crow
         let received = receiver.run(crowd);
         given_up.store(true, Ordering::Relaxed);
         let published = publishing.join();
-        (received, published.unwrap_or_else(|_| Err(Failure::new("the publisher panicked"))))
+        (received, published.unwrap_or_else(|_| Err(anyhow!("the publisher panicked"))))
     });
     let reconnects = published?;
     received?;
@@ -170,20 +170,20 @@ struct Spent {
 struct Receiver {
     schedule: Schedule,
     warm_up: u64,
-    /// When to give up.
+    /// The moment to give up.
     deadline: u64,
     processes: Vec<u32>,
-    tally: Tally,
-    /// When the window opened, with the receipts and CPU time before it.
+    receipts: Receipts,
+    /// The opening of the window, with the receipts and CPU time before it.
     opened: Option<(u64, u64, Spent)>,
     closed: Option<Spent>,
 }
 
-/// What each receipt adds to. Apart from the rest, so that the inner loop borrows no more.
-struct Tally {
+/// The counts of receipts. Apart from the rest, so that the inner loop borrows no more.
+struct Receipts {
     first_measured: u64,
     latency: Histogram<u64>,
-    /// When each message was last received; time only grows, so storing is enough.
+    /// Each message's last receipt; time only grows, so storing is enough.
     last_receipt: Vec<u64>,
     latest: u64,
     in_order: u64,
@@ -193,7 +193,7 @@ struct Tally {
     finished: usize,
 }
 
-impl Tally {
+impl Receipts {
     fn record(&mut self, next: &mut u64, stamp: Stamp, time: u64) {
         let Some(last) = usize::try_from(stamp.sequence).ok().and_then(|sequence| self.last_receipt.get_mut(sequence))
         else {
@@ -220,14 +220,14 @@ impl Tally {
 impl Receiver {
     fn new(schedule: Schedule, load: &Load, processes: Vec<u32>) -> Result<Self> {
         let warm_up = load.warm_up();
-        let messages = usize::try_from(schedule.total)
-            .map_err(|_| Failure::new("that is more messages than memory could number"))?;
+        let messages =
+            usize::try_from(schedule.total).map_err(|_| anyhow!("that is more messages than memory could number"))?;
         Ok(Self {
             schedule,
             warm_up,
             deadline: schedule.due(schedule.total - 1) + (load.drain_seconds * SECOND as f64) as u64,
             processes,
-            tally: Tally {
+            receipts: Receipts {
                 first_measured: warm_up,
                 latency: latencies(),
                 last_receipt: vec![0; messages],
@@ -247,7 +247,7 @@ impl Receiver {
         let opening = self.schedule.due(self.warm_up) - MILLISECOND;
         let last_due = self.schedule.due(self.schedule.total - 1);
         let mut events = Vec::with_capacity(1024);
-        while self.tally.finished < crowd.clients.len() && !self.is_hopeless(last_due) {
+        while self.receipts.finished < crowd.clients.len() && !self.is_hopeless(last_due) {
             let wake = match self.opened {
                 Some(_) => now() + 100 * MILLISECOND,
                 None => opening,
@@ -257,7 +257,7 @@ impl Receiver {
                 self.read(crowd, event.data.u64() as usize);
             }
             if self.opened.is_none() && now() >= opening {
-                self.opened = Some((now(), self.tally.in_order, self.spent()?));
+                self.opened = Some((now(), self.receipts.in_order, self.spent()?));
             }
         }
         self.closed = Some(self.spent()?);
@@ -265,20 +265,20 @@ impl Receiver {
     }
 
     fn read(&mut self, crowd: &mut Crowd, index: usize) {
-        let tally = &mut self.tally;
+        let receipts = &mut self.receipts;
         let received = crowd.read(index, event_bytes(self.schedule.size), |next, stamp, time| {
-            tally.record(next, stamp, time);
+            receipts.record(next, stamp, time);
         });
-        tally.disordered += received.unreadable;
+        receipts.disordered += received.unreadable;
         if received.closed {
-            tally.closed_streams += 1;
+            receipts.closed_streams += 1;
             let had_all = crowd.clients[index].next == self.schedule.total;
-            tally.finished += usize::from(!had_all);
+            receipts.finished += usize::from(!had_all);
         }
     }
 
     fn is_hopeless(&self, last_due: u64) -> bool {
-        let quiet_since = self.tally.latest.max(last_due);
+        let quiet_since = self.receipts.latest.max(last_due);
         now() > (quiet_since + QUIET_LIMIT).min(self.deadline)
     }
 
@@ -292,24 +292,24 @@ impl Receiver {
 
     fn outcome(self, clients: u64) -> Result<Outcome> {
         let (Some((since, before, earlier)), Some(later)) = (self.opened, self.closed) else {
-            return Err(Failure::new("every stream was closed during the warm-up"));
+            bail!("every stream was closed during the warm-up");
         };
         let total = self.schedule.total;
         let mut last_subscriber = latencies();
         for sequence in self.warm_up..total {
-            let last = self.tally.last_receipt[sequence as usize];
+            let last = self.receipts.last_receipt[sequence as usize];
             let latency = last.saturating_sub(self.schedule.due(sequence)) / 1000;
             last_subscriber.saturating_record(latency);
         }
         Ok(Outcome {
-            latency: self.tally.latency,
+            latency: self.receipts.latency,
             last_subscriber,
-            received: self.tally.in_order,
+            received: self.receipts.in_order,
             expected: total * clients,
-            disordered: self.tally.disordered,
-            closed_streams: self.tally.closed_streams,
-            window_receipts: self.tally.in_order - before,
-            window_seconds: self.tally.latest.saturating_sub(since) as f64 / SECOND as f64,
+            disordered: self.receipts.disordered,
+            closed_streams: self.receipts.closed_streams,
+            window_receipts: self.receipts.in_order - before,
+            window_seconds: self.receipts.latest.saturating_sub(since) as f64 / SECOND as f64,
             server: later.server.since(earlier.server),
             generator: later.generator.since(earlier.generator),
             reconnects: 0,
@@ -336,8 +336,8 @@ mod tests {
     }
 
     /// A crowd of two on three messages, of which the first is not measured.
-    fn tally() -> Tally {
-        Tally {
+    fn receipts() -> Receipts {
+        Receipts {
             first_measured: 1,
             latency: latencies(),
             last_receipt: vec![0; 3],
@@ -351,16 +351,16 @@ mod tests {
 
     #[test]
     fn every_receipt_is_told_apart() {
-        let mut tally = tally();
+        let mut receipts = receipts();
         let mut next = [0, 0];
-        let receipts = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (1, 1), (1, 9)];
-        for (time, (client, sequence)) in receipts.into_iter().enumerate() {
-            tally.record(&mut next[client], Stamp { sequence, due: 0 }, time as u64);
+        let arrivals = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (1, 1), (1, 9)];
+        for (time, (client, sequence)) in arrivals.into_iter().enumerate() {
+            receipts.record(&mut next[client], Stamp { sequence, due: 0 }, time as u64);
         }
-        assert_eq!(tally.in_order, 5, "the second client got 0 and 2");
-        assert_eq!(tally.disordered, 2, "1 behind 2, and one that nobody sent");
-        assert_eq!(tally.finished, 2);
-        assert_eq!(tally.latency.len(), 3, "of the two measured ones");
-        assert_eq!(tally.last_receipt, [3, 5, 4]);
+        assert_eq!(receipts.in_order, 5, "the second client got 0 and 2");
+        assert_eq!(receipts.disordered, 2, "1 behind 2, and one that nobody sent");
+        assert_eq!(receipts.finished, 2);
+        assert_eq!(receipts.latency.len(), 3, "of the two measured ones");
+        assert_eq!(receipts.last_receipt, [3, 5, 4]);
     }
 }

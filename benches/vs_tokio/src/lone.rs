@@ -7,10 +7,11 @@ use argh::FromArgs;
 use hdrhistogram::Histogram;
 
 use crate::crowd::{Crowd, Opening};
-use crate::failure::{Context, Failure, Result};
+use crate::flags::typed;
 use crate::load::{self, Load, Outcome};
-use crate::options::{check_size, typed};
 use crate::process::{family, raise_descriptor_limit};
+use crate::stamp::check_size;
+use anyhow::{Context, Result, anyhow, bail};
 
 const CONNECTS_AT_ONCE: usize = 100;
 
@@ -52,9 +53,9 @@ pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
         Ok(options) => options,
         Err(code) => return Ok(code),
     };
-    check_size(Some(options.size))?;
+    check_size(options.size)?;
     if options.clients == 0 || options.rate == 0 || options.burst == 0 || !(0.1..=86_400.0).contains(&options.seconds) {
-        return Err(Failure::new("--clients, --rate and --burst must be 1 or more, --seconds between 0.1 and 86400"));
+        bail!("--clients, --rate and --burst must be 1 or more, --seconds between 0.1 and 86400");
     }
     raise_descriptor_limit()?;
     let Options { rate, size, seconds, burst, clients, .. } = options;
@@ -75,7 +76,7 @@ fn address(url: &str) -> Result<SocketAddrV4> {
         SocketAddr::V4(address) => Some(address),
         SocketAddr::V6(_) => None,
     });
-    first.ok_or_else(|| Failure::new(format!("{authority} has no IPv4 address, and the load knows no other")))
+    first.ok_or_else(|| anyhow!("{authority} has no IPv4 address, and the load knows no other"))
 }
 
 fn told(outcome: &Outcome, with_cpu: bool) -> String {

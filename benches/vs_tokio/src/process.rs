@@ -1,21 +1,20 @@
-//! What the kernel counts of a process: CPU time, resident memory; and the network's SYN retries.
+//! The kernel's figures of a process: CPU time, memory, descriptors; and the network's SYN retries.
 //!
-//! CPU time comes from two files, since neither is enough. `/proc/PID/task/*/schedstat` is exact to
-//! the nanosecond but knows no split; `/proc/PID/stat` splits user from system, but by which of the
-//! two a timer tick met, and cut to 10 ms. So the total is schedstat's, divided as stat says. A
-//! thread that ended takes its schedstat with it, but stays in stat: then stat's total is larger
-//! by more than the cut explains, and is taken.
+//! CPU time comes from two files, since neither is enough. `schedstat` is exact to the nanosecond but has no split.
+//! `stat` splits user from system by the timer ticks, a sample of a hundred a second, cut to 10 ms. So the total is
+//! schedstat's, divided as stat says. A thread that ended takes its schedstat with it, but stays in stat: then stat's
+//! total is larger by more than the cut explains, and is taken.
 
 use std::fs;
 use std::process;
 
-use rustix::param::{clock_ticks_per_second, page_size};
+use anyhow::{Context, Result};
+use procfs::process::Process;
+use procfs::{Current, Meminfo, ProcResult, page_size, ticks_per_second};
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 
-use crate::failure::{Context, Failure, Result};
-
-/// By how many ticks a difference of two `stat` readings may be too large: one for user time, one
-/// for system time, and as much again for a schedstat that is read a moment later.
+/// The excess of a difference of two `stat` readings, in ticks: one for user time, one for system time, and as much
+/// again for a schedstat that is read a moment later.
 const CUT_TICKS: f64 = 4.0;
 
 /// CPU time in microseconds.
@@ -44,7 +43,7 @@ impl CpuCounters {
     pub(crate) fn of(processes: &[u32]) -> Result<Self> {
         let mut sum = Self::default();
         for &process in processes {
-            sum.add(process).context(format!("reading the CPU time of process {process}"))?;
+            sum.add(process).with_context(|| format!("reading the CPU time of process {process}"))?;
         }
         Ok(sum)
     }
@@ -57,45 +56,42 @@ impl CpuCounters {
         let user = self.user_ticks.saturating_sub(earlier.user_ticks) as f64;
         let system = self.system_ticks.saturating_sub(earlier.system_ticks) as f64;
         let exact = self.run_time.saturating_sub(earlier.run_time) as f64 / 1e3;
-        let tick = 1e6 / clock_ticks_per_second() as f64;
+        let tick = 1e6 / ticks_per_second() as f64;
         let by_ticks = (user + system) * tick;
-        let total = match by_ticks > exact + CUT_TICKS * tick {
-            true => by_ticks,
-            false => exact,
-        };
+        let total = if by_ticks > exact + CUT_TICKS * tick { by_ticks } else { exact };
         let user_share = user / (user + system).max(1.0);
         Cpu { user: total * user_share, system: total * (1.0 - user_share) }
     }
 
     fn add(&mut self, process: u32) -> Result<()> {
-        let stat = Stat::of(process)?;
-        self.user_ticks += stat.user_ticks;
-        self.system_ticks += stat.system_ticks;
-        for task in fs::read_dir(format!("/proc/{process}/task")).context("listing threads")? {
-            let path = task.context("listing threads")?.path().join("schedstat");
-            // A thread may end between the listing and the reading.
-            let text = fs::read_to_string(path).unwrap_or_default();
-            self.run_time += number(text.split(' ').next()).unwrap_or(0);
-        }
+        let process = open(process)?;
+        let stat = process.stat()?;
+        self.user_ticks += stat.utime;
+        self.system_ticks += stat.stime;
+        // A thread may end between the listing and the reading.
+        let run_times = process.tasks()?.flatten().filter_map(|task| task.schedstat().ok());
+        self.run_time += run_times.map(|times| times.sum_exec_runtime).sum::<u64>();
         Ok(())
     }
 }
 
-/// `root` and all that descend from it: a server may be several processes.
+/// `root` and all its descendants: a server may be several processes.
 pub(crate) fn family(root: u32) -> Vec<u32> {
-    let parents: Vec<(u32, u32)> =
-        all_processes().filter_map(|process| Some((process, Stat::of(process).ok()?.parent))).collect();
+    let parent = |process: ProcResult<Process>| {
+        let stat = process.and_then(|process| process.stat()).ok()?;
+        Some((stat.pid.unsigned_abs(), stat.ppid.unsigned_abs()))
+    };
+    let parents: Vec<(u32, u32)> = procfs::process::all_processes().into_iter().flatten().filter_map(parent).collect();
     let mut family = vec![root];
     let mut grown = 0;
     while let Some(&elder) = family.get(grown) {
-        let children = parents.iter().filter(|&&(_, parent)| parent == elder);
-        family.extend(children.map(|&(process, _)| process));
+        family.extend(parents.iter().filter(|&&(_, parent)| parent == elder).map(|&(process, _)| process));
         grown += 1;
     }
     family
 }
 
-/// Kills a process and all that descend from it, the youngest first. Those that are gone by now are as good as killed.
+/// Kills a process and all its descendants, the youngest first. Those that have ended are as good as killed.
 pub(crate) fn kill_family(root: u32) {
     for process in family(root).into_iter().rev() {
         if let Some(process) = i32::try_from(process).ok().and_then(Pid::from_raw) {
@@ -104,66 +100,56 @@ pub(crate) fn kill_family(root: u32) {
     }
 }
 
-/// Resident bytes, from `smaps_rollup`: the `VmRSS` of `/proc/PID/status` is kept for each CPU
-/// apart and may lag by hundreds of kilobytes, which is much when divided by idle streams.
+/// Resident bytes, from `smaps_rollup`: the `VmRSS` of `/proc/PID/status` is kept for each CPU apart and may lag by
+/// hundreds of kilobytes, which is much when divided by idle streams.
 pub(crate) fn resident_bytes(processes: &[u32]) -> Result<u64> {
-    let mut sum = 0;
-    for process in processes {
-        sum += kibibytes(&format!("/proc/{process}/smaps_rollup"), "Rss:")?;
-    }
-    Ok(sum)
+    let resident = |process: &Process| {
+        let maps = process.smaps_rollup()?.memory_map_rollup;
+        Ok(maps.0.iter().filter_map(|map| map.extension.map.get("Rss")).sum())
+    };
+    sum(processes, resident).context("reading the resident memory of the server")
 }
 
 /// Open descriptors.
-pub(crate) fn descriptors(processes: &[u32]) -> Result<usize> {
-    let mut sum = 0;
-    for process in processes {
-        let path = format!("/proc/{process}/fd");
-        sum += fs::read_dir(&path).context(path)?.count();
-    }
-    Ok(sum)
+pub(crate) fn descriptors(processes: &[u32]) -> Result<u64> {
+    sum(processes, |process| Ok(process.fd_count()? as u64)).context("counting the descriptors of the server")
 }
 
 /// The most resident bytes that each process had at one time, summed.
 pub(crate) fn peak_resident_bytes(processes: &[u32]) -> Result<u64> {
-    let mut sum = 0;
-    for process in processes {
-        let path = format!("/proc/{process}/status");
-        sum += kibibytes(&path, "VmHWM:")?;
-    }
-    Ok(sum)
+    let peak = |process: &Process| Ok(1024 * process.status()?.vmhwm.unwrap_or(0));
+    sum(processes, peak).context("reading the peak memory of the server")
 }
 
-/// What the kernel holds for all of its TCP sockets, both ends where both are here: queued bytes and, among all else
-/// that is in slabs, the sockets themselves. Only differences mean something.
+/// The kernel's memory for all of its TCP sockets, both ends where both are here: queued bytes and, among all else in
+/// slabs, the sockets themselves. Only differences mean something.
 pub(crate) fn kernel_network_bytes() -> Result<u64> {
     let path = "/proc/net/sockstat";
     let text = fs::read_to_string(path).context(path)?;
-    let tcp = text.lines().find_map(|line| line.strip_prefix("TCP:"));
-    let mut words = tcp.unwrap_or_default().split_whitespace().skip_while(|word| *word != "mem");
-    let pages = number(words.nth(1)).ok_or_else(|| Failure::new(format!("{path} tells no memory of TCP")))?;
-    Ok(pages * page_size() as u64 + kibibytes("/proc/meminfo", "Slab:")?)
+    let tcp = text.lines().find_map(|line| line.strip_prefix("TCP:")).unwrap_or_default();
+    let pages = tcp.split_whitespace().skip_while(|word| *word != "mem").nth(1).and_then(|word| word.parse().ok());
+    let pages: u64 = pages.with_context(|| format!("{path} has no memory of TCP"))?;
+    Ok(pages * page_size() + Meminfo::current().context("reading /proc/meminfo")?.slab)
 }
 
 /// The CPU time of the calling thread, in nanoseconds.
 pub(crate) fn this_thread_run_time() -> Result<u64> {
     let path = "/proc/thread-self/schedstat";
     let text = fs::read_to_string(path).context(path)?;
-    number(text.split(' ').next()).ok_or_else(|| Failure::new(format!("{path} is not as proc(5) says")))
+    text.split(' ').next().and_then(|word| word.parse().ok()).with_context(|| format!("{path} is not as in proc(5)"))
 }
 
-/// How many SYNs this network namespace has sent again since it began.
+/// The number of SYNs that this network namespace has sent again since it began.
 pub(crate) fn syn_retries() -> Result<u64> {
     let path = "/proc/net/netstat";
     let text = fs::read_to_string(path).context(path)?;
-    let mut rows = text.lines().filter_map(|row| row.strip_prefix("TcpExt:"));
-    let names = rows.next().unwrap_or_default().split_whitespace();
-    let values = rows.next().unwrap_or_default().split_whitespace();
+    let mut rows = text.lines().filter_map(|row| row.strip_prefix("TcpExt:")).map(str::split_whitespace);
+    let (names, values) = (rows.next().into_iter().flatten(), rows.next().into_iter().flatten());
     let found = names.zip(values).find(|&(name, _)| name == "TCPSynRetrans");
-    number(found.map(|(_, value)| value)).ok_or_else(|| Failure::new(format!("{path} has no TCPSynRetrans")))
+    found.and_then(|(_, value)| value.parse().ok()).with_context(|| format!("{path} has no TCPSynRetrans"))
 }
 
-/// Lets this process, and those it starts, hold as many descriptors as the system allows; returns how many that are.
+/// Lets this process, and those it starts, hold as many descriptors as the system allows; returns that number.
 pub(crate) fn raise_descriptor_limit() -> Result<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
@@ -171,47 +157,12 @@ pub(crate) fn raise_descriptor_limit() -> Result<u64> {
     Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
-/// The fields of `/proc/PID/stat` that matter here.
-struct Stat {
-    parent: u32,
-    user_ticks: u64,
-    system_ticks: u64,
+fn open(process: u32) -> ProcResult<Process> {
+    Process::new(i32::try_from(process).unwrap_or(-1))
 }
 
-impl Stat {
-    fn of(process: u32) -> Result<Self> {
-        let path = format!("/proc/{process}/stat");
-        let text = fs::read_to_string(&path).context(&path)?;
-        Self::parse(&text).ok_or_else(|| Failure::new(format!("{path} is not as proc(5) says")))
-    }
-
-    /// Fields are counted behind the program's name, which may hold blanks and parentheses itself.
-    fn parse(text: &str) -> Option<Self> {
-        let (_, fields) = text.rsplit_once(") ")?;
-        let fields: Vec<&str> = fields.split(' ').collect();
-        Some(Self {
-            parent: fields.get(1)?.parse().ok()?,
-            user_ticks: number(fields.get(11).copied())?,
-            system_ticks: number(fields.get(12).copied())?,
-        })
-    }
-}
-
-fn all_processes() -> impl Iterator<Item = u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
-
-/// The bytes in the line of a file that begins with `name` and counts in kB.
-fn kibibytes(path: &str, name: &str) -> Result<u64> {
-    let text = fs::read_to_string(path).context(path)?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let count = number(line.and_then(|line| line.split_whitespace().next()));
-    count.map(|count| 1024 * count).ok_or_else(|| Failure::new(format!("{path} has no line {name}")))
-}
-
-fn number(text: Option<&str>) -> Option<u64> {
-    text?.trim().parse().ok()
+fn sum(processes: &[u32], figure: impl Fn(&Process) -> ProcResult<u64>) -> ProcResult<u64> {
+    processes.iter().map(|process| figure(&open(*process)?)).sum()
 }
 
 #[cfg(test)]
@@ -219,19 +170,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_may_have_any_name() {
-        let stat = "7 (a) b (c)) S 3 7 7 0 -1 4194560 100 0 0 0 11 22 0 0 20 0 1 0 5";
-        let Stat { parent, user_ticks, system_ticks } = Stat::parse(stat).expect("a stat line");
-        assert_eq!((parent, user_ticks, system_ticks), (3, 11, 22));
-        assert!(Stat::parse("7 (a").is_none());
-    }
-
-    #[test]
     fn this_process_can_be_looked_at() {
         let own = [process::id()];
-        let resident = resident_bytes(&own).expect("smaps_rollup");
-        assert!(resident > 0 && peak_resident_bytes(&own).expect("status") > 0);
-        assert!(kernel_network_bytes().expect("sockstat and meminfo") > 0);
+        let (resident, peak) =
+            (resident_bytes(&own).expect("smaps_rollup"), peak_resident_bytes(&own).expect("status"));
+        assert!((1 << 20..1 << 30).contains(&resident) && peak > resident / 2, "{resident} of {peak} bytes");
+        assert!(descriptors(&own).expect("fd") > 2 && kernel_network_bytes().expect("sockstat and meminfo") > 0);
         let before = this_thread_run_time().expect("schedstat");
         while this_thread_run_time().expect("schedstat") == before {}
     }
@@ -252,7 +196,7 @@ mod tests {
     #[test]
     fn a_family_is_all_that_descend() {
         let mut shell = process::Command::new("sh");
-        shell.args(["-c", "sleep 60 & echo; wait"]).stdout(process::Stdio::piped());
+        shell.args(["-c", "sleep 60 & echo; wait; exit 1"]).stdout(process::Stdio::piped());
         let mut child = shell.spawn().expect("a shell");
         let mut line = [0];
         std::io::Read::read_exact(child.stdout.as_mut().expect("piped"), &mut line).expect("the shell's line");

@@ -1,4 +1,4 @@
-//! How far the comparison is, on standard error: a bar on a terminal, a line for each run elsewhere.
+//! The progress of a comparison, on standard error: a bar on a terminal, a line for each run elsewhere.
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ impl Progress {
         self.bar.set_position((self.done * STEPS_A_SECOND) as u64);
     }
 
-    /// Whether a word a second is welcome: it takes the place of the last one.
+    /// True if a word a second is welcome: it takes the place of the last one.
     pub(crate) fn is_terminal(&self) -> bool {
         self.is_terminal
     }
@@ -55,7 +55,7 @@ impl Progress {
         self.bar.finish_and_clear();
     }
 
-    /// What is left by the estimates, corrected by how they have held so far.
+    /// The time left by the estimates, corrected by their error so far.
     fn left(&self) -> Duration {
         let pace = match self.done > 0.0 {
             true => self.since.elapsed().as_secs_f64() / self.done,

@@ -3,7 +3,7 @@
 //! Message i is sent when it is due, at t0 + i/R, whether or not earlier ones have been answered or
 //! received. It wakes once a millisecond at most and sends all that is due by then, since a wake
 //! for each of thousands of messages a second would take the CPU that the servers share with it.
-//! When the server takes no more, messages wait here and keep their due time.
+//! If the server takes no more, messages wait here and keep their due time.
 
 use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
@@ -15,11 +15,12 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
 
 use crate::clock::{MILLISECOND, SECOND, now, until};
-use crate::failure::{Context, Failure, Result};
 use crate::stamp::{Stamp, append_payload};
+use anyhow::{Context, Result, bail, ensure};
+use httparse::{EMPTY_HEADER, Status};
 
 const WAKE_INTERVAL: u64 = MILLISECOND;
-/// How long a wait may be without a look at whether the run was given up.
+/// The longest wait without a look at `given_up`.
 const LONGEST_WAIT: u64 = 100 * MILLISECOND;
 const REQUEST_START: &[u8] = b"POST /broadcast HTTP/1.1\r\nHost: smolcast\r\n";
 /// No more is made while so much waits: a message made late still carries the time it was due.
@@ -28,7 +29,7 @@ const UNSENT_BYTES: usize = 256 * 1024;
 const MOST_RECONNECTS: u64 = 1000;
 const READ_BYTES: usize = 64 * 1024;
 
-/// What is published: `total` messages of `size` bytes, `rate` a second from `start`, in bursts of `burst`.
+/// A plan to publish `total` messages of `size` bytes, `rate` a second from `start`, in bursts of `burst`.
 #[derive(Clone, Copy)]
 pub(crate) struct Schedule {
     pub(crate) start: u64,
@@ -47,7 +48,7 @@ impl Schedule {
 pub(crate) struct Publisher {
     server: SocketAddrV4,
     socket: OwnedFd,
-    /// How often the server has closed the connection amid requests.
+    /// Times that the server has closed the connection amid requests.
     reconnects: u64,
     schedule: Schedule,
     /// Requests made so far, and of these the bytes that the socket has not taken.
@@ -91,10 +92,7 @@ impl Publisher {
     fn reconnect(&mut self) -> Result<()> {
         self.reconnects += 1;
         if self.reconnects > MOST_RECONNECTS {
-            return Err(Failure::new(format!(
-                "the server closed the publisher's connection {} times",
-                self.reconnects
-            )));
+            bail!("the server closed the publisher's connection {} times", self.reconnects);
         }
         self.socket = connect(self.server).context("reconnecting the publisher")?;
         self.made = self.answered;
@@ -129,7 +127,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Whether the connection is still open.
+    /// Reads answers; false if the server has closed the connection.
     fn receive(&mut self) -> Result<bool> {
         self.input.reserve(READ_BYTES);
         match rustix::io::read(&self.socket, spare_capacity(&mut self.input)) {
@@ -178,22 +176,15 @@ fn connect(server: SocketAddrV4) -> rustix::io::Result<OwnedFd> {
 
 /// The length of the first answer in `input` once it is there as a whole; anything but a 202 fails.
 pub(crate) fn answer_length(input: &[u8]) -> Result<Option<usize>> {
-    let end = input.windows(4).position(|bytes| bytes == b"\r\n\r\n");
-    let Some(head_bytes) = end.map(|end| end + 4) else {
+    let mut fields = [EMPTY_HEADER; 64];
+    let mut answer = httparse::Response::new(&mut fields);
+    let Status::Complete(head) = answer.parse(input).context("reading the answer to a publish")? else {
         return Ok(None);
     };
-    let head = String::from_utf8_lossy(&input[..head_bytes]);
-    let mut lines = head.lines();
-    let status = lines.next().unwrap_or_default();
-    if !status.starts_with("HTTP/1.1 202") {
-        return Err(Failure::new(format!("a publish was answered with {status:?}, not 202")));
-    }
-    let length = lines.find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        let matches = name.eq_ignore_ascii_case("content-length");
-        matches.then(|| value.trim().parse().ok()).flatten()
-    });
-    let whole = head_bytes + length.unwrap_or(0);
+    ensure!(answer.code == Some(202), "a publish was answered with {:?}, not 202", answer.code.unwrap_or_default());
+    let length = answer.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
+    let body = length.and_then(|field| str::from_utf8(field.value).ok()?.trim().parse().ok());
+    let whole = head + body.unwrap_or(0);
     Ok((input.len() >= whole).then_some(whole))
 }
 

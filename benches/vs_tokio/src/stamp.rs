@@ -1,10 +1,12 @@
-//! What a measured message says of itself (its number and the moment it was due), written by the
-//! publisher and read by every subscriber.
+//! The stamp of a measured message: its number and the moment it was due, written by the publisher and read by every
+//! subscriber.
 //!
 //! The reading side runs millions of times a second on cores that the measured server needs, so it
 //! takes eight digits at a time and looks at nothing but the stamp and the event's last two bytes.
 
 use std::io::Write;
+
+use anyhow::{Result, ensure};
 
 /// The bytes of a stamp, hence of the smallest payload: `SSSSSSSS DDDDDDDDDDDDDDDDDDDDDDDD`.
 pub(crate) const STAMP_BYTES: usize = 8 + 1 + 24;
@@ -16,7 +18,7 @@ const EIGHT_DIGITS: u64 = 100_000_000;
 pub(crate) struct Stamp {
     /// The message's place in the order in which all were published, from 0.
     pub(crate) sequence: u64,
-    /// When it should have been sent (open loop), which may be earlier than when it was.
+    /// The moment at which it was due (open loop); it may have been sent later.
     pub(crate) due: u64,
 }
 
@@ -32,7 +34,13 @@ pub(crate) fn append_payload(out: &mut Vec<u8>, stamp: Stamp, size: usize) {
     out.resize(start + size, b'.');
 }
 
-/// What the bytes of a stream held: `used` of them are done with, the rest is an unfinished line.
+/// Fails for payloads that are too small for a stamp.
+pub(crate) fn check_size(size: usize) -> Result<()> {
+    ensure!(size >= STAMP_BYTES, "a message carries a stamp of {STAMP_BYTES} bytes: --size must be that or more");
+    Ok(())
+}
+
+/// The outcome of a scan: `used` bytes are done with, the rest is an unfinished line.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scan {
     pub(crate) used: usize,

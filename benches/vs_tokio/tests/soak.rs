@@ -1,5 +1,5 @@
 //! A soak in small: that it starts, holds a good server to everything, finds what is wrong with one that is not good,
-//! and ends in time, whoever ends it.
+//! and ends in time, by itself or by a signal.
 
 use std::env;
 use std::fs;

@@ -1,9 +1,9 @@
-//! What the figures were measured on and with. Whatever of it cannot be learned is `unknown`: no reason to fail.
+//! The machine and the build behind the figures. A fact that cannot be learned is `unknown`: no reason to fail.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use rustix::process::{Resource, getrlimit};
 use rustix::system::uname;
@@ -15,17 +15,17 @@ const MANIFEST: &str = include_str!("../../../../Cargo.toml");
 /// The crates that a server is mainly made of.
 const PEERS: [&str; 7] = ["smolcast", "smol", "tokio", "hyper", "axum", "actix-web", "async-broadcast"];
 
-/// What of the network decides how much a socket takes before it makes its writer wait.
+/// The settings that decide how many bytes a socket takes before its writer waits.
 const SETTINGS: [&str; 3] = ["net.core.somaxconn", "net.ipv4.tcp_wmem", "net.ipv4.tcp_rmem"];
 
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Machine {
-    /// When the report was written, in UTC.
+    /// The moment of the report, in UTC.
     pub(crate) date: String,
     pub(crate) cpu: String,
     pub(crate) cores: usize,
     pub(crate) memory_bytes: u64,
-    /// Whether the CPU says that it is not a machine's own: then others may take its time.
+    /// True if the CPU is a virtual machine's: then other machines may take its time.
     pub(crate) virtual_machine: bool,
     pub(crate) kernel: String,
     pub(crate) rustc: String,
@@ -43,9 +43,8 @@ impl Machine {
         let kilobytes = field(&memory, "MemTotal").and_then(|value| value.split(' ').next()?.parse::<u64>().ok());
         let system = uname();
         let kernel = [system.sysname(), system.release(), system.machine()].map(|part| part.to_string_lossy());
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
-            date: rfc3339(since_1970.as_secs()),
+            date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             cpu: field(&cpu, "model name").unwrap_or("unknown").to_owned(),
             cores: thread::available_parallelism().map_or(0, usize::from),
             memory_bytes: kilobytes.unwrap_or(0) * 1024,
@@ -73,7 +72,7 @@ fn setting(name: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// How the compiler was told to optimise.
+/// The compiler's settings.
 fn build() -> String {
     let profile = env!("BUILD_PROFILE");
     let mut parts = vec![format!("{profile} for {}: opt-level = {}", env!("BUILD_TARGET"), env!("BUILD_OPT_LEVEL"))];
@@ -99,47 +98,9 @@ fn version(lock: &str, name: &str) -> Option<String> {
     newest.map(|quoted| quoted.trim_matches('"').to_owned())
 }
 
-/// Seconds since 1970 in UTC, as RFC 3339 writes them.
-fn rfc3339(seconds: u64) -> String {
-    let (year, month, day) = date(seconds / 86_400);
-    let second = seconds % 86_400;
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
-}
-
-/// The date so many days after the first of 1970. Years are counted from March here: the day that comes every four
-/// years is then the last of one, and months repeat every five with 153 days.
-fn date(days: u64) -> (u64, u64, u64) {
-    const DAYS_FROM_MARCH_OF_YEAR_0: u64 = 719_468;
-    const DAYS_OF_400_YEARS: u64 = 146_097;
-    let days = days + DAYS_FROM_MARCH_OF_YEAR_0;
-    let (era, day_of_era) = (days / DAYS_OF_400_YEARS, days % DAYS_OF_400_YEARS);
-    let leap_days = day_of_era / 1_460 - day_of_era / 36_524 + day_of_era / 146_096;
-    let year_of_era = (day_of_era - leap_days) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (400 * era + year_of_era + u64::from(month <= 2), month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dates() {
-        let cases = [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_709_164_800, "2024-02-29T00:00:00Z"),
-            (1_735_689_599, "2024-12-31T23:59:59Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-        ];
-        for (seconds, text) in cases {
-            assert_eq!(rfc3339(seconds), text);
-        }
-    }
 
     #[test]
     fn versions_come_from_the_lock_file() {
@@ -154,7 +115,12 @@ mod tests {
     fn this_machine_is_known() {
         let machine = Machine::of_this();
         assert!(machine.cores > 0 && machine.memory_bytes > 0, "{machine:?}");
-        assert!(machine.rustc.starts_with("rustc ") && machine.build.contains("opt-level"), "{machine:?}");
+        assert!(
+            machine.date.starts_with("20")
+                && machine.rustc.starts_with("rustc ")
+                && machine.build.contains("opt-level"),
+            "{machine:?}"
+        );
         assert!(machine.kernel.starts_with("Linux "), "{machine:?}");
         assert_eq!(machine.crates.len(), PEERS.len(), "{machine:?}");
     }

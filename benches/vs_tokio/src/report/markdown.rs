@@ -3,20 +3,19 @@
 
 use std::fmt::Write;
 
+use indicatif::BinaryBytes;
+
+use super::cells::{plain, row};
+use super::machine::Machine;
+use super::notes::notes;
+use super::plots::Plot;
+use super::{glance, table};
 use crate::figure::{Comparison, Measured};
 
-use super::glance;
-use super::machine::Machine;
-use super::number::{Spread, binary_bytes, decimals, fixed};
-use super::plots::Plot;
-use super::{by_floor, notes};
-
-/// Between two numbers that stay on one line.
-const HYPHEN: &str = "\u{2060}–\u{2060}";
 /// So many notes are read where they stand; more are folded away.
 const MOST_NOTES: usize = 6;
 
-/// What a scenario is about, by how its key begins.
+/// The question of a scenario, by the start of its key.
 const ABOUT: [(&str, &str); 6] = [
     (
         "fanout",
@@ -59,9 +58,6 @@ const LIMITS: &str = "\
   generator itself was the limit, a note says so.
 - **Nothing of the way outside**: no TLS, no proxy, no packet loss, no phone in a tunnel.
 ";
-
-/// In place of a number that there is not.
-pub(super) const NONE: &str = "–";
 
 pub(super) fn text(comparison: &Comparison, machine: &Machine, plots: &[Plot]) -> String {
     let mut page = String::from("# smolcast beside servers on tokio\n\n");
@@ -106,7 +102,7 @@ fn section<'a>(measured: &Measured, plots: impl Iterator<Item = &'a Plot>) -> St
     for plot in plots {
         let _ = write!(text, "![{}]({})\n\n", plot.alt, plot.file);
     }
-    text.push_str(&figures(measured));
+    text.push_str(&table::markdown(measured));
     let notes = notes(measured);
     let folded = notes.len() > MOST_NOTES;
     if folded {
@@ -122,58 +118,6 @@ fn section<'a>(measured: &Measured, plots: impl Iterator<Item = &'a Plot>) -> St
         text.push('\n');
     }
     text
-}
-
-/// A row for each figure, a column for each server.
-fn figures(measured: &Measured) -> String {
-    let servers: Vec<&str> = measured.servers.iter().map(|rounds| rounds.server.as_str()).collect();
-    let figures = measured.figures();
-    if figures.is_empty() {
-        return "No server came to a result.\n\n".to_owned();
-    }
-    let mut rows = Vec::new();
-    for figure in figures {
-        let own: Vec<_> = servers.iter().map(|server| Spread::of(&measured.values(server, figure.key))).collect();
-        let decimals = decimals(figure.decimals, &own);
-        let own = own.into_iter().map(|spread| cell(spread, decimals));
-        rows.push(row(figure.label, own));
-        if let Some(ratios) = by_floor(measured, figure) {
-            rows.push(row("× floor", ratios.into_iter().map(|spread| cell(spread, 2))));
-        }
-    }
-    let head = row("", servers.iter().map(|server| plain(server)));
-    let rule = format!("| --- |{}\n", " ---: |".repeat(servers.len()));
-    format!("{head}{rule}{}\n", rows.concat())
-}
-
-pub(super) fn row(head: &str, cells: impl Iterator<Item = String>) -> String {
-    let cells: Vec<String> = cells.collect();
-    format!("| {} | {} |\n", plain(head), cells.join(" | "))
-}
-
-fn cell(spread: Option<Spread>, decimals: usize) -> String {
-    let Some(spread) = spread else { return NONE.to_owned() };
-    let range = spread.range(decimals, HYPHEN).map(|range| format!("<br><sub>{range}</sub>"));
-    together(&format!("{}{}", fixed(spread.middle, decimals), range.unwrap_or_default()))
-}
-
-/// Kept on one line.
-pub(super) fn together(text: &str) -> String {
-    text.replace(' ', "\u{a0}")
-}
-
-/// Words of others, without a meaning in Markdown that they do not have.
-pub(super) fn plain(text: &str) -> String {
-    let mut safe = String::new();
-    for character in text.chars() {
-        match character {
-            '|' | '*' | '_' | '[' | ']' | '\\' => safe.extend(['\\', character]),
-            '<' => safe.push_str("&lt;"),
-            '\n' | '\r' => safe.push(' '),
-            other => safe.push(other),
-        }
-    }
-    safe
 }
 
 fn capitalised(text: &str) -> String {
@@ -207,12 +151,12 @@ fn participants(comparison: &Comparison) -> String {
     text
 }
 
-pub(super) fn on_what(machine: &Machine) -> String {
+pub(crate) fn on_what(machine: &Machine) -> String {
     let crates = machine.crates.iter().map(|(name, version)| format!("{name} {version}"));
     let mut rows = vec![
         ("CPU", machine.cpu.clone()),
         ("cores", format!("{}{}", machine.cores, if machine.virtual_machine { ", of a virtual machine" } else { "" })),
-        ("memory", binary_bytes(machine.memory_bytes)),
+        ("memory", BinaryBytes(machine.memory_bytes).to_string()),
         ("kernel", machine.kernel.clone()),
         ("compiler", machine.rustc.clone()),
         ("build", machine.build.clone()),
@@ -227,7 +171,7 @@ pub(super) fn on_what(machine: &Machine) -> String {
 }
 
 /// As it is typed in a shell.
-pub(super) fn command(arguments: &[String]) -> String {
+pub(crate) fn command(arguments: &[String]) -> String {
     let quoted = arguments.iter().map(|word| {
         let harmless = |c: char| c.is_ascii_alphanumeric() || "-_./=:,".contains(c);
         if !word.is_empty() && word.chars().all(harmless) {
@@ -249,10 +193,5 @@ mod tests {
         let words = ["--rounds", "5", "--server", "a=it's here"].map(str::to_owned);
         assert_eq!(command(&words), r"cargo run --release -p vs_tokio -- --rounds 5 --server 'a=it'\''s here'");
         assert_eq!(command(&[]), "cargo run --release -p vs_tokio");
-    }
-
-    #[test]
-    fn words_of_others_stay_in_their_cell() {
-        assert_eq!(plain("a|b *c*\n<d>"), r"a\|b \*c\* &lt;d>");
     }
 }

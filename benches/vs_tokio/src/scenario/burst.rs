@@ -1,18 +1,15 @@
 //! Sixty-four messages at once, four times a second: what is due together should leave together.
 
-use super::{GENTLY, OVERHEAD_SECONDS, Plan, SPARE_DESCRIPTORS, sample};
-use crate::contender::Server;
-use crate::crowd::{Crowd, Opening};
-use crate::figure::grouped;
-use crate::load::{self, Load};
-use crate::options::Options;
+use super::plan::{Plan, Sizes};
+use crate::load::Load;
+use crate::number::grouped;
 
 const BURST: u64 = 64;
 const BURSTS_PER_SECOND: u64 = 4;
 
-pub(super) fn plan(options: &Options) -> Plan {
-    let clients = options.clients(200, 1_000);
-    let load = Load { burst: BURST, ..options.load(BURST * BURSTS_PER_SECOND, 100, 1.5) };
+pub(super) fn plan(sizes: &Sizes) -> Plan {
+    let clients = sizes.clients(200, 1_000);
+    let load = Load { burst: BURST, ..sizes.load(BURST * BURSTS_PER_SECOND, 100, 1.5) };
     let title = format!(
         "burst: {BURST} messages of {} B at once, {} a second in all, to {} streams, {} s a run",
         load.size,
@@ -20,16 +17,5 @@ pub(super) fn plan(options: &Options) -> Plan {
         grouped(clients),
         load.seconds
     );
-    Plan {
-        key: "burst".into(),
-        title,
-        rounds: options.rounds(2),
-        seconds: load.total_seconds() + OVERHEAD_SECONDS,
-        descriptors: clients + SPARE_DESCRIPTORS,
-        run: Box::new(move |contender| {
-            let mut server = Server::start(contender)?;
-            let mut crowd = Crowd::open(server.address, clients, Opening::at_once(GENTLY))?;
-            Ok(sample(load::run(&mut server, &mut crowd, load)?))
-        }),
-    }
+    Plan::of_load("burst".to_owned(), title, sizes.rounds(2), clients, load)
 }

@@ -4,32 +4,31 @@
 use std::thread;
 use std::time::Duration;
 
-use super::{GENTLY, OVERHEAD_SECONDS, Plan, SPARE_DESCRIPTORS, describe, integrity, latency};
+use super::plan::{OVERHEAD_SECONDS, Plan, SPARE_DESCRIPTORS, Sizes, describe, integrity, latency, open};
 use crate::clock::{SECOND, now};
-use crate::contender::{Contender, Server};
+use crate::contender::Contender;
 use crate::crowd::{Crowd, Opening};
-use crate::failure::{Failure, Result};
-use crate::figure::{Figure, Sample, grouped};
+use crate::figure::{Figure, Sample};
 use crate::load::{self, Load};
-use crate::options::Options;
+use crate::number::grouped;
 use crate::process::syn_retries;
+use anyhow::{Result, anyhow};
 
-/// How many come for each that is there.
+/// Newcomers for each open stream.
 const NEWCOMERS: usize = 5;
 
-const OPEN: Figure =
-    Figure { key: "connect_seconds", label: "all newcomers have `:ok` after, s", decimals: 2, by_floor: true };
-const RETRIES: Figure = Figure { key: "syn_retries", label: "SYNs sent again", decimals: 0, by_floor: false };
+const OPEN: Figure = Figure::new("connect_seconds", "all newcomers have `:ok` after, s", 2).and_by_floor();
+const RETRIES: Figure = Figure::new("syn_retries", "SYNs sent again", 0);
 
-pub(super) fn plan(options: &Options) -> Plan {
-    let clients = options.clients(200, 1_000);
-    let load = options.load(50, 100, 1.5);
+pub(super) fn plan(sizes: &Sizes) -> Plan {
+    let clients = sizes.clients(200, 1_000);
+    let load = sizes.load(50, 100, 1.5);
     let title =
         format!("connect: {} newcomers at once amid {}", grouped(NEWCOMERS * clients), describe(clients, &load));
     Plan {
         key: "connect".into(),
         title,
-        rounds: options.rounds(2),
+        rounds: sizes.rounds(2),
         seconds: load.total_seconds() + OVERHEAD_SECONDS,
         descriptors: (1 + NEWCOMERS) * clients + SPARE_DESCRIPTORS,
         run: Box::new(move |contender| run(contender, clients, load)),
@@ -37,8 +36,7 @@ pub(super) fn plan(options: &Options) -> Plan {
 }
 
 fn run(contender: &Contender, clients: usize, load: Load) -> Result<Sample> {
-    let mut server = Server::start(contender)?;
-    let mut crowd = Crowd::open(server.address, clients, Opening::at_once(GENTLY))?;
+    let (mut server, mut crowd) = open(contender, clients)?;
     let retries = syn_retries()?;
     let address = server.address;
     let storm = || {
@@ -50,7 +48,7 @@ fn run(contender: &Contender, clients: usize, load: Load) -> Result<Sample> {
     let (outcome, storm) = thread::scope(|scope| {
         let storm = scope.spawn(storm);
         let outcome = load::run(&mut server, &mut crowd, load);
-        (outcome, storm.join().unwrap_or_else(|_| Err(Failure::new("the storm panicked"))))
+        (outcome, storm.join().unwrap_or_else(|_| Err(anyhow!("the storm panicked"))))
     });
     let (outcome, (_newcomers, seconds)) = (outcome?, storm?);
     let mut figures = vec![(&OPEN, seconds), (&RETRIES, (syn_retries()? - retries) as f64)];

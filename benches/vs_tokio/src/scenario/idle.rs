@@ -3,38 +3,32 @@
 use std::thread;
 use std::time::Duration;
 
-use super::{GENTLY, OVERHEAD_SECONDS, Plan, SPARE_DESCRIPTORS, rest};
+use super::plan::{GENTLY, OVERHEAD_SECONDS, Plan, SPARE_DESCRIPTORS, Sizes, rest};
 use crate::contender::{Contender, Server};
 use crate::crowd::{Crowd, Opening};
-use crate::failure::Result;
-use crate::figure::{Figure, Sample, grouped};
-use crate::options::Options;
+use crate::figure::{Figure, Sample};
+use crate::number::grouped;
 use crate::process::{CpuCounters, kernel_network_bytes, resident_bytes};
+use anyhow::Result;
 
 /// More often than any server would by default, so that a short run has several.
 const HEARTBEAT_SECONDS: u64 = 1;
 
-const USER_BYTES: Figure =
-    Figure { key: "user_bytes_per_stream", label: "resident memory a stream, B", decimals: 0, by_floor: false };
-const KERNEL_BYTES: Figure = Figure {
-    key: "kernel_bytes_per_stream",
-    label: "kernel memory a stream, both ends, B",
-    decimals: 0,
-    by_floor: false,
-};
+const USER_BYTES: Figure = Figure::new("user_bytes_per_stream", "resident memory a stream, B", 0);
+const KERNEL_BYTES: Figure = Figure::new("kernel_bytes_per_stream", "kernel memory a stream, both ends, B", 0);
 const HEARTBEAT_CPU: Figure =
-    Figure { key: "idle_cpu_us_per_heartbeat", label: "CPU a heartbeat and stream, µs", decimals: 2, by_floor: true };
+    Figure::new("idle_cpu_us_per_heartbeat", "CPU a heartbeat and stream, µs", 2).and_by_floor();
 
-pub(super) fn plan(options: &Options) -> Plan {
-    let clients = options.clients(1_000, 10_000);
-    let seconds = options.seconds.unwrap_or(if options.quick { 1.2 } else { 3.0 });
+pub(super) fn plan(sizes: &Sizes) -> Plan {
+    let clients = sizes.clients(1_000, 10_000);
+    let seconds = sizes.seconds.unwrap_or(if sizes.quick { 1.2 } else { 3.0 });
     Plan {
         key: "idle".into(),
         title: format!(
             "idle: {} streams without messages, a heartbeat every {HEARTBEAT_SECONDS} s, {seconds} s a run",
             grouped(clients)
         ),
-        rounds: options.rounds(1),
+        rounds: sizes.rounds(1),
         seconds: seconds + OVERHEAD_SECONDS + clients as f64 / 10_000.0,
         descriptors: clients + SPARE_DESCRIPTORS,
         run: Box::new(move |contender| run(contender, clients, seconds)),

@@ -1,26 +1,16 @@
-//! What is measured: each scenario is one or more plans, and a plan is run in rounds.
-//!
-//! In each round every server has its turn, with a fresh process, so that whatever else the machine does falls on all
-//! of them alike.
+//! The scenarios: each is one or more plans, and a plan is run in rounds.
 
 mod burst;
 mod connect;
 mod fanout;
 mod idle;
+mod plan;
 mod saturation;
 mod slow;
 
 use std::str::FromStr;
-use std::thread;
-use std::time::Duration;
 
-use crate::contender::Contender;
-use crate::failure::{Failure, Result};
-use crate::figure::{Figure, Measured, Rounds, Sample, grouped};
-use crate::load::{Load, Outcome};
-use crate::options::Options;
-use crate::process::raise_descriptor_limit;
-use crate::progress::Progress;
+pub(crate) use plan::{Plan, Sizes};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scenario {
@@ -42,14 +32,14 @@ impl Scenario {
         ("burst", Self::Burst),
     ];
 
-    pub(crate) fn plans(self, options: &Options) -> Vec<Plan> {
+    pub(crate) fn plans(self, sizes: &Sizes) -> Vec<Plan> {
         match self {
-            Self::Idle => vec![idle::plan(options)],
-            Self::Fanout => fanout::plans(options),
-            Self::Saturation => vec![saturation::plan(options)],
-            Self::Connect => vec![connect::plan(options)],
-            Self::Slow => vec![slow::plan(options)],
-            Self::Burst => vec![burst::plan(options)],
+            Self::Idle => vec![idle::plan(sizes)],
+            Self::Fanout => fanout::plans(sizes),
+            Self::Saturation => vec![saturation::plan(sizes)],
+            Self::Connect => vec![connect::plan(sizes)],
+            Self::Slow => vec![slow::plan(sizes)],
+            Self::Burst => vec![burst::plan(sizes)],
         }
     }
 }
@@ -57,133 +47,9 @@ impl Scenario {
 impl FromStr for Scenario {
     type Err = String;
 
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.iter().find(|(name, _)| *name == text);
         let names = || Self::ALL.map(|(name, _)| name).join(", ");
         found.map(|(_, scenario)| *scenario).ok_or_else(|| format!("no scenario has that name; there are {}", names()))
     }
-}
-
-/// Starts a server and measures it.
-pub(crate) type Run = Box<dyn Fn(&Contender) -> Result<Sample>>;
-
-/// Runs to be made.
-pub(crate) struct Plan {
-    pub(crate) key: String,
-    pub(crate) title: String,
-    pub(crate) rounds: usize,
-    /// How long one run is thought to take.
-    pub(crate) seconds: f64,
-    /// The most descriptors that a process needs.
-    pub(crate) descriptors: usize,
-    pub(crate) run: Run,
-}
-
-impl Plan {
-    /// How long all of it is thought to take.
-    pub(crate) fn estimate(&self, contenders: usize) -> f64 {
-        self.seconds * (self.rounds * contenders) as f64
-    }
-
-    /// Runs all rounds. A server that fails has no more of them, and its failure stands in the result.
-    pub(crate) fn measure(&self, contenders: &[Contender], progress: &mut Progress) -> Result<Measured> {
-        let allowed = raise_descriptor_limit()?;
-        if self.descriptors as u64 > allowed {
-            return Err(Failure::new(format!(
-                "{} needs {} descriptors and {allowed} are allowed: raise `ulimit -Hn`, or ask for fewer clients \
-                 with --clients",
-                self.key, self.descriptors
-            )));
-        }
-        let none = |contender: &Contender| Rounds { server: contender.name.clone(), samples: vec![], failure: None };
-        let mut servers: Vec<Rounds> = contenders.iter().map(none).collect();
-        for round in 1..=self.rounds {
-            for (contender, rounds) in contenders.iter().zip(&mut servers) {
-                progress.begin(&format!("{}, round {round} of {}, {}", self.key, self.rounds, contender.name));
-                if rounds.failure.is_none() {
-                    match (self.run)(contender) {
-                        Ok(sample) => rounds.samples.push(sample),
-                        Err(failure) => rounds.failure = Some(format!("round {round}: {failure}")),
-                    }
-                }
-                progress.end(self.seconds);
-            }
-        }
-        Ok(Measured { key: self.key.clone(), title: self.title.clone(), servers })
-    }
-}
-
-/// Connects in flight while a scenario only wants its streams open, few enough for any backlog.
-const GENTLY: usize = 100;
-/// Descriptors of a process that are no streams.
-const SPARE_DESCRIPTORS: usize = 64;
-/// What a run takes beside its load: start, ramp, rest, end.
-const OVERHEAD_SECONDS: f64 = 1.0;
-
-/// CPU time in microseconds below which its split into user and system is not told: the kernel samples it a hundred
-/// times a second.
-const LEAST_SPLIT_US: f64 = 1e6;
-
-const P50: Figure = Figure { key: "p50_ms", label: "latency p50, ms", decimals: 1, by_floor: false };
-const P99: Figure = Figure { key: "p99_ms", label: "latency p99, ms", decimals: 1, by_floor: true };
-const P999: Figure = Figure { key: "p999_ms", label: "latency p99.9, ms", decimals: 1, by_floor: false };
-const MAX: Figure = Figure { key: "max_ms", label: "latency max, ms", decimals: 1, by_floor: false };
-const LAST: Figure =
-    Figure { key: "last_subscriber_ms", label: "last subscriber has it, median ms", decimals: 1, by_floor: true };
-const CPU: Figure = Figure { key: "cpu_us_per_delivery", label: "CPU a delivery, µs", decimals: 2, by_floor: true };
-const USER: Figure =
-    Figure { key: "user_us_per_delivery", label: "of it in user space, µs", decimals: 2, by_floor: false };
-const SYSTEM: Figure =
-    Figure { key: "system_us_per_delivery", label: "of it in the kernel, µs", decimals: 2, by_floor: false };
-const REACH: Figure = Figure { key: "reach", label: "received of expected", decimals: 4, by_floor: false };
-const GENERATOR: Figure =
-    Figure { key: "generator_cores", label: "load generator's own CPU, cores", decimals: 2, by_floor: false };
-
-/// The latency figures of a run; of one that lost messages they are none.
-fn latency(outcome: &Outcome) -> [(&'static Figure, f64); 5] {
-    let milliseconds = |microseconds: u64| match outcome.is_whole() {
-        true => microseconds as f64 / 1e3,
-        false => f64::NAN,
-    };
-    [
-        (&P50, milliseconds(outcome.latency.value_at_quantile(0.5))),
-        (&P99, milliseconds(outcome.latency.value_at_quantile(0.99))),
-        (&P999, milliseconds(outcome.latency.value_at_quantile(0.999))),
-        (&MAX, milliseconds(outcome.latency.max())),
-        (&LAST, milliseconds(outcome.last_subscriber.value_at_quantile(0.5))),
-    ]
-}
-
-fn cpu(outcome: &Outcome) -> [(&'static Figure, f64); 3] {
-    let per_delivery = |microseconds: f64| microseconds / outcome.window_receipts as f64;
-    let total = outcome.server.total();
-    let by_ticks = |microseconds: f64| if total < LEAST_SPLIT_US { f64::NAN } else { per_delivery(microseconds) };
-    [(&CPU, per_delivery(total)), (&USER, by_ticks(outcome.server.user)), (&SYSTEM, by_ticks(outcome.server.system))]
-}
-
-fn integrity(outcome: &Outcome) -> [(&'static Figure, f64); 2] {
-    [(&REACH, outcome.reach()), (&GENERATOR, outcome.generator_cores())]
-}
-
-/// Everything that one run of a load says.
-fn sample(outcome: Outcome) -> Sample {
-    let figures = [&cpu(&outcome)[..], &latency(&outcome), &integrity(&outcome)].concat();
-    let warnings = outcome.warnings();
-    Sample { figures, warnings, latency: outcome.is_whole().then_some(outcome.latency), steps: Vec::new() }
-}
-
-/// `1 000 streams, 50 messages/s of 100 B, 3 s a run`.
-fn describe(clients: usize, load: &Load) -> String {
-    format!(
-        "{} streams, {} messages/s of {} B, {} s a run",
-        grouped(clients),
-        grouped(load.rate),
-        load.size,
-        load.seconds
-    )
-}
-
-/// Lets a server finish what it does after a start or a ramp.
-fn rest() {
-    thread::sleep(Duration::from_millis(300));
 }

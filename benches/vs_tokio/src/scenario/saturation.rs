@@ -1,13 +1,12 @@
-//! How much is delivered with nothing lost: the offered rate is doubled until messages are lost or come too late, then
+//! The highest rate without losses: the offered rate is doubled until messages are lost or come too late, then
 //! the gap between the last rate that was carried and the first that was not is halved twice, in the ratio.
 
-use super::{GENERATOR, GENTLY, Plan, SPARE_DESCRIPTORS};
-use crate::contender::{Contender, Server};
-use crate::crowd::{Crowd, Opening};
-use crate::failure::Result;
-use crate::figure::{Figure, Sample, Step, grouped};
+use super::plan::{GENERATOR, Plan, SPARE_DESCRIPTORS, Sizes, open};
+use crate::contender::Contender;
+use crate::figure::{Figure, Sample, Step};
 use crate::load::{self, Load, Outcome};
-use crate::options::Options;
+use crate::number::grouped;
+use anyhow::Result;
 
 /// Latency at which a rate counts as not carried.
 const LATEST_P99_MS: f64 = 250.0;
@@ -16,17 +15,15 @@ const FIRST_RATE: u64 = 1_000;
 const LAST_RATE: u64 = 2_000_000;
 const BISECTIONS: usize = 2;
 
-const KNEE: Figure =
-    Figure { key: "knee_per_second", label: "delivered with nothing lost, million/s", decimals: 2, by_floor: true };
-const KNEE_P99: Figure = Figure { key: "p99_ms", label: "latency p99 there, ms", decimals: 1, by_floor: false };
-const KNEE_CPU: Figure =
-    Figure { key: "cpu_us_per_delivery", label: "CPU a delivery there, µs", decimals: 3, by_floor: false };
+const KNEE: Figure = Figure::new("knee_per_second", "delivered with nothing lost, million/s", 2).and_by_floor();
+const KNEE_P99: Figure = Figure::new("p99_ms", "latency p99 there, ms", 1);
+const KNEE_CPU: Figure = Figure::new("cpu_us_per_delivery", "CPU a delivery there, µs", 3);
 
-pub(super) fn plan(options: &Options) -> Plan {
-    let clients = options.clients(100, 1_000);
-    let (first_rate, bisections) = if options.quick { (16 * FIRST_RATE, 0) } else { (FIRST_RATE, BISECTIONS) };
+pub(super) fn plan(sizes: &Sizes) -> Plan {
+    let clients = sizes.clients(100, 1_000);
+    let (first_rate, bisections) = if sizes.quick { (16 * FIRST_RATE, 0) } else { (FIRST_RATE, BISECTIONS) };
     // A server that is a second behind does not carry the rate, whether or not it would get there.
-    let load = Load { drain_seconds: 1.0, ..options.load(first_rate, 100, 1.0) };
+    let load = Load { drain_seconds: 1.0, ..sizes.load(first_rate, 100, 1.0) };
     let title = format!(
         "saturation: {} streams, messages of {} B, the rate doubled until some are lost or p99 is above {} ms",
         grouped(clients),
@@ -36,7 +33,7 @@ pub(super) fn plan(options: &Options) -> Plan {
     Plan {
         key: "saturation".into(),
         title,
-        rounds: options.rounds(1),
+        rounds: sizes.rounds(1),
         seconds: (5 + bisections) as f64 * (load.total_seconds() + 0.8),
         descriptors: clients + SPARE_DESCRIPTORS,
         run: Box::new(move |contender| climb(contender, clients, load, bisections)),
@@ -89,13 +86,13 @@ struct Knee {
 }
 
 impl Climb<'_> {
-    /// Whether the server carries this rate: nothing lost, and nothing late.
+    /// Returns true if the server carries this rate: nothing lost, and nothing late.
     fn carries(&mut self, rate: u64) -> Result<bool> {
         let outcome = match self.run(rate) {
             Ok(outcome) => outcome,
             // Whatever a server does at a rate that is too much for it, the rates that it carried stand.
             Err(failure) if self.knee.is_some() => {
-                self.sample.warnings.push(format!("at {} messages/s: {failure}", grouped(rate)));
+                self.sample.warnings.push(format!("at {} messages/s: {failure:#}", grouped(rate)));
                 return Ok(false);
             }
             Err(failure) => return Err(failure),
@@ -120,8 +117,7 @@ impl Climb<'_> {
     }
 
     fn run(&self, rate: u64) -> Result<Outcome> {
-        let mut server = Server::start(self.contender)?;
-        let mut crowd = Crowd::open(server.address, self.clients, Opening::at_once(GENTLY))?;
+        let (mut server, mut crowd) = open(self.contender, self.clients)?;
         load::run(&mut server, &mut crowd, Load { rate, ..self.load })
     }
 }

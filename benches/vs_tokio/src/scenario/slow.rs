@@ -4,36 +4,32 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::{GENTLY, OVERHEAD_SECONDS, P99, Plan, SPARE_DESCRIPTORS, cpu, describe, integrity};
-use crate::contender::{Contender, Server};
+use super::plan::{GENTLY, OVERHEAD_SECONDS, P99, Plan, SPARE_DESCRIPTORS, Sizes, cpu, describe, integrity, open};
+use crate::contender::Contender;
 use crate::crowd::{Crowd, Opening};
-use crate::failure::{Failure, Result};
 use crate::figure::{Figure, Sample};
 use crate::load::{self, Load, Outcome};
-use crate::options::Options;
 use crate::process::{kernel_network_bytes, peak_resident_bytes, resident_bytes};
+use anyhow::{Result, anyhow};
 
 const READERS_FOR_EACH_SLOW: usize = 100;
 /// A client that never reads still lets the kernel take what its buffers hold; small ones show sooner what then.
 const SLOW_RECEIVE_BUFFER: usize = 4096;
 
-const WITHOUT: Figure =
-    Figure { key: "p99_ms_without", label: "latency p99 without slow clients, ms", decimals: 1, by_floor: false };
-const RATIO: Figure = Figure { key: "p99_ratio", label: "p99 with them x without", decimals: 2, by_floor: false };
-const USER_GROWN: Figure =
-    Figure { key: "user_bytes_grown", label: "resident memory grew by at most, B", decimals: 0, by_floor: false };
-const KERNEL_GROWN: Figure =
-    Figure { key: "kernel_bytes_grown", label: "kernel memory grew by at most, B", decimals: 0, by_floor: false };
+const WITHOUT: Figure = Figure::new("p99_ms_without", "latency p99 without slow clients, ms", 1);
+const RATIO: Figure = Figure::new("p99_ratio", "p99 with them x without", 2);
+const USER_GROWN: Figure = Figure::new("user_bytes_grown", "resident memory grew by at most, B", 0);
+const KERNEL_GROWN: Figure = Figure::new("kernel_bytes_grown", "kernel memory grew by at most, B", 0);
 
-pub(super) fn plan(options: &Options) -> Plan {
-    let clients = options.clients(100, 500);
+pub(super) fn plan(sizes: &Sizes) -> Plan {
+    let clients = sizes.clients(100, 500);
     let slow = clients.div_ceil(READERS_FOR_EACH_SLOW);
     // In all it is more than the kernel keeps for a client that does not read.
-    let load = options.load(100, 16 * 1024, 3.0);
+    let load = sizes.load(100, 16 * 1024, 3.0);
     Plan {
         key: "slow".into(),
         title: format!("slow: {slow} more never read, beside {}", describe(clients, &load)),
-        rounds: options.rounds(2),
+        rounds: sizes.rounds(2),
         seconds: 2.0 * (load.total_seconds() + OVERHEAD_SECONDS),
         descriptors: clients + slow + SPARE_DESCRIPTORS,
         run: Box::new(move |contender| run(contender, clients, slow, load)),
@@ -62,8 +58,7 @@ struct Watched {
 }
 
 fn measure(contender: &Contender, clients: usize, slow: usize, load: Load) -> Result<Watched> {
-    let mut server = Server::start(contender)?;
-    let mut crowd = Crowd::open(server.address, clients, Opening::at_once(GENTLY))?;
+    let (mut server, mut crowd) = open(contender, clients)?;
     let opening = Opening { at_once: GENTLY, receive_buffer: Some(SLOW_RECEIVE_BUFFER) };
     let _never_read = Crowd::open(server.address, slow, opening)?;
     let processes = server.processes();
@@ -73,7 +68,7 @@ fn measure(contender: &Contender, clients: usize, slow: usize, load: Load) -> Re
         let watch = scope.spawn(|| kernel_peak(&is_over));
         let outcome = load::run(&mut server, &mut crowd, load);
         is_over.store(true, Ordering::Relaxed);
-        (outcome, watch.join().unwrap_or_else(|_| Err(Failure::new("the watch over the kernel's memory panicked"))))
+        (outcome, watch.join().unwrap_or_else(|_| Err(anyhow!("the watch over the kernel's memory panicked"))))
     });
     Ok(Watched {
         outcome: outcome?,

@@ -14,17 +14,17 @@ use actix_web::web::{self, Bytes, Data, PayloadConfig, ServiceConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use futures_util::StreamExt;
 
-use super::Settings;
 use super::shared::{self, BODY_LIMIT, Hub};
-use crate::failure::{Context, Result};
+use super::start::{Settings, announce, listen};
+use anyhow::{Context, Result};
 
-/// How long a publisher may be silent before its connection is closed. The default of 5 s is short for that.
+/// The longest silence of a publisher before its connection is closed. The default of 5 s is short for that.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
-    let listener = super::listen(settings)?;
+    let listener = listen(settings)?;
     System::new().block_on(async move {
-        super::announce(&listener)?;
+        announce(&listener)?;
         let hub = Data::new(Hub::new(settings.heartbeat));
         let server = HttpServer::new(move || App::new().app_data(hub.clone()).configure(routes))
             .workers(settings.workers)

@@ -23,14 +23,14 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::{self, Sender};
 
-use super::Settings;
 use super::shared::{self, BODY_LIMIT, CAPACITY, OPENING};
-use crate::failure::{Context, Result};
+use super::start::{Settings, announce, listen};
+use anyhow::{Context, Result};
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
-    let listener = super::listen(settings)?;
+    let listener = listen(settings)?;
     shared::run_on_tokio(settings, async move {
-        super::announce(&listener)?;
+        announce(&listener)?;
         let listener = TcpListener::from_std(listener).context("handing the listener to tokio")?;
         axum::serve(listener, router(settings.heartbeat)).await.context("serving")
     })

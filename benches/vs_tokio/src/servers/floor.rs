@@ -19,8 +19,8 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{self, SendFlags, SocketFlags};
 
-use super::Settings;
-use crate::failure::{Context, Result};
+use super::start::{Settings, announce, listen};
+use anyhow::{Context, Result};
 
 const READ_BYTES: usize = 64 * 1024;
 const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\
@@ -31,17 +31,17 @@ const ACCEPTED: &[u8] = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
 const HEARTBEAT: &[u8] = b":\n\n";
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
-    let listener = super::listen(settings)?;
+    let listener = listen(settings)?;
     let inboxes: Vec<Arc<Inbox>> = (0..settings.workers).map(|_| Arc::default()).collect();
     for inbox in &inboxes {
         let inbox = Arc::clone(inbox);
         thread::spawn(move || write_loop(&inbox, settings.heartbeat));
     }
-    super::announce(&listener)?;
+    announce(&listener)?;
     Front::new(listener.into(), inboxes).and_then(|mut front| front.run()).context("accepting for the floor")
 }
 
-/// What the accepting thread has for one writer.
+/// The accepting thread's deliveries to one writer.
 #[derive(Default)]
 struct Inbox {
     waiting: Mutex<Waiting>,
@@ -60,7 +60,7 @@ impl Inbox {
         self.arrived.notify_one();
     }
 
-    /// Wakes nobody: a writer needs its newcomers no earlier than it has something for them.
+    /// Wakes no thread: a writer needs its newcomers no earlier than it has something for them.
     fn welcome(&self, stream: Stream) {
         self.lock().newcomers.push(stream);
     }
@@ -101,7 +101,7 @@ fn write_loop(inbox: &Inbox, heartbeat: Duration) {
 
 struct Stream {
     socket: OwnedFd,
-    /// What the socket has not taken yet, behind `taken` bytes that it has.
+    /// Bytes for the socket, of which it has taken the first `taken`.
     tail: Vec<u8>,
     taken: usize,
 }
@@ -149,7 +149,7 @@ struct Connection {
     input: Vec<u8>,
 }
 
-/// What becomes of a connection after its requests so far.
+/// The fate of a connection after its requests so far.
 enum Next {
     KeepAlive,
     Stream,

@@ -22,19 +22,19 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
-use super::Settings;
 use super::shared::{self, BODY_LIMIT, Hub, Subscription};
-use crate::failure::{Context, Result};
+use super::start::{Settings, announce, listen};
+use anyhow::{Context, Result};
 
-/// How long to wait where no connection can be accepted, which is when there is no descriptor left.
+/// The pause after a failed accept: there is no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 type Answer<B> = std::result::Result<Response<B>, hyper::http::Error>;
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
-    let listener = super::listen(settings)?;
+    let listener = listen(settings)?;
     shared::run_on_tokio(settings, async move {
-        super::announce(&listener)?;
+        announce(&listener)?;
         let listener = TcpListener::from_std(listener).context("handing the listener to tokio")?;
         accept(&listener, &Hub::new(settings.heartbeat)).await
     })
@@ -49,7 +49,7 @@ async fn accept(listener: &TcpListener, hub: &Hub) -> Result<()> {
             Ok((socket, _)) => {
                 let hub = hub.clone();
                 let service = service_fn(move |request| answer(request, hub.clone()));
-                // Its error is a client that is gone: there is nobody to tell.
+                // Its error is a client that is gone: no one reads it.
                 tokio::spawn(http.serve_connection(TokioIo::new(socket), service));
             }
             Err(_) => sleep(ACCEPT_PAUSE).await,

@@ -10,26 +10,21 @@ mod hyper;
 mod shared;
 mod smol_naive;
 mod smolcast;
+mod start;
 mod tokio_raw;
 
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::process::ExitCode;
-use std::time::Duration;
 
-use argh::FromArgs;
-use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
+use anyhow::{Result, bail};
 
-use crate::failure::{Context, Failure, Result};
-use crate::options::typed;
+use crate::flags::typed;
 use crate::process::raise_descriptor_limit;
-
-/// As many connects as may wait to be accepted, for every server.
-pub(crate) const BACKLOG: i32 = 4096;
+use start::Settings;
 
 /// A server of this program.
 pub(crate) struct Own {
     pub(crate) name: &'static str,
-    /// What it is made of, for a reader of the report.
+    /// Its parts, for a reader of the report.
     pub(crate) about: &'static str,
     serve: fn(Settings) -> Result<()>,
 }
@@ -45,32 +40,12 @@ pub(crate) const ALL: [Own; 7] = [
     Own { name: "smol-naive", about: "one smol executor, a receiver for each stream", serve: smol_naive::serve },
 ];
 
-/// Serves as one of the measured servers, on 127.0.0.1, until it is killed.
-#[derive(Clone, Copy, FromArgs)]
-pub(crate) struct Settings {
-    /// port on 127.0.0.1, 0 for a free one
-    #[argh(option, default = "0")]
-    pub(crate) port: u16,
-
-    /// threads that serve
-    #[argh(option, default = "2")]
-    pub(crate) workers: usize,
-
-    /// seconds of silence after which a stream gets a comment
-    #[argh(option, default = "Duration::from_secs(15)", from_str_fn(seconds))]
-    pub(crate) heartbeat: Duration,
-}
-
-fn seconds(text: &str) -> std::result::Result<Duration, String> {
-    text.parse().map(Duration::from_secs).map_err(|error| format!("{error}"))
-}
-
 /// `serve NAME [--port N] ...`: serves as the server of that name until the process is killed.
 pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
     let (name, words) = words.split_first().map_or(("", words), |(name, rest)| (name.as_str(), rest));
     let Some(server) = ALL.iter().find(|server| server.name == name) else {
         let names = ALL.map(|server| server.name).join(", ");
-        return Err(Failure::new(format!("no server is named {name:?}; there are {names}")));
+        bail!("no server is named {name:?}; there are {names}");
     };
     let settings = match typed(&format!("serve {name}"), words) {
         Ok(settings) => settings,
@@ -78,26 +53,4 @@ pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
     };
     raise_descriptor_limit()?;
     (server.serve)(settings).map(|()| ExitCode::SUCCESS)
-}
-
-/// The listener that every server but smolcast, which opens its own alike, accepts from: non-blocking, with the same
-/// backlog, and TCP_NODELAY, which accepted sockets inherit.
-fn listen(settings: Settings) -> Result<TcpListener> {
-    let open = || -> rustix::io::Result<_> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let listener = net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-        sockopt::set_socket_reuseaddr(&listener, true)?;
-        sockopt::set_tcp_nodelay(&listener, true)?;
-        net::bind(&listener, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, settings.port))?;
-        net::listen(&listener, BACKLOG)?;
-        Ok(listener)
-    };
-    Ok(open().context("opening the listener")?.into())
-}
-
-/// The line by which whoever started the server learns its address.
-fn announce(listener: &TcpListener) -> Result<()> {
-    let address = listener.local_addr().context("asking for the listener's port")?;
-    println!("Listening on http://{address}/");
-    Ok(())
 }

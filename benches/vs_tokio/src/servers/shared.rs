@@ -1,5 +1,5 @@
-//! What several of the servers share: the form of an event, the limits, the channel of those on tokio that pass bytes
-//! around, and in `http` the HTTP of those that bring none.
+//! The parts that several servers share: the form of an event, the limits, the channel of those on tokio that pass
+//! bytes around, and in `http` the HTTP of those that bring none.
 
 pub(super) mod http;
 
@@ -13,17 +13,17 @@ use tokio::runtime;
 use tokio::sync::broadcast::{self, Receiver, Sender};
 use tokio::time::timeout;
 
-use super::Settings;
-use crate::failure::{Context, Result};
+use super::start::Settings;
+use anyhow::{Context, Result};
 
 /// The largest message, in bytes.
 pub(super) const BODY_LIMIT: usize = 1024 * 1024;
 
-/// How many messages a stream may be behind before it is closed. Size costs these channels no speed, only memory, and
-/// saves a server that is pressed from losing streams: at 6000 messages a second, 1024 were too few for some.
+/// The messages that a stream may be behind before it is closed. Size costs these channels no speed, only memory, and
+/// saves a server under pressure from losing streams: at 6000 messages a second, 1024 were too few for some.
 pub(super) const CAPACITY: usize = 16 * 1024;
 
-/// How much of what waits for a stream is joined into one write.
+/// The most bytes that are joined into one write of a stream.
 pub(super) const BATCH_BYTES: usize = 64 * 1024;
 
 pub(super) const OPENING: &[u8] = b":ok\n\n";

@@ -18,22 +18,22 @@ use smol::future::or;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, Executor, Timer};
 
-use super::Settings;
 use super::shared::http::{Exchange, Next};
 use super::shared::{BATCH_BYTES, CAPACITY, HEARTBEAT};
-use crate::failure::{Context, Result};
+use super::start::{Settings, announce, listen};
+use anyhow::{Context, Result};
 
 const READ_BYTES: usize = 8 * 1024;
 
-/// How long to wait where no connection can be accepted, which is when there is no descriptor left.
+/// The pause after a failed accept: there is no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a client may take to read its last answer and close.
+/// The time for a client to read its last answer and close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
-    let listener = super::listen(settings)?;
-    super::announce(&listener)?;
+    let listener = listen(settings)?;
+    announce(&listener)?;
     let listener = Async::<TcpListener>::new(listener).context("handing the listener to smol")?;
     let executor = Arc::new(Executor::new());
     for _ in 1..settings.workers {
@@ -60,7 +60,7 @@ async fn accept(listener: &Async<TcpListener>, executor: &Executor<'static>, hub
     }
 }
 
-/// An error is a client that is gone: there is nobody to tell.
+/// Serves a connection to its end. An error is a client that is gone.
 async fn serve_client(socket: &Async<TcpStream>, hub: &Hub) {
     match serve_requests(socket, hub).await {
         Ok(Some(events)) => serve_stream(socket, events).await,
@@ -128,7 +128,7 @@ async fn next_batch(events: &mut Receiver<Bytes>) -> Option<Bytes> {
     Some(if batch.is_empty() { first } else { batch.into() })
 }
 
-/// Waits until the client closes, half-closes or resets; what else it sends is for nobody.
+/// Waits until the client closes, half-closes or resets; other bytes of it are dropped.
 async fn hang_up(socket: &Async<TcpStream>, ignored: &mut [u8]) {
     // smol's own read begins with a system call whenever it is polled, which is at every event. This begins with none.
     while socket.readable().await.is_ok() {
@@ -160,7 +160,7 @@ impl Hub {
     /// The hub, and a receiver for its heart.
     fn new() -> (Self, Receiver<Bytes>) {
         let (mut events, heard) = async_broadcast::broadcast(CAPACITY);
-        // A full channel drops its oldest message: whoever lags so far is told, and no publisher waits for it.
+        // A full channel drops its oldest message: a stream that lags so far learns of it, and no publisher waits.
         events.set_overflow(true);
         (Self { events }, heard)
     }

@@ -9,8 +9,8 @@ use log::{LevelFilter, Log, Metadata, Record};
 use smol::stream::StreamExt;
 use smolcast::{Config, Server};
 
-use super::Settings;
-use crate::failure::{Context, Result};
+use super::start::Settings;
+use anyhow::{Context, Result};
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
     let config = Config {

@@ -1,7 +1,7 @@
 //! The server that one writes on tokio alone: a task for each connection, a broadcast channel to all streams, and
 //! httparse for the requests.
 //!
-//! What arrives together is handled together: the requests of one read are published as one and answered by one write,
+//! Bytes that arrive together are handled together: the requests of one read are published and answered by one write,
 //! and the events that wait for a stream leave by one write.
 
 use std::io;
@@ -13,23 +13,23 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use super::Settings;
 use super::shared::http::{Exchange, Next};
 use super::shared::{self, Hub, Subscription};
-use crate::failure::{Context, Result};
+use super::start::{Settings, announce, listen};
+use anyhow::{Context, Result};
 
 const READ_BYTES: usize = 8 * 1024;
 
-/// How long to wait where no connection can be accepted, which is when there is no descriptor left.
+/// The pause after a failed accept: there is no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a client may take to read its last answer and close.
+/// The time for a client to read its last answer and close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
-    let listener = super::listen(settings)?;
+    let listener = listen(settings)?;
     shared::run_on_tokio(settings, async move {
-        super::announce(&listener)?;
+        announce(&listener)?;
         let listener = TcpListener::from_std(listener).context("handing the listener to tokio")?;
         accept(&listener, &Hub::new(settings.heartbeat)).await
     })
@@ -47,7 +47,7 @@ async fn accept(listener: &TcpListener, hub: &Hub) -> Result<()> {
     }
 }
 
-/// An error is a client that is gone: there is nobody to tell.
+/// Serves a connection to its end. An error is a client that is gone.
 async fn serve_client(socket: &mut TcpStream, hub: &Hub) {
     match serve_requests(socket, hub).await {
         Ok(Some(events)) => serve_stream(socket, events).await,
@@ -97,7 +97,7 @@ async fn write_events(mut writer: WriteHalf<'_>, mut events: Subscription) -> io
     Ok(())
 }
 
-/// Waits until the client closes, half-closes or resets; what else it sends is for nobody.
+/// Waits until the client closes, half-closes or resets; other bytes of it are dropped.
 async fn hang_up(mut reader: ReadHalf<'_>, ignored: &mut [u8]) {
     while reader.read(ignored).await.is_ok_and(|length| length > 0) {}
 }

@@ -1,4 +1,4 @@
-//! What a server is held to when a soak ends, a row each: what it is about, whether it holds, and the figure.
+//! The checks at the end of a soak, a row each: subject, verdict and figure.
 
 use std::fmt::{self, Display};
 use std::process::ExitStatus;
@@ -7,14 +7,14 @@ use smolcast::Limits;
 
 use super::course::Trend;
 use super::stage::Faults;
-use crate::figure::grouped;
+use crate::number::grouped;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Check {
     pub(crate) what: &'static str,
     pub(crate) holds: bool,
     pub(crate) figure: String,
-    /// What exactly went wrong, where there is more to say than the figure.
+    /// The faults, if there is more to say than the figure.
     pub(crate) faults: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ impl Check {
         Self::new(what, found == Some(expected), format!("{found_text} of {expected}"))
     }
 
-    /// That nothing went wrong; `figure` says among how much.
+    /// Holds if there were no faults; `figure` says among how much.
     pub(super) fn faultless(what: &'static str, faults: &Faults, figure: &str) -> Self {
         let (count, first) = faults.all();
         let figure = match count {
@@ -46,7 +46,7 @@ impl Check {
         Self { what, holds: count == 0, figure, faults: first }
     }
 
-    /// That every message that was accepted of each publisher was heard, and nothing else.
+    /// Holds if every accepted message of each publisher was heard, and nothing else.
     pub(super) fn heard(accepted: &[u64], heard: &[u64], least: u64) -> Self {
         let total: u64 = accepted.iter().sum();
         let holds = accepted == heard && least == total;
@@ -60,7 +60,7 @@ impl Check {
         check
     }
 
-    /// That memory does not grow. See [`allowance`].
+    /// Holds if memory does not grow. See [`allowance`].
     pub(super) fn memory(trend: Option<Trend>, workers: usize) -> Self {
         const WHAT: &str = "memory does not grow";
         let Some(trend) = trend else { return Self::new(WHAT, true, "not told: too short a run for a trend") };
@@ -77,7 +77,7 @@ impl Check {
         Self::new(WHAT, trend.growth() <= allowed, figure)
     }
 
-    /// That it ended as it was asked to.
+    /// Holds if the server ended with exit code 0.
     pub(super) fn ended(status: Option<ExitStatus>, seconds: f64) -> Self {
         let figure = match status {
             Some(status) => format!("{status} after {seconds:.2} s"),
@@ -87,7 +87,7 @@ impl Check {
     }
 }
 
-/// How many bytes the trend may gain and be none.
+/// The bytes that a trend may gain without being a leak.
 ///
 /// Of what a server holds, one part comes and goes by design: what waits for slow streams, a window and a batch for
 /// each worker. A trend that begins while they are empty and ends while they are full gains that much, whatever the

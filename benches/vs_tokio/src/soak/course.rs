@@ -1,8 +1,8 @@
-//! What the kernel counts of the server in the course of a soak, and whether it grows.
+//! The kernel's figures of the server in the course of a soak, and their trend.
 
 use crate::contender::Server;
-use crate::failure::Result;
 use crate::process::{CpuCounters, descriptors, resident_bytes};
+use anyhow::Result;
 
 /// One look at the server.
 #[derive(Clone, Copy, Debug)]
@@ -10,8 +10,8 @@ pub(crate) struct Sample {
     /// Since the start.
     pub(crate) seconds: f64,
     pub(crate) resident_bytes: u64,
-    pub(crate) descriptors: usize,
-    /// What was spent of one core since the last look, 1 being all of it.
+    pub(crate) descriptors: u64,
+    /// CPU since the last look, in cores.
     pub(crate) cores: f64,
 }
 
@@ -46,9 +46,9 @@ impl Course {
 /// The straight line that fits best to the resident memory of the second half.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Trend {
-    /// When it begins and ends.
+    /// Its begin and its end.
     pub(crate) seconds: (f64, f64),
-    /// What it has there.
+    /// Its values there.
     pub(crate) bytes: (f64, f64),
 }
 
@@ -75,7 +75,7 @@ impl Trend {
         Some(Self { seconds: (from, to), bytes: (at(from), at(to)) })
     }
 
-    /// What the line gains from its begin to its end.
+    /// The gain from its begin to its end.
     pub(super) fn growth(&self) -> f64 {
         self.bytes.1 - self.bytes.0
     }

@@ -5,22 +5,22 @@
 
 use std::sync::atomic::Ordering;
 
-use super::ledger::{Ledger, Place};
-use super::stage::Stage;
+use super::ledger::{Ledger, Position};
+use super::stage::{Part, Stage};
 use crate::clock::{MILLISECOND, now};
 use crate::crowd::Crowd;
-use crate::failure::Result;
+use anyhow::Result;
 
-/// From one look at who is how far to the next.
+/// From one look at the slowest stream to the next.
 const INTERVAL: u64 = 50 * MILLISECOND;
 
 /// Reads until it is over, and closes the streams; returns how many messages of each publisher were heard.
 pub(super) fn listen(stage: &Stage, mut crowd: Crowd, publishers: usize) -> Result<Vec<u64>> {
     let mut ledger = Ledger::new(stage.seed, publishers);
-    let mut places = vec![Place::default(); crowd.clients.len()];
+    let mut places = vec![Position::default(); crowd.clients.len()];
     let mut events = Vec::with_capacity(1024);
     let mut look = now();
-    while stage.crowd_goes_on() {
+    while stage.goes_on(Part::Healthy) {
         crowd.wait(&mut events, now() + INTERVAL)?;
         for event in &events {
             read(stage, &mut crowd, &mut ledger, &mut places, event.data.u64() as usize);
@@ -33,13 +33,12 @@ pub(super) fn listen(stage: &Stage, mut crowd: Crowd, publishers: usize) -> Resu
     Ok(ledger.heard_of_each().to_vec())
 }
 
-fn read(stage: &Stage, crowd: &mut Crowd, ledger: &mut Ledger, places: &mut [Place], index: usize) {
+fn read(stage: &Stage, crowd: &mut Crowd, ledger: &mut Ledger, places: &mut [Position], index: usize) {
     let place = &mut places[index];
     let closed = crowd.read_with(index, |bytes| {
         ledger.follow(place, bytes, |fault| stage.note(&stage.healthy, &format!("stream {index} {fault}")))
     });
     if closed {
-        stage.open.fetch_sub(1, Ordering::Relaxed);
         place.is_out = true;
         let (heard, of) = (place.next, ledger.end());
         stage.note(&stage.healthy, &format!("stream {index} was ended by the server after {heard} of {of} events"));
@@ -47,7 +46,7 @@ fn read(stage: &Stage, crowd: &mut Crowd, ledger: &mut Ledger, places: &mut [Pla
 }
 
 /// Tells how far the slowest is, and forgets what all have heard. Who is out of it holds nothing up.
-fn settle(stage: &Stage, ledger: &mut Ledger, places: &[Place]) {
+fn settle(stage: &Stage, ledger: &mut Ledger, places: &[Position]) {
     let least = places.iter().filter(|place| !place.is_out).map(|place| place.next).min();
     stage.least_heard.store(least.unwrap_or(0), Ordering::Relaxed);
     ledger.forget_before(least.unwrap_or(ledger.end()));
@@ -89,7 +88,7 @@ mod tests {
     fn a_stream_that_is_cut_is_told_with_its_place() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let Ok(SocketAddr::V4(address)) = listener.local_addr() else { panic!("bound to IPv4") };
-        let stage = &Stage::new(address, SEED, 2);
+        let stage = &Stage::new(address, SEED);
         thread::scope(|scope| {
             let _end = EndOfAll(stage);
             let accepting = scope.spawn(|| accept_two(&listener));
@@ -101,10 +100,10 @@ mod tests {
             wait_for("both hear it", || stage.least_heard.load(Ordering::Relaxed) == 1);
             let [mut stays, goes] = streams;
             drop(goes);
-            wait_for("it is seen to go", || stage.open.load(Ordering::Relaxed) == 1);
+            wait_for("it is seen to go", || stage.healthy.all().0 == 1);
             stays.write_all(&event(1)).expect("it is there");
             wait_for("the other goes on", || stage.least_heard.load(Ordering::Relaxed) == 2);
-            stage.end_crowd();
+            stage.end(Part::Healthy);
             assert_eq!(listening.join().expect("no panic").expect("no failure"), [2]);
         });
         let (count, faults) = stage.healthy.all();

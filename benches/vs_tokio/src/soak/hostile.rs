@@ -1,7 +1,7 @@
-//! Requests that nobody means well: a fixed list, so that a run can be had again. None of them may be carried out; a
+//! Hostile requests: a fixed list, so that a run can be had again. None of them may be carried out; a
 //! part is refused, a part is never finished, a part is broken off.
 
-/// What a client does once it has sent the opening.
+/// The behaviour of a client that has sent the opening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
     /// Waits for the refusal, or for the end of the connection.
@@ -113,7 +113,7 @@ fn hostile(name: &'static str, opening: impl Into<String>, then: Then) -> Hostil
     Hostile { name, opening: opening.into().into_bytes(), then }
 }
 
-/// Whether what was answered means that a request was carried out.
+/// Returns true for an answer to a request that was carried out.
 pub(super) fn is_carried_out(answer: &[u8]) -> bool {
     answer.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.first()) == Some(&b'2')
 }

@@ -1,6 +1,6 @@
-//! What the healthy streams heard: every message once, in one order for all, each byte as it was posted.
+//! The ledger of the healthy streams: every message once, in one order for all, each byte as it was posted.
 //!
-//! Who is first to hear a message has it held against what its publisher had to say next; all others are held against
+//! The first stream to hear a message has it held against its publisher's next message; all others are held against
 //! the bytes that the first one got. So a delivery costs a comparison of memory, and nothing can be lost, doubled,
 //! torn or swapped, on one stream or on all of them, without being noticed.
 
@@ -8,14 +8,14 @@ use std::collections::VecDeque;
 
 use super::message::{data_of, heard, id_of, message, number, number_of_id, publisher};
 
-/// Of what the slowest has not heard yet, no more than these bytes are kept: far more than a server holds for it.
+/// The most bytes kept for the slowest stream: far more than a server holds for it.
 const MOST_BYTES: usize = 64 << 20;
-/// Of an event that is not as it should be, a fault shows these many bytes.
+/// Bytes of a wrong event that its fault shows.
 const SHOWN_BYTES: usize = 60;
 
 /// One stream's place in the order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Place {
+pub(super) struct Position {
     /// The number, in the one order, of the next event.
     pub(super) next: u64,
     /// Not followed any more: it was told what is wrong with it, or it is closed.
@@ -26,7 +26,7 @@ pub(super) struct Ledger {
     seed: u64,
     /// Each publisher's next message.
     next: Vec<u64>,
-    /// Events as the first stream got them, of which somebody has not heard yet.
+    /// Events as the first stream got them, until every stream has heard them.
     events: VecDeque<Box<[u8]>>,
     bytes: usize,
     /// The number of the first of them.
@@ -40,19 +40,19 @@ impl Ledger {
         Self { seed, next: vec![0; publishers], events: VecDeque::new(), bytes: 0, first: 0, last_id: None }
     }
 
-    /// How many messages were heard.
+    /// The number of messages heard.
     pub(super) fn end(&self) -> u64 {
         self.first + self.events.len() as u64
     }
 
-    /// How many of each publisher.
+    /// The same, of each publisher.
     pub(super) fn heard_of_each(&self) -> &[u64] {
         &self.next
     }
 
     /// Holds what a stream got against the order; returns how much of it is done with, the rest being an unfinished
     /// event. What is wrong is told to `fault`.
-    pub(super) fn follow(&mut self, place: &mut Place, bytes: &[u8], mut fault: impl FnMut(String)) -> usize {
+    pub(super) fn follow(&mut self, place: &mut Position, bytes: &[u8], mut fault: impl FnMut(String)) -> usize {
         let mut used = 0;
         while used < bytes.len() && !place.is_out {
             let rest = &bytes[used..];
@@ -84,7 +84,7 @@ impl Ledger {
         if place.is_out { bytes.len() } else { used }
     }
 
-    /// Forgets what everybody has heard, and what there is no room for.
+    /// Forgets the events that every stream has heard, and those that there is no room for.
     pub(super) fn forget_before(&mut self, least: u64) {
         while self.first < least || self.bytes > MOST_BYTES {
             let Some(event) = self.events.pop_front() else { return };
@@ -93,7 +93,7 @@ impl Ledger {
         }
     }
 
-    /// What is wrong with an event that is not the one that others got in this place.
+    /// Describes an event that is not the one that other streams got in this place.
     fn departure(&self, position: u64, event: &[u8]) -> String {
         let index = position.checked_sub(self.first).map(|index| index as usize);
         match index.and_then(|index| self.events.get(index)) {
@@ -116,7 +116,7 @@ impl Ledger {
         wrong.map(|what| format!("got {} as event {position}: {what}", shown(event)))
     }
 
-    /// Whether the ID of the next event is as it should be: all have one or none has, and their numbers go up by one.
+    /// Checks the ID of the next event: all have one or none has, and their numbers go up by one.
     fn take_id(&mut self, id: Option<&[u8]>, position: u64) -> bool {
         let number = id.and_then(number_of_id);
         let last = std::mem::replace(&mut self.last_id, number);
@@ -124,7 +124,7 @@ impl Ledger {
         is_next && id.is_some() == number.is_some()
     }
 
-    /// What is wrong with the data of the next event.
+    /// Checks the data of the next event; describes a fault.
     fn take_data(&mut self, event: &[u8]) -> Option<String> {
         let wrong = |what: &str| Some(what.to_owned());
         let Some(data) = data_of(event) else { return wrong("no event as a message becomes") };
@@ -182,7 +182,7 @@ mod tests {
         let (mut ledger, mut faults) = (Ledger::new(SEED, 2), Vec::new());
         for stream in streams {
             let bytes = stream.concat();
-            let mut place = Place::default();
+            let mut place = Position::default();
             let used = ledger.follow(&mut place, &bytes, |fault| faults.push(fault));
             assert_eq!(used, bytes.len());
         }
@@ -205,7 +205,7 @@ mod tests {
     fn bytes_may_come_in_any_parts() {
         let bytes = [usual()[..20].concat(), b":\n\n".to_vec(), event(0, 10)].concat();
         for size in [1, 7, 100] {
-            let (mut ledger, mut first, mut second) = (Ledger::new(SEED, 2), Place::default(), Place::default());
+            let (mut ledger, mut first, mut second) = (Ledger::new(SEED, 2), Position::default(), Position::default());
             let mut kept = [Vec::new(), Vec::new()];
             for part in bytes.chunks(size) {
                 for (place, kept) in [&mut first, &mut second].into_iter().zip(&mut kept) {
@@ -248,7 +248,7 @@ mod tests {
         for (stream, expected) in cases {
             let faults = run(std::slice::from_ref(&stream));
             assert!(faults.iter().any(|fault| fault.contains(expected)), "{expected}: {faults:?}");
-            // Those who hear the same have the same fault, which is told once.
+            // Streams that hear the same have the same fault, which is told once.
             assert_eq!(run(&[stream.clone(), stream]).len(), faults.len());
         }
     }
@@ -289,9 +289,9 @@ mod tests {
     #[test]
     fn who_is_behind_what_is_kept_is_told() {
         let (mut ledger, mut faults) = (Ledger::new(SEED, 2), Vec::new());
-        ledger.follow(&mut Place::default(), &usual().concat(), |fault| panic!("{fault}"));
+        ledger.follow(&mut Position::default(), &usual().concat(), |fault| panic!("{fault}"));
         ledger.forget_before(1);
-        ledger.follow(&mut Place::default(), &event(0, 0), |fault| faults.push(fault));
+        ledger.follow(&mut Position::default(), &event(0, 0), |fault| faults.push(fault));
         assert!(faults.len() == 1 && faults[0].contains("further behind"), "{faults:?}");
     }
 }

@@ -1,9 +1,9 @@
-//! What the publishers of a soak say, and how a stream has to hear it.
+//! The messages of a soak: as a publisher posts them, and as a subscriber receives them.
 //!
-//! A message follows from the seed, its publisher and its number alone: so whoever hears it knows each byte that it
+//! A message follows from the seed, its publisher and its number alone: so its reader knows each byte that it
 //! has to have. It opens with its publisher's letter and, where it is long enough, its number.
 
-use super::dice::Dice;
+use fastrand::Rng;
 
 /// As many as there are letters.
 pub(super) const MOST_PUBLISHERS: usize = 26;
@@ -13,19 +13,24 @@ const SIZES: [(u64, u64); 5] = [(10, 2), (60, 120), (90, 1_000), (99, 4_000), (1
 
 const LINE_BREAKS: [&[u8]; 4] = [b"\n", b"\r\n", b"\r", b"\n\n"];
 
-/// What is posted.
+/// A source of choices for the one of this number, whatever the others choose.
+pub(super) fn choices(seed: u64, number: u64) -> Rng {
+    Rng::with_seed(seed ^ Rng::with_seed(number).u64(..))
+}
+
+/// A message as it is posted.
 pub(super) fn message(seed: u64, publisher: usize, number: u64) -> Vec<u8> {
-    let mut dice = Dice::of(seed.wrapping_add(publisher as u64), number);
-    let hundredth = dice.within(0..100);
+    let mut rng = choices(seed.wrapping_add(publisher as u64), number);
+    let hundredth = rng.u64(0..100);
     let below = SIZES.iter().find(|(share, _)| hundredth < *share).map_or(2, |(_, below)| *below);
-    let size = dice.within(1..below) as usize;
-    let longest_line = *dice.one_of(&[20, 200, 5_000, 100_000]);
+    let size = rng.u64(1..below) as usize;
+    let longest_line = [20, 200, 5_000, 100_000][rng.usize(0..4)];
     let mut text = format!("{} {number} ", letter(publisher) as char).into_bytes();
     while text.len() < size {
-        let line = dice.within(0..longest_line) as usize;
-        let from = dice.within(0..26) as u8;
+        let line = rng.usize(0..longest_line);
+        let from = rng.u8(0..26);
         text.extend((0..line.min(size - text.len())).map(|place| b'a' + (from + (place % 26) as u8) % 26));
-        text.extend(*dice.one_of(&LINE_BREAKS));
+        text.extend(LINE_BREAKS[rng.usize(0..LINE_BREAKS.len())]);
     }
     text.truncate(size);
     text

@@ -1,110 +1,33 @@
 //! Everything at once, for long, against one server: `soak --time 15m`. A healthy crowd that has to hear everything,
-//! amid streams that come and go, that read slowly or not at all, and requests that nobody means well.
+//! amid streams that come and go, that read slowly or not at all, and hostile requests.
 //!
 //! It measures nothing that compares; it tells what a server leaks, loses or breaks at. Whatever fails, the server is
-//! ended, and what is checked is checked to the end.
+//! ended, and all checks are made.
 
 mod check;
 mod course;
-mod dice;
 mod healthy;
 mod hostile;
 mod ledger;
 mod message;
+mod options;
+mod page;
+mod publishers;
 mod run;
 mod stage;
 mod visitors;
-mod voice;
 
 use std::fs;
 use std::path::Path;
-use std::process::{self, ExitCode};
-use std::str::FromStr;
-use std::thread;
+use std::process::ExitCode;
 
-use argh::FromArgs;
+use anyhow::{Context, Result};
 
-use crate::clock::now;
-use crate::contender::Contender;
-use crate::failure::{Context, Failure, Result};
+use crate::flags::typed;
 use crate::interrupt;
-use crate::options::typed;
 use crate::process::raise_descriptor_limit;
-use crate::report::{self, Machine};
-
-pub(crate) use check::Check;
-pub(crate) use course::{Sample, Trend};
-
-/// More would need a descriptor limit, and a pace, that a soak is not about.
-const MOST_STREAMS: usize = 4000;
-/// A quarter of the messages have a connection each, whose ports rest for a minute.
-const MOST_MESSAGES: u64 = 1000;
-
-/// Runs everything at once against one server, and then holds it to what has to be true: no message was lost, doubled,
-/// torn or swapped on a healthy stream, the count is exact, memory does not grow, all descriptors come back, nothing
-/// was said on standard error, SIGTERM ends it in order. Ctrl-C ends the run early, with all checks done.
-#[derive(FromArgs)]
-#[argh(example = "{command_name} --time 3m", example = "{command_name} --server mine='/usr/bin/mine --port {{port}}'")]
-pub(crate) struct Options {
-    /// how long, such as 30s or 15m, seconds without a unit; 15m where not given
-    #[argh(option, default = "Time(900.0)")]
-    time: Time,
-
-    /// another server than smolcast, as NAME=COMMAND; it prints `Listening on http://ADDRESS/`, or listens on the
-    /// 127.0.0.1 port that `{port}` in its command stands for. Its streams are to end by close, without chunks
-    #[argh(option)]
-    server: Option<Contender>,
-
-    /// healthy streams, 200 where not given
-    #[argh(option, default = "200")]
-    streams: usize,
-
-    /// messages a second, of all publishers together; 200 where not given
-    #[argh(option, default = "200")]
-    rate: u64,
-
-    /// threads of the server; one a core where not given
-    #[argh(option, default = "thread::available_parallelism().map_or(2, usize::from)")]
-    workers: usize,
-
-    /// number that all choices follow from; another one each time where not given
-    #[argh(option, default = "now() ^ u64::from(process::id())")]
-    seed: u64,
-
-    /// folder of the report, target/vs_tokio where not given
-    #[argh(option, default = "String::from(\"target/vs_tokio\")")]
-    out: String,
-}
-
-/// In seconds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Time(f64);
-
-impl FromStr for Time {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("", 1.0)];
-        let split = units.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)));
-        let time = split.and_then(|(number, seconds)| Some(number.parse::<f64>().ok()? * seconds));
-        let time = time.filter(|seconds| (1.0..=86_400.0).contains(seconds));
-        time.map(Self).ok_or_else(|| "expected a time from 1s to 24h, such as 30s or 15m".to_owned())
-    }
-}
-
-/// What a soak came to.
-pub(crate) struct Soaked {
-    pub(crate) server: String,
-    pub(crate) arguments: Vec<String>,
-    pub(crate) seed: u64,
-    /// Where it was ended early, by whom.
-    pub(crate) cut_short: Option<&'static str>,
-    pub(crate) samples: Vec<Sample>,
-    pub(crate) trend: Option<Trend>,
-    /// What was done, in words and figures.
-    pub(crate) figures: Vec<(&'static str, String)>,
-    pub(crate) checks: Vec<Check>,
-}
+use crate::report::Machine;
+use options::Options;
 
 /// `soak [--time T] [--server NAME=COMMAND] ...`: fails if any check does.
 pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
@@ -112,12 +35,7 @@ pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
         Ok(options) => options,
         Err(code) => return Ok(code),
     };
-    let whole = 1..=MOST_STREAMS;
-    if !whole.contains(&options.streams) || !(8..=MOST_MESSAGES).contains(&options.rate) || options.workers == 0 {
-        return Err(Failure::new(format!(
-            "--streams must be between 1 and {MOST_STREAMS}, --rate between 8 and {MOST_MESSAGES}, --workers 1 or more"
-        )));
-    }
+    options.validate()?;
     let folder = Path::new(&options.out);
     fs::create_dir_all(folder).context(format!("creating the report's folder {}", folder.display()))?;
     raise_descriptor_limit()?;
@@ -129,24 +47,9 @@ pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
     println!();
     soaked.checks.iter().for_each(|check| println!("{check}"));
     println!();
-    for path in report::write_soak(&soaked, &Machine::of_this(), folder)? {
+    for path in page::write(&soaked, &Machine::of_this(), folder)? {
         println!("{}", path.display());
     }
     let holds = soaked.checks.iter().all(|check| check.holds);
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_units() {
-        for (text, seconds) in [("15m", 900.0), ("30s", 30.0), ("3", 3.0), ("1500ms", 1.5), ("2h", 7200.0)] {
-            assert_eq!(text.parse(), Ok(Time(seconds)), "{text}");
-        }
-        for text in ["", "m", "0", "1x", "-3s", "999h", "nan", "inf"] {
-            assert!(text.parse::<Time>().is_err(), "{text}");
-        }
-    }
 }

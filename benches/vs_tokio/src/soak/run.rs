@@ -10,18 +10,18 @@ use std::time::Duration;
 use super::check::Check;
 use super::course::{Course, Sample, Trend};
 use super::healthy;
-use super::stage::{EndOfAll, Faults, Stage};
+use super::options::Options;
+use super::publishers::{Manner, publish};
+use super::stage::{EndOfAll, Faults, Part, Stage};
 use super::visitors;
-use super::voice::{Manner, speak};
-use super::{Options, Soaked};
 use crate::clock::{MILLISECOND, SECOND, now};
 use crate::conformance;
 use crate::contender::{Contender, Server};
 use crate::crowd::{Crowd, Opening};
-use crate::failure::{Failure, Result};
-use crate::figure::grouped;
+use crate::number::grouped;
 use crate::process::{CpuCounters, descriptors};
 use crate::progress::Progress;
+use anyhow::{Error, Result, anyhow, bail};
 
 const CONNECTS_AT_ONCE: usize = 50;
 /// Streams that are opened and closed before anything is counted.
@@ -39,6 +39,20 @@ const LINE_INTERVAL: f64 = 30.0;
 const MOST_LINES: usize = 1000;
 const MOST_LINE_BYTES: u64 = 500;
 
+/// The results of a soak.
+pub(super) struct Soaked {
+    pub(super) server: String,
+    pub(super) arguments: Vec<String>,
+    pub(super) seed: u64,
+    /// The reason of an early end.
+    pub(super) cut_short: Option<&'static str>,
+    pub(super) samples: Vec<Sample>,
+    pub(super) trend: Option<Trend>,
+    /// The work done, in words and figures.
+    pub(super) figures: Vec<(&'static str, String)>,
+    pub(super) checks: Vec<Check>,
+}
+
 pub(super) fn soak(options: &Options, words: &[String], asked_to_end: &AtomicBool) -> Result<Soaked> {
     let contender = match &options.server {
         Some(guest) => guest.clone(),
@@ -48,10 +62,10 @@ pub(super) fn soak(options: &Options, words: &[String], asked_to_end: &AtomicBoo
     let (mut server, errors) = Server::start_apart(&contender)?;
     let said = thread::spawn(move || lines(errors));
     let soaked = against(&mut server, options, asked_to_end);
-    // Without it there is nobody to say anything more.
+    // Its standard error ends with it.
     drop(server);
-    let said = said.join().map_err(|_| Failure::new("the reader of the server's standard error panicked"))?;
-    let mut soaked = soaked.map_err(|failure| Failure::new(with_words(&failure, &said)))?;
+    let said = said.join().map_err(|_| anyhow!("the reader of the server's standard error panicked"))?;
+    let mut soaked = soaked.map_err(|failure| anyhow!("{}", with_words(&failure, &said)))?;
     soaked.checks.push(Check::faultless("nothing on its standard error", &said, "no line"));
     soaked.arguments = [&["soak".to_owned()], words].concat();
     Ok(soaked)
@@ -72,15 +86,15 @@ fn lines(errors: ChildStderr) -> Faults {
 }
 
 /// A failure, with what the server said about it.
-fn with_words(failure: &Failure, said: &Faults) -> String {
+fn with_words(failure: &Error, said: &Faults) -> String {
     let (_, lines) = said.all();
-    lines.iter().fold(failure.to_string(), |text, line| format!("{text}\n  the server said: {line}"))
+    lines.iter().fold(format!("{failure:#}"), |text, line| format!("{text}\n  the server said: {line}"))
 }
 
 fn against(server: &mut Server, options: &Options, asked_to_end: &AtomicBool) -> Result<Soaked> {
     let base = warm_up(server)?;
     let crowd = Crowd::open(server.address, options.streams, Opening::at_once(CONNECTS_AT_ONCE))?;
-    let stage = &Stage::new(server.address, options.seed, options.streams as u64);
+    let stage = &Stage::new(server.address, options.seed);
     let began = CpuCounters::of_this_process()?;
     let (mut course, mut checks, mut cut_short) = (Course::begin(server, stage.seconds())?, Vec::new(), None);
     let heard = thread::scope(|scope| {
@@ -89,18 +103,18 @@ fn against(server: &mut Server, options: &Options, asked_to_end: &AtomicBool) ->
         let publishers = start_publishers(scope, stage, options.rate);
         let visiting = scope.spawn(|| visitors::come_and_go(stage));
         cut_short = watch(server, stage, options, &mut course, asked_to_end)?;
-        stage.end_publishers();
+        stage.end(Part::Publishers);
         let accepted: Vec<u64> = publishers.into_iter().map(|one| one.join().unwrap_or_default()).collect();
-        stage.end_visitors();
+        stage.end(Part::Visitors);
         if visiting.join().is_err() {
-            return Err(Failure::new("those who come and go panicked"));
+            bail!("those who come and go panicked");
         }
         let published: u64 = accepted.iter().sum();
         settled(|| stage.least_heard.load(Ordering::Relaxed) >= published);
         checks.push(count_is("the count, with the healthy streams alone", server, options.streams as u64));
         let least = stage.least_heard.load(Ordering::Relaxed);
-        stage.end_crowd();
-        let heard = listening.join().map_err(|_| Failure::new("the thread of the healthy streams panicked"))??;
+        stage.end(Part::Healthy);
+        let heard = listening.join().map_err(|_| anyhow!("the thread of the healthy streams panicked"))??;
         checks.push(Check::heard(&accepted, &heard, least));
         Ok(published)
     })?;
@@ -117,11 +131,11 @@ fn against(server: &mut Server, options: &Options, asked_to_end: &AtomicBool) ->
     Ok(Soaked { server, arguments, seed, cut_short, samples, trend, figures, checks })
 }
 
-/// What a server takes once and keeps is not what it leaks: returns the descriptors that it has when nobody is there.
-fn warm_up(server: &mut Server) -> Result<usize> {
+/// Opens and closes streams; returns the descriptors of the idle server. What a server takes once is no leak.
+fn warm_up(server: &mut Server) -> Result<u64> {
     drop(Crowd::open(server.address, WARM_UP_STREAMS, Opening::at_once(CONNECTS_AT_ONCE))?);
     if !settled(|| conformance::count(server.address).is_ok_and(|count| count == 0)) {
-        return Err(Failure::new("GET /connections is not 0 after the first streams are closed"));
+        bail!("GET /connections is not 0 after the first streams are closed");
     }
     let processes = server.processes();
     let mut last = descriptors(&processes)?;
@@ -137,15 +151,15 @@ fn warm_up(server: &mut Server) -> Result<usize> {
     Ok(last)
 }
 
-type Speaking<'scope> = ScopedJoinHandle<'scope, u64>;
+type Publishing<'scope> = ScopedJoinHandle<'scope, u64>;
 
 fn start_publishers<'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     stage: &'scope Stage,
     rate: u64,
-) -> Vec<Speaking<'scope>> {
+) -> Vec<Publishing<'scope>> {
     let interval = Manner::ALL.len() as u64 * SECOND / rate;
-    let start = |(publisher, manner)| scope.spawn(move || speak(stage, publisher, manner, interval));
+    let start = |(publisher, manner)| scope.spawn(move || publish(stage, publisher, manner, interval));
     Manner::ALL.into_iter().enumerate().map(start).collect()
 }
 
@@ -182,7 +196,7 @@ fn watch(
     Ok(cut_short)
 }
 
-/// How it is now, in a line.
+/// The state of the run, in a line.
 fn state(server: &Server, stage: &Stage, sample: Sample) -> String {
     let (memory, descriptors) = (sample.resident_bytes as f64 / f64::from(1 << 20), sample.descriptors);
     let streams = conformance::count(server.address).map_or("?".to_owned(), |count| count.to_string());
@@ -191,7 +205,7 @@ fn state(server: &Server, stage: &Stage, sample: Sample) -> String {
     format!("{memory:.1} MiB, {descriptors} descriptors, {streams} streams, {messages} messages, {faults} faults")
 }
 
-/// Whether it becomes true in time.
+/// Waits until a condition holds; false if it does not in time.
 fn settled(mut is_so: impl FnMut() -> bool) -> bool {
     let deadline = now() + SETTLE_LIMIT;
     loop {
@@ -214,7 +228,7 @@ fn count_is(what: &'static str, server: &Server, expected: u64) -> Check {
     Check::equal(what, count, expected)
 }
 
-fn descriptors_are_back(server: &Server, base: usize) -> Check {
+fn descriptors_are_back(server: &Server, base: u64) -> Check {
     let processes = server.processes();
     let mut left = None;
     settled(|| {
@@ -229,7 +243,7 @@ fn faults(stage: &Stage, options: &Options, published: u64) -> [Check; 3] {
     let streams = options.streams as u64;
     let deliveries =
         format!("{} deliveries to {streams} streams, {} messages", grouped(published * streams), grouped(published));
-    let visits = &stage.tally;
+    let visits = &stage.visits;
     let came = visits.churned.load(Ordering::Relaxed) + visits.hostile.load(Ordering::Relaxed);
     [
         Check::faultless("nothing lost, doubled, torn or swapped", &stage.healthy, &deliveries),
@@ -260,17 +274,17 @@ fn figures(stage: &Stage, course: &Course, options: &Options, load: f64) -> Vec<
     let seconds = course.samples.last().map_or(0.0, |sample| sample.seconds);
     let span = (course.samples.len().max(2) - 1) as f64;
     let cores = course.samples.iter().map(|sample| sample.cores).sum::<f64>() / span;
-    let Stage { tally, accepted, .. } = stage;
+    let Stage { visits, accepted, .. } = stage;
     vec![
         ("time", format!("{seconds:.0} s")),
         ("messages", format!("{}, {} publishers, 1 B to 32 kB", of(accepted), Manner::ALL.len())),
         ("healthy streams", options.streams.to_string()),
-        ("streams that came and went", of(&tally.churned)),
+        ("streams that came and went", of(&visits.churned)),
         (
             "slow and stalled streams",
-            format!("{} and {}, {} of them cut", of(&tally.slow), of(&tally.stalled), of(&tally.cut)),
+            format!("{} and {}, {} of them cut", of(&visits.slow), of(&visits.stalled), of(&visits.cut)),
         ),
-        ("hostile connections", format!("{}, {} of them answered", of(&tally.hostile), of(&tally.refused))),
+        ("hostile connections", format!("{}, {} of them answered", of(&visits.hostile), of(&visits.refused))),
         ("server's memory", format!("{least:.1} to {most:.1} MiB")),
         ("server's descriptors", format!("{descriptors} at the most")),
         ("CPU", format!("server {cores:.2} cores, load {load:.2} cores")),

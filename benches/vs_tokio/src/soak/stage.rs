@@ -1,36 +1,44 @@
-//! What all parts of a soak share while it runs: when each of them has to end, what was counted, what went wrong.
+//! The shared state of a soak's parts: their ends, counts and faults.
 
 use std::net::SocketAddrV4;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use fastrand::Rng;
+
+use super::message::choices;
 use crate::clock::{SECOND, now};
 
-/// Who is wrong all the time is told so many times, and counted from then on.
+/// Faults of one kind that are kept in words; later ones are only counted.
 const MOST_FAULTS: usize = 20;
+
+/// The parts of a soak, in the order in which they end.
+#[derive(Clone, Copy)]
+pub(super) enum Part {
+    Publishers = 1,
+    Visitors,
+    Healthy,
+}
 
 pub(super) struct Stage {
     pub(super) server: SocketAddrV4,
     pub(super) seed: u64,
     since: u64,
-    /// In the order in which they fall, each once.
-    publishers_end: AtomicBool,
-    visitors_end: AtomicBool,
-    crowd_ends: AtomicBool,
+    /// The last part that has to end.
+    ended: AtomicU8,
     /// Messages that were answered with 202.
     pub(super) accepted: AtomicU64,
-    /// What the slowest healthy stream has heard, and how many of them are open.
+    /// The messages that the slowest healthy stream has heard.
     pub(super) least_heard: AtomicU64,
-    pub(super) open: AtomicU64,
-    pub(super) tally: Tally,
+    pub(super) visits: Visits,
     pub(super) healthy: Faults,
     pub(super) publishers: Faults,
     pub(super) visitors: Faults,
 }
 
-/// Who came and went.
+/// Visits by kind.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(super) struct Visits {
     pub(super) churned: AtomicU64,
     pub(super) slow: AtomicU64,
     pub(super) stalled: AtomicU64,
@@ -41,18 +49,15 @@ pub(super) struct Tally {
 }
 
 impl Stage {
-    pub(super) fn new(server: SocketAddrV4, seed: u64, streams: u64) -> Self {
+    pub(super) fn new(server: SocketAddrV4, seed: u64) -> Self {
         Self {
             server,
             seed,
             since: now(),
-            publishers_end: AtomicBool::default(),
-            visitors_end: AtomicBool::default(),
-            crowd_ends: AtomicBool::default(),
+            ended: AtomicU8::default(),
             accepted: AtomicU64::default(),
             least_heard: AtomicU64::default(),
-            open: AtomicU64::new(streams),
-            tally: Tally::default(),
+            visits: Visits::default(),
             healthy: Faults::default(),
             publishers: Faults::default(),
             visitors: Faults::default(),
@@ -63,28 +68,18 @@ impl Stage {
         now().saturating_sub(self.since) as f64 / SECOND as f64
     }
 
-    pub(super) fn end_publishers(&self) {
-        self.publishers_end.store(true, Ordering::Relaxed);
+    /// Ends a part, and those that end before it.
+    pub(super) fn end(&self, part: Part) {
+        self.ended.fetch_max(part as u8, Ordering::Relaxed);
     }
 
-    pub(super) fn end_visitors(&self) {
-        self.visitors_end.store(true, Ordering::Relaxed);
+    pub(super) fn goes_on(&self, part: Part) -> bool {
+        self.ended.load(Ordering::Relaxed) < part as u8
     }
 
-    pub(super) fn end_crowd(&self) {
-        self.crowd_ends.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn publishers_go_on(&self) -> bool {
-        !self.publishers_end.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn visitors_go_on(&self) -> bool {
-        !self.visitors_end.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn crowd_goes_on(&self) -> bool {
-        !self.crowd_ends.load(Ordering::Relaxed)
+    /// Random choices that follow from the seed, the same for the same `stream` and `number`.
+    pub(super) fn choices(&self, stream: u64, number: u64) -> Rng {
+        choices(self.seed.wrapping_add(stream), number)
     }
 
     /// Notes what went wrong, with the moment.
@@ -98,9 +93,7 @@ pub(super) struct EndOfAll<'a>(pub(super) &'a Stage);
 
 impl Drop for EndOfAll<'_> {
     fn drop(&mut self) {
-        self.0.end_publishers();
-        self.0.end_visitors();
-        self.0.end_crowd();
+        self.0.end(Part::Healthy);
     }
 }
 
@@ -108,7 +101,7 @@ pub(super) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// What went wrong: the first of it in words, all of it in number.
+/// Faults: the first in words, all in number.
 #[derive(Default)]
 pub(super) struct Faults(Mutex<(u64, Vec<String>)>);
 
@@ -121,7 +114,7 @@ impl Faults {
         }
     }
 
-    /// How many, and the first of them.
+    /// The number of faults, and the first of them.
     pub(super) fn all(&self) -> (u64, Vec<String>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,27 +1,28 @@
-//! Those who come and go: streams that leave in every way, streams that read slowly or not at all, and requests that
-//! nobody means well. A task each, on one thread; when it is over, all of them close at once.
+//! The visitors of a soak: streams that leave in every way, streams that read slowly or not at all, and hostile
+//! requests. A task each, on one thread; at the end all of them close at once.
 //!
-//! What they do follows from the seed, when they do it from the clock as well.
+//! Their choices follow from the seed, the moments from the clock as well.
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
+use std::ops::Range;
 use std::time::Duration;
 
+use fastrand::Rng;
 use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size};
 use smol::future::{or, pending};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, LocalExecutor, Timer};
 
-use super::dice::Dice;
 use super::hostile::{self, Hostile, Then, is_carried_out};
-use super::stage::{Stage, count};
-use crate::failure::{Context, Failure, Result};
+use super::stage::{Part, Stage, count};
+use anyhow::{Context, Result, anyhow, bail};
 
 /// Tasks of each kind.
 pub(super) const CHURNING: u64 = 30;
 pub(super) const SLOW: u64 = 10;
 pub(super) const STALLED: u64 = 10;
-/// Those who wait for their refusal or break off, and those who hold their connection.
+/// Hostile clients that await their refusal or break off, and those that hold their connection.
 pub(super) const HASTY: u64 = 12;
 pub(super) const PATIENT: u64 = 24;
 
@@ -30,7 +31,7 @@ const REQUEST: &[u8] = b"GET /sse HTTP/1.1\r\nHost: smolcast\r\n\r\n";
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Little enough for a stream that does not read to be noticed soon.
 const TIGHT_BUFFER: usize = 4096;
-/// What a slow reader takes at once, and how often.
+/// The bytes that a slow subscriber reads at once, and its pause between two reads.
 const SIP_BYTES: usize = 1024;
 const SIP_INTERVAL: Duration = Duration::from_millis(300);
 /// From one look at a stream that is not read to the next.
@@ -42,30 +43,34 @@ pub(super) fn come_and_go(stage: &Stage) {
     let (patient, hasty): (Vec<_>, Vec<_>) =
         list.iter().partition(|one| matches!(one.then, Then::Wait | Then::Drip(_)));
     let executor = LocalExecutor::new();
-    let dice = |kind: u64, number: u64| Dice::of(stage.seed.wrapping_add(1 + kind), number);
+    let rng = |kind: u64, number: u64| stage.choices(1 + kind, number);
     for number in 0..CHURNING {
-        executor.spawn(churn(stage, dice(0, number))).detach();
+        executor.spawn(churn(stage, rng(0, number))).detach();
     }
     for number in 0..SLOW {
-        executor.spawn(read_slowly(stage, dice(1, number))).detach();
+        executor.spawn(read_slowly(stage, rng(1, number))).detach();
     }
     for number in 0..STALLED {
-        executor.spawn(stall(stage, dice(2, number))).detach();
+        executor.spawn(stall(stage, rng(2, number))).detach();
     }
     for number in 0..HASTY {
-        executor.spawn(harass(stage, dice(3, number), &hasty)).detach();
+        executor.spawn(harass(stage, rng(3, number), &hasty)).detach();
     }
     for number in 0..PATIENT {
-        executor.spawn(harass(stage, dice(4, number), &patient)).detach();
+        executor.spawn(harass(stage, rng(4, number), &patient)).detach();
     }
     smol::block_on(executor.run(async {
-        while stage.visitors_go_on() {
+        while stage.goes_on(Part::Visitors) {
             Timer::after(Duration::from_millis(50)).await;
         }
     }));
 }
 
-/// How a stream leaves.
+fn milliseconds(rng: &mut Rng, range: Range<u64>) -> Duration {
+    Duration::from_millis(rng.u64(range))
+}
+
+/// A subscriber's way of leaving.
 #[derive(Clone, Copy)]
 enum Leave {
     Fin,
@@ -75,14 +80,14 @@ enum Leave {
     AtOnce,
 }
 
-async fn churn(stage: &Stage, mut dice: Dice) {
+async fn churn(stage: &Stage, mut rng: Rng) {
     loop {
-        Timer::after(dice.milliseconds(0..1000)).await;
-        let leave = *dice.one_of(&[Leave::Fin, Leave::Reset, Leave::HalfClose, Leave::AtOnce]);
-        if let Err(failure) = open_and_leave(stage, leave, dice.milliseconds(0..1500)).await {
-            stage.note(&stage.visitors, &format!("a stream that comes and goes: {failure}"));
+        Timer::after(milliseconds(&mut rng, 0..1000)).await;
+        let leave = [Leave::Fin, Leave::Reset, Leave::HalfClose, Leave::AtOnce][rng.usize(0..4)];
+        if let Err(failure) = open_and_leave(stage, leave, milliseconds(&mut rng, 0..1500)).await {
+            stage.note(&stage.visitors, &format!("a stream that comes and goes: {failure:#}"));
         }
-        count(&stage.tally.churned);
+        count(&stage.visits.churned);
     }
 }
 
@@ -95,7 +100,7 @@ async fn open_and_leave(stage: &Stage, leave: Leave, stay: Duration) -> Result<(
     await_opening(&mut socket).await?;
     match read_for(&mut socket, stay).await {
         Stayed::Open => {}
-        Stayed::Ended => return Err(Failure::new("was ended by the server")),
+        Stayed::Ended => bail!("was ended by the server"),
     }
     match leave {
         Leave::Fin | Leave::AtOnce => socket.get_ref().shutdown(Shutdown::Both).context("closing"),
@@ -104,7 +109,7 @@ async fn open_and_leave(stage: &Stage, leave: Leave, stay: Duration) -> Result<(
             socket.get_ref().shutdown(Shutdown::Write).context("half-closing")?;
             match read_for(&mut socket, PATIENCE).await {
                 Stayed::Ended => Ok(()),
-                Stayed::Open => Err(Failure::new(format!("half-closed, and not ended in {PATIENCE:?}"))),
+                Stayed::Open => Err(anyhow!("half-closed, and not ended in {PATIENCE:?}")),
             }
         }
     }
@@ -129,11 +134,11 @@ async fn read_for(socket: &mut Async<TcpStream>, time: Duration) -> Stayed {
     .await
 }
 
-async fn read_slowly(stage: &Stage, mut dice: Dice) {
+async fn read_slowly(stage: &Stage, mut rng: Rng) {
     loop {
-        Timer::after(dice.milliseconds(0..2000)).await;
-        let stay = dice.milliseconds(5_000..60_000);
-        count(&stage.tally.slow);
+        Timer::after(milliseconds(&mut rng, 0..2000)).await;
+        let stay = milliseconds(&mut rng, 5_000..60_000);
+        count(&stage.visits.slow);
         let outcome = or(async { sip(&mut open_tight(stage).await?).await.map(|()| true) }, async {
             Timer::after(stay).await;
             Ok(false)
@@ -152,11 +157,11 @@ async fn sip(socket: &mut Async<TcpStream>) -> Result<()> {
     Ok(())
 }
 
-async fn stall(stage: &Stage, mut dice: Dice) {
+async fn stall(stage: &Stage, mut rng: Rng) {
     loop {
-        Timer::after(dice.milliseconds(0..2000)).await;
-        let stay = dice.milliseconds(10_000..90_000);
-        count(&stage.tally.stalled);
+        Timer::after(milliseconds(&mut rng, 0..2000)).await;
+        let stay = milliseconds(&mut rng, 10_000..90_000);
+        count(&stage.visits.stalled);
         let outcome = or(async { await_reset(&open_tight(stage).await?).await.map(|()| true) }, async {
             Timer::after(stay).await;
             Ok(false)
@@ -165,7 +170,7 @@ async fn stall(stage: &Stage, mut dice: Dice) {
     }
 }
 
-/// What waits unread hides an orderly end, but not a reset, which is how the server ends who takes nothing.
+/// Waits for the reset by which a server ends a subscriber that reads nothing. Unread bytes would hide a FIN.
 async fn await_reset(socket: &Async<TcpStream>) -> Result<()> {
     while socket.get_ref().take_error().context("asking for a socket's error")?.is_none() {
         Timer::after(LOOK_INTERVAL).await;
@@ -175,9 +180,9 @@ async fn await_reset(socket: &Async<TcpStream>) -> Result<()> {
 
 fn tell_of_cut(stage: &Stage, outcome: Result<bool>, who: &str) {
     match outcome {
-        Ok(true) => count(&stage.tally.cut),
+        Ok(true) => count(&stage.visits.cut),
         Ok(false) => {}
-        Err(failure) => stage.note(&stage.visitors, &format!("{who}: {failure}")),
+        Err(failure) => stage.note(&stage.visitors, &format!("{who}: {failure:#}")),
     }
 }
 
@@ -189,25 +194,25 @@ async fn open_tight(stage: &Stage) -> Result<Async<TcpStream>> {
     Ok(socket)
 }
 
-async fn harass(stage: &Stage, mut dice: Dice, list: &[&Hostile]) {
+async fn harass(stage: &Stage, mut rng: Rng, list: &[&Hostile]) {
     loop {
-        Timer::after(dice.milliseconds(0..400)).await;
-        let one = *dice.one_of(list);
-        let tired = dice.milliseconds(500..20_000);
+        Timer::after(milliseconds(&mut rng, 0..400)).await;
+        let one = list[rng.usize(0..list.len())];
+        let tired = milliseconds(&mut rng, 500..20_000);
         match misbehave(stage, one, tired).await {
             Ok(answer) if is_carried_out(&answer) => {
                 let answer = answer[..answer.len().min(60)].escape_ascii();
                 stage.note(&stage.visitors, &format!("{} was answered with `{answer}`", one.name));
             }
             Ok(answer) if answer.is_empty() => {}
-            Ok(_) => count(&stage.tally.refused),
-            Err(failure) => stage.note(&stage.visitors, &format!("{}: {failure}", one.name)),
+            Ok(_) => count(&stage.visits.refused),
+            Err(failure) => stage.note(&stage.visitors, &format!("{}: {failure:#}", one.name)),
         }
-        count(&stage.tally.hostile);
+        count(&stage.visits.hostile);
     }
 }
 
-/// What was answered, as far as somebody waited for it.
+/// Sends the opening and behaves as listed; returns the answer, if the client waits for one.
 async fn misbehave(stage: &Stage, one: &Hostile, tired: Duration) -> Result<Vec<u8>> {
     let socket = connect(stage).await?;
     // A server may refuse before it has everything, and close: then this fails, as it should.
@@ -222,7 +227,7 @@ async fn misbehave(stage: &Stage, one: &Hostile, tired: Duration) -> Result<Vec<
     }
 }
 
-/// A byte now and then, for ever: it is for who reads to see the end.
+/// Sends a byte now and then, for ever: the reading side sees the end.
 async fn drip(mut socket: &Async<TcpStream>, byte: u8) -> Result<Vec<u8>> {
     while socket.write_all(&[byte]).await.is_ok() {
         Timer::after(SIP_INTERVAL).await;
@@ -245,7 +250,7 @@ async fn read_to_end(mut socket: &Async<TcpStream>, time: Duration, is_owed: boo
     let ended = or(read, after(time, false)).await;
     match ended || !is_owed {
         true => Ok(answer),
-        false => Err(Failure::new(format!("the connection was still open after {time:?}"))),
+        false => Err(anyhow!("the connection was still open after {time:?}")),
     }
 }
 
@@ -272,7 +277,7 @@ async fn await_opening(socket: &mut Async<TcpStream>) -> Result<()> {
         let mut byte = [0];
         while !input.ends_with(b":ok\n\n") {
             match socket.read(&mut byte).await.context("waiting for `:ok`")? {
-                0 => return Err(Failure::new("was closed before `:ok`")),
+                0 => bail!("was closed before `:ok`"),
                 _ => input.extend_from_slice(&byte),
             }
         }
@@ -280,7 +285,7 @@ async fn await_opening(socket: &mut Async<TcpStream>) -> Result<()> {
     };
     let late = async {
         Timer::after(PATIENCE).await;
-        Err(Failure::new(format!("no `:ok` in {PATIENCE:?}")))
+        Err(anyhow!("no `:ok` in {PATIENCE:?}"))
     };
     or(open, late).await
 }

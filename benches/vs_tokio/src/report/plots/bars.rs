@@ -1,34 +1,22 @@
-//! Figures that are one number for each server, as bars: the shortest is the best and on top.
+//! Figures of one number a server, as bars: the shortest is the best and on top.
 
-use plotters::style::text_anchor::HPos;
+use anyhow::Result;
+use plotters::prelude::{ChartBuilder, EmptyElement, ErrorBar, IntoSegmentedCoord, Rectangle, SegmentValue, Text};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{BLACK, Color, FontStyle, IntoFont, IntoTextStyle};
 
-use crate::failure::Result;
-use crate::figure::{Measured, Rounds};
+use super::sheet::{Area, FONT, Palette, sheet};
+use crate::figure::{FLOOR, Measured, OURS};
+use crate::number::{Spread, fixed};
 
-use super::super::number::{Spread, fixed, shortened, significant};
-use super::super::{FLOOR, OURS};
-use super::palette::{Ink, PALE_WORDS, Palette, WORDS};
-use super::sheet::{MARGIN, PALE, PLAIN, Script, Sheet, WIDTH, card};
-
-/// Where the bars begin, and where the longest ends.
-const LEFT: f64 = 150.0;
-const RIGHT: f64 = 630.0;
-const TOP: f64 = 104.0;
-const PITCH: f64 = 42.0;
-const THICK: f64 = 22.0;
-/// Of a part of a bar that is the kernel's.
-const PALE_PART: f64 = 0.4;
+const PITCH: usize = 42;
 
 struct Bar<'a> {
     server: &'a str,
-    ink: Ink,
-    /// None: no result.
-    spread: Option<Spread>,
-    /// How much of it is the server's own; the rest is the kernel's for its sake.
+    spread: Spread,
+    /// The part in user space, the server's own; the rest is the kernel's on its behalf.
     own: f64,
     label: String,
-    /// How many times the floor's it is, where that says something.
-    ratio: Option<f64>,
 }
 
 pub(super) fn cpu(measured: &Measured, palette: &Palette<'_>) -> Result<Option<String>> {
@@ -36,100 +24,98 @@ pub(super) fn cpu(measured: &Measured, palette: &Palette<'_>) -> Result<Option<S
     if measured.servers.iter().flat_map(|rounds| &rounds.samples).any(|sample| !sample.steps.is_empty()) {
         return Ok(None);
     }
-    let split = measured.figures().iter().any(|figure| figure.key == "user_us_per_delivery");
-    let mut bars = bars(measured, palette, "cpu_us_per_delivery", |server, spread| {
+    let bars = bars(measured, "cpu_us_per_delivery", |server, spread| {
         let own = Spread::of(&measured.values(server, "user_us_per_delivery"));
-        (own.map_or(spread.middle, |own| own.middle), format!("{} µs", significant(spread.middle)))
+        let ratio = Spread::of(&measured.ratios(server, FLOOR, "cpu_us_per_delivery"));
+        let ratio = ratio.filter(|_| server != FLOOR).map(|ratio| format!(", {} × floor", fixed(ratio.middle, 2)));
+        let label = format!("{} µs{}", fixed(spread.middle, 2), ratio.unwrap_or_default());
+        (own.map_or(spread.middle, |own| own.middle), label)
     });
-    for bar in bars.iter_mut().filter(|bar| bar.server != FLOOR) {
-        let ratios = measured.ratios(bar.server, FLOOR, "cpu_us_per_delivery");
-        bar.ratio = Spread::of(&ratios).map(|ratio| ratio.middle);
-    }
+    let split = measured.figures().iter().any(|figure| figure.key == "user_us_per_delivery");
     let explanation = match split {
-        true => "Strong: in user space, the server's own doing. Pale: in the kernel, for its sake.",
+        true => "Strong: in user space, the server's own. Pale: in the kernel, on its behalf.",
         false => "In user space and in the kernel together.",
     };
-    drawn("CPU time per delivery, in microseconds", [&measured.title, explanation], &bars)
+    drawn("CPU time per delivery, in microseconds", [&measured.title, explanation], &bars, palette)
 }
 
 pub(super) fn memory(measured: &Measured, palette: &Palette<'_>) -> Result<Option<String>> {
-    let bars = bars(measured, palette, "user_bytes_per_stream", |_, spread| {
-        (spread.middle, format!("{} B", fixed(spread.middle, 0)))
-    });
+    let bars =
+        bars(measured, "user_bytes_per_stream", |_, spread| (spread.middle, format!("{} B", fixed(spread.middle, 0))));
     let kernel = measured.servers.iter();
     let kernel = kernel.filter_map(|rounds| Spread::of(&measured.values(&rounds.server, "kernel_bytes_per_stream")));
-    let kernel: Vec<f64> = kernel.map(|spread| spread.middle).collect();
-    let explanation = match Spread::of(&kernel) {
-        None => "The process's own, resident. What the kernel keeps for its sockets comes on top.".to_owned(),
-        Some(spread) => format!(
-            "The process's own, resident. On top, in the kernel, for both ends of a stream: {} B.",
-            spread.range(0, "–").unwrap_or_else(|| fixed(spread.middle, 0))
-        ),
+    let kernel = Spread::of(&kernel.map(|spread| spread.middle).collect::<Vec<_>>());
+    let explanation = match kernel.map(|spread| spread.range(0, "–").unwrap_or_else(|| fixed(spread.middle, 0))) {
+        None => "The process's own, resident. The kernel's memory for its sockets comes on top.".to_owned(),
+        Some(bytes) => format!("The process's own, resident. On top, in the kernel, for both ends: {bytes} B."),
     };
-    drawn("Memory per open stream, in bytes", [&measured.title, &explanation], &bars)
+    drawn("Memory per open stream, in bytes", [&measured.title, &explanation], &bars, palette)
 }
 
-/// A bar for each server, the smallest first, if one has that figure.
-fn bars<'a>(
-    measured: &'a Measured,
-    palette: &Palette<'_>,
-    key: &str,
-    describe: impl Fn(&str, Spread) -> (f64, String),
-) -> Vec<Bar<'a>> {
-    let bar = |rounds: &'a Rounds| {
-        let (server, ink) = (rounds.server.as_str(), palette.ink(&rounds.server));
-        let spread = Spread::of(&measured.values(server, key));
-        let (own, label) = match (spread, &rounds.failure) {
-            (Some(spread), _) => describe(server, spread),
-            (None, Some(failure)) => (0.0, shortened(&format!("no result: {failure}"), 90)),
-            (None, None) => (0.0, "no result".to_owned()),
-        };
-        Bar { server, ink, spread, own, label, ratio: None }
-    };
-    let mut bars: Vec<Bar<'_>> = measured.servers.iter().map(bar).collect();
-    bars.sort_by(|one, other| {
-        let length = |bar: &Bar<'_>| bar.spread.map_or(f64::INFINITY, |spread| spread.middle);
-        length(one).total_cmp(&length(other))
+/// The bars of all servers that have a positive value of this figure, the largest first.
+fn bars<'a>(measured: &'a Measured, key: &str, describe: impl Fn(&str, Spread) -> (f64, String)) -> Vec<Bar<'a>> {
+    let bars = measured.servers.iter().filter_map(|rounds| {
+        let spread = Spread::of(&measured.values(&rounds.server, key)).filter(|spread| spread.lowest > 0.0)?;
+        let (own, label) = describe(&rounds.server, spread);
+        Some(Bar { server: &rounds.server, spread, own: own.clamp(0.0, spread.middle), label })
     });
+    let mut bars: Vec<Bar<'_>> = bars.collect();
+    bars.sort_by(|one, other| other.spread.middle.total_cmp(&one.spread.middle));
     bars
 }
 
-fn drawn(title: &str, lines: [&str; 2], bars: &[Bar<'_>]) -> Result<Option<String>> {
-    let highest = bars.iter().filter_map(|bar| bar.spread).map(|spread| spread.highest).fold(f64::NAN, f64::max);
-    if highest.is_nan() {
+fn drawn(title: &str, lines: [&str; 2], bars: &[Bar<'_>], palette: &Palette<'_>) -> Result<Option<String>> {
+    if bars.is_empty() {
         return Ok(None);
     }
-    let height = TOP + PITCH * bars.len() as f64 + 14.0;
-    let at = |value: f64| LEFT + (RIGHT - LEFT) * (value / highest.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
-    let draw = |sheet: &Sheet<'_>| {
-        for (index, bar) in bars.iter().enumerate() {
-            let middle = TOP + PITCH * (index as f64 + 0.5);
-            let (above, below) = (middle - THICK / 2.0, middle + THICK / 2.0);
-            let bold = bar.server == OURS;
-            let name = Script { ink: bar.ink, bold, align: HPos::Right, ..PLAIN };
-            sheet.words((LEFT - 14.0, middle), &shortened(bar.server, 18), name)?;
-            let Some(spread) = bar.spread else {
-                sheet.words((LEFT, middle), &bar.label, PALE)?;
-                continue;
-            };
-            let (own, end) = (at(bar.own.min(spread.middle)), at(spread.middle));
-            sheet.bar((LEFT, above), (own.max(LEFT + 1.0), below), bar.ink, 1.0)?;
-            sheet.bar((own, above), (end, below), bar.ink, PALE_PART)?;
-            let (from, to) = (at(spread.lowest), at(spread.highest));
-            if to - from > 2.0 {
-                sheet.line(&[(from, middle), (to, middle)], WORDS, 1.2, 0.8)?;
-                for x in [from, to] {
-                    sheet.line(&[(x, middle - 4.0), (x, middle + 4.0)], WORDS, 1.2, 0.8)?;
-                }
-            }
-            let script = Script { ink: if bold { WORDS } else { PALE_WORDS }, bold, ..PLAIN };
-            sheet.words((to.max(end) + 12.0, middle), &bar.label, script)?;
-            if let Some(ratio) = bar.ratio {
-                let words = format!("{} × floor", fixed(ratio, 2));
-                sheet.words((WIDTH - MARGIN, middle), &words, Script { align: HPos::Right, ..script })?;
-            }
-        }
-        sheet.line(&[(LEFT, TOP), (LEFT, TOP + PITCH * bars.len() as f64)], PALE_WORDS, 1.0, 0.6)
+    let height = u32::try_from(130 + PITCH * bars.len())?;
+    sheet(title, &lines, height, |area| draw(area, bars, palette)).map(Some)
+}
+
+fn draw(area: &Area<'_>, bars: &[Bar<'_>], palette: &Palette<'_>) -> Result<()> {
+    let highest = bars.iter().map(|bar| bar.spread.highest).fold(0.0, f64::max);
+    // The labels stand behind the bars.
+    let mut chart = ChartBuilder::on(area)
+        .margin(16)
+        .margin_right(190)
+        .x_label_area_size(24)
+        .y_label_area_size(100)
+        .build_cartesian_2d(0.0..highest, (0..bars.len() - 1).into_segmented())?;
+    let name = |segment: &SegmentValue<usize>| match segment {
+        SegmentValue::CenterOf(index) => bars.get(*index).map_or(String::new(), |bar| bar.server.to_owned()),
+        _ => String::new(),
     };
-    card(title, lines, height, draw).map(Some)
+    chart
+        .configure_mesh()
+        .disable_y_mesh()
+        .max_light_lines(1)
+        .y_labels(bars.len())
+        .y_label_formatter(&name)
+        .label_style((FONT, 15))
+        .draw()?;
+    let pieces = |from: fn(&Bar<'_>) -> f64, to: fn(&Bar<'_>) -> f64, opacity: f64| {
+        let piece = move |(index, bar): (usize, &Bar<'_>)| {
+            let corners = [(from(bar), SegmentValue::Exact(index)), (to(bar), SegmentValue::Exact(index + 1))];
+            let mut piece = Rectangle::new(corners, palette.colour(bar.server).mix(opacity).filled());
+            piece.set_margin(9, 9, 0, 0);
+            piece
+        };
+        bars.iter().enumerate().map(piece).collect::<Vec<_>>()
+    };
+    chart.draw_series(pieces(|_| 0.0, |bar| bar.own, 1.0))?;
+    chart.draw_series(pieces(|bar| bar.own, |bar| bar.spread.middle, 0.4))?;
+    chart.draw_series(bars.iter().enumerate().filter(|(_, bar)| bar.spread.lowest < bar.spread.highest).map(
+        |(index, bar)| {
+            let Spread { lowest, middle, highest } = bar.spread;
+            ErrorBar::new_horizontal(SegmentValue::CenterOf(index), lowest, middle, highest, BLACK.mix(0.6), 8)
+        },
+    ))?;
+    chart.draw_series(bars.iter().enumerate().map(|(index, bar)| {
+        let weight = if bar.server == OURS { FontStyle::Bold } else { FontStyle::Normal };
+        let font = (FONT, 15).into_font().style(weight).into_text_style(area);
+        let place = (bar.spread.highest, SegmentValue::CenterOf(index));
+        let label = Text::new(bar.label.clone(), (10, 0), font.pos(Pos::new(HPos::Left, VPos::Center)));
+        EmptyElement::at(place) + label
+    }))?;
+    Ok(())
 }

@@ -1,125 +1,65 @@
-//! Latency by percentile: a curve for each server, of all its rounds together.
+//! Figures over another one, as a curve for each server: latency by percentile, delivered by offered rate, and a soak's
+//! memory and descriptors over time.
 
+use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
-use plotters::style::text_anchor::HPos;
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
+use plotters::prelude::{
+    Cartesian2d, ChartBuilder, ChartContext, Circle, DashedLineSeries, IntoLogRange, LineSeries, PathElement, Ranged,
+    SVGBackend, SeriesLabelPosition,
+};
+use plotters::style::{BLACK, Color, WHITE};
 
-use crate::failure::{Context, Result};
-use crate::figure::{Measured, Rounds};
+use super::sheet::{Area, COLOURS, FONT, Palette, sheet, thickness};
+use crate::figure::{Measured, OURS, Rounds, Step};
+use crate::number::{median, shortest, significant};
 
-use super::super::OURS;
-use super::super::number::{shortened, shortest, significant};
-use super::axis::{Axis, grid};
-use super::palette::{Ink, PALE_WORDS, Palette, WORDS};
-use super::sheet::{Drawn, MARGIN, PLAIN, Script, Sheet, WIDTH, apart, card};
-
-const HEIGHT: f64 = 470.0;
-const LEFT: f64 = 74.0;
-const RIGHT: f64 = WIDTH - 216.0;
-const TOP: f64 = 124.0;
-const BOTTOM: f64 = HEIGHT - 62.0;
-/// How far one label stands below the other.
-const LABELS_APART: f64 = 19.0;
-const LONGEST_NAME: usize = 13;
-
-/// Points of a curve for each nine of its scale.
+/// Points of a latency curve for each nine of its scale, and the most nines that it shows.
 const POINTS: u32 = 80;
 const MOST_NINES: u32 = 4;
-/// From this on, the highest and the lowest curve have no linear scale in common.
-const WIDE: f64 = 20.0;
 
 struct Curve<'a> {
     server: &'a str,
-    ink: Ink,
-    latency: Histogram<u64>,
+    /// The most telling value, written beside the name.
+    value: String,
+    points: Vec<(f64, f64)>,
 }
 
-impl Curve<'_> {
-    fn ms(&self, quantile: f64) -> f64 {
-        // No latency is nothing: what the histogram has as 0 was less than a microsecond.
-        self.latency.value_at_quantile(quantile).max(1) as f64 / 1e3
-    }
-}
-
-pub(super) fn latency<'a>(measured: &'a Measured, palette: &Palette<'_>) -> Result<Option<String>> {
-    let mut curves = Vec::new();
+/// Latency by percentile, of all rounds of a server together.
+pub(super) fn latency(measured: &Measured, palette: &Palette<'_>) -> Result<Option<String>> {
+    let (mut merged, mut missing) = (Vec::new(), Vec::new());
     for rounds in &measured.servers {
-        if let Some(latency) = merged(rounds)? {
-            curves.push(Curve { server: &rounds.server, ink: palette.ink(&rounds.server), latency });
+        match merge(rounds)? {
+            Some(latency) => merged.push((rounds.server.as_str(), latency)),
+            None => missing.push(rounds.server.as_str()),
         }
     }
-    if curves.is_empty() {
-        return Ok(None);
-    }
-    let missing: Vec<&str> = measured.servers.iter().map(|rounds| rounds.server.as_str()).collect();
-    let missing = missing.into_iter().filter(|name| !curves.iter().any(|curve| curve.server == *name));
-    let missing = missing.collect::<Vec<_>>().join(", ");
-    let explanation = match missing.as_str() {
+    let Some(most) = merged.iter().map(|(_, latency)| latency.len()).max() else { return Ok(None) };
+    let nines = most.ilog10().clamp(1, MOST_NINES);
+    let curves: Vec<Curve<'_>> = merged.iter().map(|(server, latency)| by_nines(server, latency, nines)).collect();
+    let explanation = match missing.join(", ").as_str() {
         "" => "From the moment a message was due until a client had it: every message, every client.".to_owned(),
         names => format!("From due until received. Without a curve, for losses or for a failure: {names}."),
     };
-    // The most prominent is drawn last, above the others.
-    curves.sort_by_key(|curve| curve.server == OURS);
-    let title = "Latency by percentile, in milliseconds";
-    card(title, [&measured.title, &explanation], HEIGHT, |sheet| {
-        let nines = nines(&curves);
-        let most = 1.0 - 0.1_f64.powi(nines as i32);
-        let across = Axis::nines(nines, (LEFT, RIGHT));
-        let up = heights(&curves, most);
-        grid(sheet, (&across, &up), ("percentile of all deliveries", "ms"))?;
-        for curve in &curves {
-            let points = (0..=nines * POINTS).map(|point| 1.0 - 0.1_f64.powf(f64::from(point) / f64::from(POINTS)));
-            let points = points.map(|quantile| (quantile, curve.ms(quantile))).filter(|(_, ms)| up.has(*ms));
-            let points: Vec<_> = points.map(|(quantile, ms)| (across.at(quantile), up.at(ms))).collect();
-            sheet.line(&points, curve.ink, thickness(curve.server), 1.0)?;
-        }
-        let end = |curve: &Curve<'a>| {
-            let ms = curve.ms(most);
-            End {
-                server: curve.server,
-                ink: curve.ink,
-                at: (RIGHT, up.at(ms)),
-                value: format!("{} ms", significant(ms)),
-            }
+    let highest = curves.iter().flat_map(|curve| &curve.points).map(|point| point.1).fold(0.0, f64::max);
+    sheet("Latency by percentile, in milliseconds", &[&measured.title, &explanation], 520, |area| {
+        let percent = |nine: &f64| match nine.fract() == 0.0 {
+            true => format!("{} %", 100.0 - 100.0 * 10_f64.powi(-(*nine as i32))),
+            false => String::new(),
         };
-        label(sheet, &curves.iter().map(end).collect::<Vec<_>>(), RIGHT, (TOP, BOTTOM))
+        let mut chart = chart(area, 0.0..f64::from(nines), 0.0..highest)?;
+        mesh(&mut chart, ("percentile of all deliveries", "ms"), &percent)?;
+        draw(&mut chart, &curves, palette)
     })
     .map(Some)
 }
 
-/// The end of a curve, and what is written beside it.
-pub(super) struct End<'a> {
-    pub(super) server: &'a str,
-    pub(super) ink: Ink,
-    pub(super) at: (f64, f64),
-    pub(super) value: String,
-}
-
-pub(super) fn thickness(server: &str) -> f64 {
-    if server == OURS { 3.4 } else { 1.8 }
-}
-
-/// Names the curves to the right of `edge`, each beside its end or with a line to it.
-pub(super) fn label(sheet: &Sheet<'_>, ends: &[End<'_>], edge: f64, (top, bottom): (f64, f64)) -> Drawn {
-    let wanted: Vec<f64> = ends.iter().map(|end| end.at.1).collect();
-    for (end, y) in ends.iter().zip(apart(&wanted, LABELS_APART, top, bottom)) {
-        let (x, bend) = (edge + 26.0, edge + 20.0);
-        sheet.line(&[(end.at.0 + 3.0, end.at.1), (edge + 4.0, end.at.1), (bend, y)], end.ink, 1.0, 0.55)?;
-        let bold = end.server == OURS;
-        sheet.words((x, y), &shortened(end.server, LONGEST_NAME), Script { ink: end.ink, bold, ..PLAIN })?;
-        let ink = if bold { WORDS } else { PALE_WORDS };
-        sheet.words((WIDTH - MARGIN, y), &end.value, Script { ink, bold, align: HPos::Right, ..PLAIN })?;
-    }
-    Ok(())
-}
-
-/// All rounds of a server in one; none if one round has none.
-fn merged(rounds: &Rounds) -> Result<Option<Histogram<u64>>> {
+/// The histogram of all rounds of a server; none if one round has none.
+fn merge(rounds: &Rounds) -> Result<Option<Histogram<u64>>> {
     let mut all: Option<Histogram<u64>> = None;
     for sample in &rounds.samples {
-        let Some(latency) = sample.latency.as_ref().filter(|latency| !latency.is_empty() && sample.steps.is_empty())
-        else {
-            return Ok(None);
-        };
+        let whole = sample.latency.as_ref().filter(|latency| !latency.is_empty() && sample.steps.is_empty());
+        let Some(latency) = whole else { return Ok(None) };
         match &mut all {
             Some(all) => all.add(latency).context("adding up latencies")?,
             None => all = Some(latency.clone()),
@@ -128,19 +68,144 @@ fn merged(rounds: &Rounds) -> Result<Option<Histogram<u64>>> {
     Ok(all)
 }
 
-/// As many as there are deliveries for.
-fn nines(curves: &[Curve<'_>]) -> u32 {
-    let most = curves.iter().map(|curve| curve.latency.len()).max().unwrap_or(1);
-    most.ilog10().clamp(1, MOST_NINES)
+/// Each nine of the percentile is as wide as the one before it.
+fn by_nines<'a>(server: &'a str, latency: &Histogram<u64>, nines: u32) -> Curve<'a> {
+    let ms = |nine: f64| latency.value_at_quantile(1.0 - 0.1_f64.powf(nine)) as f64 / 1e3;
+    let places = (0..=nines * POINTS).map(|point| f64::from(point) / f64::from(POINTS));
+    let value = format!("{} ms", significant(ms(f64::from(nines))));
+    Curve { server, value, points: places.map(|nine| (nine, ms(nine))).collect() }
 }
 
-fn heights(curves: &[Curve<'_>], most: f64) -> Axis {
-    let highest = curves.iter().map(|curve| curve.ms(most)).fold(0.0, f64::max);
-    let usual = curves.iter().map(|curve| curve.ms(0.5)).fold(f64::INFINITY, f64::min);
-    if highest <= WIDE * usual {
-        return Axis::linear(highest, (BOTTOM, TOP), shortest);
+/// Deliveries against the offered rate: on the diagonal everything arrives, and a server that is full leaves it.
+pub(super) fn rates(measured: &Measured, palette: &Palette<'_>) -> Result<Option<String>> {
+    let curves = measured.servers.iter().map(|rounds| {
+        let points = by_rate(rounds);
+        let most = points.iter().map(|point| point.1).fold(0.0, f64::max);
+        Curve { server: &rounds.server, value: format!("{} M/s", significant(most)), points }
+    });
+    let curves: Vec<Curve<'_>> = curves.filter(|curve| !curve.points.is_empty()).collect();
+    let values = || curves.iter().flat_map(|curve| &curve.points).flat_map(|point| [point.0, point.1]);
+    let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
+    if curves.is_empty() {
+        return Ok(None);
     }
-    // What is faster than the first tenth of the fastest is seldom of interest, and would cost half of the height.
-    let lowest = curves.iter().map(|curve| curve.ms(0.1)).fold(f64::INFINITY, f64::min).max(usual / 5.0);
-    Axis::logarithmic(lowest, highest, (BOTTOM, TOP), shortest)
+    let range = least / 1.2..most * 1.2;
+    let explanation = "Filled: all of it arrived. The thin line: all that is offered. Beside the names: the most.";
+    sheet("Delivered of what was offered, in million a second", &[&measured.title, explanation], 540, |area| {
+        let mut chart = chart(area, range.clone().log_scale(), range.clone().log_scale())?;
+        mesh(&mut chart, ("offered, million/s", "delivered, million/s"), &|rate| shortest(*rate))?;
+        chart.draw_series(LineSeries::new([(range.start, range.start), (range.end, range.end)], BLACK.mix(0.4)))?;
+        draw(&mut chart, &curves, palette)?;
+        for (rounds, curve) in curves.iter().filter_map(|curve| Some((measured.rounds(curve.server)?, curve))) {
+            let colour = palette.colour(curve.server);
+            let lost =
+                |offered: f64| steps(rounds).any(|step| is_same(step.offered / 1e6, offered) && step.reach < 1.0);
+            chart.draw_series(curve.points.iter().map(|&point| {
+                let fill = if lost(point.0) { WHITE } else { colour };
+                Circle::new(point, 4, fill.filled())
+            }))?;
+            chart.draw_series(curve.points.iter().map(|&point| Circle::new(point, 4, colour.stroke_width(2))))?;
+        }
+        Ok(())
+    })
+    .map(Some)
+}
+
+/// The steps of all rounds that a logarithmic scale has a place for.
+fn steps(rounds: &Rounds) -> impl Iterator<Item = &Step> {
+    let all = rounds.samples.iter().flat_map(|sample| &sample.steps);
+    all.filter(|step| [step.offered, step.delivered].iter().all(|rate| rate.is_finite() && *rate > 0.0))
+}
+
+/// Rates that are meant to be the same differ by the remainder of a division.
+fn is_same(one: f64, other: f64) -> bool {
+    (one / other - 1.0).abs() < 0.005
+}
+
+/// The median of the rounds at each rate, in millions a second.
+fn by_rate(rounds: &Rounds) -> Vec<(f64, f64)> {
+    let mut offered: Vec<f64> = steps(rounds).map(|step| step.offered).collect();
+    offered.sort_by(f64::total_cmp);
+    offered.dedup_by(|one, other| is_same(*one, *other));
+    let point = |offered: f64| {
+        let same = steps(rounds).filter(|step| is_same(step.offered, offered));
+        (offered / 1e6, median(&same.map(|step| step.delivered / 1e6).collect::<Vec<_>>()))
+    };
+    offered.into_iter().map(point).collect()
+}
+
+/// One value over time, and its trend.
+pub(crate) struct Panel {
+    pub(crate) label: &'static str,
+    pub(crate) points: Vec<(f64, f64)>,
+    pub(crate) trend: Option<[(f64, f64); 2]>,
+}
+
+/// Draws panels one above the other, on one scale of time.
+pub(crate) fn over_time(title: &str, lines: &[&str], unit: &str, panels: &[Panel]) -> Result<String> {
+    sheet(title, lines, 640, |area| {
+        for (panel, area) in panels.iter().zip(area.split_evenly((panels.len(), 1))) {
+            let last = panel.points.last().copied().unwrap_or((1.0, 0.0));
+            let highest = panel.points.iter().map(|point| point.1).fold(1.0, f64::max);
+            let mut chart = chart(&area, 0.0..last.0.max(f64::MIN_POSITIVE), 0.0..1.1 * highest)?;
+            let label = format!("{}, {} at the end", panel.label, significant(last.1));
+            mesh(&mut chart, (unit, &label), &|time| shortest(*time))?;
+            chart.draw_series(LineSeries::new(panel.points.iter().copied(), COLOURS[1].stroke_width(2)))?;
+            if let Some(ends) = panel.trend {
+                chart.draw_series(DashedLineSeries::new(ends, 6, 5, BLACK.mix(0.6).stroke_width(2)))?;
+            }
+        }
+        Ok(())
+    })
+}
+
+type Chart<'a, 'b, X, Y> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<X, Y>>;
+
+fn chart<'a, 'b, X, Y>(
+    area: &'a Area<'b>,
+    across: X,
+    up: Y,
+) -> Result<Chart<'a, 'b, X::CoordDescType, Y::CoordDescType>>
+where
+    X: AsRangedCoord<Value = f64>,
+    Y: AsRangedCoord<Value = f64>,
+{
+    let mut builder = ChartBuilder::on(area);
+    builder.margin(16).margin_right(36).x_label_area_size(44).y_label_area_size(64);
+    Ok(builder.build_cartesian_2d(across, up)?)
+}
+
+/// The grid, with the scales' names below and beside it.
+fn mesh<X, Y>(chart: &mut Chart<'_, '_, X, Y>, names: (&str, &str), x: &dyn Fn(&f64) -> String) -> Result<()>
+where
+    X: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
+    let mut mesh = chart.configure_mesh();
+    mesh.max_light_lines(1)
+        .x_desc(names.0)
+        .y_desc(names.1)
+        .x_label_formatter(x)
+        .y_label_formatter(&|value| shortest(*value))
+        .label_style((FONT, 14));
+    Ok(mesh.draw()?)
+}
+
+/// The curves and their legend; smolcast's is drawn last, above the others.
+fn draw<'a, 'b: 'a, X, Y>(chart: &mut Chart<'a, 'b, X, Y>, curves: &[Curve<'_>], palette: &Palette<'_>) -> Result<()>
+where
+    X: Ranged<ValueType = f64>,
+    Y: Ranged<ValueType = f64>,
+{
+    let (ours, others): (Vec<_>, Vec<_>) = curves.iter().partition(|curve| curve.server == OURS);
+    for curve in others.into_iter().chain(ours) {
+        let style = palette.colour(curve.server).stroke_width(thickness(curve.server));
+        chart
+            .draw_series(LineSeries::new(curve.points.iter().copied(), style))?
+            .label(format!("{}: {}", curve.server, curve.value))
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+    }
+    let mut labels = chart.configure_series_labels();
+    labels.position(SeriesLabelPosition::UpperLeft).background_style(WHITE.mix(0.8)).label_font((FONT, 15));
+    Ok(labels.draw()?)
 }

@@ -1,26 +1,23 @@
 //! The plots of a report, as SVG: a scenario has those that its data is good for.
 
-mod axis;
 mod bars;
-mod course;
 mod curves;
-mod palette;
-mod rates;
 mod sheet;
 
-use crate::failure::Result;
+use anyhow::Result;
+
 use crate::figure::{Comparison, Measured};
-use crate::soak::Soaked;
+use sheet::Palette;
 
-use palette::Palette;
+pub(crate) use curves::{Panel, over_time};
 
-/// A plot, and where it belongs.
+/// A plot, and its place in the report.
 #[derive(Debug)]
 pub(super) struct Plot {
     /// Its name in the folder of the report.
     pub(super) file: String,
-    /// What it shows, for who cannot see it.
-    pub(super) alt: String,
+    /// The same in words, for a reader who cannot see it.
+    pub(super) alt: &'static str,
     /// The scenario's key.
     pub(super) scenario: String,
     pub(super) svg: String,
@@ -28,30 +25,31 @@ pub(super) struct Plot {
 
 type Draw = fn(&Measured, &Palette<'_>) -> Result<Option<String>>;
 
-/// In the order in which they stand in a scenario's section.
+/// The kinds of plots in the order of a scenario's section: name, words, and the function that draws it.
 const KINDS: [(&str, &str, Draw); 4] = [
     ("cpu", "CPU per delivery of each server, as bars", bars::cpu),
     ("latency", "Latency by percentile, a curve for each server", curves::latency),
     ("memory", "Memory per idle stream of each server, as bars", bars::memory),
-    ("rates", "Delivered against offered rate, a curve for each server", rates::delivered),
+    ("rates", "Delivered against offered rate, a curve for each server", curves::rates),
 ];
 
-/// Of a soak there is one.
-pub(super) fn course(soaked: &Soaked) -> Result<String> {
-    course::draw(soaked)
-}
-
+/// Draws every plot that the comparison has data for.
 pub(super) fn of(comparison: &Comparison) -> Result<Vec<Plot>> {
     let measured = comparison.measured.iter().flat_map(|measured| &measured.servers).map(|rounds| &rounds.server);
     let named = comparison.contestants.iter().map(|contestant| &contestant.name);
-    let palette = Palette::of(named.chain(measured).map(String::as_str));
+    let mut servers: Vec<&str> = Vec::new();
+    for name in named.chain(measured) {
+        if !servers.contains(&name.as_str()) {
+            servers.push(name);
+        }
+    }
+    let palette = Palette::new(servers);
     let mut plots = Vec::new();
     for measured in &comparison.measured {
         for (name, alt, draw) in KINDS {
             if let Some(svg) = draw(measured, &palette)? {
-                let scenario = measured.key.clone();
                 let file = format!("{name}-{}.svg", measured.key.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
-                plots.push(Plot { file, alt: alt.to_owned(), scenario, svg });
+                plots.push(Plot { file, alt, scenario: measured.key.clone(), svg });
             }
         }
     }

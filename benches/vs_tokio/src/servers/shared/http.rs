@@ -27,17 +27,15 @@ const EMPTY_FIELDS: &str = "Content-Length: 0\r\n";
 /// The requests of one connection and the answers to them.
 #[derive(Default)]
 pub(crate) struct Exchange {
-    /// What no request has taken yet.
+    /// Bytes that no request has taken yet.
     input: BytesMut,
-    /// The request whose body is under way.
-    incoming: Option<Incoming>,
-    /// What the requests publish, joined,
+    /// The events that the requests publish, joined,
     pub(crate) events: Vec<u8>,
     /// and the answers that leave once that is done.
     pub(crate) output: Vec<u8>,
 }
 
-/// What follows on a connection.
+/// The next thing on a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
     Request,
@@ -62,12 +60,15 @@ impl Exchange {
     pub(crate) fn answer(&mut self, input: &[u8], open_streams: usize) -> Next {
         self.input.extend_from_slice(input);
         loop {
-            match self.next_request() {
+            match Request::parse(&self.input) {
                 Ok(None) => return Next::Request,
-                Ok(Some(request)) => match self.answer_one(&request, open_streams) {
-                    Next::Request => {}
-                    last => return last,
-                },
+                Ok(Some((request, length))) => {
+                    self.input.advance(length);
+                    match self.answer_one(&request, open_streams) {
+                        Next::Request => {}
+                        last => return last,
+                    }
+                }
                 Err(Refusal(status)) => {
                     append_head(&mut self.output, status, EMPTY_FIELDS, Persistence::Close);
                     return Next::Close;
@@ -104,25 +105,6 @@ impl Exchange {
         }
         if persistence == Persistence::Close { Next::Close } else { Next::Request }
     }
-
-    /// The next request that is there as a whole.
-    fn next_request(&mut self) -> Result<Option<Request>> {
-        let mut incoming = match self.incoming.take() {
-            Some(incoming) => incoming,
-            None => match Incoming::parse(&self.input)? {
-                Some((incoming, length)) => {
-                    self.input.advance(length);
-                    incoming
-                }
-                None => return Ok(None),
-            },
-        };
-        if incoming.take_body(&mut self.input)? {
-            return Ok(Some(incoming.request));
-        }
-        self.incoming = Some(incoming);
-        Ok(None)
-    }
 }
 
 fn append_head(out: &mut Vec<u8>, status: &str, fields: &str, persistence: Persistence) {
@@ -150,7 +132,7 @@ enum Route {
     NotFound,
 }
 
-/// Whether the connection outlives the answer.
+/// The fate of a connection after an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Persistence {
     KeepAlive,
@@ -195,25 +177,8 @@ impl Persistence {
     }
 }
 
-/// A request whose head has come, and maybe not yet all of its body.
-struct Incoming {
-    request: Request,
-    is_chunked: bool,
-    awaited: Awaited,
-}
-
-/// What comes next of a body.
-#[derive(Clone, Copy)]
-enum Awaited {
-    /// So many bytes of the message.
-    Content(usize),
-    ChunkSize,
-    ChunkEnd,
-    Trailer,
-}
-
-impl Incoming {
-    /// The request whose head is at the start of `input`, and the length of that head, once all of it is there.
+impl Request {
+    /// The request at the start of `input` and its length, once it is there as a whole.
     fn parse(input: &[u8]) -> Result<Option<(Self, usize)>> {
         let mut fields = [EMPTY_HEADER; MOST_FIELDS];
         let mut head = httparse::Request::new(&mut fields);
@@ -225,69 +190,50 @@ impl Incoming {
         };
         let route = Route::of(head.method.unwrap_or_default(), head.path.unwrap_or_default());
         let persistence = Persistence::of(head.headers, head.version == Some(0));
-        let request = Request { route, persistence, body: Vec::new() };
-        let mut incoming = Self { request, is_chunked: is_chunked(head.headers)?, awaited: Awaited::Content(0) };
-        match (content_length(head.headers)?, incoming.is_chunked) {
+        let rest = &input[length..];
+        let body = match (content_length(head.headers)?, is_chunked(head.headers)?) {
             (Some(_), true) => return Err(BAD_REQUEST),
-            (Some(size), false) => incoming.await_content(size)?,
-            (None, true) => incoming.awaited = Awaited::ChunkSize,
+            (Some(size), false) => rest.get(..within_limit(size)?).map(|body| (body.to_vec(), body.len())),
+            (None, true) => decode_chunks(rest)?,
             (None, false) if route == Route::Publish => return Err(LENGTH_REQUIRED),
-            (None, false) => {}
-        }
-        Ok(Some((incoming, length)))
+            (None, false) => Some((Vec::new(), 0)),
+        };
+        Ok(body.map(|(body, taken)| (Self { route, persistence, body }, length + taken)))
     }
+}
 
-    /// Takes what there is of the body; true once that was all.
-    fn take_body(&mut self, input: &mut BytesMut) -> Result<bool> {
-        loop {
-            match self.awaited {
-                Awaited::Content(missing) => {
-                    let length = missing.min(input.len());
-                    self.request.body.extend_from_slice(&input[..length]);
-                    input.advance(length);
-                    self.awaited = Awaited::Content(missing - length);
-                    if length < missing || !self.is_chunked {
-                        return Ok(length == missing);
-                    }
-                    self.awaited = Awaited::ChunkEnd;
-                }
-                Awaited::ChunkEnd => match input.get(..2) {
-                    None => return Ok(false),
-                    Some(b"\r\n") => {
-                        input.advance(2);
-                        self.awaited = Awaited::ChunkSize;
-                    }
-                    Some(_) => return Err(BAD_REQUEST),
-                },
-                Awaited::ChunkSize => match httparse::parse_chunk_size(input) {
-                    Ok(Status::Complete((length, size))) => {
-                        input.advance(length);
-                        self.await_content(size)?;
-                        if size == 0 {
-                            self.awaited = Awaited::Trailer;
-                        }
-                    }
-                    Ok(Status::Partial) if input.len() < HEAD_LIMIT => return Ok(false),
-                    _ => return Err(BAD_REQUEST),
-                },
-                Awaited::Trailer => match httparse::parse_headers(input, &mut [EMPTY_HEADER; MOST_FIELDS]) {
-                    Ok(Status::Complete((length, _))) => {
-                        input.advance(length);
-                        return Ok(true);
-                    }
-                    Ok(Status::Partial) if input.len() < HEAD_LIMIT => return Ok(false),
-                    _ => return Err(BAD_REQUEST),
-                },
+/// The body in chunks at the start of `input` and its coded length, once it is there as a whole. What has come of it is
+/// decoded again at each read: only few publishers send in chunks.
+fn decode_chunks(input: &[u8]) -> Result<Option<(Vec<u8>, usize)>> {
+    let (mut body, mut rest) = (Vec::new(), input);
+    loop {
+        let size = match httparse::parse_chunk_size(rest) {
+            Ok(Status::Complete((length, size))) => {
+                rest = &rest[length..];
+                within_limit(size.saturating_add(body.len() as u64))? - body.len()
             }
+            Ok(Status::Partial) if rest.len() < HEAD_LIMIT => return Ok(None),
+            _ => return Err(BAD_REQUEST),
+        };
+        if size == 0 {
+            break;
         }
+        match rest.get(..size + 2) {
+            None => return Ok(None),
+            Some(chunk) if chunk.ends_with(b"\r\n") => body.extend_from_slice(&chunk[..size]),
+            Some(_) => return Err(BAD_REQUEST),
+        }
+        rest = &rest[size + 2..];
     }
+    match httparse::parse_headers(rest, &mut [EMPTY_HEADER; MOST_FIELDS]) {
+        Ok(Status::Complete((trailer, _))) => Ok(Some((body, input.len() - rest.len() + trailer))),
+        Ok(Status::Partial) if rest.len() < HEAD_LIMIT => Ok(None),
+        _ => Err(BAD_REQUEST),
+    }
+}
 
-    fn await_content(&mut self, size: u64) -> Result<()> {
-        let left = BODY_LIMIT - self.request.body.len();
-        let size = usize::try_from(size).ok().filter(|size| *size <= left).ok_or(CONTENT_TOO_LARGE)?;
-        self.awaited = Awaited::Content(size);
-        Ok(())
-    }
+fn within_limit(size: u64) -> Result<usize> {
+    usize::try_from(size).ok().filter(|size| *size <= BODY_LIMIT).ok_or(CONTENT_TOO_LARGE)
 }
 
 /// The one length that all the fields agree on.

@@ -1,6 +1,6 @@
-//! A publisher: it says its messages at a steady pace, in its manner, and goes on when each was answered with 202.
+//! A publisher: it sends its messages at a steady pace, in its manner, and goes on when each was answered with 202.
 //!
-//! One that says a message again would break the order that the streams are held to: so a publisher that fails is done.
+//! A message sent twice would break the order that the streams are held to: so a publisher that fails is done.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,21 +8,21 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use super::dice::Dice;
 use super::message::message;
-use super::stage::Stage;
+use super::stage::{Part, Stage};
 use crate::clock::{MILLISECOND, SECOND, now};
-use crate::failure::{Context, Failure, Result};
 use crate::publisher::answer_length;
+use anyhow::{Context, Result, bail};
+use fastrand::Rng;
 
 /// For a write, and for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// So many in one write, for those who do not wait for each answer.
+/// Messages in one write of a publisher that pipelines.
 const PIPELINED: u64 = 4;
 /// The longest sleep without a look at whether it is over.
 const LONGEST_SLEEP: u64 = 50 * MILLISECOND;
 
-/// How a publisher sends its messages.
+/// A publisher's way of sending its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
     KeepAlive,
@@ -47,22 +47,23 @@ impl Manner {
 }
 
 /// Publishes until it is over, `interval` from one message to the next; returns how many were accepted.
-pub(super) fn speak(stage: &Stage, publisher: usize, manner: Manner, interval: u64) -> u64 {
+pub(super) fn publish(stage: &Stage, publisher: usize, manner: Manner, interval: u64) -> u64 {
     let mut accepted = 0;
-    if let Err(failure) = speak_all(stage, publisher, manner, interval, &mut accepted) {
-        stage.note(&stage.publishers, &format!("publisher {publisher} ({manner:?}) at message {accepted}: {failure}"));
+    if let Err(failure) = publish_all(stage, publisher, manner, interval, &mut accepted) {
+        stage
+            .note(&stage.publishers, &format!("publisher {publisher} ({manner:?}) at message {accepted}: {failure:#}"));
     }
     accepted
 }
 
-fn speak_all(stage: &Stage, publisher: usize, manner: Manner, interval: u64, accepted: &mut u64) -> Result<()> {
+fn publish_all(stage: &Stage, publisher: usize, manner: Manner, interval: u64, accepted: &mut u64) -> Result<()> {
     let start = now();
     let at_once = if manner == Manner::Pipelined { PIPELINED } else { 1 };
-    let mut dice = Dice::of(stage.seed, publisher as u64);
+    let mut rng = stage.choices(0, publisher as u64);
     let mut open: Option<TcpStream> = None;
     while wait_until(stage, start + *accepted * interval) {
         let requests: Vec<u8> = (*accepted..*accepted + at_once)
-            .flat_map(|number| request(&message(stage.seed, publisher, number), manner, &mut dice))
+            .flat_map(|number| request(&message(stage.seed, publisher, number), manner, &mut rng))
             .collect();
         let mut connection = match open.take() {
             Some(connection) => connection,
@@ -79,7 +80,7 @@ fn speak_all(stage: &Stage, publisher: usize, manner: Manner, interval: u64, acc
 
 /// False once it is over.
 fn wait_until(stage: &Stage, moment: u64) -> bool {
-    while stage.publishers_go_on() {
+    while stage.goes_on(Part::Publishers) {
         match moment.saturating_sub(now()) {
             0 => return true,
             left => thread::sleep(Duration::from_nanos(left.min(LONGEST_SLEEP))),
@@ -96,14 +97,14 @@ fn connect(stage: &Stage) -> Result<TcpStream> {
     Ok(connection)
 }
 
-fn request(message: &[u8], manner: Manner, dice: &mut Dice) -> Vec<u8> {
+fn request(message: &[u8], manner: Manner, rng: &mut Rng) -> Vec<u8> {
     let mut request = b"POST /broadcast HTTP/1.1\r\nHost: smolcast\r\n".to_vec();
     match manner {
         Manner::Chunked => {
             request.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
             let mut rest = message;
             while !rest.is_empty() {
-                let (chunk, behind) = rest.split_at(dice.within(1..rest.len() as u64 + 1) as usize);
+                let (chunk, behind) = rest.split_at(rng.usize(1..=rest.len()));
                 request.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
                 request.extend_from_slice(chunk);
                 request.extend_from_slice(b"\r\n");
@@ -129,10 +130,10 @@ fn read_answers(connection: &mut TcpStream, mut count: u64) -> Result<()> {
             continue;
         }
         if now() > deadline {
-            return Err(Failure::new("no answer in 10 s"));
+            bail!("no answer in 10 s");
         }
         match connection.read(&mut buffer).context("waiting for an answer")? {
-            0 => return Err(Failure::new("the connection was closed before the answer")),
+            0 => bail!("the connection was closed before the answer"),
             received => input.extend_from_slice(&buffer[..received]),
         }
     }
@@ -145,12 +146,12 @@ mod tests {
 
     #[test]
     fn a_request_has_all_of_its_message() {
-        let mut dice = Dice::of(1, 0);
-        let text = |manner, dice: &mut Dice| String::from_utf8(request(b"abc", manner, dice)).expect("UTF-8");
-        assert!(text(Manner::KeepAlive, &mut dice).ends_with("\r\nContent-Length: 3\r\n\r\nabc"));
-        assert!(text(Manner::OneEach, &mut dice).contains("\r\nConnection: close\r\n"));
+        let mut rng = Rng::with_seed(1);
+        let text = |manner, rng: &mut Rng| String::from_utf8(request(b"abc", manner, rng)).expect("UTF-8");
+        assert!(text(Manner::KeepAlive, &mut rng).ends_with("\r\nContent-Length: 3\r\n\r\nabc"));
+        assert!(text(Manner::OneEach, &mut rng).contains("\r\nConnection: close\r\n"));
         for _ in 0..20 {
-            let chunked = text(Manner::Chunked, &mut dice);
+            let chunked = text(Manner::Chunked, &mut rng);
             let body = chunked.split_once("\r\n\r\n").expect("a head").1;
             let data: String = body.split("\r\n").skip(1).step_by(2).collect();
             assert!(data == "abc" && body.ends_with("\r\n0\r\n\r\n"), "{body:?}");

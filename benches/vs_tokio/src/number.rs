@@ -1,18 +1,18 @@
-//! Numbers as a person reads them, and what the rounds of a server come to as one.
+//! Numbers as a person reads them, and the rounds of a server as one number.
 
-use crate::figure::{grouped, median};
+use std::fmt::Display;
 
 /// The median of the rounds, and how far apart they lie.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Spread {
-    pub(super) middle: f64,
-    pub(super) lowest: f64,
-    pub(super) highest: f64,
+pub(crate) struct Spread {
+    pub(crate) middle: f64,
+    pub(crate) lowest: f64,
+    pub(crate) highest: f64,
 }
 
 impl Spread {
     /// None where there is no round, or one without a result.
-    pub(super) fn of(values: &[f64]) -> Option<Self> {
+    pub(crate) fn of(values: &[f64]) -> Option<Self> {
         if values.is_empty() || !values.iter().all(|value| value.is_finite()) {
             return None;
         }
@@ -22,23 +22,23 @@ impl Spread {
     }
 
     /// `7.31-7.70` with such a hyphen, or nothing where the two would be written alike.
-    pub(super) fn range(&self, decimals: usize, hyphen: &str) -> Option<String> {
+    pub(crate) fn range(&self, decimals: usize, hyphen: &str) -> Option<String> {
         let (lowest, highest) = (fixed(self.lowest, decimals), fixed(self.highest, decimals));
         (lowest != highest).then(|| format!("{lowest}{hyphen}{highest}"))
     }
 }
 
 /// With that many decimals, and thousands apart: `19 874`.
-pub(super) fn fixed(value: f64, decimals: usize) -> String {
+pub(crate) fn fixed(value: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", value.abs());
     let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
     let sign = if value < 0.0 && text.contains(|digit| ('1'..='9').contains(&digit)) { "-" } else { "" };
     format!("{sign}{}{rest}", grouped(whole))
 }
 
-/// As many decimals as it takes to tell the smallest of these from the next, which are as many as are usual for their
-/// kind or up to two more. What is counted in wholes stays so.
-pub(super) fn decimals(usual: usize, spreads: &[Option<Spread>]) -> usize {
+/// The decimals that tell the smallest of these from the next: the usual number for their kind, or up to two more.
+/// A figure that is counted in wholes has none.
+pub(crate) fn decimals(usual: usize, spreads: &[Option<Spread>]) -> usize {
     let sizes = spreads.iter().flatten().map(|spread| spread.middle.abs()).filter(|size| *size > 0.0);
     let smallest = sizes.fold(f64::INFINITY, f64::min);
     match usual {
@@ -50,7 +50,7 @@ pub(super) fn decimals(usual: usize, spreads: &[Option<Spread>]) -> usize {
 }
 
 /// With three digits that say something: `0.83`, `7.56`, `67.5`, `1 204`.
-pub(super) fn significant(value: f64) -> String {
+pub(crate) fn significant(value: f64) -> String {
     match value.abs() {
         size if size >= 99.95 => fixed(value, 0),
         size if size >= 9.995 => fixed(value, 1),
@@ -58,57 +58,34 @@ pub(super) fn significant(value: f64) -> String {
     }
 }
 
-/// As short as it can be said: `0`, `0.5`, `1 500`.
-pub(super) fn shortest(value: f64) -> String {
-    let text = fixed(value, 3);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+/// As short as it can be said, for a scale: `0`, `0.5`, `1 500`.
+pub(crate) fn shortest(value: f64) -> String {
+    fixed(value, 3).trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// In thousands or millions: `950`, `50 k`, `1.2 M`.
-pub(super) fn rounded(value: f64) -> String {
-    let (scaled, unit) = match value.abs() {
-        size if size >= 999_500.0 => (value / 1e6, " M"),
-        size if size >= 1_000.0 => (value / 1e3, " k"),
-        _ => (value, ""),
-    };
-    let places = match scaled.abs() {
-        size if size >= 99.5 => 1.0,
-        size if size >= 9.95 => 10.0,
-        _ => 100.0,
-    };
-    format!("{}{unit}", shortest((scaled * places).round() / places))
-}
-
-/// Bytes, in the unit that makes them short: `15.6 GiB`.
-pub(super) fn binary_bytes(bytes: u64) -> String {
-    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
-    match units.into_iter().find(|&(_, shift)| bytes >> shift > 0) {
-        Some((unit, shift)) => format!("{:.1} {unit}", bytes as f64 / (1_u64 << shift) as f64),
-        None => format!("{bytes} B"),
-    }
-}
-
-/// The first of a text, where it is longer.
-pub(super) fn shortened(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(most.saturating_sub(1)).chain(['…']).collect(),
-    }
-}
-
-/// Lines of no more than `width` characters, words whole.
-pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ').filter(|word| !word.is_empty()) {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
+/// `10000` as `10 000`.
+pub(crate) fn grouped(number: impl Display) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(' ');
         }
+        text.push(digit);
     }
-    lines
+    text
+}
+
+/// The median; NaN where there is no value, or one that is none.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        _ if sorted.iter().any(|value| value.is_nan()) => f64::NAN,
+        count if count % 2 == 1 => sorted[count / 2],
+        count => f64::midpoint(sorted[count / 2 - 1], sorted[count / 2]),
+    }
 }
 
 #[cfg(test)]
@@ -127,18 +104,8 @@ mod tests {
             (significant(67.46), "67.5"),
             (significant(1_204.0), "1 204"),
             (shortest(0.0), "0"),
-            (shortest(0.05), "0.05"),
+            (shortest(0.1 + 0.2), "0.3"),
             (shortest(20_000.0), "20 000"),
-            (rounded(950.0), "950"),
-            (rounded(50_000.0), "50 k"),
-            (rounded(999_900.0), "1 M"),
-            (rounded(5_700_000.0), "5.7 M"),
-            (rounded(12_340_000.0), "12.3 M"),
-            (binary_bytes(16_777_216_000), "15.6 GiB"),
-            (binary_bytes(12), "12 B"),
-            (shortened("five letters", 5), "five…"),
-            (shortened("five", 4), "five"),
-            (wrapped("as many  words as fit", 8).join("|"), "as many|words as|fit"),
         ];
         for (ours, expected) in cases {
             assert_eq!(ours, expected);
