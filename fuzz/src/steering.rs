@@ -58,21 +58,25 @@ impl<'i> Steering<'i> {
 
     /// The limits with chosen ones for bodies.
     pub fn body_limits(&mut self, limits: &Limits) -> Limits {
-        with!(limits.clone(), { body_bytes: self.size(limits.body_bytes),
+        with!(limits.clone(), {
+            body_bytes: self.size(limits.body_bytes),
             chunk_extension_bytes: self.size(limits.chunk_extension_bytes),
-            trailer_bytes: self.size(limits.trailer_bytes) })
+            trailer_bytes: self.size(limits.trailer_bytes),
+        })
     }
 
     /// The limits with chosen ones for a connection's buffers, and without its only pause in real time.
     pub fn connection_limits(&mut self, limits: &Limits) -> Limits {
-        with!(limits.clone(), { longest_rest: Duration::ZERO,
+        with!(limits.clone(), {
+            longest_rest: Duration::ZERO,
             stream_input_bytes: self.size(limits.stream_input_bytes),
             linger_bytes: self.size(limits.linger_bytes),
             answer_bytes: self.size(limits.answer_bytes),
             publish_queue: self.positive(limits.publish_queue),
             publish_queue_bytes: self.positive(limits.publish_queue_bytes),
             batch_bytes: self.positive(limits.batch_bytes),
-            window_bytes: self.positive(limits.window_bytes) })
+            window_bytes: self.positive(limits.window_bytes),
+        })
     }
 
     /// A way to cut bytes.

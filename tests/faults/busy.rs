@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use smolcast::{Config, Limits, StreamEnd};
+use smolcast::{Limits, StreamEnd};
 use support::measure::report;
 use support::{DEADLINE, Served, TestServer, config, with};
 
@@ -38,10 +38,11 @@ fn publish(addr: SocketAddr, connections: usize) {
 #[ignore = "slow: it keeps a worker busy for seconds"]
 fn a_busy_shard_is_ready_and_cuts_no_stream() {
     make_room();
-    let server = TestServer::start(
-        with!(config(with!(Limits::default(), { turn_timeout: Duration::from_millis(1500) })), { workers: NonZeroUsize::new(1),
-        heartbeat: Some(Duration::from_millis(500)) }),
-    );
+    let server =
+        TestServer::start(with!(config(with!(Limits::default(), { turn_timeout: Duration::from_millis(1500) })), {
+            workers: NonZeroUsize::new(1),
+            heartbeat: Some(Duration::from_millis(500)),
+        }));
     let rooms: Vec<_> = (0..ROOMS)
         .map(|number| {
             let mut stream = TcpStream::connect(server.addr()).expect("the backlog has room");

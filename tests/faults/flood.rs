@@ -110,9 +110,11 @@ fn a_flood_of_publishers_is_slowed_and_loses_nothing() {
 #[test]
 fn waiting_publishers_lose_nothing_and_keep_their_order() {
     let flood = Flood { rounds: 2, pipelined: 10, message: 2048 };
-    let limits = with!(Limits::default(), { publish_queue: 4,
+    let limits = with!(Limits::default(), {
+        publish_queue: 4,
         publish_queue_bytes: 16 * 1024,
-        window_bytes: 16 * 1024 * 1024 });
+        window_bytes: 16 * 1024 * 1024,
+    });
     let server = TestServer::with_limits(limits);
     let mut streams = [server.stream(), server.stream()];
     flood.run(&server, &mut streams);

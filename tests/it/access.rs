@@ -1,14 +1,16 @@
 //! The lists of hosts and origins: listed requests, and refused ones.
 
-use smolcast::{AccessSettings, Config, Limits};
+use smolcast::{AccessSettings, Limits};
 use support::{Client, EventStream, Served, TestServer, config, get, post, showing, with};
 
 const PAGE: &str = "https://app.example";
 
 fn guarded() -> TestServer {
     let read = |text: &str| text.parse().expect("a host");
-    let access = with!(AccessSettings::default(), { hosts: ["smol.example", "*.cast.example"].map(read).into(),
-        origins: vec![PAGE.parse().expect("an origin"), "*.pages.example".parse().expect("an origin")] });
+    let access = with!(AccessSettings::default(), {
+        hosts: ["smol.example", "*.cast.example"].map(read).into(),
+        origins: vec![PAGE.parse().expect("an origin"), "*.pages.example".parse().expect("an origin")],
+    });
     TestServer::start(with!(config(Limits::default()), { access }))
 }
 

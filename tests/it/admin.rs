@@ -24,13 +24,14 @@ mod slowest;
 mod stuck;
 
 use smolcast::{Address, Config};
-use support::{Client, Response, TestServer, parse_responses, wait_until, with};
+use support::{Client, Response, TestServer, parse_responses, wait_until};
 
 use self::exposition::Exposition;
 
 /// The configuration with an admin address, on a free port unless it has one.
-fn watched(config: Config) -> Config {
-    with!(config, { admin: config.admin.or(Some(([127, 0, 0, 1], 0).into())) })
+fn watched(mut config: Config) -> Config {
+    config.admin.get_or_insert_with(|| ([127, 0, 0, 1], 0).into());
+    config
 }
 
 /// A running server with an admin address on a free port.
@@ -47,6 +48,7 @@ fn connect(admin: &Address) -> Client {
     match admin {
         Address::Tcp(address) => Client::connect(*address),
         Address::Unix { path, .. } => Client::connect_unix(path),
+        other => panic!("no client for {other}"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A connection from response to response: the order, and the end, behind which no request runs.
 
-use smolcast::{Config, Limits};
+use smolcast::Limits;
 use support::{
     EventStream, Served, TestServer, assert_bytes, config, escaped, get, options, parse_responses, post, showing, with,
 };

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use smolcast::{Config, Limits};
+use smolcast::Limits;
 use support::{Client, DEADLINE, Served, TestServer, config, get, post, post_chunked, showing, with};
 
 use crate::witness::Witness;
@@ -162,11 +162,13 @@ fn a_body_has_its_own_timeout() {
 
 #[test]
 fn a_stream_outlives_every_deadline_of_a_request() {
-    let limits = with!(Limits::default(), { head_timeout: SHORT,
+    let limits = with!(Limits::default(), {
+        head_timeout: SHORT,
         body_timeout: SHORT,
         idle_timeout: SHORT,
         write_timeout: SHORT,
-        linger_timeout: SHORT });
+        linger_timeout: SHORT,
+    });
     let server = TestServer::with_limits(limits);
     let mut stream = server.stream();
     for number in 0..4 {

@@ -5,7 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use smolcast::{Config, Limits, Retention, Server};
+use smolcast::{Limits, Retention, Server};
 use support::{Client, TestServer, config, get, with};
 
 const METRICS: &str = "docs/metrics.md";

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use smolcast::{Config, Limits, Retention, StreamEnd};
+use smolcast::{Limits, Retention, StreamEnd};
 use support::{Client, EventStream, Served, TestServer, assert_bytes, config, wait_until, with};
 
 const ENDS: [StreamEnd; 6] =

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use smolcast::{Config, Event, HistoryFile, HistorySync, Limits, NotReady, Publisher, Server};
+use smolcast::{Event, HistoryFile, Limits, NotReady, Publisher, Server};
 use support::{
     Client, DEADLINE, End, EventStream, Folder, Served, TestServer, alone, assert_bytes, config, get, parse_responses,
     post, wait_until, with, within_deadline,

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use smolcast::{Config, Limits, Retention};
+use smolcast::{Limits, Retention};
 use support::{Client, EventStream, Served, TestServer, assert_bytes, config, post, showing, sse, with};
 
 fn with_history(events: usize) -> TestServer {

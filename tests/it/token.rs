@@ -1,6 +1,6 @@
 //! Publish tokens: required once, before the message is looked at.
 
-use smolcast::{AccessSettings, Config, Event, Limits};
+use smolcast::{AccessSettings, Event, Limits};
 use support::{
     Client, EventStream, Response, Served, TestServer, assert_bytes, config, get, options, post, showing, with,
     within_deadline,
@@ -12,8 +12,10 @@ const PAGE: &str = "https://app.example";
 
 /// Access lists: publishers with these tokens, pages of these origins.
 fn access(tokens: &[&str], origins: &[&str]) -> AccessSettings {
-    with!(AccessSettings::default(), { origins: origins.iter().map(|text| text.parse().expect("an origin")).collect(),
-        publish_tokens: tokens.iter().map(|text| text.parse().expect("a token")).collect() })
+    with!(AccessSettings::default(), {
+        origins: origins.iter().map(|text| text.parse().expect("an origin")).collect(),
+        publish_tokens: tokens.iter().map(|text| text.parse().expect("a token")).collect(),
+    })
 }
 
 fn start(access: AccessSettings) -> TestServer {

@@ -97,6 +97,7 @@ impl Kind {
         let path = match upstream {
             Address::Tcp(addr) => return vec![("127.0.0.1:1942", addr.to_string())],
             Address::Unix { path, .. } => path.to_str().expect("the path is UTF-8"),
+            other => panic!("no line for {other}"),
         };
         let (tcp, unix) = match self {
             Self::Nginx => ("        server 127.0.0.1:1942;\n", "# server unix:/run/smolcast/smolcast.sock"),

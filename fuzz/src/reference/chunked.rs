@@ -4,7 +4,6 @@
 //! before that, and digits of a size beyond the sixteenth. Trailers cost their lines, ends included.
 
 use smolcast::Limits;
-use support::with;
 
 use super::{Reading, Refusals, is_field_octet, is_tchar, is_token, line};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use smolcast::Limits;
 use smolcast::internals::{Body, Conversation};
-use support::{sse, with};
+use support::sse;
 
 use super::access::{Lists, Readers};
 use super::answer::{self, Connection, Kind};

@@ -5,7 +5,6 @@
 
 use smolcast::Limits;
 use smolcast::internals::Body;
-use support::with;
 
 use super::framing::{self, Field, values};
 use super::{Reading, Refusals, authority, elements, is_field_octet, is_tchar, is_token, line, trim};

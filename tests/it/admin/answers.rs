@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use smolcast::{Config, Limits, Server};
+use smolcast::{Limits, Server};
 use support::{Client, Folder, Served, TestServer, assert_bytes, config, parse_responses, showing, wait_until, with};
 
 use super::{admin, ask, connect, get, metrics, request, start, text, watched};

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use smolcast::{AccessSettings, Config, Event, Limits, Retention};
+use smolcast::{AccessSettings, Event, Limits, Retention};
 use support::{Client, EventStream, Served, TestServer, config, post, wait_until, with, within_deadline};
 
 use super::answers::begin_publish;
@@ -40,8 +40,10 @@ fn publish(fields: &str, body: &str) -> String {
 
 #[test]
 fn messages_requests_and_publish_results_are_counted() {
-    let access = with!(AccessSettings::default(), { publish_tokens: vec!["let-me".parse().expect("a token")],
-        origins: vec!["https://app.example".parse().expect("an origin")] });
+    let access = with!(AccessSettings::default(), {
+        publish_tokens: vec!["let-me".parse().expect("a token")],
+        origins: vec!["https://app.example".parse().expect("an origin")],
+    });
     let limits = with!(Limits::default(), { body_bytes: 100 });
     let server = start(with!(config(limits), { access }));
     let mut streams = [server.stream(), server.stream(), server.stream()];
@@ -162,8 +164,10 @@ fn refused_connections_are_counted_by_reason() {
 
 #[test]
 fn connections_closed_for_silence_are_counted() {
-    let limits = with!(Limits::default(), { idle_timeout: Duration::from_millis(300),
-        linger_timeout: Duration::from_millis(300) });
+    let limits = with!(Limits::default(), {
+        idle_timeout: Duration::from_millis(300),
+        linger_timeout: Duration::from_millis(300),
+    });
     let server = with_limits(limits);
     let mut idle = server.connect();
     idle.request(post("x")).expect_status(202);

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use smolcast::{Config, Limits, Retention};
+use smolcast::{Limits, Retention};
 use support::{Client, EventStream, Served, config, wait_until, with};
 
 use super::{admin, get, metrics, start, text};

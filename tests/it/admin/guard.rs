@@ -1,6 +1,6 @@
 //! Requests that are allowed: those of programs, and of pages of this address alone.
 
-use smolcast::{AccessSettings, Config, Limits};
+use smolcast::{AccessSettings, Limits};
 use support::{Served, config, showing, wait_until, with};
 
 use super::{admin, ask, connect, start};

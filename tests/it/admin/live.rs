@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
-use smolcast::{AccessSettings, Address, Config, Limits, Retention};
+use smolcast::{AccessSettings, Address, Limits, Retention};
 use support::sse::Parser;
 use support::{Client, Served, TestServer, config, escaped, get, wait_until, with};
 
@@ -166,8 +166,10 @@ fn open_pages_get_a_changed_configuration() {
     assert_eq!(option(&hello["configuration"], "--allow-host"), "any");
     page.sample();
     let secret = "dGhlIHNlY3JldA==";
-    let access = with!(AccessSettings::default(), { hosts: vec!["*.example.com".parse().expect("a host")],
-        publish_tokens: vec![secret.parse().expect("a token")] });
+    let access = with!(AccessSettings::default(), {
+        hosts: vec!["*.example.com".parse().expect("a host")],
+        publish_tokens: vec![secret.parse().expect("a token")],
+    });
     server.access_control.replace(access);
     let (kind, rows) = page.next();
     assert_eq!(kind, "configuration");
@@ -185,12 +187,12 @@ fn open_pages_release_replaced_settings() {
     let (mut page, _) = Page::open(admin(&server));
     page.sample();
     // The server's own, and this one.
-    wait_until("no page holds it", || Arc::strong_count(&server.access_control.access()) == 2);
+    wait_until("no page holds it", || Arc::strong_count(&server.access_control.settings()) == 2);
     server
         .access_control
         .replace(with!(AccessSettings::default(), { hosts: vec!["*.example.com".parse().expect("a host")] }));
     assert_eq!(page.next().0, "configuration");
-    wait_until("no page holds the new one", || Arc::strong_count(&server.access_control.access()) == 2);
+    wait_until("no page holds the new one", || Arc::strong_count(&server.access_control.settings()) == 2);
 }
 
 #[test]

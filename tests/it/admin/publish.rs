@@ -1,7 +1,7 @@
 //! `POST /publish`: a message goes to every stream that it is for, and the answer is its receipt.
 
 use serde_json::Value;
-use smolcast::{AccessSettings, Config, Limits, Retention, Server};
+use smolcast::{AccessSettings, Limits, Retention, Server};
 use support::{EventStream, Served, TestServer, assert_bytes, config, parse_responses, showing, with};
 
 use super::{admin, ask, request, start, watched};

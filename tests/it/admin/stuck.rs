@@ -46,8 +46,10 @@ struct Hanging {
 impl Hanging {
     #[track_caller]
     fn start(config: Config) -> Self {
-        let limits = with!(config.limits, { publish_queue_bytes: 1, turn_timeout: Duration::from_millis(500) });
-        let server = Server::bind(watched(with!(config, { limits }))).expect("a free port");
+        let mut config = config;
+        config.limits.publish_queue_bytes = 1;
+        config.limits.turn_timeout = Duration::from_millis(500);
+        let server = Server::bind(watched(config)).expect("a free port");
         let publisher = server.publisher();
         within_deadline(publisher.publish(Event::new("takes all the room"))).expect("there is some");
         let mut publish = Box::pin(async move { publisher.publish(Event::new("waits for room")).await });

@@ -13,11 +13,9 @@ use super::start::Settings;
 use anyhow::{Context, Result};
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
-    let config = Config {
-        workers: settings.workers.try_into().ok(),
-        heartbeat: Some(settings.heartbeat),
-        ..Config::on((Ipv4Addr::LOCALHOST, settings.port))
-    };
+    let mut config = Config::on((Ipv4Addr::LOCALHOST, settings.port));
+    config.workers = settings.workers.try_into().ok();
+    config.heartbeat = Some(settings.heartbeat);
     log::set_logger(&Warnings).context("setting the logger")?;
     log::set_max_level(LevelFilter::Warn);
     let server = Server::bind(config).context("starting smolcast")?;

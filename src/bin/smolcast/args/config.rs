@@ -111,7 +111,7 @@ fn permit<'a>(
     let (Some(permissions), Some(name)) = (permissions, name) else { return Ok(()) };
     let modes = addresses.into_iter().filter_map(|address| match address {
         Address::Unix { mode, .. } => Some(mode),
-        Address::Tcp(_) => None,
+        _ => None,
     });
     match modes.map(|mode| *mode = permissions).count() {
         0 => Err(UsageError(format!("{name} is for unix sockets: name one with {remedy}"))),
