@@ -19,14 +19,11 @@ use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, Executor, Timer};
 
 use super::shared::http::{Exchange, Next};
-use super::shared::{BATCH_BYTES, CAPACITY, HEARTBEAT};
+use super::shared::{ACCEPT_PAUSE, BATCH_BYTES, CAPACITY, HEARTBEAT};
 use super::start::{Settings, announce, listen};
 use anyhow::{Context, Result};
 
 const READ_BYTES: usize = 8 * 1024;
-
-/// The pause after a failed accept: there is no descriptor left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// The time for a client to read its last answer and close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
