@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::cells::{NONE, row, together};
-use crate::figure::{Comparison, FLOOR, Measured, OURS};
+use crate::figure::{Comparison, FLOOR, Measured};
 use crate::number::{Spread, decimals, fixed};
 
 const CPU: &str = "cpu_us_per_delivery";
@@ -56,8 +56,7 @@ pub(super) fn text(comparison: &Comparison) -> Option<String> {
     }
     let streams = together(&fixed(streams as f64, 0));
     let memory = if idle.is_some() { ", memory while they are idle" } else { "" };
-    let verdict = verdict(fanout).unwrap_or_default();
-    let _ = writeln!(text, "\nWith {streams} open streams{memory}; in bold the lowest, the floor apart.{verdict}");
+    let _ = writeln!(text, "\nWith {streams} open streams{memory}; in bold the lowest, the floor apart.");
     Some(text)
 }
 
@@ -70,21 +69,4 @@ fn cells(servers: &[&str], spreads: &[Option<Spread>], decimals: usize) -> Vec<S
         if *server != FLOOR && spread.middle <= lowest { format!("**{number}**") } else { number }
     };
     servers.iter().zip(spreads).map(cell).collect()
-}
-
-/// One sentence: the distance of smolcast and of the others to the floor.
-fn verdict(fanout: &Measured) -> Option<String> {
-    let of = |server: &str| Some(Spread::of(&fanout.ratios(server, FLOOR, CPU))?.middle);
-    let others = fanout.servers.iter().map(|rounds| rounds.server.as_str());
-    let others = others.filter(|server| ![FLOOR, OURS].contains(server));
-    let mut others: Vec<(f64, &str)> = others.filter_map(|server| Some((of(server)?, server))).collect();
-    others.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let times = |(ratio, server): &(f64, &str)| format!("{} times ({server})", fixed(*ratio, 2));
-    let rest = match others.as_slice() {
-        [] => return None,
-        [(ratio, server)] => format!("{server}, {} times", fixed(*ratio, 2)),
-        [first, .., last] => format!("the others between {} and {}", times(first), times(last)),
-    };
-    let ours = fixed(of(OURS)?, 2);
-    Some(format!(" A delivery costs smolcast {ours} times the CPU of the bare write loop, {rest}."))
 }
