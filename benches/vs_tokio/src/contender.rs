@@ -4,7 +4,7 @@
 //! then becomes it: so an interrupt, or even a kill of the comparison, leaves nothing behind.
 
 use std::env;
-use std::io::Read;
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
@@ -16,10 +16,11 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
 use crate::clock::{SECOND, now, until};
+use crate::flags::address;
 use crate::interrupt;
 use crate::process::{family, kill_family};
 use crate::servers;
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 
 /// The hidden word that starts the guard.
 pub(crate) const GUARD: &str = "guard";
@@ -94,7 +95,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddrV4,
     child: Child,
     /// Held open, or the server's next line to it would be its last.
-    _output: Option<ChildStdout>,
+    _output: Option<BufReader<ChildStdout>>,
 }
 
 impl Server {
@@ -164,9 +165,9 @@ impl Server {
         }
     }
 
-    fn learn_address(&mut self, mut output: ChildStdout) -> Result<()> {
-        let line = first_line(&mut output).map_err(|reason| self.failure(&format!("{reason:#}")))?;
-        let address = listening_address(&line);
+    fn learn_address(&mut self, output: ChildStdout) -> Result<()> {
+        let mut output = BufReader::new(output);
+        let address = first_line(&mut output).and_then(|line| listening_address(line.trim_end()));
         self.address = address.map_err(|reason| self.failure(&format!("{reason:#}")))?;
         self._output = Some(output);
         Ok(())
@@ -231,30 +232,19 @@ fn free_port() -> Result<u16> {
     Ok(probe.context("looking for a free port")?.port())
 }
 
-/// One byte at a time, so that nothing behind the line is waited for.
-fn first_line(output: &mut ChildStdout) -> Result<String> {
-    let deadline = now() + START_LIMIT;
-    let mut line = Vec::new();
-    loop {
-        let mut byte = [0];
-        poll(&mut [PollFd::new(output, PollFlags::IN)], Some(&until(deadline)))
-            .context("waiting for its first line")?;
-        if now() > deadline {
-            bail!("printed no line in 10 s");
-        }
-        match output.read(&mut byte).context("reading its first line")? {
-            0 => bail!("ended without printing where it listens"),
-            _ if byte == *b"\n" => return Ok(String::from_utf8_lossy(&line).into_owned()),
-            _ => line.push(byte[0]),
-        }
-    }
+fn first_line(output: &mut BufReader<ChildStdout>) -> Result<String> {
+    let mut line = String::new();
+    let mut waited_for = [PollFd::new(output.get_ref(), PollFlags::IN)];
+    match poll(&mut waited_for, Some(&until(now() + START_LIMIT))).context("waiting for its first line")? {
+        0 => bail!("printed no line in 10 s"),
+        _ => output.read_line(&mut line).context("reading its first line")?,
+    };
+    ensure!(!line.is_empty(), "ended without printing where it listens");
+    Ok(line)
 }
 
 fn listening_address(line: &str) -> Result<SocketAddrV4> {
-    let url = line.strip_prefix("Listening on http://");
-    let authority = url.and_then(|url| url.split('/').next());
-    let address = authority.and_then(|text| text.parse::<SocketAddrV4>().ok());
-    match address {
+    match line.strip_prefix("Listening on ").and_then(|url| address(url).ok()) {
         Some(address) if address.ip().is_loopback() => Ok(address),
         Some(address) => Err(anyhow!("listens on {address}, not on loopback")),
         None => Err(anyhow!("printed {line:?} where `Listening on http://127.0.0.1:PORT/` was expected")),

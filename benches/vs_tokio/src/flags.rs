@@ -1,5 +1,6 @@
 //! The words of the command line as options.
 
+use std::net::{SocketAddr, SocketAddrV4, ToSocketAddrs};
 use std::process::ExitCode;
 use std::thread;
 
@@ -19,6 +20,18 @@ pub(crate) fn typed<T: FromArgs>(command: &str, words: &[String]) -> Result<T, E
         }
         if exit.status.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     })
+}
+
+/// The address in a URL such as `http://127.0.0.1:1942/`; of a name, its first IPv4 address.
+pub(crate) fn address(url: &str) -> Result<SocketAddrV4, String> {
+    let authority = url.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let with_port = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
+    let found = with_port.to_socket_addrs().map_err(|error| format!("expected http://HOST:PORT ({error})"))?;
+    let mut found = found.filter_map(|address| match address {
+        SocketAddr::V4(address) => Some(address),
+        SocketAddr::V6(_) => None,
+    });
+    found.next().ok_or_else(|| format!("{authority} has no IPv4 address, and the load knows no other"))
 }
 
 pub(crate) fn cores() -> usize {
