@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::ser::{Error, SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
-use serde_json::value::to_raw_value;
+use serde_json::value::{RawValue, to_raw_value};
 
 /// Points of a latency curve in the JSON, for each halving of the distance to 100 %.
 const POINTS_PER_HALVING: u32 = 5;
@@ -166,12 +166,17 @@ fn curve<S: Serializer>(latency: &Option<Histogram<u64>>, serializer: S) -> Resu
         (percentile, point.value_iterated_to() as f64 / 1e3)
     });
     // In one line: there are many.
-    let points = to_raw_value(&points.collect::<Vec<_>>()).map_err(S::Error::custom)?;
-    let mut fields = serializer.serialize_struct("Latency", 5)?;
-    fields.serialize_field("count", &latency.len())?;
-    fields.serialize_field("min_ms", &(latency.min() as f64 / 1e3))?;
-    fields.serialize_field("mean_ms", &(latency.mean().round() / 1e3))?;
-    fields.serialize_field("max_ms", &(latency.max() as f64 / 1e3))?;
-    fields.serialize_field("percentiles", &points)?;
-    fields.end()
+    let percentiles = to_raw_value(&points.collect::<Vec<_>>()).map_err(S::Error::custom)?;
+    let (min_ms, max_ms) = (latency.min() as f64 / 1e3, latency.max() as f64 / 1e3);
+    let mean_ms = latency.mean().round() / 1e3;
+    Latency { count: latency.len(), min_ms, mean_ms, max_ms, percentiles }.serialize(serializer)
+}
+
+#[derive(Serialize)]
+struct Latency {
+    count: u64,
+    min_ms: f64,
+    mean_ms: f64,
+    max_ms: f64,
+    percentiles: Box<RawValue>,
 }

@@ -194,6 +194,19 @@ struct Receipts {
 }
 
 impl Receipts {
+    fn new(messages: usize, first_measured: u64) -> Self {
+        Self {
+            first_measured,
+            latency: latencies(),
+            last_receipt: vec![0; messages],
+            latest: 0,
+            in_order: 0,
+            disordered: 0,
+            closed_streams: 0,
+            finished: 0,
+        }
+    }
+
     fn record(&mut self, next: &mut u64, stamp: Stamp, time: u64) {
         let Some(last) = usize::try_from(stamp.sequence).ok().and_then(|sequence| self.last_receipt.get_mut(sequence))
         else {
@@ -227,16 +240,7 @@ impl Receiver {
             warm_up,
             deadline: schedule.due(schedule.total - 1) + (load.drain_seconds * SECOND as f64) as u64,
             processes,
-            receipts: Receipts {
-                first_measured: warm_up,
-                latency: latencies(),
-                last_receipt: vec![0; messages],
-                latest: 0,
-                in_order: 0,
-                disordered: 0,
-                closed_streams: 0,
-                finished: 0,
-            },
+            receipts: Receipts::new(messages, warm_up),
             opened: None,
             closed: None,
         })
@@ -335,23 +339,10 @@ mod tests {
         assert_eq!((load.warm_up(), load.measured()), (3, 1), "never none");
     }
 
-    /// A crowd of two on three messages, of which the first is not measured.
-    fn receipts() -> Receipts {
-        Receipts {
-            first_measured: 1,
-            latency: latencies(),
-            last_receipt: vec![0; 3],
-            latest: 0,
-            in_order: 0,
-            disordered: 0,
-            closed_streams: 0,
-            finished: 0,
-        }
-    }
-
     #[test]
     fn every_receipt_is_told_apart() {
-        let mut receipts = receipts();
+        // A crowd of two on three messages, of which the first is not measured.
+        let mut receipts = Receipts::new(3, 1);
         let mut next = [0, 0];
         let arrivals = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (1, 1), (1, 9)];
         for (time, (client, sequence)) in arrivals.into_iter().enumerate() {
