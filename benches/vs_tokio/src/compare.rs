@@ -95,7 +95,7 @@ impl Options {
 
     fn scenarios(&self) -> Vec<Scenario> {
         match self.scenarios.is_empty() {
-            true => Scenario::ALL.map(|(_, scenario)| scenario).to_vec(),
+            true => Scenario::ALL.map(|(_, plans)| Scenario(plans)).to_vec(),
             false => self.scenarios.clone(),
         }
     }
@@ -137,18 +137,17 @@ pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
 fn compare(options: &Options, words: &[String]) -> Result<Comparison> {
     let contenders = contenders(&options.only, &options.server, options.workers)?;
     let plans: Vec<Plan> =
-        options.scenarios().into_iter().flat_map(|scenario| scenario.plans(&options.sizes())).collect();
+        options.scenarios().into_iter().flat_map(|scenario| (scenario.0)(&options.sizes())).collect();
     let count = contenders.len();
     let seconds = plans.iter().map(|plan| plan.estimate(count)).sum::<f64>() + CHECK_SECONDS * count as f64;
-    let mut progress = Progress::new(seconds);
-    let contestants =
-        contenders.iter().map(|contender| examine(contender, &mut progress)).collect::<Result<Vec<_>>>()?;
+    let progress = Progress::new(seconds);
+    let contestants = contenders.iter().map(|contender| examine(contender, &progress)).collect::<Result<Vec<_>>>()?;
     let conforming: Vec<Contender> = (contenders.into_iter().zip(&contestants))
         .filter_map(|(contender, contestant)| contestant.objections.is_empty().then_some(contender))
         .collect();
     let mut measured: Vec<Measured> = Vec::new();
     for plan in &plans {
-        let result = plan.measure(&conforming, &mut progress)?;
+        let result = plan.measure(&conforming, &progress)?;
         progress.print(&report::table(&result));
         measured.push(result);
     }
@@ -157,7 +156,7 @@ fn compare(options: &Options, words: &[String]) -> Result<Comparison> {
 }
 
 /// Checks a server before it is measured.
-fn examine(contender: &Contender, progress: &mut Progress) -> Result<Contestant> {
+fn examine(contender: &Contender, progress: &Progress) -> Result<Contestant> {
     progress.begin(&format!("conformance, {}", contender.name));
     let server = Server::start(contender)?;
     let rows = conformance::check(server.address, Standard::of(&contender.name));

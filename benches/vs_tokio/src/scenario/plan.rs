@@ -85,7 +85,7 @@ impl Plan {
     }
 
     /// Runs all rounds. A server that fails has no more of them, and its failure stands in the result.
-    pub(crate) fn measure(&self, contenders: &[Contender], progress: &mut Progress) -> Result<Measured> {
+    pub(crate) fn measure(&self, contenders: &[Contender], progress: &Progress) -> Result<Measured> {
         let allowed = raise_descriptor_limit()?;
         ensure!(
             self.descriptors as u64 <= allowed,

@@ -173,7 +173,7 @@ fn watch(
 ) -> Result<Option<&'static str>> {
     let total = options.time.0;
     let interval = SAMPLE_INTERVAL.min(total / FEWEST_SAMPLES);
-    let (mut progress, mut next_line) = (Progress::new(total), 0.0);
+    let (progress, mut next_line) = (Progress::new(total), 0.0);
     let cut_short = loop {
         server.check_alive()?;
         let seconds = stage.seconds();
