@@ -34,24 +34,18 @@ pub(super) enum Manner {
 
 impl Manner {
     /// In turn; each of them twice.
-    pub(super) const ALL: [Self; 8] = [
-        Self::KeepAlive,
-        Self::Chunked,
-        Self::Pipelined,
-        Self::OneEach,
-        Self::KeepAlive,
-        Self::Chunked,
-        Self::Pipelined,
-        Self::OneEach,
-    ];
+    pub(super) const ALL: [Self; 8] = {
+        use Manner::{Chunked, KeepAlive, OneEach, Pipelined};
+        [KeepAlive, Chunked, Pipelined, OneEach, KeepAlive, Chunked, Pipelined, OneEach]
+    };
 }
 
 /// Publishes until it is over, `interval` from one message to the next; returns how many were accepted.
 pub(super) fn publish(stage: &Stage, publisher: usize, manner: Manner, interval: u64) -> u64 {
     let mut accepted = 0;
     if let Err(failure) = publish_all(stage, publisher, manner, interval, &mut accepted) {
-        stage
-            .note(&stage.publishers, &format!("publisher {publisher} ({manner:?}) at message {accepted}: {failure:#}"));
+        let who = format!("publisher {publisher} ({manner:?}) at message {accepted}");
+        stage.note(&stage.publishers, &format!("{who}: {failure:#}"));
     }
     accepted
 }
