@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use super::Options;
 use super::check::Check;
 use super::course::{Course, Sample, Trend};
 use super::healthy;
-use super::options::Options;
 use super::publishers::{Manner, publish};
 use super::stage::{EndOfAll, Faults, Part, Stage};
 use super::visitors;
