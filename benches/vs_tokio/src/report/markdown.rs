@@ -12,9 +12,6 @@ use super::plots::Plot;
 use super::{glance, table};
 use crate::figure::{Comparison, Measured};
 
-/// So many notes are read where they stand; more are folded away.
-const MOST_NOTES: usize = 6;
-
 /// The question of a scenario, by the start of its key.
 const ABOUT: [(&str, &str); 6] = [
     ("fanout", "The cost of a delivery, and the wait of the unluckiest client, at a pace that every server holds."),
@@ -70,15 +67,8 @@ fn section<'a>(measured: &Measured, plots: impl Iterator<Item = &'a Plot>) -> St
     }
     text.push_str(&table::markdown(measured));
     let notes = notes(measured);
-    let folded = notes.len() > MOST_NOTES;
-    if folded {
-        let _ = write!(text, "<details><summary>{} notes</summary>\n\n", notes.len());
-    }
     for note in &notes {
         let _ = writeln!(text, "- {}", plain(note));
-    }
-    if folded {
-        text.push_str("\n</details>\n");
     }
     if !notes.is_empty() {
         text.push('\n');

@@ -12,7 +12,7 @@ use plotters::style::{BLACK, Color, WHITE};
 
 use super::sheet::{Area, COLOURS, FONT, Palette, sheet, thickness};
 use crate::figure::{Measured, OURS, Rounds, Step};
-use crate::number::{median, shortest, significant};
+use crate::number::{fixed, median, shortest};
 
 /// Points of a latency curve for each nine of its scale, and the most nines that it shows.
 const POINTS: u32 = 80;
@@ -72,7 +72,7 @@ fn merge(rounds: &Rounds) -> Result<Option<Histogram<u64>>> {
 fn by_nines<'a>(server: &'a str, latency: &Histogram<u64>, nines: u32) -> Curve<'a> {
     let ms = |nine: f64| latency.value_at_quantile(1.0 - 0.1_f64.powf(nine)) as f64 / 1e3;
     let places = (0..=nines * POINTS).map(|point| f64::from(point) / f64::from(POINTS));
-    let value = format!("{} ms", significant(ms(f64::from(nines))));
+    let value = format!("{} ms", fixed(ms(f64::from(nines)), 1));
     Curve { server, value, points: places.map(|nine| (nine, ms(nine))).collect() }
 }
 
@@ -81,7 +81,7 @@ pub(super) fn rates(measured: &Measured, palette: &Palette<'_>) -> Result<Option
     let curves = measured.servers.iter().map(|rounds| {
         let points = by_rate(rounds);
         let most = points.iter().map(|point| point.1).fold(0.0, f64::max);
-        Curve { server: &rounds.server, value: format!("{} M/s", significant(most)), points }
+        Curve { server: &rounds.server, value: format!("{} M/s", fixed(most, 2)), points }
     });
     let curves: Vec<Curve<'_>> = curves.filter(|curve| !curve.points.is_empty()).collect();
     let values = || curves.iter().flat_map(|curve| &curve.points).flat_map(|point| [point.0, point.1]);
@@ -148,7 +148,7 @@ pub(crate) fn over_time(title: &str, lines: &[&str], unit: &str, panels: &[Panel
             let last = panel.points.last().copied().unwrap_or((1.0, 0.0));
             let highest = panel.points.iter().map(|point| point.1).fold(1.0, f64::max);
             let mut chart = chart(&area, 0.0..last.0.max(f64::MIN_POSITIVE), 0.0..1.1 * highest)?;
-            let label = format!("{}, {} at the end", panel.label, significant(last.1));
+            let label = format!("{}, {} at the end", panel.label, fixed(last.1, 1));
             mesh(&mut chart, (unit, &label), &|time| shortest(*time))?;
             chart.draw_series(LineSeries::new(panel.points.iter().copied(), COLOURS[1].stroke_width(2)))?;
             if let Some(ends) = panel.trend {
