@@ -101,31 +101,30 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `contender` and returns once it listens.
     pub(crate) fn start(contender: &Contender) -> Result<Self> {
-        Self::spawn(&contender.name, guarded(contender)?, Stdio::inherit())
+        Self::spawn(contender, Stdio::inherit())
     }
 
     /// The same, with its standard error to be read.
     pub(crate) fn start_apart(contender: &Contender) -> Result<(Self, ChildStderr)> {
-        let mut server = Self::spawn(&contender.name, guarded(contender)?, Stdio::piped())?;
+        let mut server = Self::spawn(contender, Stdio::piped())?;
         let errors = server.child.stderr.take();
         errors.map(|errors| (server, errors)).ok_or_else(|| anyhow!("the server has no standard error"))
     }
 
-    fn spawn(name: &str, mut command: Vec<String>, errors: Stdio) -> Result<Self> {
+    fn spawn(contender: &Contender, errors: Stdio) -> Result<Self> {
+        let name = &contender.name;
+        let mut command = [&[this_program()?, GUARD.to_owned()], &contender.command[..]].concat();
         let port = free_port()?;
-        let prints_address = !command.iter().any(|part| part.contains("{port}"));
+        let is_told_port = command.iter().any(|part| part.contains("{port}"));
         for part in &mut command {
             *part = part.replace("{port}", &port.to_string());
         }
-        let output = match prints_address {
-            true => Stdio::piped(),
-            false => Stdio::null(),
-        };
+        let output = if is_told_port { Stdio::null() } else { Stdio::piped() };
         let mut starting = Command::new(&command[0]);
         // In a group of its own, Ctrl-C does not reach it: that is for this program, which ends the server itself, and
         // may have to ask it some things before.
         starting.args(&command[1..]).stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
-        let mut child = starting.spawn().context(format!("starting {name} ({})", command[0]))?;
+        let mut child = starting.spawn().with_context(|| format!("starting {name} ({})", command[0]))?;
         interrupt::remember(child.id());
         let output = child.stdout.take();
         let mut server =
@@ -214,11 +213,6 @@ pub(crate) fn guard(command: &[String]) -> Error {
     }
     let error = Command::new(program).args(arguments).exec();
     anyhow!("starting {program}: {error}")
-}
-
-fn guarded(contender: &Contender) -> Result<Vec<String>> {
-    let guard = [this_program()?, GUARD.to_owned()];
-    Ok([&guard, &contender.command[..]].concat())
 }
 
 fn this_program() -> Result<String> {
