@@ -17,7 +17,6 @@ use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal
 
 use crate::clock::{SECOND, now, until};
 use crate::flags::address;
-use crate::interrupt;
 use crate::process::{family, kill_family};
 use crate::servers;
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
@@ -125,7 +124,6 @@ impl Server {
         // may have to ask it some things before.
         starting.args(&command[1..]).stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
         let mut child = starting.spawn().with_context(|| format!("starting {name} ({})", command[0]))?;
-        interrupt::remember(child.id());
         let output = child.stdout.take();
         let mut server =
             Self { name: name.to_owned(), address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), child, _output: None };
@@ -198,7 +196,6 @@ impl Drop for Server {
             kill_family(self.child.id());
             let _ = self.child.wait();
         }
-        interrupt::forget(self.child.id());
     }
 }
 
