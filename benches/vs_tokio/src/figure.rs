@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
-use serde::ser::{Error, SerializeMap, SerializeStruct};
+use serde::ser::{Error, SerializeStruct};
 use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -149,11 +149,7 @@ impl Serialize for Measured {
 
 /// By key, in the order of the rows; null where the figure has no meaning.
 fn by_key<S: Serializer>(figures: &[(&'static Figure, f64)], serializer: S) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(figures.len()))?;
-    for (figure, value) in figures {
-        map.serialize_entry(figure.key, value)?;
-    }
-    map.end()
+    serializer.collect_map(figures.iter().map(|(figure, value)| (figure.key, value)))
 }
 
 /// Enough points of a histogram to draw its curve again.
