@@ -1,7 +1,5 @@
 //! The whole comparison: the check of each server, the runs of those that conform, and the report.
 
-use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
 
 use crate::conformance::{self, Standard};
@@ -15,7 +13,7 @@ use crate::report::{self, Machine};
 use crate::scenario::{Plan, Scenario, Sizes};
 use crate::servers;
 use crate::stamp::check_size;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use argh::FromArgs;
 
 /// Estimated seconds of the check of one server.
@@ -112,9 +110,7 @@ pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
         Err(code) => return Ok(code),
     };
     options.validate()?;
-    // Before ten minutes of measuring, not behind them.
-    let folder = Path::new(&options.out);
-    fs::create_dir_all(folder).context(format!("creating the report's folder {}", folder.display()))?;
+    let folder = report::create_folder(&options.out)?;
     interrupt::arm()?;
     let comparison = compare(&options, words)?;
     let goals = goals(&comparison);

@@ -16,12 +16,10 @@ mod run;
 mod stage;
 mod visitors;
 
-use std::fs;
-use std::path::Path;
 use std::process::{self, ExitCode};
 use std::str::FromStr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use argh::FromArgs;
 
 use crate::clock::now;
@@ -29,7 +27,7 @@ use crate::contender::Contender;
 use crate::flags::{cores, typed};
 use crate::interrupt;
 use crate::process::raise_descriptor_limit;
-use crate::report::Machine;
+use crate::report::{Machine, create_folder};
 
 /// More would need a descriptor limit, and a pace, that a soak is not about.
 const MOST_STREAMS: usize = 4000;
@@ -105,8 +103,7 @@ pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
         Err(code) => return Ok(code),
     };
     options.validate()?;
-    let folder = Path::new(&options.out);
-    fs::create_dir_all(folder).context(format!("creating the report's folder {}", folder.display()))?;
+    let folder = create_folder(&options.out)?;
     raise_descriptor_limit()?;
     let asked_to_end = interrupt::arm_gently()?;
     let soaked = run::soak(&options, words, &asked_to_end)?;

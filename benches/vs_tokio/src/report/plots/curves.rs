@@ -10,7 +10,7 @@ use plotters::prelude::{
 };
 use plotters::style::{BLACK, Color, WHITE};
 
-use super::sheet::{Area, COLOURS, FONT, Palette, sheet, thickness};
+use super::sheet::{Area, COLOURS, FONT, Palette, sheet};
 use crate::figure::{Measured, OURS, Rounds, Step};
 use crate::number::{fixed, median, shortest};
 
@@ -90,21 +90,15 @@ pub(super) fn rates(measured: &Measured, palette: &Palette<'_>) -> Result<Option
         return Ok(None);
     }
     let range = least / 1.2..most * 1.2;
-    let explanation = "Filled: all of it arrived. The thin line: all that is offered. Beside the names: the most.";
+    let explanation = "The thin line: all that is offered. Beside the names: the most.";
     sheet("Delivered of what was offered, in million a second", &[&measured.title, explanation], 540, |area| {
         let mut chart = chart(area, range.clone().log_scale(), range.clone().log_scale())?;
         mesh(&mut chart, ("offered, million/s", "delivered, million/s"), &|rate| shortest(*rate))?;
         chart.draw_series(LineSeries::new([(range.start, range.start), (range.end, range.end)], BLACK.mix(0.4)))?;
         draw(&mut chart, &curves, palette)?;
-        for (rounds, curve) in curves.iter().filter_map(|curve| Some((measured.rounds(curve.server)?, curve))) {
-            let colour = palette.colour(curve.server);
-            let lost =
-                |offered: f64| steps(rounds).any(|step| is_same(step.offered / 1e6, offered) && step.reach < 1.0);
-            chart.draw_series(curve.points.iter().map(|&point| {
-                let fill = if lost(point.0) { WHITE } else { colour };
-                Circle::new(point, 4, fill.filled())
-            }))?;
-            chart.draw_series(curve.points.iter().map(|&point| Circle::new(point, 4, colour.stroke_width(2))))?;
+        for curve in &curves {
+            let style = palette.colour(curve.server).filled();
+            chart.draw_series(curve.points.iter().map(|&point| Circle::new(point, 4, style)))?;
         }
         Ok(())
     })
@@ -199,7 +193,7 @@ where
 {
     let (ours, others): (Vec<_>, Vec<_>) = curves.iter().partition(|curve| curve.server == OURS);
     for curve in others.into_iter().chain(ours) {
-        let style = palette.colour(curve.server).stroke_width(thickness(curve.server));
+        let style = palette.colour(curve.server).stroke_width(if curve.server == OURS { 4 } else { 2 });
         chart
             .draw_series(LineSeries::new(curve.points.iter().copied(), style))?
             .label(format!("{}: {}", curve.server, curve.value))
