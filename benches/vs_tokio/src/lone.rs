@@ -62,7 +62,7 @@ pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
     let load = Load { rate, size, seconds, burst, ..Load::default() };
     eprintln!("opening {clients} streams of {server}, then {:.1} s of messages", load.total_seconds());
     let mut crowd = Crowd::open(server, clients, Opening::at_once(CONNECTS_AT_ONCE))?;
-    let outcome = load::offer(server, options.pid.map_or_else(Vec::new, family), &mut crowd, load)?;
+    let outcome = load::offer(server, &options.pid.map_or_else(Vec::new, family), &mut crowd, load)?;
     print!("{}", told(&outcome, options.pid.is_some()));
     Ok(if outcome.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
