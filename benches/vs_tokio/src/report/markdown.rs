@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use indicatif::BinaryBytes;
 
-use super::cells::{plain, row};
+use super::cells::{pairs, plain};
 use super::machine::Machine;
 use super::notes::notes;
 use super::plots::Plot;
@@ -85,10 +85,8 @@ fn participants(comparison: &Comparison) -> String {
     let mut text = String::new();
     let (refused, measured): (Vec<_>, Vec<_>) = comparison.contestants.iter().partition(|it| !it.objections.is_empty());
     if !measured.is_empty() {
-        text.push_str("## Who took part\n\n| server | made of |\n| --- | --- |\n");
-    }
-    for contestant in measured {
-        text.push_str(&row(&contestant.name, [plain(&contestant.about)].into_iter()));
+        let rows = measured.iter().map(|contestant| (contestant.name.as_str(), contestant.about.clone()));
+        let _ = write!(text, "## Who took part\n\n{}", pairs(["server", "made of"], rows));
     }
     for contestant in refused {
         let _ = write!(
@@ -121,9 +119,7 @@ pub(crate) fn on_what(machine: &Machine) -> String {
     ];
     rows.extend(machine.settings.iter().map(|(name, value)| (name.as_str(), value.clone())));
     rows.push(("written", machine.date.clone()));
-    let mut rows = rows.into_iter().map(|(name, value)| row(name, [plain(&value)].into_iter()));
-    let head = rows.next().unwrap_or_default();
-    format!("## The machine\n\n{head}| --- | --- |\n{}\n", rows.collect::<String>())
+    format!("## The machine\n\n{}\n", pairs(["", ""], rows))
 }
 
 /// As it is typed in a shell.

@@ -24,7 +24,7 @@ use serde::Serialize;
 
 use crate::figure::{Comparison, Contestant, Measured};
 
-pub(crate) use cells::{plain, row};
+pub(crate) use cells::{pairs, plain, row};
 pub(crate) use machine::Machine;
 pub(crate) use markdown::{command, on_what};
 pub(crate) use plots::{Panel, over_time};
