@@ -18,15 +18,10 @@ use smol::future::or;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, Executor, Timer};
 
-use super::shared::http::{Exchange, Next};
+use super::shared::http::{CLOSE_LIMIT, Exchange, Next, READ_BYTES};
 use super::shared::{ACCEPT_PAUSE, BATCH_BYTES, CAPACITY, HEARTBEAT};
 use super::start::{Settings, announce, listen};
 use anyhow::{Context, Result};
-
-const READ_BYTES: usize = 8 * 1024;
-
-/// The time for a client to read its last answer and close.
-const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
     let listener = listen(settings)?;

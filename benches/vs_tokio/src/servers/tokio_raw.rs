@@ -6,22 +6,16 @@
 
 use std::io;
 use std::mem;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::timeout;
 
-use super::shared::http::{Exchange, Next};
+use super::shared::http::{CLOSE_LIMIT, Exchange, Next, READ_BYTES};
 use super::shared::{self, Hub, Subscription};
 use super::start::Settings;
 use anyhow::Result;
-
-const READ_BYTES: usize = 8 * 1024;
-
-/// The time for a client to read its last answer and close.
-const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
     shared::accept_on_tokio(settings, |mut socket, hub| async move { serve_client(&mut socket, &hub).await })

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::str;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, BytesMut};
 use httparse::{EMPTY_HEADER, Header, Status};
@@ -11,6 +11,12 @@ use httparse::{EMPTY_HEADER, Header, Status};
 use super::{BODY_LIMIT, OPENING, event};
 
 const MOST_FIELDS: usize = 64;
+/// The bytes of one read.
+pub(crate) const READ_BYTES: usize = 8 * 1024;
+
+/// The time for a client to read its last answer and close.
+pub(crate) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
 const HEAD_LIMIT: usize = 16 * 1024;
 
 const STREAM_FIELDS: &str = "Content-Type: text/event-stream\r\n\
