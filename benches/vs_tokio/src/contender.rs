@@ -150,9 +150,7 @@ impl Server {
 
     /// Asks it to end, with SIGTERM, and tells how it did; `None` where it still runs at `deadline`.
     pub(crate) fn terminate(&mut self, deadline: u64) -> Result<Option<ExitStatus>> {
-        let process = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let process = process.ok_or_else(|| self.failure("has a number that no process has"))?;
-        kill_process(process, Signal::TERM).context("sending SIGTERM to the server")?;
+        kill_process(Pid::from_child(&self.child), Signal::TERM).context("sending SIGTERM to the server")?;
         loop {
             let status = self.child.try_wait().context("waiting for the server's end")?;
             if status.is_some() || now() > deadline {
