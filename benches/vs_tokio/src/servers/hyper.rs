@@ -31,9 +31,8 @@ pub(super) fn serve(settings: Settings) -> Result<()> {
     http.writev(false);
     shared::accept_on_tokio(settings, move |socket, hub| {
         let service = service_fn(move |request| answer(request, hub.clone()));
-        let connection = http.serve_connection(TokioIo::new(socket), service);
         // Its error is a client that is gone: no one reads it.
-        async { drop(connection.await) }
+        http.serve_connection(TokioIo::new(socket), service)
     })
 }
 

@@ -67,7 +67,7 @@ pub(super) fn run_on_tokio(
 /// Accepts connections on tokio and serves each in a task of its own.
 pub(super) fn accept_on_tokio<F>(settings: Settings, serve: impl Fn(TcpStream, Hub) -> F + Send + 'static) -> Result<()>
 where
-    F: Future<Output = ()> + Send + 'static,
+    F: Future<Output: Send> + Send + 'static,
 {
     let listener = listen(settings)?;
     run_on_tokio(settings, async move {
