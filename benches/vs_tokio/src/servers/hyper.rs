@@ -19,8 +19,8 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 
+use super::Settings;
 use super::shared::{self, BODY_LIMIT, Hub};
-use super::start::Settings;
 use anyhow::Result;
 
 type Answer<B> = std::result::Result<Response<B>, hyper::http::Error>;

@@ -14,7 +14,7 @@ use tokio::runtime;
 use tokio::sync::broadcast::{self, Receiver, Sender};
 use tokio::time::{sleep, timeout};
 
-use super::start::{Settings, announce, listen};
+use super::{Settings, announce, listen};
 use anyhow::{Context, Result};
 
 /// The largest message, in bytes.

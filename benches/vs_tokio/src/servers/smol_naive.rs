@@ -20,7 +20,7 @@ use smol::{Async, Executor, Timer};
 
 use super::shared::http::{CLOSE_LIMIT, Exchange, Next, READ_BYTES};
 use super::shared::{ACCEPT_PAUSE, BATCH_BYTES, CAPACITY, HEARTBEAT};
-use super::start::{Settings, announce, listen};
+use super::{Settings, announce, listen};
 use anyhow::{Context, Result};
 
 pub(super) fn serve(settings: Settings) -> Result<()> {

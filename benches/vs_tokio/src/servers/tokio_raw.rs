@@ -12,9 +12,9 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::timeout;
 
+use super::Settings;
 use super::shared::http::{CLOSE_LIMIT, Exchange, Next, READ_BYTES};
 use super::shared::{self, Hub, Subscription};
-use super::start::Settings;
 use anyhow::Result;
 
 pub(super) fn serve(settings: Settings) -> Result<()> {

@@ -39,7 +39,7 @@ const KEEP_ALIVE_AS_ASKED: &str = "Connection: keep-alive\r\n";
 const BAD_REQUEST: &str = "400 Bad Request";
 const HEAD_TOO_LARGE: &str = "431 Request Header Fields Too Large";
 
-/// Where the input cannot be served, the status of the connection's last answer.
+/// An error is the status of the connection's last answer.
 type Result<T> = std::result::Result<T, &'static str>;
 
 /// The requests of one connection and the answers to them.
