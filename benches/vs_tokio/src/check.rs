@@ -30,10 +30,7 @@ struct Options {
 
 /// `check [NAME...] [--server NAME=COMMAND] [--url URL]`: fails if any of the servers is objected to.
 pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
-    let options: Options = match typed("cargo run --release -p vs_tokio -- check", words) {
-        Ok(options) => options,
-        Err(code) => return Ok(code),
-    };
+    let options: Options = typed("cargo run --release -p vs_tokio -- check", words);
     interrupt::arm()?;
     let mut all_conform = true;
     // A question about a running server alone is none about all of the others.

@@ -105,10 +105,7 @@ impl Options {
 }
 
 pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
-    let options: Options = match typed("cargo run --release -p vs_tokio --", words) {
-        Ok(options) => options,
-        Err(code) => return Ok(code),
-    };
+    let options: Options = typed("cargo run --release -p vs_tokio --", words);
     options.validate()?;
     let folder = report::create_folder(&options.out)?;
     interrupt::arm()?;

@@ -49,10 +49,7 @@ struct Options {
 }
 
 pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
-    let options: Options = match typed("cargo run --release -p vs_tokio -- load", words) {
-        Ok(options) => options,
-        Err(code) => return Ok(code),
-    };
+    let options: Options = typed("cargo run --release -p vs_tokio -- load", words);
     check_size(options.size)?;
     if options.clients == 0 || options.rate == 0 || options.burst == 0 || !(0.1..=86_400.0).contains(&options.seconds) {
         bail!("--clients, --rate and --burst must be 1 or more, --seconds between 0.1 and 86400");

@@ -49,10 +49,7 @@ pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
         let names = ALL.map(|server| server.name).join(", ");
         bail!("no server is named {name:?}; there are {names}");
     };
-    let settings = match typed(&format!("serve {name}"), words) {
-        Ok(settings) => settings,
-        Err(code) => return Ok(code),
-    };
+    let settings = typed(&format!("serve {name}"), words);
     raise_descriptor_limit()?;
     (server.serve)(settings).map(|()| ExitCode::SUCCESS)
 }

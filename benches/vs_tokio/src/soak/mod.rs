@@ -98,10 +98,7 @@ impl FromStr for Time {
 
 /// `soak [--time T] [--server NAME=COMMAND] ...`: fails if any check does.
 pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
-    let options: Options = match typed("cargo run --release -p vs_tokio -- soak", words) {
-        Ok(options) => options,
-        Err(code) => return Ok(code),
-    };
+    let options: Options = typed("cargo run --release -p vs_tokio -- soak", words);
     options.validate()?;
     let folder = create_folder(&options.out)?;
     raise_descriptor_limit()?;

@@ -217,7 +217,7 @@ async fn read_all(mut socket: &Async<TcpStream>, pace: Pace, first: &mut Vec<u8>
     }
 }
 
-/// Waits for some work; `None` where it takes longer than this.
+/// Waits for some work; `None` if it takes longer than this.
 async fn within<T>(time: Duration, work: impl Future<Output = T>) -> Option<T> {
     or(async { Some(work.await) }, async {
         Timer::after(time).await;
@@ -231,7 +231,7 @@ async fn connect(stage: &Stage) -> Result<Async<TcpStream>> {
     connected.context("no connection in time")?.context("connecting")
 }
 
-/// Asks for a stream, with a receive buffer of this size where not the kernel's own choice.
+/// Asks for a stream; without a receive buffer of its own the socket has the kernel's.
 async fn ask(stage: &Stage, receive_buffer: Option<usize>) -> Result<Async<TcpStream>> {
     let mut socket = connect(stage).await?;
     if let Some(bytes) = receive_buffer {
