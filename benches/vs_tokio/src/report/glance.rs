@@ -8,22 +8,17 @@ use crate::number::{Spread, decimals, fixed};
 
 const CPU: &str = "cpu_us_per_delivery";
 
-/// The source of a column.
-#[derive(Clone, Copy, PartialEq)]
-enum Source {
-    Fanout,
-    FanoutByFloor,
-    Idle,
-}
+const MEMORY: &str = "user_bytes_per_stream";
 
-const COLUMNS: [(&str, &str, usize, Source); 7] = [
-    ("CPU a delivery, µs", CPU, 2, Source::Fanout),
-    ("× floor", CPU, 2, Source::FanoutByFloor),
-    ("of it in user space, µs", "user_us_per_delivery", 2, Source::Fanout),
-    ("memory a stream, B", "user_bytes_per_stream", 0, Source::Idle),
-    ("latency p99, ms", "p99_ms", 1, Source::Fanout),
-    ("× floor", "p99_ms", 2, Source::FanoutByFloor),
-    ("last client has it after, ms", "last_subscriber_ms", 1, Source::Fanout),
+/// Head, figure, its usual decimals, and true for multiples of the floor's.
+const COLUMNS: [(&str, &str, usize, bool); 7] = [
+    ("CPU a delivery, µs", CPU, 2, false),
+    ("× floor", CPU, 2, true),
+    ("of it in user space, µs", "user_us_per_delivery", 2, false),
+    ("memory a stream, B", MEMORY, 0, false),
+    ("latency p99, ms", "p99_ms", 1, false),
+    ("× floor", "p99_ms", 2, true),
+    ("last client has it after, ms", "last_subscriber_ms", 1, false),
 ];
 
 /// The section; none where there was no fan-out.
@@ -34,11 +29,11 @@ pub(super) fn text(comparison: &Comparison) -> Option<String> {
     let idle = comparison.measured.iter().find(|measured| measured.key == "idle");
     let servers: Vec<&str> = fanout.servers.iter().map(|rounds| rounds.server.as_str()).collect();
     let (mut heads, mut columns) = (Vec::new(), Vec::new());
-    for (head, key, usual, source) in COLUMNS {
-        let spread = |server: &&str| match source {
-            Source::Fanout => Spread::of(&fanout.values(server, key)),
-            Source::FanoutByFloor => Spread::of(&fanout.ratios(server, FLOOR, key)),
-            Source::Idle => Spread::of(&idle?.values(server, key)),
+    for (head, key, usual, by_floor) in COLUMNS {
+        let spread = |server: &&str| match idle {
+            Some(idle) if key == MEMORY => Spread::of(&idle.values(server, key)),
+            _ if by_floor => Spread::of(&fanout.ratios(server, FLOOR, key)),
+            _ => Spread::of(&fanout.values(server, key)),
         };
         let spreads: Vec<Option<Spread>> = servers.iter().map(spread).collect();
         if spreads.iter().any(Option::is_some) {
