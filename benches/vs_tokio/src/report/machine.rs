@@ -82,14 +82,8 @@ fn build() -> String {
 
 /// The version in a `Cargo.lock`; the newest where there are several, which are sorted there.
 fn version(lock: &str, name: &str) -> Option<String> {
-    let mut lines = lock.lines();
-    let mut newest = None;
-    while let Some(line) = lines.next() {
-        if line.strip_prefix("name = ").is_some_and(|quoted| quoted.trim_matches('"') == name) {
-            newest = lines.next().and_then(|line| line.strip_prefix("version = ")).or(newest);
-        }
-    }
-    newest.map(|quoted| quoted.trim_matches('"').to_owned())
+    let start = format!("name = \"{name}\"\nversion = \"");
+    lock.rsplit_once(&start)?.1.split('"').next().map(str::to_owned)
 }
 
 #[cfg(test)]
