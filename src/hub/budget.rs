@@ -111,31 +111,36 @@ impl Pool {
         Self { total, claimed: AtomicUsize::new(0), is_closed: AtomicBool::new(false), freed: Event::new() }
     }
 
+    fn has_free(&self) -> bool {
+        self.claimed.load(Acquire) < self.total
+    }
+
     /// Claims units if some are free; returns whether it did.
     fn try_acquire(&self, units: usize) -> bool {
         let claim = |claimed: usize| (claimed < self.total).then(|| claimed.saturating_add(units));
-        let Ok(before) = self.claimed.fetch_update(AcqRel, Acquire, claim) else { return false };
-        if before.saturating_add(units) < self.total {
-            // The next claim that waits finds some, too.
-            self.freed.notify(1);
-        }
-        true
+        self.claimed.fetch_update(AcqRel, Acquire, claim).is_ok()
     }
 
     /// Claims units as soon as some are free. Cancel safe.
     async fn acquire(&self, units: usize) -> Result<(), PublishError> {
-        let mut freed = None;
+        if self.try_acquire(units) {
+            return Ok(());
+        }
         loop {
-            if self.try_acquire(units) {
-                return Ok(());
-            }
-            match freed.take() {
-                // From here on no notification is missed, so the second attempt decides.
-                None => freed = Some(self.freed.listen()),
-                Some(freed) => freed.await,
-            }
+            let freed = self.freed.listen();
             if self.is_closed.load(Acquire) {
                 return Err(PublishError::Stopped);
+            }
+            // No notification is missed any more, so this check decides.
+            if !self.has_free() {
+                freed.await;
+            }
+            if self.try_acquire(units) {
+                // One notification may stand for the units of many claims, so the next one that waits looks too.
+                if self.has_free() {
+                    self.freed.notify(1);
+                }
+                return Ok(());
             }
         }
     }
