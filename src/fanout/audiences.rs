@@ -96,8 +96,9 @@ impl<S: Sink> Audiences<S> {
         self.with_keys().map(|(_, audience)| audience)
     }
 
-    /// Pushes to each audience the messages for it as one batch, and adds the audience to `pending`.
-    pub(super) fn route(&self, messages: &[Message], pending: &mut Vec<Rc<Audience<S>>>) {
+    /// Pushes to each audience the messages for it as one batch. Returns the audiences that got one.
+    pub(super) fn route(&self, messages: &[Message]) -> Vec<Rc<Audience<S>>> {
+        let mut pending = Vec::new();
         if let Some(latest) = &mut *self.latest.borrow_mut() {
             messages.iter().for_each(|message| latest.record(&message.topics, &message.frame));
         }
@@ -121,6 +122,7 @@ impl<S: Sink> Audiences<S> {
             audience.push(batch, count);
             pending.push(audience);
         }
+        pending
     }
 
     /// The messages with topics for each audience of `by_filter`: their indices, by the key of the audience.
@@ -192,8 +194,7 @@ mod tests {
                 topics: Topics::parse(topics.iter().copied()).expect("topics"),
             })
             .collect();
-        let mut pending = Vec::new();
-        audiences.route(&messages, &mut pending);
+        let pending = audiences.route(&messages);
         pending.iter().for_each(|audience| smol::block_on(audience.write_round(&mut TimeSlice::new())));
         pending.len()
     }

@@ -12,6 +12,7 @@
 //! The invariant: the queue has a free place for every permit, so queueing neither waits nor fails for lack of room.
 //! Nothing here encodes, orders or queues a message.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 use std::time::Instant;
@@ -36,7 +37,7 @@ pub(super) struct Budget {
 pub(super) struct Permit {
     budget: Arc<Budget>,
     bytes: usize,
-    /// Number of shards that have yet to take the message. The last one gives the place back.
+    /// Number of shards that have yet to take the message from the queue.
     untaken: AtomicUsize,
     /// Start of the wait for this permit.
     pub(super) since: Instant,
@@ -75,17 +76,30 @@ impl Budget {
 }
 
 impl Permit {
-    /// Notes that one more shard has taken the message from the queue.
-    pub(super) fn note_taken(&self) {
-        if self.untaken.fetch_sub(1, AcqRel) == 1 {
-            self.budget.places.release(1);
+    /// Notes that one more shard has taken the message from the queue. Returns true if it was the last: its place is
+    /// free then, and the caller has to give it back by [`Self::free_places`].
+    pub(super) fn note_taken(&self) -> bool {
+        self.untaken.fetch_sub(1, AcqRel) == 1
+    }
+
+    /// Gives back the places of as many messages: one write to a cache line that all threads share.
+    pub(super) fn free_places(&self, places: usize) {
+        if places > 0 {
+            self.budget.places.release(places);
         }
+    }
+
+    /// Takes over the bytes of another permit, to give them back with its own.
+    pub(super) fn absorb(&mut self, mut other: Self) {
+        self.bytes += mem::take(&mut other.bytes);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.budget.bytes.release(self.bytes);
+        if self.bytes > 0 {
+            self.budget.bytes.release(self.bytes);
+        }
         // The message was not queued, or a shard ended before it took it.
         if *self.untaken.get_mut() > 0 {
             self.budget.places.release(1);
@@ -204,17 +218,19 @@ mod tests {
     #[test]
     fn a_permit_holds_bytes_and_a_place() {
         let budget = budget(2, 10);
-        let (first, second) = (reserve(&budget, 4), reserve(&budget, 4).expect("some is free"));
+        let (first, mut second) = (reserve(&budget, 4), reserve(&budget, 4).expect("some is free"));
         assert!(first.is_some());
         assert!(reserve(&budget, 1).is_none(), "both places are in use");
         drop(first);
-        let third = reserve(&budget, 10);
-        assert!(third.is_some(), "a place and some bytes are free");
-        second.note_taken();
+        let third = reserve(&budget, 10).expect("a place and some bytes are free");
+        assert!(second.note_taken());
+        second.free_places(1);
         assert_eq!(budget.metrics.publishes_delayed(), 0, "waits for places are not counted");
         assert!(reserve(&budget, 1).is_none(), "a place is free, and no byte");
         assert_eq!(budget.metrics.publishes_delayed(), 1);
-        drop((second, third));
+        second.absorb(third);
+        assert_eq!(claimed(&budget), (14, 0), "the bytes of both are held, and no place");
+        drop(second);
         assert_eq!(claimed(&budget), (0, 0), "each came back once");
     }
 

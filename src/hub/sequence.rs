@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(fixture.sequence.position(), 2);
         assert_eq!(fixture.read(&first, 2), "id: own\ndata: b\n\n");
         assert_eq!(fixture.read("own", 2), "", "nothing is behind the last");
-        let mut queued = || String::from_utf8(fixture.receiver.take_waiting()?.0.frame.as_bytes().to_vec()).ok();
+        let mut queued = || String::from_utf8(fixture.receiver.take_waiting()?.frame.as_bytes().to_vec()).ok();
         assert_eq!(queued(), Some(format!("id: {first}\ndata: a\n\n")));
         assert_eq!((queued(), queued()), (Some("id: own\ndata: b\n\n".to_owned()), None));
     }

@@ -105,7 +105,7 @@ fn a_hanging_disk_delays_only_its_own_thread() {
     assert!(is_pending(log_closed.as_mut()), "the second message is not queued");
     assert!(in_time(publish(&hub)).is_err(), "a closed log takes nothing");
     hub.close();
-    let mut next = || in_time(std::future::poll_fn(|cx| receivers[0].poll_next(cx)));
+    let mut next = || in_time(std::future::poll_fn(|cx| receivers[0].poll_batch(cx, 1, &mut Vec::new())));
     assert!(next().is_some() && next().is_none(), "the written one, and the end");
     assert!(is_pending(Box::pin(hub.log_synced()).as_mut()));
     drop(release);

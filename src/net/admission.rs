@@ -168,7 +168,7 @@ impl Proxy {
         self.trusted.iter().any(|proxy| proxy.is(Some(address)))
     }
 
-    /// Counts a request for this client, `None` if the head names two. Returns if its network is within the limit.
+    /// Counts a request for this client, `None` if the head names two. Returns true if its network is within the limit.
     ///
     /// Beyond it the proxy gets a response every time: it takes a connection that closes without one for a server that
     /// fails, and keeps other clients from it.
