@@ -178,10 +178,9 @@ impl<S: Sink> Dispatcher<S> {
         let (mut subscribers, mut slow, mut window_bytes) = (0, 0, 0);
         for audience in self.audiences.borrow().all() {
             audience.tick();
-            let stats = audience.stats();
-            subscribers += stats.subscribers as u64;
-            slow += stats.slow as u64;
-            window_bytes += stats.window_bytes as u64;
+            subscribers += audience.subscribers.borrow().len() as u64;
+            slow += audience.slow.borrow().count() as u64;
+            window_bytes += audience.window.borrow().cost() as u64;
         }
         self.shard_metrics.streams.set(subscribers);
         self.shard_metrics.slow.set(slow);
@@ -202,8 +201,7 @@ impl<S: Sink> Dispatcher<S> {
         }
     }
 
-    /// Pushes the next batch to its audiences. Ready with them and its length, or with `None` once the hub is closed and
-    /// empty.
+    /// Pushes the next batch to its audiences. Ready with them and its length, or with `None` at the end of the queue.
     fn poll_batch(&self, cx: &mut task::Context<'_>, in_flight: &mut Vec<InFlight>) -> Poll<Option<Batch<S>>> {
         let batch = task::ready!(self.receiver.borrow_mut().poll_batch(cx, self.batch_bytes, in_flight));
         Poll::Ready(batch.map(|(messages, length)| {

@@ -17,9 +17,10 @@ use crate::event::frame;
 #[derive(Debug)]
 pub(super) struct Batch {
     /// The position of the first byte.
-    start: u64,
+    pub(super) start: u64,
     bytes: Arc<[u8]>,
-    messages: u64,
+    /// The number of messages in it; a heartbeat is none.
+    pub(super) messages: u64,
 }
 
 impl Batch {
@@ -28,19 +29,9 @@ impl Batch {
         Self { start: 0, bytes: Arc::from([]), messages: 0 }
     }
 
-    /// The position of the first byte.
-    pub(super) fn start(&self) -> u64 {
-        self.start
-    }
-
     /// The position after the last byte.
-    pub(super) fn end(&self) -> u64 {
+    fn end(&self) -> u64 {
         self.start + self.bytes.len() as u64
-    }
-
-    /// The number of messages in it; a heartbeat is none.
-    pub(super) fn messages(&self) -> u64 {
-        self.messages
     }
 
     /// The bytes from `position` on; `None` if the position is before the batch or after it.
