@@ -6,8 +6,8 @@
 //! - The bytes (`Limits::publish_queue_bytes`) come back when the last shard has written the message.
 //! - The place (`Limits::publish_queue`) comes back when the last shard has taken the message from the queue.
 //!
-//! A client's publish request is answered only after that, so it feels the wait through its own connection. It holds no
-//! more memory meanwhile than the body that it sent.
+//! A client gets the response to its publish request only after that, so it feels the wait on its own connection. It
+//! holds no more memory meanwhile than the body that it sent.
 //!
 //! The invariant: the queue has a free place for every permit, so queueing neither waits nor fails for lack of room.
 //! Nothing here encodes, orders or queues a message.
@@ -68,7 +68,7 @@ impl Budget {
         Ok(permit)
     }
 
-    /// Turns away all publishers that wait.
+    /// Rejects all publishers that wait.
     pub(super) fn close(&self) {
         self.bytes.close();
         self.places.close();
@@ -235,15 +235,15 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_budget_turns_waiting_publishers_away() {
+    fn a_closed_budget_rejects_waiting_publishers() {
         let budget = budget(1, 10);
         let _held = reserve(&budget, 1).expect("all is free");
         let close = async {
             future::yield_now().await;
             budget.close();
         };
-        let (refused, ()) = smol::block_on(future::zip(budget.reserve(1), close));
-        assert_eq!(refused.map(drop), Err(PublishError::Stopped));
+        let (rejected, ()) = smol::block_on(future::zip(budget.reserve(1), close));
+        assert_eq!(rejected.map(drop), Err(PublishError::Stopped));
         assert_eq!(claimed(&budget).0, 1, "its bytes came back");
     }
 }

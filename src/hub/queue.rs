@@ -3,7 +3,7 @@
 //! Each shard has a receiver and gets every message. A message stays until the last shard has taken it. Only this file
 //! uses async-broadcast. Room in the queue is the budget's concern: a message comes with a permit.
 //!
-//! The invariant: the queue has as many places as there are permits, so it never overflows and never refuses a message.
+//! The invariant: the queue has as many places as there are permits, so it never overflows and never rejects a message.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ impl QueueSender {
         })
     }
 
-    /// Refuses further messages. Those in the queue stay until every shard has taken them.
+    /// Rejects further messages. Those in the queue stay until every shard has taken them.
     pub(super) fn close(&self) {
         self.0.close();
     }

@@ -30,10 +30,10 @@ pub(crate) struct Record {
 /// Length of the head before a payload, in bytes.
 pub(super) const HEAD_LENGTH: usize = 12;
 
-/// Place and time, no ID, no topic, an empty frame.
+/// Length of a payload without an ID, topics and bytes of an event.
 const LEAST_PAYLOAD: usize = 8 + 8 + 8 + 1 + 4;
 
-/// More than any event that a sensible limit lets in, and little enough to be read at once.
+/// Above any event that a sensible limit lets in, and small enough to be read at once.
 const MOST_PAYLOAD: usize = 1 << 28;
 
 impl Record {
@@ -81,7 +81,7 @@ impl Record {
         buffer.extend_from_slice(&self.frame);
     }
 
-    /// The record with this payload; `None` where there is none.
+    /// Decodes a payload; `None` if it is no record's.
     pub(super) fn decode(payload: &[u8]) -> Option<Self> {
         let mut fields = Fields(payload);
         Some(Self {
@@ -95,7 +95,7 @@ impl Record {
     }
 }
 
-/// Callers have seen that the whole record is short enough for its lengths to fit.
+/// Encodes a text behind its length. The caller has checked that the record is short enough for the length to fit.
 fn encode_text(text: &str, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(&(text.len() as u32).to_le_bytes());
     buffer.extend_from_slice(text.as_bytes());
@@ -118,7 +118,7 @@ impl Head {
         head
     }
 
-    /// `None` where the length is not what was written, or out of bounds.
+    /// Decodes a head; `None` if its length is damaged or out of bounds.
     pub(super) fn decode(head: &[u8; HEAD_LENGTH]) -> Option<Self> {
         let mut fields = Fields(head);
         let (length, check, checksum) = (fields.u32()?, fields.u32()?, fields.u32()?);
@@ -174,7 +174,7 @@ impl<'p> Fields<'p> {
         }
     }
 
-    /// The list grows with what is there, not with the count.
+    /// The list grows with its texts, and not with the count that the file names.
     fn texts(&mut self) -> Option<Vec<String>> {
         let count = self.u32()?;
         (0..count).map(|_| self.text()).collect()
