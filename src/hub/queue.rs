@@ -94,7 +94,7 @@ pub(crate) struct QueueReceiver {
 }
 
 impl QueueReceiver {
-    /// Takes the next message and those queued behind it, until they have `most` bytes, with this shard's shares in them.
+    /// Takes the next message and those behind it until they have `most` bytes, with this shard's shares in them.
     ///
     /// Ready with the messages and their length, or with `None` once the queue is closed and empty.
     pub(crate) fn poll_batch(
