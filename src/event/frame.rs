@@ -31,7 +31,7 @@ const MOST_DIGITS: usize = 39;
 
 /// Fields of an event besides its data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Fields {
+pub struct Fields {
     pub(crate) kind: Option<String>,
     pub(crate) id: Option<String>,
     pub(crate) retry: Option<Duration>,
@@ -158,12 +158,12 @@ impl std::error::Error for InvalidField {}
 
 /// Encoded bytes of one event, shared by everything that writes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Frame(Arc<[u8]>);
+pub struct Frame(Arc<[u8]>);
 
 impl Frame {
     /// Encodes an event, `data` last: the order in which people read a stream.
     #[cfg(any(test, feature = "internals"))]
-    pub(crate) fn encode(event: &Event) -> Result<Self, InvalidField> {
+    pub fn encode(event: &Event) -> Result<Self, InvalidField> {
         event.fields.check()?;
         Ok(Self::with_fields(&event.fields, None, &event.data))
     }
@@ -178,7 +178,7 @@ impl Frame {
 
     /// Encodes a message that has only data.
     #[cfg(any(test, feature = "internals"))]
-    pub(crate) fn message(data: &str) -> Self {
+    pub fn message(data: &str) -> Self {
         Self::with_fields(&Fields::default(), None, data)
     }
 
@@ -204,7 +204,7 @@ impl Frame {
     }
 
     /// The bytes.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
