@@ -58,7 +58,7 @@ impl Compaction {
         self.range.start
     }
 
-    /// Waits for the thread, adds the bytes that the file got meanwhile, up to `end`, and gives the copy the file's name.
+    /// Waits for the thread, adds the bytes that the file got meanwhile, up to `end`, and renames the copy to the file.
     /// `None` if it was stopped before the copy was done. After an error the file keeps its name.
     pub(super) fn end(self, file: &File, end: u64, path: &Path) -> io::Result<Option<Locked>> {
         let joined = self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that copies panicked")));

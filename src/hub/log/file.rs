@@ -1,6 +1,7 @@
 //! Files of a journal: made for their owner alone, locked, found by name after a crash.
 //!
-//! Their content is for the other files. The invariant: an open file is locked, and has the name by which it was opened.
+//! Their content is for the other files here. The invariant: an open file is locked, and has the name by which it was
+//! opened.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};

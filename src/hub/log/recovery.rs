@@ -43,8 +43,8 @@ enum Tail {
     Damage,
 }
 
-/// Gives the records of a file to `keep`, oldest first, and cuts off the bytes behind them. Returns the records' lengths
-/// too. An empty file gets its header.
+/// Gives the records of a file to `keep`, oldest first, and cuts off the bytes behind them. Returns their lengths too.
+/// An empty file gets its header.
 pub(super) fn recover(
     file: &File,
     path: &Path,
