@@ -35,14 +35,6 @@ pub(crate) struct Recovered {
     pub(crate) damaged: Option<PathBuf>,
 }
 
-/// Bytes behind the last whole record.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Tail {
-    Nothing,
-    TornRecord,
-    Damage,
-}
-
 /// Gives the records of a file to `keep`, oldest first, and cuts off the bytes behind them. Returns their lengths too.
 /// An empty file gets its header.
 pub(super) fn recover(
@@ -62,10 +54,7 @@ pub(super) fn recover(
         keep(record);
     }
     let end = reader.position;
-    let damaged = match tail(file, end, length)? {
-        Tail::Damage => Some(keep_aside(file, path, end)?),
-        Tail::Nothing | Tail::TornRecord => None,
-    };
+    let damaged = if is_damage(file, end, length)? { Some(keep_aside(file, path, end)?) } else { None };
     if end < length {
         file.set_len(end)?;
         file.sync_all()?;
@@ -142,21 +131,17 @@ fn reach(head: Head) -> u64 {
     u64::from(head.record_length())
 }
 
-/// Classifies the bytes from `end` to `length`, behind the last whole record.
-fn tail(file: &File, end: u64, length: u64) -> io::Result<Tail> {
-    if end == length {
-        return Ok(Tail::Nothing);
-    }
+/// Returns true if the bytes from `end` to `length`, behind the last whole record, are more than one torn record.
+fn is_damage(file: &File, end: u64, length: u64) -> io::Result<bool> {
     if length - end < HEAD_LENGTH as u64 {
-        return Ok(Tail::TornRecord);
+        return Ok(false);
     }
     let mut head = [0; HEAD_LENGTH];
     file.read_exact_at(&mut head, end)?;
-    let is_explained = match Head::decode(&head) {
-        Some(head) => reach(head) >= length - end,
-        None => is_zeros(file, end)?,
-    };
-    Ok(if is_explained { Tail::TornRecord } else { Tail::Damage })
+    Ok(match Head::decode(&head) {
+        Some(head) => reach(head) < length - end,
+        None => !is_zeros(file, end)?,
+    })
 }
 
 fn is_zeros(mut file: &File, from: u64) -> io::Result<bool> {
