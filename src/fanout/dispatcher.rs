@@ -39,8 +39,8 @@ use crate::net::Sink;
 /// A shorter wait costs more than it gives.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
-/// The audiences that have a batch to write, and its length.
-type Batch<S> = (Vec<Rc<Audience<S>>>, usize);
+/// The audiences of one round, and the length of their batch.
+type Round<S> = (Vec<Rc<Audience<S>>>, usize);
 
 /// The dispatcher of one shard, and its audiences.
 #[derive(Debug)]
@@ -202,7 +202,7 @@ impl<S: Sink> Dispatcher<S> {
     }
 
     /// Pushes the next batch to its audiences. Ready with them and its length, or with `None` at the end of the queue.
-    fn poll_batch(&self, cx: &mut task::Context<'_>, in_flight: &mut Vec<InFlight>) -> Poll<Option<Batch<S>>> {
+    fn poll_batch(&self, cx: &mut task::Context<'_>, in_flight: &mut Vec<InFlight>) -> Poll<Option<Round<S>>> {
         let batch = task::ready!(self.receiver.borrow_mut().poll_batch(cx, self.batch_bytes, in_flight));
         Poll::Ready(batch.map(|(messages, length)| {
             let audiences = self.audiences.borrow().route(&messages);

@@ -57,13 +57,13 @@ const BATCH_OVERHEAD: usize = 96;
 
 /// The memory that several windows may use together.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct WindowBudget {
     /// The memory of all their batches. A batch that is in several windows counts in each.
     cost: Cell<usize>,
     bound: usize,
 }
 
-impl Budget {
+impl WindowBudget {
     pub(super) fn new(bound: usize) -> Rc<Self> {
         Rc::new(Self { cost: Cell::new(0), bound })
     }
@@ -77,13 +77,13 @@ pub(super) struct Window {
     cost: usize,
     bound: usize,
     /// Shared with other windows. Once it is used up, this one keeps its newest batch alone.
-    budget: Rc<Budget>,
+    budget: Rc<WindowBudget>,
     /// The position after the last byte ever pushed.
     end: u64,
 }
 
 impl Window {
-    pub(super) fn new(bound: usize, budget: Rc<Budget>) -> Self {
+    pub(super) fn new(bound: usize, budget: Rc<WindowBudget>) -> Self {
         Self { batches: VecDeque::new(), cost: 0, bound, budget, end: 0 }
     }
 
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     fn window(bound: usize) -> Window {
-        Window::new(bound, Budget::new(usize::MAX))
+        Window::new(bound, WindowBudget::new(usize::MAX))
     }
 
     fn pushed(bound: usize, batches: &[&str]) -> Window {
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn used_up_budget_leaves_windows_their_newest_batches() {
-        let budget = Budget::new(3 * (BATCH_OVERHEAD + 1));
+        let budget = WindowBudget::new(3 * (BATCH_OVERHEAD + 1));
         let mut windows = [0, 1].map(|_| Window::new(1000, Rc::clone(&budget)));
         let [one, other] = &mut windows;
         let push = |window: &mut Window| drop(window.push(Arc::from(&b"x"[..]), 1, u64::MAX));

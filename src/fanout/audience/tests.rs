@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Wake, Waker};
 
 use super::*;
-use crate::fanout::window::Budget;
+use crate::fanout::window::WindowBudget;
 use crate::fanout::{Membership, Reservation};
 
 /// A sink that takes so many bytes and then blocks.
@@ -57,7 +57,7 @@ impl Wake for Wakes {
 }
 
 fn audience(window_bytes: usize) -> Rc<Audience<Pipe>> {
-    let window = Window::new(window_bytes, Budget::new(usize::MAX));
+    let window = Window::new(window_bytes, WindowBudget::new(usize::MAX));
     Rc::new(Audience::new(window, Rc::new(PartialEventStore::new(window_bytes)), Arc::default(), None))
 }
 

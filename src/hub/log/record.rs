@@ -83,7 +83,7 @@ impl Record {
 
     /// Decodes a payload; `None` if it is no record's.
     pub(super) fn decode(payload: &[u8]) -> Option<Self> {
-        let mut fields = Fields(payload);
+        let mut fields = FieldReader(payload);
         Some(Self {
             at: fields.u64()?,
             boot: fields.u64()?,
@@ -120,7 +120,7 @@ impl Head {
 
     /// Decodes a head; `None` if its length is damaged or out of bounds.
     pub(super) fn decode(head: &[u8; HEAD_LENGTH]) -> Option<Self> {
-        let mut fields = Fields(head);
+        let mut fields = FieldReader(head);
         let (length, check, checksum) = (fields.u32()?, fields.u32()?, fields.u32()?);
         let is_sound = crc32fast::hash(&head[..4]) == check;
         let is_bounded = (LEAST_PAYLOAD..=MOST_PAYLOAD).contains(&(length as usize));
@@ -143,10 +143,10 @@ impl Head {
     }
 }
 
-/// The bytes of a payload that are not decoded yet.
-struct Fields<'p>(&'p [u8]);
+/// The bytes of a head or a payload that are not decoded yet.
+struct FieldReader<'p>(&'p [u8]);
 
-impl<'p> Fields<'p> {
+impl<'p> FieldReader<'p> {
     fn take(&mut self, count: usize) -> Option<&'p [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
