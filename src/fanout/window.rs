@@ -29,7 +29,6 @@ impl Batch {
         Self { start: 0, bytes: Arc::from([]), messages: 0 }
     }
 
-    /// The position after the last byte.
     fn end(&self) -> u64 {
         self.start + self.bytes.len() as u64
     }
@@ -92,7 +91,6 @@ impl Window {
         self.batches.front().map_or(self.end, |oldest| oldest.start)
     }
 
-    /// The memory of the batches.
     pub(super) fn cost(&self) -> usize {
         self.cost
     }
@@ -126,7 +124,6 @@ impl Window {
         self.budget.cost.set(self.budget.cost.get() + cost);
     }
 
-    /// Lets go of the oldest batch.
     fn pop(&mut self) {
         if let Some(oldest) = self.batches.pop_front() {
             self.cost -= oldest.cost();

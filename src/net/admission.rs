@@ -72,7 +72,6 @@ impl Admission {
         Self { limit, networks, trusted_proxies: trusted_proxies.into(), rejections: 0, metrics }
     }
 
-    /// The most connections in all.
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }

@@ -52,12 +52,10 @@ impl RecvBuffer {
         &self.buffer[self.consumed..]
     }
 
-    /// The number of unread bytes.
     pub(crate) fn len(&self) -> usize {
         self.buffer.len() - self.consumed
     }
 
-    /// True if every byte was read.
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }

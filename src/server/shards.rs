@@ -88,7 +88,6 @@ impl Shards {
         self.clients.clear();
     }
 
-    /// The number of threads.
     pub(super) fn threads(&self) -> usize {
         self.threads.len()
     }

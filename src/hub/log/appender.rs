@@ -47,7 +47,6 @@ impl Appender {
         self.storage.file()
     }
 
-    /// The position after the last byte.
     pub(super) fn end(&self) -> u64 {
         self.end
     }
