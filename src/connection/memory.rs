@@ -63,7 +63,7 @@ pub fn converse<'b>(
         let connection = executor.spawn(Connection::new(client, &context));
         let mut turn = || {
             while executor.try_tick() {
-                while let Some((message, _)) = witness.take_waiting() {
+                while let Some(message) = witness.take_waiting() {
                     conversation.published.extend_from_slice(message.frame.as_bytes());
                 }
             }

@@ -68,14 +68,6 @@ pub(super) struct Audience<S> {
     pub(super) shard_metrics: Arc<ShardMetrics>,
 }
 
-/// The figures of an audience for the metrics.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct AudienceStats {
-    pub(super) subscribers: usize,
-    pub(super) slow: usize,
-    pub(super) window_bytes: usize,
-}
-
 impl<S: Sink> Audience<S> {
     pub(super) fn new(
         window: Window,
@@ -201,14 +193,6 @@ impl<S: Sink> Audience<S> {
         self.release();
         self.slow.borrow_mut().tick();
         self.idle_ticks.set(self.idle_ticks.get() + 1);
-    }
-
-    pub(super) fn stats(&self) -> AudienceStats {
-        AudienceStats {
-            subscribers: self.subscribers.borrow().len(),
-            slow: self.slow.borrow().count(),
-            window_bytes: self.window.borrow().cost(),
-        }
     }
 
     /// The slowest subscribers, at most `most`.

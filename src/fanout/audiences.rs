@@ -14,7 +14,7 @@ use super::SubscriberCounts;
 use super::audience::Audience;
 use super::latest::Latest;
 use super::partial_event::PartialEventStore;
-use super::window::{Budget, Window};
+use super::window::{Window, WindowBudget};
 use crate::config::Limits;
 use crate::event::topic::{FilterSet, TopicMap};
 use crate::hub::Message;
@@ -30,7 +30,7 @@ pub(super) struct Audiences<S> {
     by_filter: TopicMap<Weak<Audience<S>>>,
     window_bytes: usize,
     /// Shared by the windows of `by_filter`.
-    budget: Rc<Budget>,
+    budget: Rc<WindowBudget>,
     partial_events: Rc<PartialEventStore>,
     shard_metrics: Arc<ShardMetrics>,
     subscriber_counts: SubscriberCounts,
@@ -41,12 +41,12 @@ pub(super) struct Audiences<S> {
 impl<S: Sink> Audiences<S> {
     pub(super) fn new(limits: &Limits, shard_metrics: Arc<ShardMetrics>, subscriber_counts: SubscriberCounts) -> Self {
         let partial_events = Rc::new(PartialEventStore::new(limits.window_bytes));
-        let window = Window::new(limits.window_bytes, Budget::new(usize::MAX));
+        let window = Window::new(limits.window_bytes, WindowBudget::new(usize::MAX));
         Self {
             broadcast: Rc::new(Audience::new(window, Rc::clone(&partial_events), Arc::clone(&shard_metrics), None)),
             by_filter: TopicMap::new(),
             window_bytes: limits.window_bytes,
-            budget: Budget::new(limits.topic_window_bytes),
+            budget: WindowBudget::new(limits.topic_window_bytes),
             partial_events,
             shard_metrics,
             subscriber_counts,
@@ -96,8 +96,9 @@ impl<S: Sink> Audiences<S> {
         self.with_keys().map(|(_, audience)| audience)
     }
 
-    /// Pushes to each audience the messages for it as one batch, and adds the audience to `pending`.
-    pub(super) fn route(&self, messages: &[Message], pending: &mut Vec<Rc<Audience<S>>>) {
+    /// Pushes to each audience the messages for it as one batch. Returns the audiences that got one.
+    pub(super) fn route(&self, messages: &[Message]) -> Vec<Rc<Audience<S>>> {
+        let mut pending = Vec::new();
         if let Some(latest) = &mut *self.latest.borrow_mut() {
             messages.iter().for_each(|message| latest.record(&message.topics, &message.frame));
         }
@@ -121,6 +122,7 @@ impl<S: Sink> Audiences<S> {
             audience.push(batch, count);
             pending.push(audience);
         }
+        pending
     }
 
     /// The messages with topics for each audience of `by_filter`: their indices, by the key of the audience.
@@ -192,8 +194,7 @@ mod tests {
                 topics: Topics::parse(topics.iter().copied()).expect("topics"),
             })
             .collect();
-        let mut pending = Vec::new();
-        audiences.route(&messages, &mut pending);
+        let pending = audiences.route(&messages);
         pending.iter().for_each(|audience| smol::block_on(audience.write_round(&mut TimeSlice::new())));
         pending.len()
     }

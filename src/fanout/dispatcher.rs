@@ -32,22 +32,21 @@ use super::subscriber::Reservation;
 use crate::config::Limits;
 use crate::event::frame::Frame;
 use crate::event::topic::FilterSet;
-use crate::hub::{InFlight, Message, QueueReceiver};
+use crate::hub::{InFlight, QueueReceiver};
 use crate::metrics::ShardMetrics;
 use crate::net::Sink;
 
 /// A shorter wait costs more than it gives.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
+/// The audiences of one round, and the length of their batch.
+type Round<S> = (Vec<Rc<Audience<S>>>, usize);
+
 /// The dispatcher of one shard, and its audiences.
 #[derive(Debug)]
 pub struct Dispatcher<S> {
     receiver: RefCell<QueueReceiver>,
     audiences: RefCell<Audiences<S>>,
-    /// The audiences with a batch that no round has written yet.
-    pending: RefCell<Vec<Rc<Audience<S>>>>,
-    /// The messages in those batches, which still count against the hub's budget.
-    in_flight: RefCell<Vec<InFlight>>,
     shard_metrics: Arc<ShardMetrics>,
     batch_bytes: usize,
     longest_rest: Duration,
@@ -67,8 +66,6 @@ impl<S: Sink> Dispatcher<S> {
         Self {
             receiver: RefCell::new(receiver),
             audiences: RefCell::new(Audiences::new(limits, Arc::clone(&shard_metrics), subscriber_counts)),
-            pending: RefCell::new(Vec::new()),
-            in_flight: RefCell::new(Vec::new()),
             shard_metrics,
             batch_bytes: limits.batch_bytes,
             longest_rest: limits.longest_rest,
@@ -82,15 +79,17 @@ impl<S: Sink> Dispatcher<S> {
     pub async fn run(&self) {
         // The time by which slow subscribers have had their share for all batches since one became slow.
         let (mut due, mut slice) = (Instant::now(), TimeSlice::new());
-        while let Some(length) = poll_fn(|cx| self.poll_batch(cx)).await {
+        // This shard's shares in the messages of the batch, which count against the hub's budget until it is written.
+        let mut in_flight = Vec::new();
+        while let Some((audiences, length)) = poll_fn(|cx| self.poll_batch(cx, &mut in_flight)).await {
             let start = Instant::now();
-            let audiences = self.pending.take();
             for audience in &audiences {
                 audience.write_round(&mut slice).await;
             }
             slice.renew().await;
             let end = Instant::now();
-            self.finish_round(end);
+            self.shard_metrics.batch_sizes.record(in_flight.len() as u64);
+            InFlight::end_all(&mut in_flight, end, |time| self.shard_metrics.delivered_after(time));
             let took = end - start;
             if length < self.batch_bytes && self.receiver.borrow().has_waiting() {
                 Timer::after((took / 2).min(self.longest_rest)).await;
@@ -101,15 +100,6 @@ impl<S: Sink> Dispatcher<S> {
             }
         }
         self.audiences.borrow().all().for_each(|audience| audience.close());
-    }
-
-    /// Gives the written messages' bytes back to the hub's budget.
-    fn finish_round(&self, now: Instant) {
-        let mut in_flight = self.in_flight.borrow_mut();
-        self.shard_metrics.batch_sizes.record(in_flight.len() as u64);
-        for time in in_flight.drain(..).filter_map(|message| message.end(now)) {
-            self.shard_metrics.delivered_after(time);
-        }
     }
 
     fn share_of_window_time(&self, length: usize) -> Duration {
@@ -188,10 +178,9 @@ impl<S: Sink> Dispatcher<S> {
         let (mut subscribers, mut slow, mut window_bytes) = (0, 0, 0);
         for audience in self.audiences.borrow().all() {
             audience.tick();
-            let stats = audience.stats();
-            subscribers += stats.subscribers as u64;
-            slow += stats.slow as u64;
-            window_bytes += stats.window_bytes as u64;
+            subscribers += audience.subscribers.borrow().len() as u64;
+            slow += audience.slow.borrow().count() as u64;
+            window_bytes += audience.window.borrow().cost() as u64;
         }
         self.shard_metrics.streams.set(subscribers);
         self.shard_metrics.slow.set(slow);
@@ -212,27 +201,14 @@ impl<S: Sink> Dispatcher<S> {
         }
     }
 
-    /// Pushes the next batch; ready with its length, or with `None` once the hub is closed and empty.
-    fn poll_batch(&self, cx: &mut task::Context<'_>) -> Poll<Option<usize>> {
-        let first = task::ready!(self.receiver.borrow_mut().poll_next(cx));
-        Poll::Ready(first.map(|first| self.drain(first)))
-    }
-
-    /// Routes the first message and all that wait behind it, up to a batch's size; returns their length.
-    fn drain(&self, (first, permit): (Message, InFlight)) -> usize {
-        let mut length = first.frame.as_bytes().len();
-        let mut messages = vec![first];
-        let mut in_flight = self.in_flight.borrow_mut();
-        in_flight.push(permit);
-        while length < self.batch_bytes {
-            let Some((message, permit)) = self.receiver.borrow_mut().take_waiting() else { break };
-            length += message.frame.as_bytes().len();
-            messages.push(message);
-            in_flight.push(permit);
-        }
-        self.audiences.borrow().route(&messages, &mut self.pending.borrow_mut());
-        self.dispatched.notify(usize::MAX);
-        length
+    /// Pushes the next batch to its audiences. Ready with them and its length, or with `None` at the end of the queue.
+    fn poll_batch(&self, cx: &mut task::Context<'_>, in_flight: &mut Vec<InFlight>) -> Poll<Option<Round<S>>> {
+        let batch = task::ready!(self.receiver.borrow_mut().poll_batch(cx, self.batch_bytes, in_flight));
+        Poll::Ready(batch.map(|(messages, length)| {
+            let audiences = self.audiences.borrow().route(&messages);
+            self.dispatched.notify(usize::MAX);
+            (audiences, length)
+        }))
     }
 }
 

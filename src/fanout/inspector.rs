@@ -55,12 +55,12 @@ impl ShardHandle {
         command: impl FnOnce(Sender<T>) -> Command,
         patience: Duration,
     ) -> impl Future<Output = Option<T>> {
-        let (reply, answer) = channel::bounded(1);
+        let (reply, replied) = channel::bounded(1);
         let (request, start) = (self.commands.try_send(command(reply)), Instant::now());
         async move {
             request.ok()?;
             // A reply that came in time is there, however late the caller polls.
-            within(patience.saturating_sub(start.elapsed()), answer.recv()).await?.ok()
+            within(patience.saturating_sub(start.elapsed()), replied.recv()).await?.ok()
         }
     }
 }

@@ -94,11 +94,11 @@ impl Drop for Rest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fanout::window::{Budget, Window};
+    use crate::fanout::window::{Window, WindowBudget};
 
     #[test]
     fn batch_is_kept_once_and_while_a_stream_needs_it() {
-        let mut window = Window::new(1, Budget::new(usize::MAX));
+        let mut window = Window::new(1, WindowBudget::new(usize::MAX));
         let [first, second] =
             ["abc\n\ndef\n\n", "ghi\n\n"].map(|text| window.push(Arc::from(text.as_bytes()), 1, u64::MAX));
         let store = Rc::new(PartialEventStore::new(first.cost()));
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn one_batch_is_kept_whatever_its_length() {
-        let mut window = Window::new(1, Budget::new(usize::MAX));
+        let mut window = Window::new(1, WindowBudget::new(usize::MAX));
         let batch = window.push(Arc::from(&b"abc\n\n"[..]), 1, u64::MAX);
         assert_eq!(Rc::new(PartialEventStore::new(0)).keep(batch, 1).bytes(), Some(&b"bc\n\n"[..]));
     }
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn batches_of_two_audiences_are_kept_apart() {
         let [first, second] = ["abc\n\n", "a longer one\n\n"].map(|text| {
-            let mut window = Window::new(1, Budget::new(usize::MAX));
+            let mut window = Window::new(1, WindowBudget::new(usize::MAX));
             window.push(Arc::from(text.as_bytes()), 1, u64::MAX)
         });
         let store = Rc::new(PartialEventStore::new(1000));

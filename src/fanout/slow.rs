@@ -95,7 +95,7 @@ impl SlowSubscribers {
         self.joining += 1;
     }
 
-    /// Counts a reservation less.
+    /// Gives back a reservation.
     pub(super) fn cancel(&mut self) {
         self.joining -= 1;
     }
@@ -128,12 +128,12 @@ impl SlowSubscribers {
         }
     }
 
-    /// True if a subscriber is slow: woken or blocked.
+    /// Returns true if a subscriber is slow: woken or blocked.
     pub(super) fn any(&self) -> bool {
         self.woken > 0 || !self.blocked.is_empty()
     }
 
-    /// The event that the last slow subscriber no longer is.
+    /// Listens for the moment at which no subscriber is slow any more.
     pub(super) fn none_slow(&self) -> EventListener {
         self.none_slow.listen()
     }
@@ -154,7 +154,6 @@ impl SlowSubscribers {
         self.blocked.first().filter(|(position, _)| *position < start).map(|(_, row)| *row)
     }
 
-    /// Counts a tick.
     pub(super) fn tick(&mut self) {
         self.ticks += 1;
     }

@@ -71,7 +71,7 @@ impl<S: Sink> Subscriber<S> {
     pub(super) fn write(&mut self, newest: &Batch, window: &Window, sent: &mut Sent) -> Progress {
         loop {
             let batch =
-                if self.position >= newest.start() { Some(newest) } else { window.at(self.position).map(|b| &**b) };
+                if self.position >= newest.start { Some(newest) } else { window.at(self.position).map(|b| &**b) };
             let Some((batch, rest)) = batch.and_then(|batch| Some((batch, batch.rest(self.position)?))) else {
                 return Progress::Lagged;
             };
@@ -84,7 +84,7 @@ impl<S: Sink> Subscriber<S> {
                     self.position += count as u64;
                     sent.bytes += count as u64;
                     if count == rest.len() {
-                        sent.messages += batch.messages();
+                        sent.messages += batch.messages;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Progress::Blocked,

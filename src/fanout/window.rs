@@ -17,9 +17,10 @@ use crate::event::frame;
 #[derive(Debug)]
 pub(super) struct Batch {
     /// The position of the first byte.
-    start: u64,
+    pub(super) start: u64,
     bytes: Arc<[u8]>,
-    messages: u64,
+    /// The number of messages in it; a heartbeat is none.
+    pub(super) messages: u64,
 }
 
 impl Batch {
@@ -28,19 +29,8 @@ impl Batch {
         Self { start: 0, bytes: Arc::from([]), messages: 0 }
     }
 
-    /// The position of the first byte.
-    pub(super) fn start(&self) -> u64 {
-        self.start
-    }
-
-    /// The position after the last byte.
-    pub(super) fn end(&self) -> u64 {
+    fn end(&self) -> u64 {
         self.start + self.bytes.len() as u64
-    }
-
-    /// The number of messages in it; a heartbeat is none.
-    pub(super) fn messages(&self) -> u64 {
-        self.messages
     }
 
     /// The bytes from `position` on; `None` if the position is before the batch or after it.
@@ -66,13 +56,13 @@ const BATCH_OVERHEAD: usize = 96;
 
 /// The memory that several windows may use together.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct WindowBudget {
     /// The memory of all their batches. A batch that is in several windows counts in each.
     cost: Cell<usize>,
     bound: usize,
 }
 
-impl Budget {
+impl WindowBudget {
     pub(super) fn new(bound: usize) -> Rc<Self> {
         Rc::new(Self { cost: Cell::new(0), bound })
     }
@@ -86,13 +76,13 @@ pub(super) struct Window {
     cost: usize,
     bound: usize,
     /// Shared with other windows. Once it is used up, this one keeps its newest batch alone.
-    budget: Rc<Budget>,
+    budget: Rc<WindowBudget>,
     /// The position after the last byte ever pushed.
     end: u64,
 }
 
 impl Window {
-    pub(super) fn new(bound: usize, budget: Rc<Budget>) -> Self {
+    pub(super) fn new(bound: usize, budget: Rc<WindowBudget>) -> Self {
         Self { batches: VecDeque::new(), cost: 0, bound, budget, end: 0 }
     }
 
@@ -101,7 +91,6 @@ impl Window {
         self.batches.front().map_or(self.end, |oldest| oldest.start)
     }
 
-    /// The memory of the batches.
     pub(super) fn cost(&self) -> usize {
         self.cost
     }
@@ -135,7 +124,6 @@ impl Window {
         self.budget.cost.set(self.budget.cost.get() + cost);
     }
 
-    /// Lets go of the oldest batch.
     fn pop(&mut self) {
         if let Some(oldest) = self.batches.pop_front() {
             self.cost -= oldest.cost();
@@ -170,7 +158,7 @@ mod tests {
     use super::*;
 
     fn window(bound: usize) -> Window {
-        Window::new(bound, Budget::new(usize::MAX))
+        Window::new(bound, WindowBudget::new(usize::MAX))
     }
 
     fn pushed(bound: usize, batches: &[&str]) -> Window {
@@ -216,7 +204,7 @@ mod tests {
 
     #[test]
     fn used_up_budget_leaves_windows_their_newest_batches() {
-        let budget = Budget::new(3 * (BATCH_OVERHEAD + 1));
+        let budget = WindowBudget::new(3 * (BATCH_OVERHEAD + 1));
         let mut windows = [0, 1].map(|_| Window::new(1000, Rc::clone(&budget)));
         let [one, other] = &mut windows;
         let push = |window: &mut Window| drop(window.push(Arc::from(&b"x"[..]), 1, u64::MAX));

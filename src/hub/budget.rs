@@ -6,12 +6,13 @@
 //! - The bytes (`Limits::publish_queue_bytes`) come back when the last shard has written the message.
 //! - The place (`Limits::publish_queue`) comes back when the last shard has taken the message from the queue.
 //!
-//! A client's publish request is answered only after that, so it feels the wait through its own connection. It holds no
-//! more memory meanwhile than the body that it sent.
+//! A client gets the response to its publish request only after that, so it feels the wait on its own connection. It
+//! holds no more memory meanwhile than the body that it sent.
 //!
 //! The invariant: the queue has a free place for every permit, so queueing neither waits nor fails for lack of room.
 //! Nothing here encodes, orders or queues a message.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 use std::time::Instant;
@@ -36,7 +37,7 @@ pub(super) struct Budget {
 pub(super) struct Permit {
     budget: Arc<Budget>,
     bytes: usize,
-    /// Number of shards that have yet to take the message. The last one gives the place back.
+    /// Number of shards that have yet to take the message from the queue.
     untaken: AtomicUsize,
     /// Start of the wait for this permit.
     pub(super) since: Instant,
@@ -67,7 +68,7 @@ impl Budget {
         Ok(permit)
     }
 
-    /// Turns away all publishers that wait.
+    /// Rejects all publishers that wait.
     pub(super) fn close(&self) {
         self.bytes.close();
         self.places.close();
@@ -75,17 +76,30 @@ impl Budget {
 }
 
 impl Permit {
-    /// Notes that one more shard has taken the message from the queue.
-    pub(super) fn note_taken(&self) {
-        if self.untaken.fetch_sub(1, AcqRel) == 1 {
-            self.budget.places.release(1);
+    /// Notes that one more shard has taken the message from the queue. Returns true if it was the last: its place is
+    /// free then, and the caller has to give it back by [`Self::free_places`].
+    pub(super) fn note_taken(&self) -> bool {
+        self.untaken.fetch_sub(1, AcqRel) == 1
+    }
+
+    /// Gives back the places of as many messages: one write to a cache line that all threads share.
+    pub(super) fn free_places(&self, places: usize) {
+        if places > 0 {
+            self.budget.places.release(places);
         }
+    }
+
+    /// Takes over the bytes of another permit, to give them back with its own.
+    pub(super) fn absorb(&mut self, mut other: Self) {
+        self.bytes += mem::take(&mut other.bytes);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.budget.bytes.release(self.bytes);
+        if self.bytes > 0 {
+            self.budget.bytes.release(self.bytes);
+        }
         // The message was not queued, or a shard ended before it took it.
         if *self.untaken.get_mut() > 0 {
             self.budget.places.release(1);
@@ -111,31 +125,36 @@ impl Pool {
         Self { total, claimed: AtomicUsize::new(0), is_closed: AtomicBool::new(false), freed: Event::new() }
     }
 
+    fn has_free(&self) -> bool {
+        self.claimed.load(Acquire) < self.total
+    }
+
     /// Claims units if some are free; returns whether it did.
     fn try_acquire(&self, units: usize) -> bool {
         let claim = |claimed: usize| (claimed < self.total).then(|| claimed.saturating_add(units));
-        let Ok(before) = self.claimed.fetch_update(AcqRel, Acquire, claim) else { return false };
-        if before.saturating_add(units) < self.total {
-            // The next claim that waits finds some, too.
-            self.freed.notify(1);
-        }
-        true
+        self.claimed.fetch_update(AcqRel, Acquire, claim).is_ok()
     }
 
     /// Claims units as soon as some are free. Cancel safe.
     async fn acquire(&self, units: usize) -> Result<(), PublishError> {
-        let mut freed = None;
+        if self.try_acquire(units) {
+            return Ok(());
+        }
         loop {
-            if self.try_acquire(units) {
-                return Ok(());
-            }
-            match freed.take() {
-                // From here on no notification is missed, so the second attempt decides.
-                None => freed = Some(self.freed.listen()),
-                Some(freed) => freed.await,
-            }
+            let freed = self.freed.listen();
             if self.is_closed.load(Acquire) {
                 return Err(PublishError::Stopped);
+            }
+            // No notification is missed any more, so this check decides.
+            if !self.has_free() {
+                freed.await;
+            }
+            if self.try_acquire(units) {
+                // One notification may stand for the units of many claims, so the next one that waits looks too.
+                if self.has_free() {
+                    self.freed.notify(1);
+                }
+                return Ok(());
             }
         }
     }
@@ -199,30 +218,32 @@ mod tests {
     #[test]
     fn a_permit_holds_bytes_and_a_place() {
         let budget = budget(2, 10);
-        let (first, second) = (reserve(&budget, 4), reserve(&budget, 4).expect("some is free"));
+        let (first, mut second) = (reserve(&budget, 4), reserve(&budget, 4).expect("some is free"));
         assert!(first.is_some());
         assert!(reserve(&budget, 1).is_none(), "both places are in use");
         drop(first);
-        let third = reserve(&budget, 10);
-        assert!(third.is_some(), "a place and some bytes are free");
-        second.note_taken();
+        let third = reserve(&budget, 10).expect("a place and some bytes are free");
+        assert!(second.note_taken());
+        second.free_places(1);
         assert_eq!(budget.metrics.publishes_delayed(), 0, "waits for places are not counted");
         assert!(reserve(&budget, 1).is_none(), "a place is free, and no byte");
         assert_eq!(budget.metrics.publishes_delayed(), 1);
-        drop((second, third));
+        second.absorb(third);
+        assert_eq!(claimed(&budget), (14, 0), "the bytes of both are held, and no place");
+        drop(second);
         assert_eq!(claimed(&budget), (0, 0), "each came back once");
     }
 
     #[test]
-    fn a_closed_budget_turns_waiting_publishers_away() {
+    fn a_closed_budget_rejects_waiting_publishers() {
         let budget = budget(1, 10);
         let _held = reserve(&budget, 1).expect("all is free");
         let close = async {
             future::yield_now().await;
             budget.close();
         };
-        let (refused, ()) = smol::block_on(future::zip(budget.reserve(1), close));
-        assert_eq!(refused.map(drop), Err(PublishError::Stopped));
+        let (rejected, ()) = smol::block_on(future::zip(budget.reserve(1), close));
+        assert_eq!(rejected.map(drop), Err(PublishError::Stopped));
         assert_eq!(claimed(&budget).0, 1, "its bytes came back");
     }
 }

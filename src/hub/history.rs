@@ -1,4 +1,4 @@
-//! The recent events, for subscribers that come back.
+//! The recent events, for subscribers that resume.
 //!
 //! Events are numbered in the order of the queue, and held until newer ones push them out of a bound. Clients know an
 //! event by its id: its publisher's, or `<boot>-<number>`, unique over restarts and ordered within one. Pure: no clock,
@@ -26,9 +26,9 @@ pub(super) struct History {
     boot: u64,
     events: VecDeque<StoredEvent>,
     /// Number of events that are not held any more.
-    gone: u64,
+    pub(super) gone: u64,
     /// Number of events that came from earlier servers.
-    restored: u64,
+    pub(super) restored: u64,
     /// Id of the last event that went, if the server gave it: a client that has it misses nothing yet.
     last_gone: Option<String>,
     /// Estimated memory of the held events, in bytes.
@@ -70,29 +70,9 @@ impl History {
         Self { retention, boot, events, gone: 0, restored: 0, last_gone: None, cost: 0, known_ids }
     }
 
-    /// Number of held events.
-    pub(super) fn events(&self) -> usize {
-        self.events.len()
-    }
-
-    /// Estimated memory of the held events, in bytes.
-    pub(super) fn cost(&self) -> usize {
-        self.cost
-    }
-
-    /// Time of the oldest held event.
-    pub(super) fn oldest_at(&self) -> Option<u64> {
-        self.events.front().map(|oldest| oldest.at)
-    }
-
-    /// Number of events that are not held any more.
-    pub(super) fn gone(&self) -> u64 {
-        self.gone
-    }
-
-    /// Number of events that came from earlier servers.
-    pub(super) fn restored(&self) -> u64 {
-        self.restored
+    /// Number of held events, their estimated memory in bytes, and the time of the oldest.
+    pub(super) fn stats(&self) -> (usize, usize, Option<u64>) {
+        (self.events.len(), self.cost, self.events.front().map(|oldest| oldest.at))
     }
 
     /// Number of events of this server so far.

@@ -140,12 +140,12 @@ impl Hub {
         self.0.sequence.position()
     }
 
-    /// The sequence, for subscribers that come back, if it keeps a history.
+    /// The sequence, for subscribers that resume, if it keeps a history.
     pub(crate) fn history(&self) -> Option<&Sequence> {
         Some(&*self.0.sequence).filter(|sequence| sequence.keeps_history())
     }
 
-    /// Closes the log to new messages; returns once those that it took are queued, for which it has to write them.
+    /// Closes the log to new messages; returns once those that it took are written and queued.
     pub(crate) async fn close_log(&self) {
         if let Some(writer) = self.log_writer() {
             writer.close();
@@ -153,8 +153,8 @@ impl Hub {
         }
     }
 
-    /// Refuses further messages. Those in the queue are still delivered; those that the log has yet to write are
-    /// refused. Never blocks.
+    /// Rejects further messages, and those that the log has yet to write. Those in the queue are still delivered. Never
+    /// blocks.
     pub(crate) fn close(&self) {
         if let Some(writer) = self.log_writer() {
             writer.close();

@@ -3,7 +3,7 @@
 //! Each shard has a receiver and gets every message. A message stays until the last shard has taken it. Only this file
 //! uses async-broadcast. Room in the queue is the budget's concern: a message comes with a permit.
 //!
-//! The invariant: the queue has as many places as there are permits, so it never overflows and never refuses a message.
+//! The invariant: the queue has as many places as there are permits, so it never overflows and never rejects a message.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -42,9 +42,14 @@ impl Queued {
 pub(crate) struct InFlight(Arc<Permit>);
 
 impl InFlight {
-    /// Ends this shard's share. Returns the time since the publish call if no other shard has one.
-    pub(crate) fn end(self, now: Instant) -> Option<Duration> {
-        Arc::into_inner(self.0).map(|permit| now.saturating_duration_since(permit.since))
+    /// Ends a shard's shares. Reports the time since the publish call of each message that no other shard has.
+    pub(crate) fn end_all(shares: &mut Vec<Self>, now: Instant, mut report: impl FnMut(Duration)) {
+        let permits = shares.drain(..).filter_map(|share| Arc::into_inner(share.0));
+        // One permit gives back the bytes of all.
+        permits.inspect(|permit| report(now.saturating_duration_since(permit.since))).reduce(|mut all, permit| {
+            all.absorb(permit);
+            all
+        });
     }
 }
 
@@ -74,7 +79,7 @@ impl QueueSender {
         })
     }
 
-    /// Refuses further messages. Those in the queue stay until every shard has taken them.
+    /// Rejects further messages. Those in the queue stay until every shard has taken them.
     pub(super) fn close(&self) {
         self.0.close();
     }
@@ -89,11 +94,35 @@ pub struct QueueReceiver {
 }
 
 impl QueueReceiver {
-    /// Takes the next message; `None` once the queue is closed and empty.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Message, InFlight)>> {
+    /// Takes the next message and those behind it until they have `most` bytes, with this shard's shares in them.
+    ///
+    /// Ready with the messages and their length, or with `None` once the queue is closed and empty.
+    pub(crate) fn poll_batch(
+        &mut self,
+        cx: &mut Context<'_>,
+        most: usize,
+        shares: &mut Vec<InFlight>,
+    ) -> Poll<Option<(Vec<Message>, usize)>> {
+        let mut next = ready!(self.poll_next(cx));
+        let (mut messages, mut length, mut places) = (Vec::new(), 0, 0);
+        while let Some(Queued { message, in_flight }) = next {
+            self.taken += 1;
+            length += message.frame.as_bytes().len();
+            places += usize::from(in_flight.0.note_taken());
+            messages.push(message);
+            shares.push(in_flight);
+            next = if length < most { self.receiver.try_recv().ok() } else { None };
+        }
+        if let Some(share) = shares.last() {
+            share.0.free_places(places);
+        }
+        Poll::Ready((!messages.is_empty()).then_some((messages, length)))
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Queued>> {
         loop {
             match ready!(Pin::new(&mut self.receiver).poll_recv(cx)) {
-                Some(Ok(queued)) => return Poll::Ready(Some(self.take(queued))),
+                Some(Ok(queued)) => return Poll::Ready(Some(queued)),
                 // Only a queue that overflows skips messages, and this one does not.
                 Some(Err(_)) => {}
                 None => return Poll::Ready(None),
@@ -101,10 +130,14 @@ impl QueueReceiver {
         }
     }
 
-    /// Takes the next message if one is queued.
-    pub(crate) fn take_waiting(&mut self) -> Option<(Message, InFlight)> {
-        let queued = self.receiver.try_recv().ok()?;
-        Some(self.take(queued))
+    /// Takes the next message if one is queued, and ends this shard's share in it.
+    #[cfg(any(test, feature = "internals"))]
+    pub(crate) fn take_waiting(&mut self) -> Option<Message> {
+        let (mut cx, mut shares) = (Context::from_waker(std::task::Waker::noop()), Vec::new());
+        match self.poll_batch(&mut cx, 1, &mut shares) {
+            Poll::Ready(Some((mut messages, _))) => messages.pop(),
+            Poll::Ready(None) | Poll::Pending => None,
+        }
     }
 
     /// Says if a message is queued.
@@ -115,12 +148,5 @@ impl QueueReceiver {
     /// Number of messages taken so far: the position up to which this shard has all.
     pub(crate) fn taken(&self) -> u64 {
         self.taken
-    }
-
-    fn take(&mut self, queued: Queued) -> (Message, InFlight) {
-        let Queued { message, in_flight } = queued;
-        in_flight.0.note_taken();
-        self.taken += 1;
-        (message, in_flight)
     }
 }

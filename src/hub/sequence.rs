@@ -2,7 +2,7 @@
 //!
 //! A message gets all four in [`Sequence::commit`], however it was published. So numbers follow the order of the queue,
 //! and a client that resumes goes from history to live events without a gap. The lock is held for a memory operation,
-//! never across a wait or a write to disk. Subscribers that come back read the history under it, a portion at a time.
+//! never across a wait or a write to disk. Subscribers that resume read the history under it, a portion at a time.
 //!
 //! Room in the queue is the budget's concern, and writing to disk is the log's.
 
@@ -88,7 +88,7 @@ impl Sequence {
         Ok(id)
     }
 
-    /// An event that the queue refuses is not kept, and the next one gets its number.
+    /// An event that the queue rejects is not kept, and the next one gets its number.
     fn append(&self, history: &mut History, event: StoredEvent, permit: Permit) -> Result<(), PublishError> {
         self.queue.push(Queued::new(event.message.clone(), permit))?;
         history.push(event);
@@ -96,7 +96,7 @@ impl Sequence {
         Ok(())
     }
 
-    /// Refuses further messages. Those in the queue are still delivered.
+    /// Rejects further messages. Those in the queue are still delivered.
     pub(super) fn close(&self) {
         self.queue.close();
     }
@@ -109,12 +109,12 @@ impl Sequence {
 
     /// Number of events that the history held once and does not any more, so that the log may release them.
     pub(super) fn gone(&self) -> u64 {
-        lock(&self.history).gone()
+        lock(&self.history).gone
     }
 
     /// Number of events that came from earlier servers.
     pub(crate) fn restored(&self) -> u64 {
-        lock(&self.history).restored()
+        lock(&self.history).restored
     }
 
     /// Finds the place behind the event with this id, the last one that a client has.
@@ -147,8 +147,8 @@ impl Sequence {
         let mut history = lock(&self.history);
         let now = self.clock.now();
         history.expire(now);
-        let age = history.oldest_at().map(|at| Duration::from_millis(now.saturating_sub(at)));
-        (history.events(), history.cost(), age)
+        let (events, bytes, oldest_at) = history.stats();
+        (events, bytes, oldest_at.map(|at| Duration::from_millis(now.saturating_sub(at))))
     }
 }
 
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(fixture.sequence.position(), 2);
         assert_eq!(fixture.read(&first, 2), "id: own\ndata: b\n\n");
         assert_eq!(fixture.read("own", 2), "", "nothing is behind the last");
-        let mut queued = || String::from_utf8(fixture.receiver.take_waiting()?.0.frame.as_bytes().to_vec()).ok();
+        let mut queued = || String::from_utf8(fixture.receiver.take_waiting()?.frame.as_bytes().to_vec()).ok();
         assert_eq!(queued(), Some(format!("id: {first}\ndata: a\n\n")));
         assert_eq!((queued(), queued()), (Some("id: own\ndata: b\n\n".to_owned()), None));
     }

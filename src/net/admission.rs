@@ -16,7 +16,7 @@ use crate::config::{Limits, TrustedProxy};
 use crate::metrics::{GaugeGuard, Metrics};
 use crate::sys::lock;
 
-/// Connections beyond a limit that are still told to come back. Any beyond these are closed without a response.
+/// Connections beyond a limit that are still told to retry. Any beyond these are closed without a response.
 const MOST_REJECTING: usize = 32;
 
 /// Descriptors that the server needs besides its connections: for the standard streams, the listening sockets, the
@@ -39,7 +39,7 @@ pub(crate) struct Admission {
     /// Set if connections are limited by network.
     networks: Option<Networks>,
     trusted_proxies: Arc<[TrustedProxy]>,
-    /// Clients rejected so far; the number spreads the times at which they come back.
+    /// Clients rejected so far; the number spreads the times of their retries.
     rejections: u64,
     metrics: Metrics,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Admission {
 #[derive(Debug)]
 pub(crate) struct Client<S = Async<OwnedFd>> {
     pub(crate) io: S,
-    /// Set if the client is to be told to come back: a number that tells such clients apart.
+    /// Set if the client is to be told to retry: a number that tells such clients apart.
     pub(crate) rejection: Option<u64>,
     pub(crate) permit: ConnectionPermit,
     /// Set for a trusted proxy if connections are limited by network.
@@ -59,7 +59,7 @@ pub(crate) struct Client<S = Async<OwnedFd>> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Verdict {
     Admit,
-    /// Told to come back.
+    /// Told to retry.
     Reject,
     /// Closed without a response.
     Drop,
@@ -72,7 +72,6 @@ impl Admission {
         Self { limit, networks, trusted_proxies: trusted_proxies.into(), rejections: 0, metrics }
     }
 
-    /// The most connections in all.
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }
@@ -168,7 +167,7 @@ impl Proxy {
         self.trusted.iter().any(|proxy| proxy.is(Some(address)))
     }
 
-    /// Counts a request for this client, `None` if the head names two. Returns if its network is within the limit.
+    /// Counts a request for this client, `None` if the head names two. Returns true if its network is within the limit.
     ///
     /// Beyond it the proxy gets a response every time: it takes a connection that closes without one for a server that
     /// fails, and keeps other clients from it.
@@ -178,7 +177,7 @@ impl Proxy {
         verdict == Verdict::Admit
     }
 
-    /// Gives the client's place back once its request is answered.
+    /// Gives the client's place back once the response is written.
     pub(crate) fn release_client(&mut self) {
         self.client = None;
     }

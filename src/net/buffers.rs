@@ -1,7 +1,7 @@
 //! Buffers for what clients send: one for all reads of a shard, and one for the unread bytes of a connection.
 //!
 //! They grow with bytes that have arrived, and for nothing else: no size that a client names reserves memory. They have
-//! no limit of their own: a connection refuses a request before its buffer grows past the limits.
+//! no limit of their own: a connection rejects a request before its buffer grows past the limits.
 
 use std::cell::RefCell;
 use std::io;
@@ -52,12 +52,10 @@ impl RecvBuffer {
         &self.buffer[self.consumed..]
     }
 
-    /// The number of unread bytes.
     pub(crate) fn len(&self) -> usize {
         self.buffer.len() - self.consumed
     }
 
-    /// True if every byte was read.
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }

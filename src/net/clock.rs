@@ -76,7 +76,6 @@ impl Clock {
         self.wake_due();
     }
 
-    /// True once the server is stopping.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.get()
     }

@@ -156,13 +156,13 @@ pub(crate) async fn write_all(
 ///
 /// # Errors
 ///
-/// If the peer does not close within the linger limits.
+/// `Expired` if the peer does not close within the linger limits.
 pub(crate) async fn close_in_stages(
     io: &impl Socket,
     deadline: &Deadline<'_>,
     limits: &Limits,
     read_buffer: &ReadBuffer,
-) -> Result<(), Lingers> {
+) -> Result<(), Interrupted> {
     if io.shutdown_write().is_err() {
         return Ok(());
     }
@@ -172,17 +172,13 @@ pub(crate) async fn close_in_stages(
         match read(io, deadline, read_buffer, |_| ()).await {
             Ok(count @ 1..) => dropped += count,
             Ok(0) | Err(Interrupted::Gone) => return Ok(()),
-            Err(Interrupted::Expired) => break,
+            Err(expired) => return Err(expired),
         }
         // A peer that always has more to say must not starve the other connections of its thread.
         yield_now().await;
     }
-    Err(Lingers)
+    Err(Interrupted::Expired)
 }
-
-/// A peer that does not close.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lingers;
 
 /// Tries `step` until it succeeds, fails, or would block past the deadline.
 fn poll_io(

@@ -25,7 +25,6 @@ impl WaitGroup {
         WaitGuard(self)
     }
 
-    /// The number of members.
     pub(crate) fn len(&self) -> usize {
         self.members.get()
     }

@@ -1,4 +1,4 @@
-//! Why a server was not bound: what happened, and what to do about it.
+//! The reasons that a server is not bound, each with advice for the operator.
 
 use std::fmt;
 use std::io;

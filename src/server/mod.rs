@@ -55,8 +55,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If a value of the configuration is out of range, if the process may not open enough files, if the history's file
-    /// cannot be used, or if it cannot listen: the port is taken or not permitted, or the machine has no such address.
+    /// Each [`BindError`]: a value of the configuration is out of range, the process may not open enough files, the
+    /// history's file cannot be used, or an address is taken, not permitted or not of this machine.
     pub fn bind(config: Config) -> Result<Self, BindError> {
         Self::bind_with(config, Sockets::default())
     }
@@ -87,7 +87,7 @@ impl Server {
         let listen = listener.addresses().cloned().collect();
         let config = Config { listen, admin: admin_address, ..config };
         let handles = Arc::new(OnceLock::new());
-        let watched = AdminContext {
+        let admin_context = AdminContext {
             config: config.clone(),
             shared: shared.clone(),
             health: health.clone(),
@@ -95,8 +95,10 @@ impl Server {
             started: SystemTime::now(),
             handles: Arc::clone(&handles),
         };
-        let admin =
-            admin_listener.map(|listener| Admin::start(listener, watched)).transpose().map_err(BindError::Thread)?;
+        let admin = admin_listener
+            .map(|listener| Admin::start(listener, admin_context))
+            .transpose()
+            .map_err(BindError::Thread)?;
         Ok(Self { config, listener, admission, shared, receivers, health, admin, handles, hub_guard })
     }
 

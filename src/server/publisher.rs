@@ -20,7 +20,7 @@ pub struct Publisher {
     subscriber_counts: SubscriberCounts,
 }
 
-/// Receipt of a published event, as the JSON answer of `POST /broadcast` has it.
+/// Receipt of a published event, as the JSON response of `POST /broadcast` has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {
@@ -62,7 +62,7 @@ impl Publisher {
     /// # Errors
     ///
     /// If a field cannot be encoded, if the history's file cannot be written, or if the server has stopped.
-    /// If the file's disk hung until the server stopped, the event may be in the file, for clients that come back.
+    /// If the file's disk hung until the server stopped, the event may be in the file, for clients that resume.
     pub async fn publish(&self, event: Event) -> Result<Receipt, PublishError> {
         let (fields, data) = event.parts().map_err(PublishError::InvalidField)?;
         let topics = Topics::parse(event.topics());

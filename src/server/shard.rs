@@ -19,7 +19,7 @@ use crate::net::{Client, Sink, Socket};
 
 /// The parts that a shard starts with.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct ShardParts {
     pub(super) shared: Shared,
     /// The number of this shard.
     pub(super) number: usize,
@@ -34,8 +34,8 @@ pub(super) struct Job {
 }
 
 /// Serves until the shard has ended: the body of its thread.
-pub(super) fn run(job: Job) {
-    let Job { shared, number, since, heartbeat, receiver, clients, commands, signals } = job;
+pub(super) fn run(parts: ShardParts) {
+    let ShardParts { shared, number, since, heartbeat, receiver, clients, commands, signals } = parts;
     let ShardSignals { answered, abort, .. } = signals;
     let context = Context::new(shared, number, receiver, SystemTime::now());
     let executor = LocalExecutor::new();

@@ -10,7 +10,7 @@ use async_io::Timer;
 use smol::channel::{self, Sender};
 use smol::future::FutureExt;
 
-use super::shard::{self, Job};
+use super::shard::{self, ShardParts};
 use super::shutdown::{self, EndNotice, Signals};
 use crate::connection::Shared;
 use crate::fanout::ShardHandle;
@@ -54,10 +54,10 @@ impl Shards {
             let (request, commands) = channel::bounded(COMMANDS_AHEAD);
             let (shared, signals) = (shared.clone(), of_shards.clone());
             let end_notice = EndNotice(signals.ended.clone());
-            let job = Job { shared, number, since, heartbeat, receiver, clients, commands, signals };
+            let parts = ShardParts { shared, number, since, heartbeat, receiver, clients, commands, signals };
             let thread = thread::Builder::new().name(format!("smolcast-{number}")).spawn(move || {
                 let _end_notice = end_notice;
-                shard::run(job);
+                shard::run(parts);
             })?;
             handles.push(ShardHandle::new(request));
             shards.clients.push(dealt);
@@ -88,7 +88,6 @@ impl Shards {
         self.clients.clear();
     }
 
-    /// The number of threads.
     pub(super) fn threads(&self) -> usize {
         self.threads.len()
     }

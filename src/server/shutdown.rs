@@ -7,7 +7,7 @@
 //! | step | longest time |
 //! | --- | --- |
 //! | 1. Accepting stops: the listening sockets close, and health reports the end. | |
-//! | 2. Shards end idle connections and answer the requests in flight. | half |
+//! | 2. Shards end idle connections and respond to the requests in flight. | half |
 //! | 3. The log takes nothing more; messages that it has taken are queued for the shards. | a quarter |
 //! | 4. The hub closes: nothing more is published. | |
 //! | 5. Shards deliver their queue, and end each stream between two events. | the rest |
@@ -35,7 +35,7 @@ const DISK_PATIENCE: Duration = Duration::from_secs(1);
 pub(super) async fn shut_down(serving: Serving, listener: Listener, mut shards: Shards, shared: &Shared) {
     let Shared { hub, metrics, limits, .. } = shared;
     let (start, time) = (Instant::now(), limits.drain_timeout);
-    // 1. Clients that connect from here on are refused.
+    // 1. The kernel refuses clients that connect from here on.
     drop((serving, listener));
     // 2. A request that never ends takes half of the time.
     shards.stop_dealing();

@@ -1,8 +1,8 @@
 //! A lock on an open file or folder, against other processes that lock it too.
 //!
 //! It does not stop a process that locks nothing. The kernel keeps a `flock` until the last copy of the descriptor is
-//! closed, and a child process that is being started may have one. The invariant: dropping the lock releases it,
-//! despite copies.
+//! closed. A child process that is being started may have a copy. The invariant: dropping the lock releases it, despite
+//! copies.
 
 use std::ops::Deref;
 use std::os::fd::AsFd;

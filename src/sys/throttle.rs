@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// Time between two lines about one condition.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// Permission to log a condition that lasts or comes back.
+/// Permission to log a condition that lasts or recurs.
 #[derive(Debug, Default)]
 pub(crate) struct Throttle {
     /// The last time at which logging was permitted.

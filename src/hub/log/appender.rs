@@ -1,7 +1,7 @@
-//! The end of a file, where whole records are added.
+//! The end of a file, to which bytes are added.
 //!
-//! It knows nothing of records. The invariant: what is added is added as a whole or not at all, and what lies behind
-//! `end` never comes to light: it is cut off before anything else is written.
+//! It knows nothing of records. The invariant: bytes are added all or not at all, and a part of a failed write behind
+//! `end` is cut off before the next write.
 
 use std::fs::File;
 use std::io;
@@ -38,7 +38,7 @@ pub(super) struct Appender {
 }
 
 impl Appender {
-    /// Adds to a file from its end on, which is at `end`.
+    /// Adds to a file of `end` bytes.
     pub(super) fn new(storage: impl Storage + 'static, end: u64) -> Self {
         Self { storage: Box::new(storage), end, is_torn: false }
     }
@@ -47,12 +47,11 @@ impl Appender {
         self.storage.file()
     }
 
-    /// The position after the last byte.
     pub(super) fn end(&self) -> u64 {
         self.end
     }
 
-    /// Adds all of the bytes or, with the error that the write met, none.
+    /// Adds all of the bytes, or none and returns the error of the write.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.is_torn {
             self.truncate(self.end)?;
@@ -62,13 +61,13 @@ impl Appender {
             self.end += bytes.len() as u64;
         } else {
             self.is_torn = true;
-            // Where that fails too, the next call tries again.
+            // If this fails too, the next call tries again.
             let _ = self.truncate(self.end);
         }
         written
     }
 
-    /// Cuts off what lies behind a position.
+    /// Cuts off the bytes behind a position.
     pub(super) fn truncate(&mut self, end: u64) -> io::Result<()> {
         self.storage.truncate(end)?;
         self.end = end;

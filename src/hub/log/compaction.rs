@@ -1,7 +1,7 @@
 //! A copy of what is held of a file, made on a thread of its own while the file grows.
 //!
-//! It copies bytes; its user decides when. The invariant: the copy takes the file's name only when
-//! it has everything, on disk, and is locked.
+//! It copies bytes; its user decides when. The invariant: the copy takes the file's name only once it has everything
+//! on disk and is locked.
 
 use std::fs::{self, File};
 use std::io;
@@ -33,7 +33,7 @@ pub(super) struct Compaction {
 }
 
 impl Compaction {
-    /// Begins to copy a range of a file's bytes, behind a header. They are not to change, what follows them may.
+    /// Begins to copy a range of a file's bytes, behind a header. Only bytes behind the range may change meanwhile.
     pub(super) fn begin(file: &File, path: &Path, range: Range<u64>) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let source = file.try_clone()?;
@@ -58,8 +58,8 @@ impl Compaction {
         self.range.start
     }
 
-    /// Waits for the thread, adds what the file got meanwhile, up to `end`, and gives the copy the file's name. Where
-    /// that fails the file keeps it. Nothing, if it was told to stop before the copy was done.
+    /// Waits for the thread, adds the bytes that the file got meanwhile, up to `end`, and renames the copy to the file.
+    /// `None` if it was stopped before the copy was done. After an error the file keeps its name.
     pub(super) fn end(self, file: &File, end: u64, path: &Path) -> io::Result<Option<Locked>> {
         let joined = self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that copies panicked")));
         let Some(copy) = joined? else { return Ok(None) };
@@ -73,7 +73,7 @@ impl Compaction {
 }
 
 fn copy_of(source: &File, path: &Path, range: Range<u64>, stop: &AtomicBool) -> io::Result<Option<Locked>> {
-    // What an earlier attempt may have left.
+    // An earlier attempt may have left one.
     let _ = fs::remove_file(path);
     let copy = file::create(path)?;
     copy.set_permissions(source.metadata()?.permissions())?;
@@ -81,12 +81,12 @@ fn copy_of(source: &File, path: &Path, range: Range<u64>, stop: &AtomicBool) -> 
     if !copy_range(source, range, &copy, HEADER_LENGTH, stop)? {
         return Ok(None);
     }
-    // The most of it, so that little is left to write when the journal waits.
+    // Most bytes reach the disk here, so that the journal waits only for the last few.
     copy.sync_data()?;
     Ok(Some(copy))
 }
 
-/// Copies a range of bytes to an offset; whether it came to the end.
+/// Copies a range of bytes to an offset. Returns false if it was stopped before the end.
 fn copy_range(from: &File, mut range: Range<u64>, to: &File, mut offset: u64, stop: &AtomicBool) -> io::Result<bool> {
     let mut buffer = vec![0; PIECE];
     while !range.is_empty() {

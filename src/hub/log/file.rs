@@ -1,6 +1,6 @@
 //! Files of a journal: made for their owner alone, locked, found by name after a crash.
 //!
-//! Their content is the other files' concern. The invariant: an open file is locked, and has the name by which it was
+//! Their content is for the other files here. The invariant: an open file is locked, and has the name by which it was
 //! opened.
 
 use std::ffi::OsString;
@@ -39,7 +39,7 @@ pub(super) fn open(path: &Path) -> io::Result<(Locked, PathBuf)> {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the history file has to be a regular file"));
         }
         let file = locked(file)?;
-        // A server that compacts its file replaces it, and the lock may be on what the name led to before.
+        // A server that compacts its file replaces it, and this lock may be on the file that it replaced.
         if is_named(&file, path)? {
             return Ok((file, fs::canonicalize(path)?));
         }

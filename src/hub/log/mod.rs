@@ -4,8 +4,8 @@
 //! user decides which records to hold, when to sync, and how to handle a full disk. Every call blocks, so it belongs on
 //! a thread of its own.
 //!
-//! The invariant: the file is a header and whole records, oldest first, the held ones last. What a crash or a failed
-//! write leaves behind them is cut off, at the latest when the file is opened again.
+//! The invariant: the file is a header and whole records, oldest first, the held ones last. Bytes that a crash or a
+//! failed write leaves behind them are cut off, at the latest when the file is opened again.
 //!
 //! # The format
 //!
@@ -29,8 +29,8 @@
 //!
 //! | bytes | what |
 //! | --- | --- |
-//! | 8 | when the event was accepted, in milliseconds since 1970 |
-//! | 8 | the start of the server that accepted it |
+//! | 8 | time at which the event was accepted, in milliseconds since 1970 |
+//! | 8 | start of the server that accepted it |
 //! | 8 | its number since that start, from 1 |
 //! | 1 | 1 if its publisher gave it an ID, else 0 |
 //! | 4, k | if so: the ID's length and the ID, in UTF-8 |
@@ -42,12 +42,12 @@
 //!
 //! # Other files
 //!
-//! `PATH.new` is the copy that a compaction makes; one that is found when the file is opened is removed. What is cut
-//! off and is more than one torn record is added to `PATH.damaged` first; nothing here ever reads or removes that file.
+//! `PATH.new` is the copy that a compaction makes; opening the file removes an old one. Bytes that are cut off, unless
+//! they are one torn record, are added to `PATH.damaged` first. Nothing here ever reads or removes that file.
 //!
-//! The lock is on the file itself (`flock`), and a copy is locked before it takes the file's name: so a
-//! server that opens the name finds it locked at any time. A server that opened the file just before it was replaced
-//! locks a file without a name, sees that, and opens again.
+//! The lock is on the file itself (`flock`), and a copy is locked before it takes the file's name. So a server that
+//! opens the name finds it locked at any time. A server that opened the file just before it was replaced locks a file
+//! without a name, notices, and opens again.
 
 mod appender;
 mod compaction;
@@ -80,8 +80,7 @@ use crate::event::topic::Topics;
 const HEADER: [u8; HEADER_LENGTH as usize] = *b"smolcast-log\x01\0\0\0";
 const HEADER_LENGTH: u64 = 16;
 
-/// A compaction is not worth its while for less than this. It is also how much more has to be released after one that
-/// failed, before the next is tried.
+/// Fewest dead bytes that are worth a compaction, and that the next one waits for after one that failed.
 const LEAST_DEAD: u64 = 1 << 20;
 
 /// Memory that the buffer for encoding keeps between two writes, in bytes.
@@ -134,17 +133,17 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens the file, or makes it, for its owner alone. `keep` gets its records, oldest first, one at a time; all of
-    /// them are held. What follows the last whole record is cut off.
+    /// Opens the file, or makes it, for its owner alone. `keep` gets its records one at a time, oldest first, and all
+    /// of them are held. The bytes behind the last whole record are cut off.
     ///
     /// # Errors
     ///
-    /// `ResourceBusy` where another server has it open, `InvalidData` where it is no file of this format and version,
-    /// and whatever the system says. No record is lost then, and nothing but a torn one is cut off.
+    /// `ResourceBusy` if another server has it open, `InvalidData` if it is no file of this format and version, and
+    /// those of the system. No record is lost then, and at most a torn one is cut off.
     fn open(path: &Path, keep: impl FnMut(Record)) -> io::Result<(Self, Recovered)> {
         let (file, path) = file::open(path)?;
         let (held, recovered) = recovery::recover(&file, &path, keep)?;
-        // Where that fails, so will the compaction that wants the name, which says so.
+        // If this fails, so does the compaction that needs the name, and warns.
         let _ = fs::remove_file(compaction::path_of_copy(&path));
         let end = HEADER_LENGTH + held.iter().copied().map(u64::from).sum::<u64>();
         let journal = Self {
@@ -177,8 +176,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// What the system says of the write, such as `StorageFull`, and `InvalidInput` for a record that is too long.
-    /// Either way the journal goes on: a later attempt may succeed.
+    /// Those of the write, such as `StorageFull`, and `InvalidInput` for a record that is too long. A later attempt may
+    /// succeed.
     fn append_all(&mut self, records: &[Record]) -> io::Result<()> {
         self.poll();
         let before = self.held.len();
@@ -195,25 +194,25 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// What the system says. It may have lost any record since the last success then, and will not say so again.
+    /// The system's. Any record since the last success may be lost then, and a later call does not report it.
     fn sync(&mut self) -> io::Result<()> {
         self.poll();
         self.sync_folder()?;
         self.appender.file().sync_data()
     }
 
-    /// Lets go of the oldest `count` held records, or of all if there are fewer.
+    /// Releases the oldest `count` held records, or all if there are fewer.
     fn release(&mut self, count: usize) {
         let count = count.min(self.held.len());
         self.start += self.held.drain(..count).map(u64::from).sum::<u64>();
         if self.held.is_empty() {
-            // It takes no copy now, so that what stopped the last attempt does not matter: a full disk, say.
+            // No copy is needed now, so the reason that the last one failed, such as a full disk, does not matter.
             self.patience = 0;
         }
         self.poll();
     }
 
-    /// Ends a compaction whose copy is done, begins one that is due. Every other call does that too.
+    /// Ends a compaction with a copy that is done, and begins one that is due. Every other call does that too.
     fn poll(&mut self) {
         if self.compaction.as_ref().is_some_and(Compaction::is_copied) {
             self.end_compaction();
@@ -257,7 +256,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Waits for the copy, if it is not done, and goes on with it in place of the file.
+    /// Replaces the file with its copy, and waits for a copy that is not done.
     fn end_compaction(&mut self) {
         let Some(compaction) = self.compaction.take() else { return };
         let moved_by = compaction.start() - HEADER_LENGTH;
@@ -268,7 +267,7 @@ impl Journal {
         }
     }
 
-    /// Goes on with a copy that has the file's name already, and lacks the first `moved_by` bytes of records.
+    /// Switches to a copy that has the file's name already, and lacks the first `moved_by` bytes of records.
     fn go_on_with(&mut self, copy: Locked, moved_by: u64) {
         self.appender = Appender::new(copy, self.appender.end() - moved_by);
         self.start -= moved_by;
@@ -300,7 +299,7 @@ impl Journal {
 }
 
 impl Drop for Journal {
-    /// A copy that is done is used. One that is not is given up: the next run makes its own.
+    /// Uses a copy that is done, and gives up one that is not: the next run makes its own.
     fn drop(&mut self) {
         if let Some(compaction) = &self.compaction {
             compaction.stop();

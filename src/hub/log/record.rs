@@ -30,10 +30,10 @@ pub(crate) struct Record {
 /// Length of the head before a payload, in bytes.
 pub(super) const HEAD_LENGTH: usize = 12;
 
-/// Place and time, no ID, no topic, an empty frame.
+/// Length of a payload without an ID, topics and bytes of an event.
 const LEAST_PAYLOAD: usize = 8 + 8 + 8 + 1 + 4;
 
-/// More than any event that a sensible limit lets in, and little enough to be read at once.
+/// Above any event that a sensible limit lets in, and small enough to be read at once.
 const MOST_PAYLOAD: usize = 1 << 28;
 
 impl Record {
@@ -81,9 +81,9 @@ impl Record {
         buffer.extend_from_slice(&self.frame);
     }
 
-    /// The record with this payload; `None` where there is none.
+    /// Decodes a payload; `None` if it is no record's.
     pub(super) fn decode(payload: &[u8]) -> Option<Self> {
-        let mut fields = Fields(payload);
+        let mut fields = FieldReader(payload);
         Some(Self {
             at: fields.u64()?,
             boot: fields.u64()?,
@@ -95,7 +95,7 @@ impl Record {
     }
 }
 
-/// Callers have seen that the whole record is short enough for its lengths to fit.
+/// Encodes a text behind its length. The caller has checked that the record is short enough for the length to fit.
 fn encode_text(text: &str, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(&(text.len() as u32).to_le_bytes());
     buffer.extend_from_slice(text.as_bytes());
@@ -118,9 +118,9 @@ impl Head {
         head
     }
 
-    /// `None` where the length is not what was written, or out of bounds.
+    /// Decodes a head; `None` if its length is damaged or out of bounds.
     pub(super) fn decode(head: &[u8; HEAD_LENGTH]) -> Option<Self> {
-        let mut fields = Fields(head);
+        let mut fields = FieldReader(head);
         let (length, check, checksum) = (fields.u32()?, fields.u32()?, fields.u32()?);
         let is_sound = crc32fast::hash(&head[..4]) == check;
         let is_bounded = (LEAST_PAYLOAD..=MOST_PAYLOAD).contains(&(length as usize));
@@ -143,10 +143,10 @@ impl Head {
     }
 }
 
-/// The bytes of a payload that are not decoded yet.
-struct Fields<'p>(&'p [u8]);
+/// The bytes of a head or a payload that are not decoded yet.
+struct FieldReader<'p>(&'p [u8]);
 
-impl<'p> Fields<'p> {
+impl<'p> FieldReader<'p> {
     fn take(&mut self, count: usize) -> Option<&'p [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
@@ -174,7 +174,7 @@ impl<'p> Fields<'p> {
         }
     }
 
-    /// The list grows with what is there, not with the count.
+    /// The list grows with its texts, and not with the count that the file names.
     fn texts(&mut self) -> Option<Vec<String>> {
         let count = self.u32()?;
         (0..count).map(|_| self.text()).collect()

@@ -1,16 +1,16 @@
-//! Recovery of a file that is opened: whole records, and perhaps something behind them.
+//! Recovery of a file that is opened: whole records, and perhaps other bytes behind them.
 //!
-//! One record at a time is in memory. The invariant: a file that is not ours is not touched; what is cut off is no more
-//! than one record that was torn, or is kept aside.
+//! One record at a time is in memory. The invariant: a file of another program is not touched, and bytes that are cut
+//! off are one torn record or are kept aside.
 //!
-//! How the two are told apart: what follows the last whole record is one torn record if it is
+//! The bytes behind the last whole record are one torn record if they are
 //!
 //! - shorter than a record's head, or
 //! - a sound head, with its own checksum, whose record reaches to the end of the file or beyond, or
-//! - nothing but zeros, which some file systems leave where a write did not get done.
+//! - all zeros, which some file systems leave in place of a write that did not finish.
 //!
-//! Everything else is damage. A write that is cut short by a crash or a full disk is always of the first kind; a group
-//! of records may lose a part in its middle when power fails, and is kept aside then.
+//! Everything else is damage. A write that a crash or a full disk cuts short leaves a torn record. A power failure may
+//! take a part from the middle of a group of records, and the rest is kept aside then.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -35,16 +35,8 @@ pub(crate) struct Recovered {
     pub(crate) damaged: Option<PathBuf>,
 }
 
-/// Bytes behind the last whole record.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Tail {
-    Nothing,
-    TornRecord,
-    Damage,
-}
-
-/// Gives the records of a file to `keep`, oldest first, and cuts off what follows them. Returns their lengths too. An
-/// empty file gets its header.
+/// Gives the records of a file to `keep`, oldest first, and cuts off the bytes behind them. Returns their lengths too.
+/// An empty file gets its header.
 pub(super) fn recover(
     file: &File,
     path: &Path,
@@ -62,10 +54,7 @@ pub(super) fn recover(
         keep(record);
     }
     let end = reader.position;
-    let damaged = match tail(file, end, length)? {
-        Tail::Damage => Some(keep_aside(file, path, end)?),
-        Tail::Nothing | Tail::TornRecord => None,
-    };
+    let damaged = if is_damage(file, end, length)? { Some(keep_aside(file, path, end)?) } else { None };
     if end < length {
         file.set_len(end)?;
         file.sync_all()?;
@@ -74,7 +63,8 @@ pub(super) fn recover(
     Ok((lengths, Recovered { records, cut: length - end, damaged }))
 }
 
-/// Says if the file has its header. If not it is empty, or its making was cut short; any other file is an error.
+/// Returns true if the file has its header, and false for a file that a crash left with a part of it. Any other file is
+/// an error.
 fn has_header(file: &File, length: u64) -> io::Result<bool> {
     let mut header = HEADER;
     let found = &mut header[..length.min(HEADER_LENGTH) as usize];
@@ -92,7 +82,7 @@ fn has_header(file: &File, length: u64) -> io::Result<bool> {
     Err(io::Error::new(io::ErrorKind::InvalidData, line))
 }
 
-/// Makes a file one with a header and no records.
+/// Replaces the content of a file with a header.
 fn begin(file: &File, path: &Path) -> io::Result<()> {
     file.set_len(0)?;
     file.write_all_at(&HEADER, 0)?;
@@ -141,21 +131,17 @@ fn reach(head: Head) -> u64 {
     u64::from(head.record_length())
 }
 
-/// Judges the bytes from `end`, at which no whole record is, to `length`.
-fn tail(file: &File, end: u64, length: u64) -> io::Result<Tail> {
-    if end == length {
-        return Ok(Tail::Nothing);
-    }
+/// Returns true if the bytes from `end` to `length`, behind the last whole record, are more than one torn record.
+fn is_damage(file: &File, end: u64, length: u64) -> io::Result<bool> {
     if length - end < HEAD_LENGTH as u64 {
-        return Ok(Tail::TornRecord);
+        return Ok(false);
     }
     let mut head = [0; HEAD_LENGTH];
     file.read_exact_at(&mut head, end)?;
-    let is_explained = match Head::decode(&head) {
-        Some(head) => reach(head) >= length - end,
-        None => is_zeros(file, end)?,
-    };
-    Ok(if is_explained { Tail::TornRecord } else { Tail::Damage })
+    Ok(match Head::decode(&head) {
+        Some(head) => reach(head) < length - end,
+        None => !is_zeros(file, end)?,
+    })
 }
 
 fn is_zeros(mut file: &File, from: u64) -> io::Result<bool> {
@@ -174,7 +160,7 @@ fn is_zeros(mut file: &File, from: u64) -> io::Result<bool> {
     }
 }
 
-/// Adds what follows `end` to the file for such things, behind what is there from earlier.
+/// Appends the bytes behind `end` to the file for damaged bytes.
 fn keep_aside(mut file: &File, path: &Path, end: u64) -> io::Result<PathBuf> {
     let aside = file::beside(path, ".damaged");
     let mut kept = file::open_to_add(&aside)?;

@@ -73,13 +73,13 @@ impl LogWriter {
     /// Not cancel safe: the message may still be published.
     pub(in crate::hub) async fn commit(&self, draft: Draft<'_>, permit: Permit) -> Result<String, PublishError> {
         let Draft { fields, data, topics } = draft;
-        let (reply, answer) = channel::bounded(1);
+        let (reply, committed) = channel::bounded(1);
         let job = Job { fields: fields.clone(), data: data.to_owned(), topics: topics.clone(), permit, reply };
         let is_sent = lock(&self.jobs).as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
-        if is_sent { answer.recv().await.unwrap_or(Err(PublishError::Stopped)) } else { Err(PublishError::Stopped) }
+        if is_sent { committed.recv().await.unwrap_or(Err(PublishError::Stopped)) } else { Err(PublishError::Stopped) }
     }
 
-    /// Refuses further messages.
+    /// Rejects further messages.
     pub(in crate::hub) fn close(&self) {
         *lock(&self.jobs) = None;
     }
