@@ -1,4 +1,4 @@
-//! `GET /sse`: opens a stream, and replays the events that a returning subscriber has missed.
+//! `GET /sse`: opens a stream. To resume, a subscriber names its last event and gets those that it missed.
 //!
 //! It ends once the stream is open; `stream.rs` has it from there. Live events begin right behind the last replayed
 //! one: none is missing and none comes twice.
