@@ -144,10 +144,6 @@ pub(super) fn settings() -> impl Iterator<Item = &'static FlagInfo<'static>> {
     flags().iter().filter(|flag| !PRINTING.contains(&flag.long))
 }
 
-pub(super) fn printing() -> impl Iterator<Item = &'static FlagInfo<'static>> {
-    flags().iter().filter(|flag| PRINTING.contains(&flag.long))
-}
-
 /// The short form of a flag. argh's description of `--help` lacks its own.
 pub(super) fn short(flag: &FlagInfo<'_>) -> Option<String> {
     let letter = flag.short.or_else(|| (flag.long == "--help").then_some('h'));

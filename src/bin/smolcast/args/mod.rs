@@ -8,7 +8,6 @@
 mod completions;
 mod config;
 mod env;
-mod man;
 mod units;
 
 use std::error::Error;
@@ -158,6 +157,9 @@ struct Args {
     completions: Option<String>,
 }
 
+/// The page in roff, which the tests make from [`Args`].
+const MANUAL_PAGE: &str = include_str!("../../../../docs/smolcast.1");
+
 /// Flags that print something instead of serving, so they have no variable and no default.
 const PRINTING: [&str; 4] = ["--help", "--version", "--man", "--completions"];
 
@@ -211,7 +213,7 @@ impl Args {
     fn printed(self) -> Option<String> {
         match self {
             Self { version: true, .. } => Some(format!("{NAME} {}\n", env!("CARGO_PKG_VERSION"))),
-            Self { man: true, .. } => Some(man::page()),
+            Self { man: true, .. } => Some(MANUAL_PAGE.to_owned()),
             Self { completions, .. } => completions,
         }
     }

@@ -1,5 +1,7 @@
 //! Command lines and environments, and the resulting configurations, texts and errors.
 
+mod man;
+
 use std::fs;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -9,8 +11,8 @@ use smolcast::{Address, HistoryFile, HistorySync, Retention};
 
 use argh::{FlagInfo, FlagInfoKind, Optionality};
 
+use self::man::described;
 use super::env::{flags, settings, variable_of};
-use super::man::described;
 use super::*;
 
 fn serve(typed: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
