@@ -39,7 +39,7 @@ async fn reload(files: &AccessFiles, access_control: &AccessControl) {
     }
     let files = files.clone();
     // On a thread of its own, because the disk may be slow.
-    let read = async { smol::unblock(move || files.read()).await.map_err(|error| error.to_string()) };
+    let read = smol::unblock(move || files.read());
     let late = async {
         Timer::after(DEADLINE).await;
         Err(format!("the lists could not be read within {DEADLINE:?}"))
