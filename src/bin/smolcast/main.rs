@@ -37,7 +37,7 @@ fn main() -> ExitCode {
             }
             Err(error) => fail(&error.to_string(), 1),
         },
-        Err(error) => fail(&error.to_string(), 2),
+        Err(error) => fail(&error, 2),
     }
 }
 

@@ -10,9 +10,7 @@ mod config;
 mod env;
 mod units;
 
-use std::error::Error;
 use std::ffi::OsString;
-use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -171,20 +169,8 @@ pub(crate) enum Command {
     Serve(Box<Config>, AccessFiles),
 }
 
-/// A mistake on the command line or in the environment, and the right values.
-#[derive(Debug)]
-pub(crate) struct UsageError(String);
-
-impl fmt::Display for UsageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; see smolcast --help", self.0)
-    }
-}
-
-impl Error for UsageError {}
-
 /// Reads this process's arguments and environment, and the access files that they name.
-pub(crate) fn parse() -> Result<Command, Box<dyn Error>> {
+pub(crate) fn parse() -> Result<Command, String> {
     let mut command = parse_from(std::env::args_os().skip(1), |variable| std::env::var_os(variable))?;
     if let Command::Serve(config, files) = &mut command {
         config.access = files.read()?;
@@ -195,7 +181,14 @@ pub(crate) fn parse() -> Result<Command, Box<dyn Error>> {
 fn parse_from(
     arguments: impl Iterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<OsString>,
-) -> Result<Command, UsageError> {
+) -> Result<Command, String> {
+    command(arguments, variable).map_err(|error| format!("{error}; see {NAME} --help"))
+}
+
+fn command(
+    arguments: impl Iterator<Item = OsString>,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Command, String> {
     let mut given = Given::typed(arguments)?;
     if given.name_of("--help").is_some() {
         return Ok(Command::Print(help()));
