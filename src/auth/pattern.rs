@@ -143,16 +143,9 @@ fn is_name(text: &str) -> bool {
 }
 
 /// The error of a text that is no pattern of hosts or of origins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a host is such as example.com, [::1]:1942 or *.example.com, an origin such as https://example.com")]
 pub struct InvalidPattern;
-
-impl fmt::Display for InvalidPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a host is such as example.com, [::1]:1942 or *.example.com, an origin such as https://example.com")
-    }
-}
-
-impl std::error::Error for InvalidPattern {}
 
 #[cfg(test)]
 mod tests {

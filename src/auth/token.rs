@@ -53,16 +53,9 @@ impl FromStr for Token {
 }
 
 /// A text that is no token. Does not say which, since it may be one that was only written down wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a token is made of letters, digits and any of -._~+/, with = at its end alone (RFC 6750, 2.1)")]
 pub struct InvalidToken;
-
-impl fmt::Display for InvalidToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a token is made of letters, digits and any of -._~+/, with = at its end alone (RFC 6750, 2.1)")
-    }
-}
-
-impl std::error::Error for InvalidToken {}
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,6 @@
 mod address;
 mod trusted_proxy;
 
-use std::fmt;
 use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -290,19 +289,12 @@ impl Config {
 }
 
 /// Value of a [`Config`] that is out of range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration's {name} {rule}")]
 pub struct ConfigError {
     name: &'static str,
     rule: &'static str,
 }
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the configuration's {} {}", self.name, self.rule)
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 #[cfg(test)]
 mod tests {

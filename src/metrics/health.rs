@@ -2,7 +2,6 @@
 //!
 //! It is read outside of the shards, by operators and service managers, so that a stuck shard cannot vouch for itself.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -30,25 +29,18 @@ enum Phase {
 }
 
 /// Reason to send a server no new clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotReady {
     /// [`Server::run`](crate::Server::run) has not begun.
+    #[error("the server is starting")]
     Starting,
     /// The server is ending, or has ended.
+    #[error("the server is ending")]
     Ending,
     /// This shard has not ticked for [`Limits::turn_timeout`](crate::Limits::turn_timeout).
+    #[error("worker {0} has not turned its loop for too long")]
     Stuck(usize),
-}
-
-impl fmt::Display for NotReady {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Starting => f.write_str("the server is starting"),
-            Self::Ending => f.write_str("the server is ending"),
-            Self::Stuck(worker) => write!(f, "worker {worker} has not turned its loop for too long"),
-        }
-    }
 }
 
 impl Health {
