@@ -78,12 +78,9 @@ impl Health {
         if phase == Phase::Ending as u8 {
             return Err(NotReady::Ending);
         }
-        self.stuck_worker().map_or(Ok(()), |worker| Err(NotReady::Stuck(worker)))
-    }
-
-    /// The first shard that has not ticked for too long. A shard that has ended does not tick either.
-    fn stuck_worker(&self) -> Option<usize> {
-        self.last_ticks().position(|since| since > self.0.turn_timeout)
+        // A shard that has ended does not tick either.
+        let stuck = self.last_ticks().position(|since| since > self.0.turn_timeout);
+        stuck.map_or(Ok(()), |shard| Err(NotReady::Stuck(shard)))
     }
 
     /// Time since the last tick of each shard. A shard ticks several times a second.
@@ -118,7 +115,7 @@ mod tests {
         impatient.enter(Phase::Serving);
         assert_eq!(impatient.ready(), Err(NotReady::Stuck(0)));
         metrics.shards()[0].ticked(Duration::from_secs(1));
-        assert_eq!((impatient.ready(), impatient.stuck_worker()), (Err(NotReady::Stuck(1)), Some(1)));
+        assert_eq!(impatient.ready(), Err(NotReady::Stuck(1)));
         health.enter(Phase::Ending);
         assert_eq!(health.ready(), Err(NotReady::Ending));
     }

@@ -23,9 +23,9 @@ pub(crate) struct ShardMetrics {
     /// it.
     pub(crate) latency: Histogram,
     /// Responses by the class of their status.
-    pub(crate) answers: [Count; STATUS_CLASSES],
+    pub(crate) answers: [Count; StatusClass::ALL.len()],
     /// Publish requests by outcome.
-    pub(crate) publishes: [Count; PUBLISH_OUTCOMES],
+    pub(crate) publishes: [Count; PublishOutcome::ALL.len()],
     /// Open streams, slow ones among them, and bytes held for those, as of the last tick.
     pub(crate) streams: Count,
     pub(crate) slow: Count,
@@ -42,10 +42,8 @@ pub(crate) enum StatusClass {
     ServerError,
 }
 
-pub(crate) const STATUS_CLASSES: usize = 3;
-
 impl StatusClass {
-    pub(crate) const ALL: [(Self, &'static str); STATUS_CLASSES] =
+    pub(crate) const ALL: [(Self, &'static str); 3] =
         [(Self::Successful, "2xx"), (Self::ClientError, "4xx"), (Self::ServerError, "5xx")];
 }
 
@@ -64,10 +62,8 @@ pub(crate) enum PublishOutcome {
     Unavailable,
 }
 
-pub(crate) const PUBLISH_OUTCOMES: usize = 6;
-
 impl PublishOutcome {
-    pub(crate) const ALL: [(Self, &'static str); PUBLISH_OUTCOMES] = [
+    pub(crate) const ALL: [(Self, &'static str); 6] = [
         (Self::Accepted, "accepted"),
         (Self::Unauthorized, "unauthorized"),
         (Self::Forbidden, "forbidden"),
