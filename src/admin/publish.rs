@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::AdminContext;
 use super::answer::Answer;
-use crate::connection::{Shared, receipt, subscribers_of};
+use crate::connection::receipt;
 use crate::http::RequestError;
 use crate::http::request::PublishRequest;
 use crate::hub::Draft;
@@ -53,15 +53,15 @@ pub(super) async fn publish(
     message: &str,
     patience: Duration,
 ) -> Result<String, NotPublished> {
-    let Shared { hub, metrics, subscriber_counts, .. } = &context.shared;
+    let shared = &context.shared;
     if context.handles().is_empty() {
         return Err(NotPublished::Starting);
     }
-    let published = within(patience, hub.publish(Draft::new(&request.fields, message, &request.topics))).await;
+    let published = within(patience, shared.hub.publish(Draft::new(&request.fields, message, &request.topics))).await;
     // A dropped publish is not published, unless the thread that writes the file has it already.
     let late = if context.config.history_file.is_some() { NotPublished::Unwritten } else { NotPublished::NoRoom };
     let id = published.ok_or(late)?.map_err(|error| NotPublished::Refused(error.into()))?;
-    Ok(receipt(id.as_deref(), subscribers_of(&request.topics, metrics, subscriber_counts)))
+    Ok(receipt(id.as_deref(), shared.subscribers_of(&request.topics)))
 }
 
 #[cfg(test)]

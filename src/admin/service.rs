@@ -20,7 +20,7 @@ use crate::http::date::DateCache;
 use crate::http::head::RequestHead;
 use crate::http::request::PublishRequest;
 use crate::http::{RequestError, query};
-use crate::net::{Clock, Interrupted, Listener, ReadBuffer, WaitGroup, WaitGuard, read, write_all};
+use crate::net::{Clock, Listener, ReadBuffer, WaitGroup, WaitGuard, read, write_all};
 
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -229,9 +229,6 @@ impl<'c> AdminService<'c> {
     async fn send(&self, io: &Async<OwnedFd>, out: &mut Vec<u8>) -> Result<(), ConnectionEnd> {
         let written = write_all(io, &self.clock.deadline(), &self.context.shared.limits, out).await;
         out.clear();
-        written.map_err(|interrupted| match interrupted {
-            Interrupted::Expired => ConnectionEnd::Stalled,
-            Interrupted::Gone => ConnectionEnd::Gone,
-        })
+        written.map_err(ConnectionEnd::from)
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! The hub's errors become HTTP's here and nowhere else. A message is published only after its whole body was read.
 
-use super::context::subscribers_of;
 use super::reader::ConnectionEnd;
 use super::requests::{Envelope, Exchange};
 use crate::event::json;
@@ -19,7 +18,7 @@ impl<S: Socket> Exchange<'_, S> {
         request: &PublishRequest,
         envelope: &Envelope,
     ) -> Result<Persistence, ConnectionEnd> {
-        let hub = &self.context.hub;
+        let hub = &self.context.shared.hub;
         let published = {
             let body = self.reader.body(envelope.framing, envelope.expects_continue).await?;
             publish(hub, &body, request).await
@@ -39,9 +38,7 @@ impl<S: Socket> Exchange<'_, S> {
     }
 
     fn accepted(&mut self, request: &PublishRequest, id: Option<&str>, persistence: Persistence) {
-        let (metrics, counts, topics) = (&self.context.metrics, &self.context.subscriber_counts, &request.topics);
-        let subscribers = || subscribers_of(topics, metrics, counts);
-        let receipt = request.wants_json.then(|| receipt(id, subscribers()));
+        let receipt = request.wants_json.then(|| receipt(id, self.context.shared.subscribers_of(&request.topics)));
         self.answer(StatusClass::Successful, |out, common| {
             response::accepted(out, common, receipt.as_deref(), persistence);
         });

@@ -39,6 +39,16 @@ impl From<RequestError> for ConnectionEnd {
     }
 }
 
+/// The end of a connection whose response was interrupted.
+impl From<Interrupted> for ConnectionEnd {
+    fn from(interrupted: Interrupted) -> Self {
+        match interrupted {
+            Interrupted::Expired => Self::Stalled,
+            Interrupted::Gone => Self::Gone,
+        }
+    }
+}
+
 /// A client's socket, read as a sequence of requests.
 pub(crate) struct RequestReader<'s, S> {
     io: S,
@@ -128,10 +138,7 @@ impl<'s, S: Socket> RequestReader<'s, S> {
         let written = write_all(&self.io, &self.clock.deadline(), self.limits, &self.output).await;
         self.output.clear();
         self.output.shrink_to(KEPT_ANSWER_BYTES);
-        written.map_err(|interrupted| match interrupted {
-            Interrupted::Expired => ConnectionEnd::Stalled,
-            Interrupted::Gone => ConnectionEnd::Gone,
-        })
+        written.map_err(ConnectionEnd::from)
     }
 
     /// Sends the answers that wait and closes in stages, so that they arrive.

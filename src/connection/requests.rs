@@ -28,7 +28,8 @@ pub(super) async fn serve<S: Socket>(
     context: &Context<S>,
 ) -> Option<OpenedStream<'_, S>> {
     let _in_flight = context.requests.enter();
-    let mut exchange = Exchange::new(io, rejection, proxy, context);
+    let reader = RequestReader::new(io, &context.clock, &context.shared.limits, &context.read_buffer);
+    let mut exchange = Exchange { context, reader, proxy, rejection, is_publish: false, cors: None };
     let end = match exchange.answer_requests().await {
         Ok(Some(subscribe)) => match exchange.open_stream(&subscribe).await {
             Ok(opened) => return Some(opened),
@@ -42,9 +43,9 @@ pub(super) async fn serve<S: Socket>(
         Err(end) => Err(end),
     };
     match end {
-        Err(ConnectionEnd::Idle) => context.metrics.connection_idled(),
-        Err(ConnectionEnd::Stalled) => context.metrics.answer_stalled(),
-        Err(ConnectionEnd::Lingering) => context.metrics.linger_cut(),
+        Err(ConnectionEnd::Idle) => context.shared.metrics.connection_idled(),
+        Err(ConnectionEnd::Stalled) => context.shared.metrics.answer_stalled(),
+        Err(ConnectionEnd::Lingering) => context.shared.metrics.linger_cut(),
         Err(ConnectionEnd::Gone | ConnectionEnd::Refused(_)) | Ok(()) => {}
     }
     None
@@ -72,12 +73,7 @@ pub(super) struct Exchange<'s, S> {
     cors: Option<Cors>,
 }
 
-impl<'s, S: Socket> Exchange<'s, S> {
-    fn new(io: S, rejection: Option<u64>, proxy: Option<Box<Proxy>>, context: &'s Context<S>) -> Self {
-        let reader = RequestReader::new(io, &context.clock, &context.limits, &context.read_buffer);
-        Self { context, reader, proxy, rejection, is_publish: false, cors: None }
-    }
-
+impl<S: Socket> Exchange<'_, S> {
     /// Answers requests until one is the last; returns that one if it asks for a stream.
     async fn answer_requests(&mut self) -> Result<Option<SubscribeRequest>, ConnectionEnd> {
         loop {
@@ -91,8 +87,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
                 Request::Publish(publish) => self.publish(&publish, &envelope).await?,
                 Request::NotFound => self.not_found(&envelope),
                 Request::Count(topics) => {
-                    let Context { metrics, subscriber_counts, .. } = self.context;
-                    let streams = topics.map_or_else(|| metrics.streams(), |topics| subscriber_counts.count(&topics));
+                    let streams = self.context.shared.subscribers_of(&topics);
                     self.answer_last(|out, common| response::stream_count(out, common, streams))
                 }
                 Request::Preflight => self.answer_last(response::preflight),
@@ -101,7 +96,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
             if persistence == Persistence::Close {
                 return Ok(None);
             }
-            if self.reader.output.len() >= self.context.limits.answer_bytes {
+            if self.reader.output.len() >= self.context.shared.limits.answer_bytes {
                 self.reader.flush().await?;
             }
             self.release_client();
@@ -115,7 +110,10 @@ impl<'s, S: Socket> Exchange<'s, S> {
         let length = self.reader.head().await?;
         let bytes = &self.reader.bytes()[..length];
         let head = RequestHead::parse(bytes)?;
-        let has_room = self.proxy.as_mut().is_none_or(|proxy| admit(proxy, bytes));
+        let has_room = self.proxy.as_mut().is_none_or(|proxy| {
+            let client = forwarded::client(bytes, proxy.address(), |address| proxy.trusts(address));
+            proxy.admit(client)
+        });
         let route = Route::of(head.method, head.path);
         self.is_publish = route == Route::Publish;
         let (cors, request) = permit(self.context, route, &head);
@@ -129,7 +127,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         };
         self.reader.consume(length);
         if self.rejection.is_none() && !has_room {
-            self.rejection = Some(self.context.metrics.connection_over_ip_limit());
+            self.rejection = Some(self.context.shared.metrics.connection_over_ip_limit());
         }
         Ok((request, envelope))
     }
@@ -137,7 +135,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
     /// Answers a client that there is no room for. A stream that ends makes a browser come back by itself; an error
     /// does not.
     fn reject(&mut self, request: &Request, number: u64) -> Result<(), ConnectionEnd> {
-        self.context.metrics.connection_refused();
+        self.context.shared.metrics.connection_refused();
         if !matches!(request, Request::Subscribe(_)) {
             return Err(RequestError::Overloaded.into());
         }
@@ -160,7 +158,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
 
     /// Queues the answer to a refused request.
     pub(super) fn refuse(&mut self, error: RequestError, persistence: Persistence) {
-        self.context.metrics.request_refused();
+        self.context.shared.metrics.request_refused();
         if self.is_publish {
             self.context.shard_metrics.publish_ended(error.outcome());
         }
@@ -175,9 +173,9 @@ impl<'s, S: Socket> Exchange<'s, S> {
 
     /// Counts an answer and queues it.
     pub(super) fn answer(&mut self, class: StatusClass, write: impl FnOnce(&mut Vec<u8>, &Common<'_>)) {
-        let Context { access_control, date, shard_metrics, .. } = self.context;
+        let Context { shared, date, shard_metrics, .. } = self.context;
         shard_metrics.answered(class);
-        let cors = self.cors.get_or_insert_with(|| access_control.read(|access| Cors::of(access, None)));
+        let cors = self.cors.get_or_insert_with(|| shared.access_control.read(|access| Cors::of(access, None)));
         write(&mut self.reader.output, &Common { date: date.get(), cors });
     }
 
@@ -204,19 +202,13 @@ fn permit<S>(context: &Context<S>, route: Route, head: &RequestHead<'_>) -> (Cor
         Route::Subscribe | Route::Count | Route::Preflight | Route::NotFound => Action::Read,
     };
     let caller = Caller { host: head.authority, origin: head.origin, token: head.optional.bearer() };
-    let (cors, verdict) = context.access_control.read(|access| authorize(access, caller, action));
+    let (cors, verdict) = context.shared.access_control.read(|access| authorize(access, caller, action));
     let request = match verdict {
-        Ok(()) => Request::read(route, head, context.hub.history().is_some()),
+        Ok(()) => Request::read(route, head, context.shared.hub.history().is_some()),
         Err(Denied::Host) => Err(RequestError::Misdirected),
         Err(Denied::Origin) => Err(RequestError::ForeignOrigin),
         Err(Denied::Token) => Err(RequestError::Token),
         Err(Denied::Preflight) => Ok(Request::NotFound),
     };
     (cors, request)
-}
-
-/// Counts a trusted proxy's request for the client that its head names. Returns false if that client has no room.
-fn admit(proxy: &mut Proxy, head: &[u8]) -> bool {
-    let client = forwarded::client(head, proxy.address(), |address| proxy.trusts(address));
-    proxy.admit(client)
 }

@@ -57,7 +57,7 @@ struct WriteWait<'s> {
 impl<'s> WriteWait<'s> {
     fn new<S: Socket>(context: &'s Context<S>, position: u64) -> Self {
         let deadline = context.clock.deadline();
-        deadline.set(context.limits.write_timeout);
+        deadline.set(context.shared.limits.write_timeout);
         Self { deadline, position, prefix: Vec::new(), written: 0, without_user_timeout: false }
     }
 }
@@ -103,7 +103,7 @@ impl<'s, S: Socket> Stream<'s, S> {
 
     /// Ready when the client hung up or sent too much; else the one armed read interest wakes the task.
     fn poll_client(&mut self, cx: &mut task::Context<'_>) -> Poll<StreamEnd> {
-        while self.received as usize <= self.context.limits.stream_input_bytes {
+        while self.received as usize <= self.context.shared.limits.stream_input_bytes {
             match self.membership.sink(|io| io.poll_readable(cx)) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(StreamEnd::HangUp),
@@ -133,7 +133,7 @@ impl<'s, S: Socket> Stream<'s, S> {
         let position = position + wait.written as u64;
         if wait.position != position {
             wait.position = position;
-            wait.deadline.set(context.limits.write_timeout);
+            wait.deadline.set(context.shared.limits.write_timeout);
             if !wait.without_user_timeout {
                 wait.without_user_timeout = true;
                 self.membership.sink(|io| io.set_user_timeout(None));
@@ -168,7 +168,7 @@ impl<'s, S: Socket> Stream<'s, S> {
         self.membership.sink(|io| io.reset_on_close(true));
         prefix.extend_from_slice(GAP);
         prefix.extend_from_slice(&self.context.dispatcher.latest(&self.membership.filters()));
-        self.context.metrics.stream_skipped();
+        self.context.shared.metrics.stream_skipped();
         let (context, position) = (self.context, self.membership.position());
         let wait = self.wait.get_or_insert_with(|| Box::new(WriteWait::new(context, position)));
         (wait.prefix, wait.written) = (prefix, 0);
@@ -176,7 +176,7 @@ impl<'s, S: Socket> Stream<'s, S> {
 
     fn end_wait(&mut self) {
         if self.wait.take().is_some_and(|wait| wait.without_user_timeout) {
-            self.membership.sink(|io| io.set_user_timeout(Some(self.context.limits.user_timeout())));
+            self.membership.sink(|io| io.set_user_timeout(Some(self.context.shared.limits.user_timeout())));
         }
     }
 
@@ -185,7 +185,7 @@ impl<'s, S: Socket> Stream<'s, S> {
         let Self { context, membership, counted, wait, .. } = self;
         let is_skipping = wait.is_some_and(|wait| !wait.prefix.is_empty());
         drop(counted);
-        let number = context.metrics.stream_ended(reason);
+        let number = context.shared.metrics.stream_ended(reason);
         if reason == StreamEnd::HangUp {
             return;
         }
@@ -198,24 +198,22 @@ impl<'s, S: Socket> Stream<'s, S> {
             StreamEnd::Lagged | StreamEnd::Input | StreamEnd::Disconnected => None,
             StreamEnd::HangUp | StreamEnd::Stalled | StreamEnd::Cut => None,
         };
-        let deadline = context.clock.deadline();
+        let (deadline, limits) = (context.clock.deadline(), &context.shared.limits);
         // Until the last byte is written: a shard that has to end at once drops this future in the middle.
         io.reset_on_close(true);
-        match last {
-            Some(last) if write_all(&io, &deadline, &context.limits, last).await.is_ok() => io.reset_on_close(false),
-            _ => return,
+        let Some(last) = last else { return };
+        if write_all(&io, &deadline, limits, last).await.is_err() {
+            return;
         }
-        match reason {
-            StreamEnd::Input => {
-                let closed = close_in_stages(&io, &deadline, &context.limits, &context.read_buffer).await;
-                closed.unwrap_or_else(|_| context.metrics.linger_cut());
-            }
-            _ => {
-                // Closing with unread bytes would send a reset, which destroys the last bytes on their way. An error
-                // means that the client has closed already.
-                let _ = context.read_buffer.read(|buffer| io.read(buffer), |_| ());
-                let _ = io.shutdown_write();
-            }
+        io.reset_on_close(false);
+        if reason == StreamEnd::Input {
+            let closed = close_in_stages(&io, &deadline, limits, &context.read_buffer).await;
+            closed.unwrap_or_else(|_| context.shared.metrics.linger_cut());
+        } else {
+            // Closing with unread bytes would send a reset, which destroys the last bytes on their way. An error
+            // means that the client has closed already.
+            let _ = context.read_buffer.read(|buffer| io.read(buffer), |_| ());
+            let _ = io.shutdown_write();
         }
     }
 }

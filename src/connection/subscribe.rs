@@ -36,8 +36,8 @@ impl<'s, S: Socket> Exchange<'s, S> {
         if subscribe.slow == SlowPolicy::Latest {
             context.dispatcher.keep_latest();
         }
-        let reservation = context.dispatcher.reserve_after(context.hub.position(), &subscribe.filters).await;
-        let counted = context.metrics.stream();
+        let reservation = context.dispatcher.reserve_after(context.shared.hub.position(), &subscribe.filters).await;
+        let counted = context.shared.metrics.stream();
         match self.send_opening(subscribe, reservation).await {
             Ok(reservation) => {
                 let client = self.proxy.and_then(|proxy| proxy.into_client());
@@ -47,7 +47,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
             }
             Err(end) => {
                 drop(counted);
-                context.metrics.stream_ended(match end {
+                context.shared.metrics.stream_ended(match end {
                     ConnectionEnd::Stalled => StreamEnd::Stalled,
                     _ if context.clock.is_stopping() => StreamEnd::Cut,
                     _ => StreamEnd::HangUp,
@@ -65,7 +65,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
     ) -> Result<Reservation<S>, ConnectionEnd> {
         self.answer(StatusClass::Successful, response::stream_head);
         self.reader.output.extend_from_slice(OPENING);
-        let reservation = match (&subscribe.resume, self.context.hub.history()) {
+        let reservation = match (&subscribe.resume, self.context.shared.hub.history()) {
             // The first reservation counts until there is the other.
             (Some(id), Some(history)) => self.replay(history, id, &subscribe.filters).await?,
             _ => reservation,

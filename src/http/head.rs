@@ -55,18 +55,18 @@ impl Scanner {
         if is_over { Err(RequestError::HeadTooLarge) } else { Ok(None) }
     }
 
-    /// Refuses a line that no good head can have, complete or not.
+    /// Rejects a request line, complete or not, that is too long or no HTTP: a TLS hello begins with no method's octet.
     fn check(&self, line: &[u8], limits: &Limits) -> Result<(), RequestError> {
-        if self.in_fields { Ok(()) } else { check_request_line(line, limits) }
+        if self.in_fields {
+            Ok(())
+        } else if line.first().is_some_and(|octet| !is_token(*octet)) {
+            Err(RequestError::Malformed)
+        } else if line.len() > limits.request_line_bytes {
+            Err(RequestError::RequestLineTooLong)
+        } else {
+            Ok(())
+        }
     }
-}
-
-/// Refuses a request line that is too long or no HTTP: a method begins with a token's octet, a TLS hello does not.
-fn check_request_line(line: &[u8], limits: &Limits) -> Result<(), RequestError> {
-    if line.first().is_some_and(|octet| !is_token(*octet)) {
-        return Err(RequestError::Malformed);
-    }
-    if line.len() > limits.request_line_bytes { Err(RequestError::RequestLineTooLong) } else { Ok(()) }
 }
 
 /// The parts of a head that this server acts on.
@@ -125,17 +125,12 @@ impl<'b> RequestHead<'b> {
 
 /// The authority of an absolute-form target, and the path and query of any target (RFC 9112, 3.2).
 fn authority_and_path(target: &str) -> Result<(Option<&[u8]>, &str), RequestError> {
-    let (authority, path_and_query) = match strip_scheme(target) {
-        None => (None, target),
-        Some(rest) => {
-            let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-            if !is_host_and_port(authority.as_bytes()) {
-                return Err(RequestError::Target);
-            }
-            (Some(authority.as_bytes()), if path.starts_with('/') { path } else { "/" })
-        }
-    };
-    Ok((authority, path_and_query))
+    let Some(rest) = strip_scheme(target) else { return Ok((None, target)) };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    if !is_host_and_port(authority.as_bytes()) {
+        return Err(RequestError::Target);
+    }
+    Ok((Some(authority.as_bytes()), if path.starts_with('/') { path } else { "/" }))
 }
 
 /// The rest of an absolute-form target behind `http://` or `https://`.

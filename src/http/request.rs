@@ -50,8 +50,8 @@ pub(crate) enum Request {
     Subscribe(SubscribeRequest),
     /// The body as a message.
     Publish(PublishRequest),
-    /// The number of open streams, or of those that messages with these topics are for.
-    Count(Option<Topics>),
+    /// The number of open streams that a message with these topics is for.
+    Count(Topics),
     /// The permissions of a page that reads.
     Preflight,
     /// The permissions of a page that publishes with a token.
@@ -110,10 +110,7 @@ impl Request {
                 Ok(Self::Subscribe(SubscribeRequest { filters, resume, slow }))
             }
             Route::Publish => PublishRequest::read(head).map(Self::Publish),
-            Route::Count => {
-                let topics = message_topics(head.query)?;
-                Ok(Self::Count((!topics.is_empty()).then_some(topics)))
-            }
+            Route::Count => message_topics(head.query).map(Self::Count),
             Route::Preflight => Ok(Self::Preflight),
             Route::PublishPreflight => Ok(Self::PublishPreflight),
             Route::NotFound => Ok(Self::NotFound),
@@ -151,7 +148,7 @@ fn resume_point(head: &RequestHead<'_>) -> Result<Option<String>, RequestError> 
 
 /// The topics that a query names, decoded.
 fn topics(query: &str) -> Result<Vec<Cow<'_, str>>, RequestError> {
-    query::values(query, "topic").collect::<Result<_, _>>().map_err(|query::NotUtf8| RequestError::NotText)
+    query::values(query, "topic").collect()
 }
 
 fn filters(query: &str) -> Result<FilterSet, RequestError> {
@@ -166,8 +163,7 @@ fn message_topics(query: &str) -> Result<Topics, RequestError> {
 fn single(query: &str, name: &str, field: Once<'_>) -> Result<Option<String>, RequestError> {
     let mut values = query::values(query, name);
     match (values.next(), values.next(), text(field)?) {
-        (Some(Ok(value)), None, None) => Ok(Some(value.into_owned())),
-        (Some(Err(query::NotUtf8)), None, None) => Err(RequestError::NotText),
+        (Some(value), None, None) => value.map(|value| Some(value.into_owned())),
         (None, _, field) => Ok(field),
         _ => Err(RequestError::Repeated),
     }

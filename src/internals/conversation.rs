@@ -272,7 +272,7 @@ mod tests {
         turn();
         assert!(ended.is_finished() && !living.is_finished());
         assert_eq!((metrics.streams(), metrics.connections(), metrics.panics()), (1, 1, 1));
-        smol::block_on(context.hub.publish(Draft::new(&Fields::default(), "on", &Topics::none())))
+        smol::block_on(context.shared.hub.publish(Draft::new(&Fields::default(), "on", &Topics::none())))
             .expect("the hub is open");
         turn();
         assert!(sound.0.output.borrow().ends_with(b":ok\n\ndata: on\n\n"), "{:?}", sound.0.output);
