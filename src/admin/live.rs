@@ -139,24 +139,11 @@ async fn slowest(context: &AdminContext) -> Vec<String> {
     shown.collect()
 }
 
-/// Outcome of a request to disconnect a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Disconnect {
-    Done,
-    /// No slow stream has this id.
-    NotFound,
-    /// The shard has not answered in time, and may still disconnect it.
-    Unanswered,
-}
-
-/// Disconnects the slow stream with this id.
-pub(super) async fn disconnect(context: &AdminContext, id: &str) -> Disconnect {
-    let Some((handle, number)) = shard_and_number(context, id) else { return Disconnect::NotFound };
-    match handle.ask(|reply| Command::Disconnect(number, reply), PATIENCE).await {
-        Some(true) => Disconnect::Done,
-        Some(false) => Disconnect::NotFound,
-        None => Disconnect::Unanswered,
-    }
+/// Disconnects the slow stream with this id; returns false if there is none. `None` if its shard has not answered in
+/// time, and may still disconnect it.
+pub(super) async fn disconnect(context: &AdminContext, id: &str) -> Option<bool> {
+    let Some((handle, number)) = shard_and_number(context, id) else { return Some(false) };
+    handle.ask(|reply| Command::Disconnect(number, reply), PATIENCE).await
 }
 
 /// Finds the shard that an id names. The id holds the server's start: a page that was open over a restart must not end

@@ -12,7 +12,7 @@ use smol::LocalExecutor;
 use smol::future;
 
 use super::answer::{Answer, write_stream_head};
-use super::live::{self, Disconnect, Live};
+use super::live::{self, Live};
 use super::publish::{self, publish};
 use super::{AdminContext, guard, page, prometheus};
 use crate::connection::{ConnectionEnd, RequestReader};
@@ -171,17 +171,17 @@ impl<'c> AdminService<'c> {
         let body = reader.body(head.framing, head.expects_continue).await?;
         let message = std::str::from_utf8(&body).map_err(|_| RequestError::NotUtf8)?;
         let receipt = publish(self.context, &request, message, publish::PATIENCE).await;
-        Ok(receipt.map_or_else(Answer::from, |receipt| Answer::new("202 Accepted", "application/json", receipt)))
+        Ok(receipt.map_or_else(|late| late, |receipt| Answer::new("202 Accepted", "application/json", receipt)))
     }
 
     async fn disconnect(&self, head: &RequestHead<'_>) -> Answer {
         let id = query::values(head.query, "stream").next().and_then(Result::ok);
         match live::disconnect(self.context, &id.unwrap_or_default()).await {
-            Disconnect::Done => Answer::no_content(),
-            Disconnect::NotFound => {
+            Some(true) => Answer::no_content(),
+            Some(false) => {
                 Answer::line("404 Not Found", "No slow stream has this id; it may have caught up or left.\n")
             }
-            Disconnect::Unanswered => Answer::line(
+            None => Answer::line(
                 RequestError::Stopping.status(),
                 "Its worker is busy and has not answered; the stream may still end.\n",
             ),
