@@ -80,21 +80,50 @@
 //! engine: `hub` `net` `fanout`
 //! edge: `connection` `admin` `server`
 
+#![cfg_attr(not(feature = "internals"), expect(unreachable_pub, reason = "reachable under the feature `internals`"))]
+
 mod admin;
 mod auth;
 mod config;
+mod server;
+mod sys;
+
+// Rooms that benches and fuzzing drive.
+#[cfg(not(feature = "internals"))]
 mod connection;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod connection;
+#[cfg(not(feature = "internals"))]
 mod event;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod event;
+#[cfg(not(feature = "internals"))]
 mod fanout;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod fanout;
+#[cfg(not(feature = "internals"))]
 mod http;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod http;
+#[cfg(not(feature = "internals"))]
 mod hub;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
-pub mod internals;
+pub mod hub;
+#[cfg(not(feature = "internals"))]
 mod metrics;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod metrics;
+#[cfg(not(feature = "internals"))]
 mod net;
-mod server;
-mod sys;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod net;
 
 pub use auth::{AccessControl, AccessSettings, HostPattern, InvalidPattern, InvalidToken, OriginPattern, Token};
 pub use config::{

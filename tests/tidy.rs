@@ -107,8 +107,10 @@ fn every_room_is_in_the_three_lines() {
     let text = fs::read_to_string("src/lib.rs").expect("the library's root");
     let declared =
         text.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
-    let mut declared: Vec<_> = declared.filter(|name| *name != "internals").map(str::to_owned).collect();
+    let mut declared: Vec<_> = declared.map(str::to_owned).collect();
     declared.sort();
+    // A room that is public under a feature is declared twice.
+    declared.dedup();
     let mut listed: Vec<_> = rooms().into_iter().map(|(_, room)| room).collect();
     listed.sort();
     assert_eq!(declared, listed, "the modules of lib.rs and the rooms that its layers name");

@@ -6,11 +6,11 @@ pub mod frame;
 pub mod framing;
 pub mod head;
 
-use smolcast::internals::Refused;
+use smolcast::http::RequestError;
 
-/// The status code of a refusal.
-fn status(refused: Refused) -> u16 {
-    let text = refused.to_string();
+/// The status code of an error.
+fn status(error: RequestError) -> u16 {
+    let text = error.status();
     let code = text.split(' ').next().and_then(|code| code.parse().ok());
     code.unwrap_or_else(|| panic!("a status begins with its code: {text}"))
 }

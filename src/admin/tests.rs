@@ -40,7 +40,7 @@ pub(super) fn server(limits: Limits, shards: usize) -> (AdminContext, Vec<Shard>
     let config = Config { limits: limits.clone(), ..Config::on(([127, 0, 0, 1], 0)) };
     let health = Health::new(metrics.clone(), Instant::now(), limits.turn_timeout);
     let access_control = AccessControl::new(config.access.clone());
-    let shared = Shared { limits, access_control, hub, metrics, subscriber_counts: SubscriberCounts::new() };
+    let shared = Shared { limits, access_control, hub, metrics, subscriber_counts: SubscriberCounts::default() };
     let (started, handles) = (SystemTime::now(), Arc::new(OnceLock::from(handles)));
     (AdminContext { config, shared, health, connection_limit: 1, started, handles }, ends)
 }

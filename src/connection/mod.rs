@@ -4,6 +4,8 @@
 //! its future one small enum. Idle streams are many, so their phase alone has no box; a box is gone when its phase is.
 
 mod context;
+#[cfg(any(test, feature = "internals"))]
+pub mod memory;
 mod publish;
 mod reader;
 mod requests;

@@ -30,7 +30,7 @@ const MOST_DIGITS: usize = 39;
 
 /// Fields of an event besides its data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Fields {
+pub struct Fields {
     pub(crate) kind: Option<String>,
     pub(crate) id: Option<String>,
     pub(crate) retry: Option<Duration>,
@@ -148,12 +148,12 @@ pub enum InvalidField {
 
 /// Encoded bytes of one event, shared by everything that writes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Frame(Arc<[u8]>);
+pub struct Frame(Arc<[u8]>);
 
 impl Frame {
     /// Encodes an event, `data` last: the order in which people read a stream.
     #[cfg(any(test, feature = "internals"))]
-    pub(crate) fn encode(event: &Event) -> Result<Self, InvalidField> {
+    pub fn encode(event: &Event) -> Result<Self, InvalidField> {
         event.fields.check()?;
         Ok(Self::with_fields(&event.fields, None, &event.data))
     }
@@ -168,7 +168,7 @@ impl Frame {
 
     /// Encodes a message that has only data.
     #[cfg(any(test, feature = "internals"))]
-    pub(crate) fn message(data: &str) -> Self {
+    pub fn message(data: &str) -> Self {
         Self::with_fields(&Fields::default(), None, data)
     }
 
@@ -194,7 +194,7 @@ impl Frame {
     }
 
     /// The bytes.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! Pure: bytes and values in, bytes and values out. Delivery, order and ids of the server's own are for other rooms.
 
-pub(crate) mod frame;
+pub mod frame;
 pub(crate) mod json;
-pub(crate) mod topic;
+pub mod topic;
 
 pub use self::frame::{Event, InvalidField};
 pub use self::topic::{Filter, InvalidFilter};

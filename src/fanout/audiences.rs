@@ -172,7 +172,7 @@ mod tests {
     }
 
     fn audiences() -> Audiences<Writes> {
-        Audiences::new(&Limits::default(), Arc::default(), SubscriberCounts::new())
+        Audiences::new(&Limits::default(), Arc::default(), SubscriberCounts::default())
     }
 
     fn join(audiences: &mut Audiences<Writes>, filters: &[&str]) -> (Writes, Membership<Writes>) {

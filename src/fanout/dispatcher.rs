@@ -41,7 +41,7 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 /// The dispatcher of one shard, and its audiences.
 #[derive(Debug)]
-pub(crate) struct Dispatcher<S> {
+pub struct Dispatcher<S> {
     receiver: RefCell<QueueReceiver>,
     audiences: RefCell<Audiences<S>>,
     /// The audiences with a batch that no round has written yet.
@@ -58,7 +58,7 @@ pub(crate) struct Dispatcher<S> {
 }
 
 impl<S: Sink> Dispatcher<S> {
-    pub(crate) fn new(
+    pub fn new(
         receiver: QueueReceiver,
         limits: &Limits,
         shard_metrics: Arc<ShardMetrics>,
@@ -79,7 +79,7 @@ impl<S: Sink> Dispatcher<S> {
     }
 
     /// Dispatches until the hub is closed and its last message is written; then the streams may end.
-    pub(crate) async fn run(&self) {
+    pub async fn run(&self) {
         // The time by which slow subscribers have had their share for all batches since one became slow.
         let (mut due, mut slice) = (Instant::now(), TimeSlice::new());
         while let Some(length) = poll_fn(|cx| self.poll_batch(cx)).await {
@@ -133,7 +133,7 @@ impl<S: Sink> Dispatcher<S> {
     }
 
     /// Reserves the position after the first `accepted` messages, or a later one, for a stream with these filters.
-    pub(crate) async fn reserve_after(&self, accepted: u64, filters: &FilterSet) -> Reservation<S> {
+    pub async fn reserve_after(&self, accepted: u64, filters: &FilterSet) -> Reservation<S> {
         self.has_dispatched(accepted).await;
         self.reserve(filters)
     }
@@ -280,7 +280,7 @@ mod tests {
     fn start_with(limits: &Limits) -> (Hub, Dispatcher<Writes>) {
         let (hub, mut receivers) = Hub::new(&Limits::default(), None, 1, Metrics::default());
         let receiver = receivers.pop().expect("one for each shard");
-        (hub, Dispatcher::new(receiver, limits, Arc::default(), SubscriberCounts::new()))
+        (hub, Dispatcher::new(receiver, limits, Arc::default(), SubscriberCounts::default()))
     }
 
     fn join(dispatcher: &Dispatcher<Writes>) -> (Writes, Membership<Writes>) {

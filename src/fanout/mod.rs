@@ -15,7 +15,7 @@ mod subscriber;
 mod subscriber_counts;
 mod window;
 
-pub(crate) use self::dispatcher::Dispatcher;
+pub use self::dispatcher::Dispatcher;
 pub(crate) use self::inspector::{Command, ShardHandle, SlowReport};
-pub(crate) use self::subscriber::{Membership, Progress, Reservation};
-pub(crate) use self::subscriber_counts::SubscriberCounts;
+pub use self::subscriber::{Membership, Progress, Reservation};
+pub use self::subscriber_counts::SubscriberCounts;

@@ -42,7 +42,7 @@ pub(super) struct Sent {
 
 /// The outcome of writing to a subscriber, and the next step of its task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
+pub enum Progress {
     /// None: rounds write to it from here on.
     CaughtUp,
     /// End the stream: the client has everything, and nothing more comes.
@@ -97,7 +97,7 @@ impl<S: Sink> Subscriber<S> {
 
 /// A position in an audience before its client joins. The window keeps the bytes from there on, up to its bound.
 #[derive(Debug)]
-pub(crate) struct Reservation<S: Sink> {
+pub struct Reservation<S: Sink> {
     audience: Rc<Audience<S>>,
     position: u64,
 }
@@ -111,7 +111,7 @@ impl<S: Sink> Reservation<S> {
     }
 
     /// Makes a client a subscriber. It must have been sent everything before the position.
-    pub(crate) fn join(self, sink: S) -> Membership<S> {
+    pub fn join(self, sink: S) -> Membership<S> {
         let Self { audience, position } = &self;
         audience.enter();
         let waker = Waker::noop().clone();
@@ -129,7 +129,7 @@ impl<S: Sink> Drop for Reservation<S> {
 
 /// The task's hold on its subscriber's row.
 #[derive(Debug)]
-pub(crate) struct Membership<S: Sink> {
+pub struct Membership<S: Sink> {
     audience: Rc<Audience<S>>,
     row: usize,
     /// The batch in which the subscriber blocked. It can finish its event even if the window lets go of the batch.
@@ -140,7 +140,7 @@ impl<S: Sink> Membership<S> {
     /// Writes all the bytes that the socket takes. Once the subscriber has caught up, rounds write to it.
     ///
     /// `waker` is woken when a round finds the socket full, and when the audience closes.
-    pub(crate) fn catch_up(&mut self, waker: &Waker) -> Progress {
+    pub fn catch_up(&mut self, waker: &Waker) -> Progress {
         let audience = &self.audience;
         let window = audience.window.borrow();
         let mut subscribers = audience.subscribers.borrow_mut();
@@ -186,7 +186,7 @@ impl<S: Sink> Membership<S> {
     }
 
     /// Shows the subscriber's sink to `look`.
-    pub(crate) fn sink<T>(&self, look: impl FnOnce(&S) -> T) -> T {
+    pub fn sink<T>(&self, look: impl FnOnce(&S) -> T) -> T {
         look(&self.audience.subscribers.borrow()[self.row].sink)
     }
 

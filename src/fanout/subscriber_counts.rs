@@ -11,13 +11,16 @@ use crate::sys::lock;
 
 /// The counts, shared by all shards.
 #[derive(Clone, Debug)]
-pub(crate) struct SubscriberCounts(Arc<Mutex<TopicMap<usize>>>);
+pub struct SubscriberCounts(Arc<Mutex<TopicMap<usize>>>);
 
-impl SubscriberCounts {
-    pub(crate) fn new() -> Self {
+impl Default for SubscriberCounts {
+    /// Counts of no subscriber.
+    fn default() -> Self {
         Self(Arc::new(Mutex::new(TopicMap::new())))
     }
+}
 
+impl SubscriberCounts {
     /// Counts one more stream with these filters.
     pub(crate) fn enter(&self, filters: &FilterSet) {
         *lock(&self.0).entry(filters, || 0) += 1;
@@ -51,7 +54,7 @@ mod tests {
 
     #[test]
     fn streams_are_counted_by_their_filters_while_open() {
-        let subscriber_counts = SubscriberCounts::new();
+        let subscriber_counts = SubscriberCounts::default();
         let filter_set = |filters: &[&str]| FilterSet::parse(filters.iter().copied()).expect("filters");
         let count = |topics: &[&str]| subscriber_counts.count(&Topics::parse(topics.iter().copied()).expect("topics"));
         [&["a"][..], &["a"], &["a", "b/#"]].iter().for_each(|filters| subscriber_counts.enter(&filter_set(filters)));

@@ -42,7 +42,7 @@ enum State {
 
 /// The state of one chunked body.
 #[derive(Debug)]
-pub(crate) struct Decoder {
+pub struct Decoder {
     state: State,
     /// Rest of the chunk; while its size is read, the size so far.
     remaining: usize,
@@ -56,7 +56,7 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     /// A decoder at the first octet of a body.
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub fn new(limits: &Limits) -> Self {
         Self {
             state: State::Size(0),
             remaining: 0,
@@ -67,14 +67,14 @@ impl Decoder {
     }
 
     /// Tells if the body is complete.
-    pub(crate) fn is_done(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
     /// Appends the decoded data to `body`; returns the number of octets of `input` that belonged to the body.
     ///
     /// Fewer than all belong to it only if it is done: the rest is the next request.
-    pub(crate) fn decode(&mut self, input: &[u8], body: &mut Vec<u8>) -> Result<usize, RequestError> {
+    pub fn decode(&mut self, input: &[u8], body: &mut Vec<u8>) -> Result<usize, RequestError> {
         let mut taken = 0;
         while taken < input.len() && !self.is_done() {
             if self.state == State::Data {

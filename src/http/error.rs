@@ -8,7 +8,7 @@ use crate::metrics::{PublishOutcome, StatusClass};
 
 /// The reason why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RequestError {
+pub enum RequestError {
     Malformed,
     BareLineFeed,
     Host,
@@ -48,7 +48,7 @@ pub(crate) enum RequestError {
 
 impl RequestError {
     /// The status code and its reason phrase.
-    pub(crate) fn status(self) -> &'static str {
+    pub fn status(self) -> &'static str {
         self.answer().0
     }
 

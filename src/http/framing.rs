@@ -9,7 +9,7 @@ use super::{RequestError, list_members, trim_whitespace};
 
 /// The framing of a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Framing {
+pub enum Framing {
     /// The head announces no body.
     None,
     /// A body of so many octets.

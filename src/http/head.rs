@@ -17,7 +17,7 @@ const MAX_FIELDS: usize = 100;
 
 /// Finds the end of a head in a buffer that grows.
 #[derive(Debug, Default)]
-pub(crate) struct Scanner {
+pub struct Scanner {
     /// Number of bytes that have been looked at.
     seen: usize,
     /// Start of the current line.
@@ -30,7 +30,7 @@ impl Scanner {
     /// The length of the head at the start of `bytes`, once its end is there; `None` while more has to come.
     ///
     /// `bytes` may grow between two calls and must not change otherwise.
-    pub(crate) fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, RequestError> {
+    pub fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, RequestError> {
         // Bytes over the limit are not looked at, so that a head is judged the same however it arrives.
         let is_over = bytes.len() >= limits.head_bytes;
         let bytes = &bytes[..bytes.len().min(limits.head_bytes)];
@@ -71,30 +71,30 @@ impl Scanner {
 
 /// The parts of a head that this server acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RequestHead<'b> {
+pub struct RequestHead<'b> {
     /// The method, case-sensitive (RFC 9110, 9.1).
-    pub(crate) method: &'b str,
+    pub method: &'b str,
     /// The path of an origin-form or absolute-form target; any other form unchanged, which no route matches.
-    pub(crate) path: &'b str,
+    pub path: &'b str,
     /// The part behind the `?`, perhaps empty.
     pub(crate) query: &'b str,
     /// The host that the request is for: the target's, which wins (RFC 9112, 3.2.2), or that of its Host field.
-    pub(crate) authority: Option<&'b [u8]>,
+    pub authority: Option<&'b [u8]>,
     /// The origin of the page that made the request (RFC 6454, 7), if there is one.
-    pub(crate) origin: Option<&'b [u8]>,
+    pub origin: Option<&'b [u8]>,
     /// The framing of the body.
-    pub(crate) framing: Framing,
+    pub framing: Framing,
     /// The fate of the connection after the answer, as the client asks for.
-    pub(crate) persistence: Persistence,
+    pub persistence: Persistence,
     /// Set if the client waits for `100 Continue` before it sends the body.
-    pub(crate) expects_continue: bool,
+    pub expects_continue: bool,
     /// The optional fields.
     pub(crate) optional: OptionalFields<'b>,
 }
 
 impl<'b> RequestHead<'b> {
     /// Reads a whole head, as [`Scanner::scan`] found it.
-    pub(crate) fn parse(bytes: &'b [u8]) -> Result<Self, RequestError> {
+    pub fn parse(bytes: &'b [u8]) -> Result<Self, RequestError> {
         let mut fields = [EMPTY_HEADER; MAX_FIELDS];
         let mut request = httparse::Request::new(&mut fields);
         match request.parse(bytes) {

@@ -5,22 +5,22 @@
 //! [`request`] reads route and parameters, [`response`] writes answers. "Not enough bytes yet" is a value. A
 //! [`RequestError`] knows its own answer and holds nothing that the client sent.
 
-pub(crate) mod chunked;
+pub mod chunked;
 pub(crate) mod date;
 mod error;
 pub(crate) mod fields;
 pub(crate) mod forwarded;
-pub(crate) mod framing;
-pub(crate) mod head;
+pub mod framing;
+pub mod head;
 pub(crate) mod query;
 pub(crate) mod request;
 pub(crate) mod response;
 
-pub(crate) use error::RequestError;
+pub use error::RequestError;
 
 /// The fate of a connection after an answer (RFC 9112, 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Persistence {
+pub enum Persistence {
     /// It waits for the next request, as HTTP/1.1 does unless told otherwise.
     KeepAlive,
     /// The same for an HTTP/1.0 client that asked for it and has to be told.

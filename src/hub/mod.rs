@@ -19,7 +19,8 @@ use self::budget::Budget;
 use self::history::History;
 pub(crate) use self::log::Log;
 use self::log::LogWriter;
-pub(crate) use self::queue::{InFlight, Message, QueueReceiver};
+pub use self::queue::QueueReceiver;
+pub(crate) use self::queue::{InFlight, Message};
 pub(crate) use self::sequence::Sequence;
 use crate::config::{HistorySync, Limits, Retention};
 use crate::event::frame::{Fields, Frame, InvalidField};
@@ -28,14 +29,14 @@ use crate::metrics::Metrics;
 
 /// A message that is to be published. Fields and topics are checked.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Draft<'d> {
+pub struct Draft<'d> {
     fields: &'d Fields,
     data: &'d str,
     topics: &'d Topics,
 }
 
 impl<'d> Draft<'d> {
-    pub(crate) fn new(fields: &'d Fields, data: &'d str, topics: &'d Topics) -> Self {
+    pub fn new(fields: &'d Fields, data: &'d str, topics: &'d Topics) -> Self {
         Self { fields, data, topics }
     }
 }
@@ -69,7 +70,7 @@ impl std::error::Error for PublishError {}
 
 /// Handle on the hub, for every publisher and every shard.
 #[derive(Clone, Debug)]
-pub(crate) struct Hub(Arc<Inner>);
+pub struct Hub(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -89,7 +90,7 @@ enum Order {
 
 impl Hub {
     /// Makes a hub in memory, and a receiver for each shard. The hub closes when the last receiver is dropped.
-    pub(crate) fn new(
+    pub fn new(
         limits: &Limits,
         history: Option<Retention>,
         shards: usize,
@@ -125,7 +126,7 @@ impl Hub {
     ///
     /// Waits while the budget is used up. The message is encoded only then, so a publisher that waits holds nothing but
     /// its draft. Cancel safe, except with a log: the message may then still be published.
-    pub(crate) async fn publish(&self, draft: Draft<'_>) -> Result<Option<String>, PublishError> {
+    pub async fn publish(&self, draft: Draft<'_>) -> Result<Option<String>, PublishError> {
         let Inner { budget, sequence, order } = &*self.0;
         let permit = budget.reserve(Frame::size(draft.fields, draft.data)).await?;
         match order {

@@ -82,7 +82,7 @@ impl QueueSender {
 
 /// A shard's end of the queue. The queue closes with its last receiver.
 #[derive(Debug)]
-pub(crate) struct QueueReceiver {
+pub struct QueueReceiver {
     receiver: Receiver<Queued>,
     /// Messages taken so far.
     taken: u64,

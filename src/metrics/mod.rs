@@ -14,4 +14,5 @@ pub(crate) use self::health::Serving;
 pub use self::health::{Health, NotReady};
 pub(crate) use self::histogram::{Count, Distribution};
 pub(crate) use self::prometheus::Exposition;
-pub(crate) use self::shard::{PublishOutcome, ShardMetrics, StatusClass};
+pub use self::shard::ShardMetrics;
+pub(crate) use self::shard::{PublishOutcome, StatusClass};

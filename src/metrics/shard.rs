@@ -10,7 +10,7 @@ use super::histogram::{Count, Histogram};
 /// Counters of one shard, on cache lines of their own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(crate) struct ShardMetrics {
+pub struct ShardMetrics {
     /// Messages written to streams, each counted for each of its streams, and bytes, heartbeats included. What a stream
     /// gets from the history, after a skip or at its end does not count.
     pub(crate) deliveries: Count,

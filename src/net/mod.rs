@@ -18,6 +18,7 @@ pub(crate) use self::admission::{Admission, Client, ConnectionPermit, NetworkPer
 pub(crate) use self::buffers::{ReadBuffer, RecvBuffer};
 pub(crate) use self::clock::{Clock, Deadline};
 pub(crate) use self::listener::Listener;
-pub(crate) use self::socket::{Interrupted, Sink, Socket, close_in_stages, read, write_all};
+pub use self::socket::Sink;
+pub(crate) use self::socket::{Interrupted, Socket, close_in_stages, read, write_all};
 pub(crate) use self::timeout::within;
 pub(crate) use self::wait_group::{WaitGroup, WaitGuard};

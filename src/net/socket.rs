@@ -28,7 +28,7 @@ pub(crate) enum Interrupted {
 }
 
 /// The write side of a stream, as an audience sees it.
-pub(crate) trait Sink {
+pub trait Sink {
     /// Takes some of the bytes and returns their number; fails with [`io::ErrorKind::WouldBlock`] if it can take none.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
 

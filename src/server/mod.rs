@@ -81,7 +81,7 @@ impl Server {
         let (hub, receivers) = open_hub(&config, workers.get(), metrics.clone())?;
         let hub_guard = HubGuard(hub.clone());
         let (limits, access_control) = (config.limits.clone(), AccessControl::new(config.access.clone()));
-        let shared = Shared { limits, access_control, hub, metrics, subscriber_counts: SubscriberCounts::new() };
+        let shared = Shared { limits, access_control, hub, metrics, subscriber_counts: SubscriberCounts::default() };
         let admin_address = admin_listener.as_ref().and_then(|listener| listener.addresses().next().cloned());
         // With the ports that the kernel picked, and the sockets that were handed over.
         let listen = listener.addresses().cloned().collect();

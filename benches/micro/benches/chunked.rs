@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::Throughput;
 use smolcast::Limits;
-use smolcast::internals::decode_chunked;
+use smolcast::http::chunked::Decoder;
 
 const KIB: usize = 1024;
 const BODIES: [usize; 4] = [64, 4 * KIB, 64 * KIB, 1024 * KIB];
@@ -24,7 +24,11 @@ fn main() {
             group.bench_function(format!("chunks of {}", micro::size(chunk)), |bencher| {
                 bencher.iter(|| {
                     decoded.clear();
-                    decode_chunked(black_box(&input).chunks(READ), &mut decoded, &limits)
+                    let mut decoder = Decoder::new(&limits);
+                    for piece in black_box(&input).chunks(READ) {
+                        decoder.decode(piece, &mut decoded).expect("a good body");
+                    }
+                    assert!(decoder.is_done(), "the body is whole");
                 });
             });
             assert!(decoded.is_empty() || decoded == body.as_bytes(), "what was encoded is decoded");

@@ -13,13 +13,13 @@ fn main() {
     for waiting in WAITING {
         let mut group = criterion.benchmark_group(format!("fanout/{waiting} waiting"));
         for subscribers in SUBSCRIBERS {
-            let fan_out = micro::fan_out();
-            let seats: Vec<_> = (0..subscribers).map(|_| fan_out.join(micro::Counter::default())).collect();
+            let fan_out = micro::FanOut::default();
+            let seats: Vec<_> = (0..subscribers).map(|_| fan_out.join(&[])).collect();
             group.throughput(Throughput::Elements((subscribers * waiting) as u64));
             let mut messages = 0;
             group.bench_function(format!("{subscribers} subscribers"), |bencher| {
                 bencher.iter(|| {
-                    micro::deliver(&fan_out, waiting);
+                    fan_out.deliver(&[], waiting);
                     messages += waiting;
                 });
             });

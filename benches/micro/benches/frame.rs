@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::Throughput;
-use smolcast::internals::encode_message;
+use smolcast::event::frame::Frame;
 
 const KIB: usize = 1024;
 const ONE_LINE: [usize; 5] = [16, 100, KIB, 64 * KIB, 1024 * KIB];
@@ -16,7 +16,7 @@ fn main() {
     let lines = (format!("{LINES} lines of 10 B"), "a message\n".repeat(LINES));
     for (name, message) in one_line.into_iter().chain([lines]) {
         group.throughput(Throughput::Bytes(message.len() as u64));
-        group.bench_function(name, |bencher| bencher.iter(|| encode_message(black_box(&message))));
+        group.bench_function(name, |bencher| bencher.iter(|| Frame::message(black_box(&message))));
     }
     group.finish();
     criterion.final_summary();

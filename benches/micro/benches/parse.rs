@@ -6,7 +6,7 @@ use std::hint::black_box;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Throughput};
 use smolcast::Limits;
-use smolcast::internals::{Head, parse_head, scan_head};
+use smolcast::http::head::{RequestHead, Scanner};
 
 /// Chrome's request for `new EventSource("http://localhost:1942/sse")`.
 const BROWSER: &str = "GET /sse HTTP/1.1\r\n\
@@ -62,7 +62,7 @@ fn main() {
     criterion.final_summary();
 }
 
-fn bench(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, head: &str, read: impl Fn(&[u8]) -> Head<'_>) {
+fn bench(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, head: &str, read: impl Fn(&[u8]) -> RequestHead<'_>) {
     group.throughput(Throughput::Bytes(head.len() as u64));
     group.bench_function(name, |bencher| {
         bencher.iter(|| {
@@ -72,9 +72,10 @@ fn bench(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, head: &str, read:
 }
 
 /// Finds a head in what has arrived of it, and reads it, as a connection does.
-fn read<'b>(head: &'b [u8], arrived: impl IntoIterator<Item = &'b [u8]>) -> Head<'b> {
-    let length = scan_head(arrived, &Limits::default()).expect("a good head").expect("a whole one");
-    parse_head(&head[..length]).expect("a good head")
+fn read<'b>(head: &'b [u8], arrived: impl IntoIterator<Item = &'b [u8]>) -> RequestHead<'b> {
+    let (mut scanner, limits) = (Scanner::default(), Limits::default());
+    let length = arrived.into_iter().find_map(|bytes| scanner.scan(bytes, &limits).expect("a good head"));
+    RequestHead::parse(&head[..length.expect("a whole head")]).expect("a good head")
 }
 
 /// A head with so many fields.

@@ -10,8 +10,8 @@ use std::env;
 use std::fs;
 use std::time::Instant;
 
-use micro::Counter;
-use smolcast::internals::{FanOut, Membership};
+use micro::{Counter, FanOut};
+use smolcast::fanout::Membership;
 
 const MILLION: usize = 1_000_000;
 const SUBSCRIBERS: [usize; 3] = [10_000, 100_000, MILLION];
@@ -28,7 +28,7 @@ fn main() {
         return;
     }
     let fan_outs = SUBSCRIBERS.map(|subscribers| {
-        let audiences = (0..MILLION / subscribers).map(|_| micro::fan_out());
+        let audiences = (0..MILLION / subscribers).map(|_| FanOut::default());
         audiences.collect::<Vec<_>>()
     });
     // All of them stay until the end: memory that was given back would be used again and not be seen.
@@ -53,23 +53,23 @@ fn main() {
 }
 
 /// Has so many subscribers join each of the audiences.
-fn fill(fan_outs: &[FanOut<Counter>], subscribers: usize) -> Vec<Membership<Counter>> {
+fn fill(fan_outs: &[FanOut], subscribers: usize) -> Vec<Membership<Counter>> {
     let mut seats = Vec::with_capacity(fan_outs.len() * subscribers);
     for fan_out in fan_outs {
-        seats.extend((0..subscribers).map(|_| fan_out.join(Counter::default())));
+        seats.extend((0..subscribers).map(|_| fan_out.join(&[])));
     }
     seats
 }
 
 /// The cost of a delivery in the first audience of each size: the fastest of rounds that alternate between the sizes,
 /// each with a million deliveries. What else runs on the machine can only make a round slower.
-fn time(fan_outs: &[Vec<FanOut<Counter>>]) -> Vec<f64> {
+fn time(fan_outs: &[Vec<FanOut>]) -> Vec<f64> {
     let mut fastest = vec![f64::INFINITY; fan_outs.len()];
     for _ in 0..ROUNDS {
         for ((fan_outs, subscribers), fastest) in fan_outs.iter().zip(SUBSCRIBERS).zip(&mut fastest) {
             let start = Instant::now();
             for _ in 0..MILLION / subscribers {
-                micro::deliver(&fan_outs[0], 1);
+                fan_outs[0].deliver(&[], 1);
             }
             *fastest = fastest.min(start.elapsed().as_secs_f64() * 1e9 / MILLION as f64);
         }

@@ -2,7 +2,6 @@
 //! it is not for.
 
 use criterion::Throughput;
-use micro::Counter;
 
 const STREAMS: [usize; 4] = [10, 100, 1000, 10_000];
 
@@ -10,15 +9,14 @@ fn main() {
     let mut criterion = micro::criterion();
     let mut group = criterion.benchmark_group("topics/a message to one of");
     for streams in STREAMS {
-        let fan_out = micro::fan_out();
+        let fan_out = micro::FanOut::default();
         let topic = |number| format!("room/{number}/messages");
-        let seats: Vec<_> =
-            (0..streams).map(|number| fan_out.join_topics(&[&topic(number)], Counter::default())).collect();
+        let seats: Vec<_> = (0..streams).map(|number| fan_out.join(&[&topic(number)])).collect();
         let (wanted, mut messages) = (topic(streams / 2), 0);
         group.throughput(Throughput::Elements(1));
         group.bench_function(format!("{streams} streams"), |bencher| {
             bencher.iter(|| {
-                micro::deliver_to(&fan_out, &wanted);
+                fan_out.deliver(&[&wanted], 1);
                 messages += 1;
             });
         });

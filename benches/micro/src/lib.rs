@@ -11,11 +11,20 @@
 
 use std::cell::Cell;
 use std::hint::black_box;
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use criterion::Criterion;
+use smol::LocalExecutor;
 use smolcast::Limits;
-use smolcast::internals::{FanOut, Membership, Sink, encode_message};
+use smolcast::event::frame::{Fields, Frame};
+use smolcast::event::topic::{FilterSet, Topics};
+use smolcast::fanout::{Dispatcher, Membership, Progress, SubscriberCounts};
+use smolcast::hub::{Draft, Hub};
+use smolcast::net::Sink;
 
 /// A message as people send them.
 const MESSAGE: &str =
@@ -56,33 +65,79 @@ pub struct Counter {
 }
 
 impl Sink for Counter {
-    fn try_write(&self, bytes: &[u8]) {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.bytes.set(self.bytes.get() + black_box(bytes).len());
         self.writes.set(self.writes.get() + 1);
+        Ok(bytes.len())
+    }
+
+    fn reset_on_close(&self, _: bool) {}
+}
+
+/// One shard from the hub to the sinks: the queue, the dispatcher on its executor, the audiences.
+#[derive(Debug)]
+pub struct FanOut {
+    hub: Hub,
+    dispatcher: Rc<Dispatcher<Counter>>,
+    executor: LocalExecutor<'static>,
+}
+
+impl Default for FanOut {
+    /// A shard without subscribers, with the server's default limits.
+    fn default() -> Self {
+        let limits = Limits::default();
+        let (hub, mut receivers) = Hub::new(&limits, None, 1, Default::default());
+        let receiver = receivers.pop().expect("one for each shard");
+        let dispatcher = Rc::new(Dispatcher::new(receiver, &limits, Default::default(), SubscriberCounts::default()));
+        let running = Rc::clone(&dispatcher);
+        let executor = LocalExecutor::new();
+        executor.spawn(async move { running.run().await }).detach();
+        Self { hub, dispatcher, executor }
     }
 }
 
-/// A shard without subscribers, with the limits that the server has by default.
-pub fn fan_out() -> FanOut<Counter> {
-    FanOut::new(&Limits::default())
-}
-
-/// Publishes a message of 100 bytes so many times at once, and waits until every subscriber has them all.
-pub fn deliver(fan_out: &FanOut<Counter>, messages: usize) {
-    for _ in 0..messages {
-        assert!(fan_out.publish(MESSAGE), "the channel has room");
+impl FanOut {
+    /// Joins a subscriber that gets broadcasts, and the messages of these topics.
+    pub fn join(&self, filters: &[&str]) -> Membership<Counter> {
+        let filters = FilterSet::parse(filters.iter().copied()).expect("filters");
+        let mut membership = smol::block_on(self.dispatcher.reserve_after(0, &filters)).join(Counter::default());
+        assert_eq!(membership.catch_up(Waker::noop()), Progress::CaughtUp, "rounds write to it from here on");
+        membership
     }
-    fan_out.dispatch();
+
+    /// Publishes a message of 100 bytes so many times at once, and waits until every subscriber has them all.
+    pub fn deliver(&self, topics: &[&str], messages: usize) {
+        let (fields, topics) = (Fields::default(), Topics::parse(topics.iter().copied()).expect("topics"));
+        for _ in 0..messages {
+            let published = pin!(self.hub.publish(Draft::new(&fields, MESSAGE, &topics)));
+            let published = published.poll(&mut Context::from_waker(Waker::noop()));
+            assert_eq!(published, Poll::Ready(Ok(None)), "the queue has room");
+        }
+        while self.executor.try_tick() {}
+    }
 }
 
-/// Publishes a message of 100 bytes to a topic, and waits until its subscribers have it.
-pub fn deliver_to(fan_out: &FanOut<Counter>, topic: &str) {
-    assert!(fan_out.publish_to(&[topic], MESSAGE), "the channel has room");
-    fan_out.dispatch();
+/// Asserts that every subscriber got so many of them, to the byte.
+pub fn check(subscribers: &[Membership<Counter>], messages: usize) {
+    let bytes = messages * Frame::message(MESSAGE).as_bytes().len();
+    let all_got = subscribers.iter().all(|subscriber| subscriber.sink(|sink| sink.bytes.get()) == bytes);
+    assert!(all_got, "not all have {bytes} bytes");
 }
 
-/// Holds that everybody got so many of them, to the byte.
-pub fn check(seats: &[Membership<Counter>], messages: usize) {
-    let bytes = messages * encode_message(MESSAGE).len();
-    assert!(seats.iter().all(|seat| seat.sink(|sink| sink.bytes.get()) == bytes), "not all have {bytes} bytes");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_subscriber_gets_a_dispatched_message_once() {
+        let fan_out = FanOut::default();
+        let subscribers: Vec<_> = (0..1000).map(|_| fan_out.join(&[])).collect();
+        fan_out.deliver(&[], 2);
+        check(&subscribers, 2);
+        assert!(subscribers.iter().all(|subscriber| subscriber.sink(|sink| sink.writes.get()) == 1), "in one write");
+        let late = fan_out.join(&["a"]);
+        fan_out.deliver(&["a"], 1);
+        check(&subscribers, 2);
+        check(&[late], 1);
+    }
 }

@@ -127,6 +127,8 @@ fn is_trailer(line: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use support::with;
+
     use super::*;
 
     fn small() -> Limits {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use smolcast::Limits;
-use smolcast::internals::{Body, Conversation};
+use smolcast::connection::memory::Conversation;
+use smolcast::http::framing::Framing;
 use support::sse;
 
 use super::access::{Lists, Readers};
@@ -121,15 +122,15 @@ impl Reader<'_> {
         if is_publish && !self.lists.are_shown_a_token(&head.fields) {
             refusals.add([401]);
         } else if is_publish {
-            refusals.add_if(head.body == Body::None, 411);
-            refusals.add_if(matches!(head.body, Body::Length(length) if length > self.limits.body_bytes as u64), 413);
+            refusals.add_if(head.body == Framing::None, 411);
+            refusals.add_if(matches!(head.body, Framing::Length(length) if length > self.limits.body_bytes as u64), 413);
         }
         refusals
     }
 
     /// The response to an unknown path. An unexpected body ends the connection, and is never read as a request.
     fn not_found(&mut self, head: &Head, readers: Readers) -> Option<End> {
-        let has_body = !matches!(head.body, Body::None | Body::Length(0));
+        let has_body = !matches!(head.body, Framing::None | Framing::Length(0));
         let connection = if has_body { Connection::Close } else { connection(head) };
         self.answer(404, Kind::Problem, connection, readers);
         if let Some(last) = self.answers.last_mut() {
@@ -143,11 +144,11 @@ impl Reader<'_> {
             self.answer(100, Kind::Continue, Connection::Unsaid, Readers::Unsaid);
         }
         let body = match head.body {
-            Body::Length(length) => match usize::try_from(length).ok().and_then(|length| self.rest.get(..length)) {
+            Framing::Length(length) => match usize::try_from(length).ok().and_then(|length| self.rest.get(..length)) {
                 Some(body) => Reading::Whole(body.to_vec(), body.len()),
                 None => Reading::Partial,
             },
-            Body::Chunked | Body::None => chunked::decode(self.rest, self.limits),
+            Framing::Chunked | Framing::None => chunked::decode(self.rest, self.limits),
         };
         let (body, length) = match body {
             Reading::Whole(body, length) => (body, length),
@@ -282,6 +283,8 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::super::access::LISTS;
+    use support::with;
+
     use super::*;
 
     fn of(sent: &str) -> (Vec<Vec<u16>>, Vec<String>, End) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use smolcast::internals::Body;
+use smolcast::http::framing::Framing;
 
 use super::{elements, trim};
 
@@ -15,7 +15,7 @@ pub fn values<'f>(fields: &'f [Field], name: &str) -> Vec<&'f [u8]> {
 }
 
 /// The body of a request with these fields, or the statuses of the broken rules.
-pub fn body(fields: &[Field], is_http_1_0: bool) -> Result<Body, BTreeSet<u16>> {
+pub fn body(fields: &[Field], is_http_1_0: bool) -> Result<Framing, BTreeSet<u16>> {
     let lengths = elements(&values(fields, "content-length"));
     let codings = values(fields, "transfer-encoding");
     let mut broken = BTreeSet::new();
@@ -35,10 +35,10 @@ pub fn body(fields: &[Field], is_http_1_0: bool) -> Result<Body, BTreeSet<u16>> 
     }
     let length = distinct.into_iter().flatten().next().map(|digits| digits.parse());
     match length {
-        Some(Ok(length)) => Ok(Body::Length(length)),
+        Some(Ok(length)) => Ok(Framing::Length(length)),
         Some(Err(_)) => Err(BTreeSet::from([400])),
-        None if is_chunked => Ok(Body::Chunked),
-        None => Ok(Body::None),
+        None if is_chunked => Ok(Framing::Chunked),
+        None => Ok(Framing::None),
     }
 }
 
@@ -56,7 +56,7 @@ fn decimal(octets: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn decide(fields: &[(&str, &str)]) -> Result<Body, Vec<u16>> {
+    fn decide(fields: &[(&str, &str)]) -> Result<Framing, Vec<u16>> {
         let fields: Vec<Field> = fields.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         body(&fields, false).map_err(|broken| broken.into_iter().collect())
     }
@@ -81,23 +81,23 @@ mod tests {
             ("1 6", None),
             ("١٦", None),
         ] {
-            let expected = expected.map(Body::Length).ok_or(vec![400]);
+            let expected = expected.map(Framing::Length).ok_or(vec![400]);
             assert_eq!(decide(&[("content-length", value)]), expected, "{value}");
         }
-        assert_eq!(decide(&[("content-length", "5"), ("content-length", "05")]), Ok(Body::Length(5)));
+        assert_eq!(decide(&[("content-length", "5"), ("content-length", "05")]), Ok(Framing::Length(5)));
         assert_eq!(decide(&[("content-length", "5"), ("content-length", "6")]), Err(vec![400]));
     }
 
     #[test]
     fn transfer_codings_give_the_body() {
-        assert_eq!(decide(&[("transfer-encoding", "CHUNKED")]), Ok(Body::Chunked));
+        assert_eq!(decide(&[("transfer-encoding", "CHUNKED")]), Ok(Framing::Chunked));
         for value in ["chunked, chunked", "gzip, chunked", "identity", "xchunked", "\"chunked\"", "chunked;a=b", ""] {
             assert_eq!(decide(&[("transfer-encoding", value)]), Err(vec![400, 501]), "{value}");
         }
         let twice = [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
         assert_eq!(decide(&twice), Err(vec![400, 501]));
         assert_eq!(decide(&[("content-length", "5"), ("transfer-encoding", "chunked")]), Err(vec![400]));
-        assert_eq!(decide(&[("x", "5")]), Ok(Body::None));
+        assert_eq!(decide(&[("x", "5")]), Ok(Framing::None));
         let coding = [("transfer-encoding".to_owned(), b"chunked".to_vec())];
         assert_eq!(body(&coding, true), Err(BTreeSet::from([400])), "there is none in HTTP/1.0");
     }

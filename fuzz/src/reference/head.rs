@@ -4,7 +4,7 @@
 //! the first octet, with those lines, because the server must not read without end.
 
 use smolcast::Limits;
-use smolcast::internals::Body;
+use smolcast::http::framing::Framing;
 
 use super::framing::{self, Field, values};
 use super::{Reading, Refusals, authority, elements, is_field_octet, is_tchar, is_token, line, trim};
@@ -27,7 +27,7 @@ pub struct Head {
     /// The origin of the page that made it; empty if there is more than one.
     pub origin: Option<Vec<u8>>,
     /// The end of the body.
-    pub body: Body,
+    pub body: Framing,
     /// Marks a request of HTTP/1.0.
     pub is_http_1_0: bool,
     /// Says if another request may follow.
@@ -174,7 +174,7 @@ fn meaning((method, target, is_http_1_0): &RequestLine, fields: &[Field], length
     refusals.add_if(target_authority.is_some_and(|text| !authority::is_host_and_port(text.as_bytes())), 400);
     let body = framing::body(fields, is_http_1_0).unwrap_or_else(|broken| {
         refusals.add(broken);
-        Body::None
+        Framing::None
     });
     let expectations = elements(&values(fields, "expect"));
     let (empty, expectations): (Vec<_>, Vec<_>) = expectations.into_iter().partition(Vec::is_empty);
@@ -218,6 +218,8 @@ fn parts(target: &str) -> (Option<&str>, &str, &str) {
 
 #[cfg(test)]
 mod tests {
+    use support::with;
+
     use super::*;
 
     fn small() -> Limits {
@@ -251,7 +253,7 @@ mod tests {
             ["host", "content-length", "origin"]
         );
         assert_eq!((read.authority.as_deref(), read.origin.as_deref()), (Some(&b"a:1"[..]), Some(&b"o"[..])));
-        assert_eq!((read.body, read.keeps_alive, read.expects_continue), (Body::Length(5), true, false));
+        assert_eq!((read.body, read.keeps_alive, read.expects_continue), (Framing::Length(5), true, false));
         assert!(!head("GET / HTTP/1.0\r\n\r\n").keeps_alive);
         assert!(head("GET / HTTP/1.0\r\nConnection: x, KEEP-alive\r\n\r\n").keeps_alive);
         assert!(!head("GET / HTTP/1.1\r\nHost: h\r\nConnection: close, keep-alive\r\n\r\n").keeps_alive);

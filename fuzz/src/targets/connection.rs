@@ -1,7 +1,7 @@
 //! Property: a connection has the outcome of the reference, for any pieces that its client sends or its socket takes.
 
 use smolcast::Limits;
-use smolcast::internals::{Conversation, converse};
+use smolcast::connection::memory::{Conversation, converse};
 
 use super::shown;
 use crate::reference::access::LISTS;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
-use smolcast::internals::{encode_event, encode_message};
+use smolcast::event::frame::Frame;
 use smolcast::{Event, InvalidField};
 use support::sse::{self, Message, normalised};
 
@@ -57,7 +57,7 @@ pub fn hold(input: &[u8]) {
     let mut stream = b":ok\n\n".to_vec();
     let (mut messages, mut retry, mut last_event_id) = (Vec::new(), None, "");
     for fields in &events {
-        let frame = match encode_event(&fields.event()) {
+        let frame = match Frame::encode(&fields.event()) {
             Ok(frame) => frame,
             Err(fault) => {
                 assert!(fields.faults().contains(&fault), "{fault:?} for {fields:?}");
@@ -70,7 +70,7 @@ pub fn hold(input: &[u8]) {
         last_event_id = fields.id.unwrap_or(last_event_id);
         let kind = fields.kind.filter(|kind| !kind.is_empty()).unwrap_or("message").to_owned();
         messages.push(Message { event: kind, data: normalised(fields.data), last_event_id: last_event_id.to_owned() });
-        stream.extend_from_slice(&frame);
+        stream.extend_from_slice(frame.as_bytes());
     }
     let whole = sse::parse([&stream[..]]);
     let (dispatched, parser) = &whole;
@@ -82,11 +82,12 @@ pub fn hold(input: &[u8]) {
 
 /// Checks that a message is an event with only data, and that its frame has one blank line: the last.
 fn hold_for_message(data: &str) {
-    let frame = encode_message(data);
-    assert_eq!(encode_event(&Event::new(data)).as_deref(), Ok(&frame[..]), "{data:?} as an event");
+    let frame = Frame::message(data);
+    assert_eq!(Frame::encode(&Event::new(data)).as_ref(), Ok(&frame), "{data:?} as an event");
+    let frame = frame.as_bytes();
     let blank = frame.windows(2).position(|pair| pair == b"\n\n");
     assert_eq!(blank, frame.len().checked_sub(2), "the blank line of {data:?}");
     assert!(!frame.contains(&b'\r'), "{data:?}");
     let expected = Message { event: "message".into(), data: normalised(data), last_event_id: String::new() };
-    assert_eq!(sse::parse([&frame[..]]).0, [expected]);
+    assert_eq!(sse::parse([frame]).0, [expected]);
 }

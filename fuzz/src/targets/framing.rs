@@ -1,7 +1,7 @@
 //! Property: the server finds the end of a body by the rules, for any fields in any order.
 
 use arbitrary::{Arbitrary, Unstructured};
-use smolcast::internals::parse_head;
+use smolcast::http::head::RequestHead;
 
 use super::{shown, status};
 use crate::reference::framing::{self, Field};
@@ -114,7 +114,7 @@ pub fn hold(input: &[u8]) {
     head.extend_from_slice(b"\r\n");
     let read: Vec<Field> = fields.into_iter().map(|(name, value)| (name.to_lowercase(), value)).collect();
     let expected = framing::body(&read, is_http_1_0);
-    let decided = parse_head(&head).map(|head| head.body).map_err(status);
+    let decided = RequestHead::parse(&head).map(|head| head.framing).map_err(status);
     let is_good = match (&expected, &decided) {
         (Ok(expected), Ok(body)) => expected == body,
         (Err(statuses), Err(status)) => statuses.contains(status),

@@ -1,6 +1,8 @@
 //! Property: the server finds and reads a head by the grammar, in any pieces.
 
-use smolcast::internals::{Head, parse_head, scan_head};
+use smolcast::Limits;
+use smolcast::http::head::{RequestHead, Scanner};
+use smolcast::http::{Persistence, RequestError};
 
 use super::{shown, status};
 use crate::reference::{Reading, head};
@@ -11,10 +13,10 @@ pub fn hold(input: &[u8]) {
     let mut steering = Steering::new(input);
     let (cuts, limits) = (steering.cuts(), steering.head_limits());
     let octets = steering.rest();
-    let found = scan_head([octets], &limits);
-    assert_eq!(scan_head(cuts.prefixes(octets), &limits), found, "dripping and whole, {}", shown(octets));
+    let found = scan([octets], &limits);
+    assert_eq!(scan(cuts.prefixes(octets), &limits), found, "dripping and whole, {}", shown(octets));
     let read = match found {
-        Ok(Some(length)) => parse_head(&octets[..length]).map(|head| Some((head, length))),
+        Ok(Some(length)) => RequestHead::parse(&octets[..length]).map(|head| Some((head, length))),
         Ok(None) => Ok(None),
         Err(refused) => Err(refused),
     };
@@ -30,10 +32,20 @@ pub fn hold(input: &[u8]) {
     assert!(is_good, "expected {expected:?}, read {read:?}, {}", shown(octets));
 }
 
-fn is_same(expected: &head::Head, head: &Head<'_>) -> bool {
-    let Head { method, path, authority, origin, body, keeps_alive, expects_continue } = head;
-    (expected.method.as_str(), expected.path.as_str()) == (*method, *path)
-        && (expected.authority.as_deref(), expected.origin.as_deref()) == (*authority, *origin)
-        && (expected.body, expected.keeps_alive) == (*body, *keeps_alive)
-        && expected.expects_continue == *expects_continue
+/// The length of the head in octets that arrive in pieces: each item is all that has arrived so far.
+fn scan<'o>(arrived: impl IntoIterator<Item = &'o [u8]>, limits: &Limits) -> Result<Option<usize>, RequestError> {
+    let mut scanner = Scanner::default();
+    for octets in arrived {
+        if let Some(length) = scanner.scan(octets, limits)? {
+            return Ok(Some(length));
+        }
+    }
+    Ok(None)
+}
+
+fn is_same(expected: &head::Head, head: &RequestHead<'_>) -> bool {
+    (expected.method.as_str(), expected.path.as_str()) == (head.method, head.path)
+        && (expected.authority.as_deref(), expected.origin.as_deref()) == (head.authority, head.origin)
+        && (expected.body, expected.keeps_alive) == (head.framing, head.persistence != Persistence::Close)
+        && expected.expects_continue == head.expects_continue
 }

@@ -38,7 +38,7 @@ const HIDDEN: char = '$';
 
 /// Topics of a message. A message without topics is a broadcast.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Topics(SortedSet);
+pub struct Topics(SortedSet);
 
 impl Topics {
     /// Topics of a broadcast, without an allocation.
@@ -48,7 +48,7 @@ impl Topics {
     }
 
     /// Parses the topics of a message.
-    pub(crate) fn parse<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Self, TopicError> {
+    pub fn parse<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Self, TopicError> {
         SortedSet::collect(texts, check_topic, MOST_TOPICS_OF_A_MESSAGE, TopicError::TooManyOfAMessage).map(Self)
     }
 
@@ -65,11 +65,11 @@ impl Topics {
 
 /// Filters that a stream subscribed to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct FilterSet(SortedSet);
+pub struct FilterSet(SortedSet);
 
 impl FilterSet {
     /// Parses the filters of a stream.
-    pub(crate) fn parse<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Self, TopicError> {
+    pub fn parse<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Self, TopicError> {
         SortedSet::collect(texts, check_filter, MOST_TOPICS_OF_A_STREAM, TopicError::TooManyOfAStream).map(Self)
     }
 
@@ -173,7 +173,7 @@ fn check_text(text: &str) -> Result<(), TopicError> {
 
 /// Reason to reject the topics of a message or the filters of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TopicError {
+pub enum TopicError {
     /// One is empty or too long.
     Length,
     /// One has too many levels.

@@ -1,6 +1,6 @@
-//! One whole connection in memory: what a client sends goes in, what it is sent and what it published comes out.
+//! A whole connection in memory, for fuzzing and tests: a client's bytes go in, its responses and messages come out.
 //!
-//! It is the server's own connection, from its first byte to its end, over a [`Wire`] in place of a socket and on a
+//! It is the server's own connection, from its first byte to its end, over a `Wire` instead of a socket and with a
 //! clock that stands still. Nothing is random: the same pieces give the same conversation.
 
 use std::cell::{Cell, RefCell};
@@ -12,38 +12,39 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use smol::LocalExecutor;
 
+use super::{Connection, Context, Shared};
 use crate::auth::{AccessControl, AccessSettings};
 use crate::config::Limits;
-use crate::connection::{Connection, Context, Shared};
 use crate::fanout::SubscriberCounts;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::net::{Client, ConnectionPermit, Sink, Socket};
 
-/// What a conversation came to.
+/// Outcome of a conversation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conversation {
-    /// All that the client was sent.
+    /// Bytes that the client got.
     pub sent: Vec<u8>,
-    /// The frames that were published, in order.
+    /// Published frames, in order.
     pub published: Vec<u8>,
-    /// Whether the server had said its last word before the client did.
+    /// True if the server closed its side before the client did.
     pub ended_first: bool,
-    /// Whether the connection was over at last.
+    /// True if the connection ended.
     pub is_over: bool,
-    /// Streams that were still counted behind its end, and panics.
+    /// Streams and connections still counted after its end, and panics.
     pub left_behind: usize,
 }
 
-/// Has a client send these pieces, each once the server waits for more, and then close its side. The server writes at
-/// most `most_written` bytes at once, and every other write would block.
+/// Sends a client's pieces, each once the server waits for more, and then closes the client's side.
+///
+/// The server writes at most `most_written` bytes at once, and every other write would block.
 pub fn converse<'b>(
     pieces: impl IntoIterator<Item = &'b [u8]>,
     most_written: usize,
     limits: &Limits,
     access: &AccessSettings,
 ) -> Conversation {
-    // On a clock that stands still a rest would never end.
+    // A pause would never end, because the clock stands still.
     let limits = &Limits { longest_rest: Duration::ZERO, window_time: Duration::ZERO, ..limits.clone() };
     let metrics = Metrics::of_shards(1);
     let (hub, mut receivers) = Hub::new(limits, None, 2, metrics.clone());
@@ -51,7 +52,7 @@ pub fn converse<'b>(
     let access_control = AccessControl::new(access.clone());
     let (limits, metrics_too) = (limits.clone(), metrics.clone());
     let shared =
-        Shared { limits, access_control, hub, metrics: metrics_too, subscriber_counts: SubscriberCounts::new() };
+        Shared { limits, access_control, hub, metrics: metrics_too, subscriber_counts: SubscriberCounts::default() };
     let context = Context::new(shared, 0, receiver, UNIX_EPOCH);
     let wire = Wire(Rc::new(Ends { most_written: most_written.max(1), ..Ends::default() }));
     let client = Client { io: wire.clone(), rejection: None, permit: ConnectionPermit::new(&metrics), proxy: None };
@@ -249,7 +250,7 @@ mod tests {
             access_control,
             hub,
             metrics: metrics.clone(),
-            subscriber_counts: SubscriberCounts::new(),
+            subscriber_counts: SubscriberCounts::default(),
         };
         let context = Context::new(shared, 0, receivers.remove(0), UNIX_EPOCH);
         let executor = LocalExecutor::new();
