@@ -102,11 +102,8 @@ impl<'c> AdminService<'c> {
                 Ok(page) => return Ok(Some(page)),
                 Err(answer) => answer,
             },
-            ("POST", "/publish") => match self.authorize(&bytes, &head) {
-                Ok(()) => self.publish(&head, reader).await?,
-                Err(answer) => answer,
-            },
-            ("POST", "/disconnect") => match self.authorize(&bytes, &head) {
+            ("POST", path @ ("/publish" | "/disconnect")) => match self.authorize(&bytes, &head) {
+                Ok(()) if path == "/publish" => self.publish(&head, reader).await?,
                 Ok(()) => self.disconnect(&head).await,
                 Err(answer) => answer,
             },

@@ -5,7 +5,7 @@
 
 use httparse::Header;
 
-use super::{RequestError, list_members, trim_whitespace};
+use super::{RequestError, decimal, list_members, trim_whitespace};
 
 /// The framing of a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,17 +57,6 @@ fn content_length(fields: &[Header<'_>]) -> Result<Option<u64>, RequestError> {
         agreed = Some(length);
     }
     Ok(agreed)
-}
-
-/// `1*DIGIT` and nothing else: no sign, no prefix, no separator, no overflow.
-fn decimal(value: &[u8]) -> Option<u64> {
-    if value.is_empty() {
-        return None;
-    }
-    value.iter().try_fold(0_u64, |number, octet| {
-        let digit = octet.is_ascii_digit().then(|| u64::from(octet - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
 }
 
 #[cfg(test)]

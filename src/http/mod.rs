@@ -47,6 +47,12 @@ fn trim_whitespace(mut value: &[u8]) -> &[u8] {
     value
 }
 
+/// The number in `1*DIGIT` and nothing else: no sign, no prefix, no separator, no overflow.
+fn decimal(value: &[u8]) -> Option<u64> {
+    let is_digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(value).ok().filter(|_| is_digits)?.parse().ok()
+}
+
 /// The members of a comma-separated list (RFC 9110, 5.6.1), the empty ones included.
 fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|octet| *octet == b',').map(trim_whitespace)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::fields::Once;
 use super::head::RequestHead;
-use super::{RequestError, query};
+use super::{RequestError, decimal, query};
 use crate::event::frame::Fields;
 use crate::event::topic::{FilterSet, Topics};
 
@@ -182,9 +182,7 @@ fn text(field: Once<'_>) -> Result<Option<String>, RequestError> {
 
 /// A time in the form of an event stream's `retry` field: digits alone (WHATWG HTML, 9.2.6).
 fn milliseconds(text: &str) -> Result<Duration, RequestError> {
-    let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
-    let millis = text.parse().ok().filter(|_| is_number).ok_or(RequestError::Retry)?;
-    Ok(Duration::from_millis(millis))
+    decimal(text.as_bytes()).map(Duration::from_millis).ok_or(RequestError::Retry)
 }
 
 #[cfg(test)]

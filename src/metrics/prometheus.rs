@@ -89,7 +89,7 @@ impl Metrics {
         out.counters("smolcast_stream_ends_total", "Streams that ended, by reason.", "reason", ends);
         let slow = self.sum(|shard| &shard.slow) as f64;
         out.gauge("smolcast_streams_behind", "Slow streams: open, with events that wait for the client.", slow);
-        let times_slow = self.shards().iter().map(|shard| shard.times_slow()).sum();
+        let times_slow = self.sum(|shard| &shard.times_slow);
         out.counter("smolcast_stream_falls_total", "Times that a stream became slow.", times_slow);
         let help = "Times that a slow stream skipped to the newest events.";
         out.counter("smolcast_stream_skips_total", help, self.streams_skipped());

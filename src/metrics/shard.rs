@@ -16,7 +16,7 @@ pub struct ShardMetrics {
     pub(crate) deliveries: Count,
     pub(crate) bytes: Count,
     /// Times that a stream became slow.
-    times_slow: Count,
+    pub(crate) times_slow: Count,
     /// Messages in each batch.
     pub(crate) batch_sizes: Histogram,
     /// Microseconds from the start of a publish, waits included, to the message's last write. The last shard records
@@ -85,11 +85,6 @@ impl ShardMetrics {
         let before = self.times_slow.get();
         self.times_slow.add(1);
         before
-    }
-
-    /// Times that a stream became slow.
-    pub(crate) fn times_slow(&self) -> u64 {
-        self.times_slow.get()
     }
 
     /// Records the latency of a message that every shard has written.
