@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::AdminContext;
-use super::answer::Answer;
+use super::response::AdminResponse;
 use crate::connection::receipt;
 use crate::http::RequestError;
 use crate::http::request::PublishRequest;
@@ -23,21 +23,21 @@ pub(super) async fn publish(
     request: &PublishRequest,
     message: &str,
     patience: Duration,
-) -> Result<String, Answer> {
+) -> Result<String, AdminResponse> {
     let (shared, unavailable) = (&context.shared, RequestError::Stopping.status());
     if context.handles().is_empty() {
-        return Err(Answer::line(unavailable, "The server is starting; try again later.\n"));
+        return Err(AdminResponse::line(unavailable, "The server is starting; try again later.\n"));
     }
     let published = within(patience, shared.hub.publish(Draft::new(&request.fields, message, &request.topics))).await;
     let late = || match &context.config.history_file {
-        None => Answer::line(unavailable, "There was no room for it in time, so it was not published.\n"),
+        None => AdminResponse::line(unavailable, "There was no room for it in time, so it was not published.\n"),
         // The thread that writes the file may have it already, and the disk may still write it.
         Some(_) => {
             let text = "It was not written to the history's file in time; it may still be published.\n";
-            Answer::line("504 Gateway Timeout", text)
+            AdminResponse::line("504 Gateway Timeout", text)
         }
     };
-    let id = published.ok_or_else(late)?.map_err(|error| Answer::from(RequestError::from(error)))?;
+    let id = published.ok_or_else(late)?.map_err(|error| AdminResponse::from(RequestError::from(error)))?;
     Ok(receipt(id.as_deref(), shared.subscribers_of(&request.topics)))
 }
 

@@ -66,11 +66,11 @@ pub(crate) enum Denied {
     Origin,
     /// A publisher shows no token, or an unknown one: `401`.
     Token,
-    /// The preflight has no answer, because no page of this origin may publish with a token: `404`.
+    /// The preflight has no response, because no page of this origin may publish with a token: `404`.
     Preflight,
 }
 
-/// Decides if a request may do what it asks, and which pages may read the answer.
+/// Decides if a request may do what it asks, and which pages may read the response.
 ///
 /// The host comes first, then the origin, then the token: a denied client learns nothing of the later lists.
 pub(crate) fn authorize(access: &AccessSettings, caller: Caller<'_>, action: Action) -> (Cors, Result<(), Denied>) {
@@ -79,7 +79,7 @@ pub(crate) fn authorize(access: &AccessSettings, caller: Caller<'_>, action: Act
         _ if !access.allows_host(caller.host) => Some(Denied::Host),
         Action::Publish if caller.origin.is_some() && cors == Cors::NoOrigin => Some(Denied::Origin),
         Action::Publish if !access.accepts_token(caller.token) => Some(Denied::Token),
-        Action::PublishPreflight if !access.answers_publish_preflight(&cors) => Some(Denied::Preflight),
+        Action::PublishPreflight if !access.permits_publish_preflight(&cors) => Some(Denied::Preflight),
         Action::Read | Action::Publish | Action::PublishPreflight => None,
     };
     (cors, denied.map_or(Ok(()), Err))
@@ -107,7 +107,7 @@ impl AccessSettings {
     }
 
     /// Tells if a page may publish with a token, for which the operator has to have listed both.
-    fn answers_publish_preflight(&self, cors: &Cors) -> bool {
+    fn permits_publish_preflight(&self, cors: &Cors) -> bool {
         !self.publish_tokens.is_empty() && matches!(cors, Cors::Origin(_))
     }
 }
@@ -229,9 +229,9 @@ mod tests {
         assert!(!access.allows_host(Some(b"\xff")));
     }
 
-    /// Such a list once let nobody in, without a word about it.
+    /// Such a list once let no client in, without a word about it.
     #[test]
-    fn hosts_that_no_request_can_name_are_refused() {
+    fn hosts_that_no_request_can_name_are_rejected() {
         let hosts =
             "::1 a:b:c example.com:99999 example.com: example.com:+1 example.com:x [::g] [] [::1 ::1] [::1]x [1]
             [::1]: : :80 [::1]:65536 [::1%eth0]";

@@ -1,6 +1,6 @@
 //! Patterns of hosts and origins, as an operator lists them.
 //!
-//! Pure: texts. It knows nothing of requests. A pattern that no request can match is refused, not kept.
+//! Pure: texts. It knows nothing of requests. A pattern that no request can match is rejected, not kept.
 
 use std::fmt;
 use std::str::FromStr;
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn malformed_patterns_are_refused() {
+    fn malformed_patterns_are_rejected() {
         for text in
             ["", "*", "*.", "*example.com", "a.*.com", "*.a b", "exa mple.com", "a,b", "é.com", "*.a..b", "http://a"]
         {

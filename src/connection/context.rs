@@ -44,7 +44,7 @@ pub(crate) struct Context<S> {
     pub(crate) dispatcher: Dispatcher<S>,
     /// This shard's share of the metrics.
     pub(crate) shard_metrics: Arc<ShardMetrics>,
-    /// Connections whose requests are to be answered before the hub may close.
+    /// Connections whose requests get their responses before the hub may close.
     pub(crate) requests: WaitGroup,
     /// All connections, streams included.
     pub(crate) connections: WaitGroup,

@@ -98,7 +98,7 @@ struct Ends {
     /// The client has closed its side, the server has closed its own.
     closed: Cell<bool>,
     finished: Cell<bool>,
-    /// Whether the next write is one that would block.
+    /// Set if the next write would block.
     is_full: Cell<bool>,
     most_written: usize,
     reader: RefCell<Option<Waker>>,
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_answered_whatever_the_pieces() {
+    fn requests_get_responses_whatever_the_pieces() {
         let requests = "POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi\
                         POST /broadcast HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
         let (sent, published, ended_first) = with(&[requests], usize::MAX);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_the_last() {
+    fn a_rejected_request_is_the_last() {
         let (sent, published, ended_first) =
             with(&["GET / HTTP/1.1\r\n\r\nPOST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx"], 1000);
         assert!(sent.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{sent}");

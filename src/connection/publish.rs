@@ -12,7 +12,7 @@ use crate::metrics::{PublishOutcome, StatusClass};
 use crate::net::Socket;
 
 impl<S: Socket> Exchange<'_, S> {
-    /// Publishes the body of the request at hand and queues the answer.
+    /// Publishes the body of the request at hand and queues the response.
     pub(super) async fn publish(
         &mut self,
         request: &PublishRequest,
@@ -23,14 +23,14 @@ impl<S: Socket> Exchange<'_, S> {
             let body = self.reader.body(envelope.framing, envelope.expects_continue).await?;
             publish(hub, &body, request).await
         };
-        // A server that is stopping answers the request that it has begun, and no more.
+        // A server that is stopping responds to the request that it has begun, and to no other.
         let stopping = self.context.clock.is_stopping();
         let persistence = if stopping { Persistence::Close } else { envelope.persistence };
         match published {
             Ok(id) => self.accepted(request, id.as_deref(), persistence),
             // The body was read to its end, so the next request can follow.
             Err(error @ (RequestError::NotUtf8 | RequestError::NoSpace | RequestError::NotWritten)) => {
-                self.refuse(error, persistence);
+                self.respond_error(error, persistence);
             }
             Err(error) => return Err(error.into()),
         }
@@ -39,7 +39,7 @@ impl<S: Socket> Exchange<'_, S> {
 
     fn accepted(&mut self, request: &PublishRequest, id: Option<&str>, persistence: Persistence) {
         let receipt = request.wants_json.then(|| receipt(id, self.context.shared.subscribers_of(&request.topics)));
-        self.answer(StatusClass::Successful, |out, common| {
+        self.respond(StatusClass::Successful, |out, common| {
             response::accepted(out, common, receipt.as_deref(), persistence);
         });
         self.context.shard_metrics.publish_ended(PublishOutcome::Accepted);

@@ -22,7 +22,7 @@ const GAP: &[u8] = b"event: gap\ndata: {\"requested\":null,\"resumed_from\":null
 const RETRY_FROM: Duration = Duration::from_secs(3);
 const RETRY_SPREAD: u64 = 6000;
 
-/// The reconnect delay of the stream with this number among those that ended. A thousand come back evenly spread.
+/// The reconnect delay of the stream with this number among those that ended. A thousand reconnect evenly spread.
 pub(super) fn retry_delay(number: u64) -> Duration {
     // A step with no factor in common with the spread visits all of it.
     RETRY_FROM + Duration::from_millis(number.wrapping_mul(2357) % (RETRY_SPREAD + 1))

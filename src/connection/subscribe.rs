@@ -63,7 +63,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         subscribe: &SubscribeRequest,
         reservation: Reservation<S>,
     ) -> Result<Reservation<S>, ConnectionEnd> {
-        self.answer(StatusClass::Successful, response::stream_head);
+        self.respond(StatusClass::Successful, response::stream_head);
         self.reader.output.extend_from_slice(OPENING);
         let reservation = match (&subscribe.resume, self.context.shared.hub.history()) {
             // The first reservation counts until there is the other.

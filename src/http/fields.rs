@@ -1,4 +1,4 @@
-//! Optional fields of a request: an event's type and id, a resume point, credentials, the form of the answer.
+//! Optional fields of a request: an event's type and id, a resume point, credentials, the form of the response.
 //!
 //! One pass over the head finds them all. Their readers judge them. A repeated field is told apart, never guessed.
 

@@ -4,8 +4,8 @@
 //! as the proxy that added an entry is trusted. A client's own entries stand before those and are never reached; an
 //! open quote in them hides nothing.
 //!
-//! The caller reads this only for a peer that is a trusted proxy. Nothing is refused: proxies write odd entries, and an
-//! entry that is not understood is no address.
+//! The caller reads this only for a peer that is a trusted proxy. Nothing is rejected, because proxies write odd
+//! entries. An entry that is not understood is no address.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -37,7 +37,7 @@ fn nearest(
 ) -> Option<IpAddr> {
     let mut known = None;
     for entry in entries {
-        // A trusted proxy wrote this one and names no address. The entries before it are anybody's.
+        // A trusted proxy wrote this one and names no address. Clients may have written the entries before it.
         let Some(address) = entry else { return known.or(Some(proxy)) };
         known = Some(address);
         if !is_trusted(address) {

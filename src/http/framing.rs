@@ -1,6 +1,6 @@
 //! The end of a request's body (RFC 9112, section 6): one pure function over the head's fields.
 //!
-//! It reads no body. Fields that could be read in two ways are refused: a proxy in front may read them the other way,
+//! It reads no body. Fields that could be read in two ways are rejected: a proxy in front may read them the other way,
 //! and request smuggling lives on that difference.
 
 use httparse::Header;
@@ -18,7 +18,7 @@ pub enum Framing {
     Chunked,
 }
 
-/// Decides the body's framing, or refuses to.
+/// Decides the body's framing, or rejects the head.
 pub(crate) fn framing(fields: &[Header<'_>], http_1_0: bool) -> Result<Framing, RequestError> {
     let length = content_length(fields)?;
     let mut codings = field_values(fields, "transfer-encoding");
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn both_framings_at_once_are_refused() {
+    fn both_framings_at_once_are_rejected() {
         let both = [("content-length", "5"), ("transfer-encoding", "chunked")];
         assert_eq!(decide(&both, false), Err(RequestError::AmbiguousFraming));
         assert_eq!(decide(&[both[1], both[0]], false), Err(RequestError::AmbiguousFraming));

@@ -1,6 +1,6 @@
 //! A request's head: found in the bytes, then read once.
 //!
-//! [`Scanner`] looks at each byte once as it arrives, and refuses early any bytes that cannot become a head. Only then
+//! [`Scanner`] looks at each byte once as it arrives, and rejects early any bytes that cannot become a head. Only then
 //! does [`RequestHead::parse`] read: httparse holds the grammar, and the rules that it lacks (line ends, Host, target,
 //! framing) are here. Parameters and permissions are not.
 
@@ -84,7 +84,7 @@ pub struct RequestHead<'b> {
     pub origin: Option<&'b [u8]>,
     /// The framing of the body.
     pub framing: Framing,
-    /// The fate of the connection after the answer, as the client asks for.
+    /// The fate of the connection after the response, as the client asks for.
     pub persistence: Persistence,
     /// Set if the client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_head_are_refused_at_once() {
+    fn bytes_that_are_no_head_are_rejected_at_once() {
         assert_eq!(scan("GET / HTTP/1.1\n"), Err(RequestError::BareLineFeed));
         assert_eq!(scan("GET / HTTP/1.1\r\nA: b\n"), Err(RequestError::BareLineFeed));
         assert_eq!(scan("\n"), Err(RequestError::BareLineFeed));

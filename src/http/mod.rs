@@ -2,8 +2,8 @@
 //!
 //! Pure functions of bytes, without a socket: [`head`] reads a request's head, [`fields`] its optional fields,
 //! [`forwarded`] the client that a proxy names. [`framing`] finds the body's end, [`chunked`] decodes a body,
-//! [`request`] reads route and parameters, [`response`] writes answers. "Not enough bytes yet" is a value. A
-//! [`RequestError`] knows its own answer and holds nothing that the client sent.
+//! [`request`] reads route and parameters, [`response`] writes responses. "Not enough bytes yet" is a value. A
+//! [`RequestError`] knows its own response and holds nothing that the client sent.
 
 pub mod chunked;
 pub(crate) mod date;
@@ -18,7 +18,7 @@ pub(crate) mod response;
 
 pub use error::RequestError;
 
-/// The fate of a connection after an answer (RFC 9112, 9.3).
+/// The fate of a connection after a response (RFC 9112, 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {
     /// It waits for the next request, as HTTP/1.1 does unless told otherwise.

@@ -1,7 +1,7 @@
 //! A request's route and its parameters, from the query or from fields of the head.
 //!
-//! Pure: a head in, a [`Request`] or its refusal out. It reads no body and judges no permission. Unknown parameters
-//! are left alone: they are for a proxy, or for nobody.
+//! Pure: a head in, a [`Request`] or an error out. It reads no body and judges no permission. Unknown parameters
+//! are left alone: they are for a proxy, or for no program.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -64,7 +64,7 @@ pub(crate) enum Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SubscribeRequest {
     pub(crate) filters: FilterSet,
-    /// The id of the last event that the client has, if it comes back and there is a history.
+    /// The id of the last event that the client has, if it reconnects and there is a history.
     pub(crate) resume: Option<String>,
     pub(crate) slow: SlowPolicy,
 }
@@ -89,7 +89,7 @@ impl SlowPolicy {
     }
 }
 
-/// The parameters of a message, and the form of the answer.
+/// The parameters of a message, and the form of the response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PublishRequest {
     /// The event's fields besides its data.
@@ -159,7 +159,7 @@ fn message_topics(query: &str) -> Result<Topics, RequestError> {
     Topics::parse(topics(query)?.iter().map(AsRef::as_ref)).map_err(RequestError::Topic)
 }
 
-/// The value of a parameter that may also come as a field; given more than once, it is refused.
+/// The value of a parameter that may also come as a field; given more than once, it is rejected.
 fn single(query: &str, name: &str, field: Once<'_>) -> Result<Option<String>, RequestError> {
     let mut values = query::values(query, name);
     match (values.next(), values.next(), text(field)?) {
@@ -234,8 +234,8 @@ mod tests {
     }
 
     #[test]
-    fn repeated_or_invalid_parameters_are_refused() {
-        for (target, head, refusal) in [
+    fn repeated_or_invalid_parameters_are_rejected() {
+        for (target, head, error) in [
             ("/?event=a&event=a", "", RequestError::Repeated),
             ("/?id=a&id=b", "", RequestError::Repeated),
             ("/?retry=1&retry=1", "", RequestError::Repeated),
@@ -249,7 +249,7 @@ mod tests {
             ("/?retry=1.5", "", RequestError::Retry),
             ("/?retry=99999999999999999999", "", RequestError::Retry),
         ] {
-            assert_eq!(read(target, head), Err(refusal), "for {target} {head}");
+            assert_eq!(read(target, head), Err(error), "for {target} {head}");
         }
         for target in ["/?event=a%0ab", "/?event=%0D", "/?id=a%0a", "/?id=%00", "/?id=a%0db"] {
             assert!(matches!(read(target, ""), Err(RequestError::EventField(_))), "for {target}");
@@ -281,7 +281,7 @@ mod tests {
             match Request::read(Route::Subscribe, &head, has_history) {
                 Ok(Request::Subscribe(subscribe)) => Ok(subscribe.resume),
                 Ok(other) => panic!("{other:?}"),
-                Err(refusal) => Err(refusal),
+                Err(error) => Err(error),
             }
         };
         let all = "/?evs_last_event_id=d&lastEventId=c&last_event_id=b";

@@ -29,15 +29,15 @@ impl Metrics {
     /// ```
     /// use smolcast::{Config, Metrics, Server};
     ///
-    /// /// The answer of the program's own `GET /metrics`: a media type and a body.
-    /// fn answer(metrics: &Metrics) -> (&'static str, String) {
+    /// /// The response of the program's own `GET /metrics`: a media type and a body.
+    /// fn response(metrics: &Metrics) -> (&'static str, String) {
     ///     (Metrics::MEDIA_TYPE, metrics.render())
     /// }
     ///
     /// # fn main() -> Result<(), smolcast::BindError> {
     /// let server = Server::bind(Config::on(([127, 0, 0, 1], 0)))?;
     /// let metrics = server.metrics(); // cheap to clone, for the program's handlers
-    /// let (_, body) = answer(&metrics);
+    /// let (_, body) = response(&metrics);
     /// assert!(body.contains("\nsmolcast_streams 0\n"));
     /// # Ok(())
     /// # }
@@ -113,8 +113,8 @@ impl Metrics {
     }
 
     fn add_requests(&self, out: &mut Exposition) {
-        let answers = StatusClass::ALL.map(|(class, name)| (name, self.sum(|shard| &shard.answers[class as usize])));
-        out.counters("smolcast_requests_total", "Requests answered, by class of status.", "status", answers);
+        let classes = StatusClass::ALL.map(|(class, name)| (name, self.sum(|shard| &shard.responses[class as usize])));
+        out.counters("smolcast_requests_total", "Requests answered, by class of status.", "status", classes);
         out.counters("smolcast_publishes_total", "Publish requests, by outcome.", "outcome", self.publishes());
         let help = "Publishes that waited because too many bytes were in flight.";
         out.counter("smolcast_publishes_delayed_total", help, self.publishes_delayed());

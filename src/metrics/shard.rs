@@ -23,7 +23,7 @@ pub struct ShardMetrics {
     /// it.
     pub(crate) latency: Histogram,
     /// Responses by the class of their status.
-    pub(crate) answers: [Count; StatusClass::ALL.len()],
+    pub(crate) responses: [Count; StatusClass::ALL.len()],
     /// Publish requests by outcome.
     pub(crate) publishes: [Count; PublishOutcome::ALL.len()],
     /// Open streams, slow ones among them, and bytes held for those, as of the last tick.
@@ -92,8 +92,8 @@ impl ShardMetrics {
         self.latency.record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
     }
 
-    pub(crate) fn answered(&self, answer: StatusClass) {
-        self.answers[answer as usize].add(1);
+    pub(crate) fn responded(&self, class: StatusClass) {
+        self.responses[class as usize].add(1);
     }
 
     pub(crate) fn publish_ended(&self, publish: PublishOutcome) {
@@ -117,8 +117,8 @@ mod tests {
 
     #[test]
     fn labels_stand_where_their_counts_are() {
-        for (number, (answer, _)) in StatusClass::ALL.into_iter().enumerate() {
-            assert_eq!(answer as usize, number);
+        for (number, (response, _)) in StatusClass::ALL.into_iter().enumerate() {
+            assert_eq!(response as usize, number);
         }
         for (number, (publish, _)) in PublishOutcome::ALL.into_iter().enumerate() {
             assert_eq!(publish as usize, number);

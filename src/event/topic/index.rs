@@ -1,7 +1,7 @@
 //! Lookup of the filter sets that match a message.
 //!
 //! The result is that of [`FilterSet::matches`] for each set, without asking each. Broadcasts match every stream, so
-//! nobody looks them up here. Invariant: no node stays that leads to no key.
+//! no shard looks them up here. Invariant: no node stays that leads to no key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::Split;
