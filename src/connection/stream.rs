@@ -1,11 +1,11 @@
 //! One open stream, from its first byte to its end.
 //!
-//! It writes nothing while its subscriber keeps up: the audience's rounds do, and this task sleeps until the client
-//! hangs up or its socket is full. Memory for a wait exists only while it lasts. A stream ends between two events if
+//! While its subscriber keeps up, the audience's rounds write. This task then sleeps until the client hangs up or its
+//! socket is full. Memory for a wait exists only while it lasts. A stream ends between two events if
 //! the client still takes bytes, else by a reset. It never makes another stream wait.
 
 use std::io;
-use std::task::{self, Poll};
+use std::task::{self, Poll, ready};
 use std::time::Duration;
 
 use super::Context;
@@ -88,11 +88,11 @@ impl<'s, S: Socket> Stream<'s, S> {
                     self.end_wait();
                     return Poll::Pending;
                 }
-                Progress::Blocked => match self.poll_room(cx) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(end)) => return Poll::Ready(end),
-                    Poll::Pending => return Poll::Pending,
-                },
+                Progress::Blocked => {
+                    if let Err(end) = ready!(self.poll_room(cx)) {
+                        return Poll::Ready(end);
+                    }
+                }
                 Progress::Finished => return Poll::Ready(StreamEnd::Stopped),
                 Progress::Lagged if self.slow_policy == SlowPolicy::Latest => self.skip_to_latest(),
                 Progress::Lagged => return Poll::Ready(StreamEnd::Lagged),
@@ -123,10 +123,8 @@ impl<'s, S: Socket> Stream<'s, S> {
 
     /// Ready when the full socket has room, or has had none for too long.
     fn poll_room(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), StreamEnd>> {
-        match self.membership.sink(|io| io.poll_writable(cx)) {
-            Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-            Poll::Ready(Err(_)) => return Poll::Ready(Err(StreamEnd::HangUp)),
-            Poll::Pending => {}
+        if let Poll::Ready(writable) = self.membership.sink(|io| io.poll_writable(cx)) {
+            return Poll::Ready(writable.map_err(|_| StreamEnd::HangUp));
         }
         let (context, position) = (self.context, self.membership.position());
         let wait = self.wait.get_or_insert_with(|| Box::new(WriteWait::new(context, position)));
