@@ -146,8 +146,8 @@ pub(super) async fn disconnect(context: &AdminContext, id: &str) -> Option<bool>
     handle.ask(|reply| Command::Disconnect(number, reply), PATIENCE).await
 }
 
-/// Finds the shard that an id names. The id holds the server's start: a page that was open over a restart must not end
-/// another stream than the one that it lists.
+/// Finds the shard that an id names. The id holds the server's start, so that a page that was open over a
+/// restart ends no other stream.
 fn shard_and_number<'c>(context: &'c AdminContext, id: &str) -> Option<(&'c ShardHandle, u64)> {
     let rest = id.strip_prefix(&format!("{}-", unix_millis(context.started)))?;
     let (worker, number) = rest.split_once('-')?;

@@ -16,8 +16,7 @@ use crate::net::within;
 /// Longest wait of a message for room in the queues, and for the history's file.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Publishes a message; returns its receipt, a line of JSON: the id, if there is a history, and the number of open
-/// streams that the message is for.
+/// Publishes a message; returns its receipt, a line of JSON.
 pub(super) async fn publish(
     context: &AdminContext,
     request: &PublishRequest,

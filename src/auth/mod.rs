@@ -1,7 +1,7 @@
 //! Permission for requests: [`authorize`] decides on hosts (`421`), origins (`403`) and tokens (`401`).
 //!
-//! Pure: patterns and bytes, no statuses and no fields. A server on loopback is within reach of every page that its
-//! user's browser opens: by its address, or by a name that a foreign DNS server points to it. The lists of hosts and
+//! Pure: patterns and bytes, no statuses and no fields. Every page that a browser opens can reach a
+//! server on loopback: by its address, or by a name that a foreign DNS server points to it. The lists of hosts and
 //! origins keep such pages out. Programs can forge these fields; the tokens are for them.
 
 mod authority;

@@ -121,8 +121,8 @@ pub enum HistorySync {
 
 /// Bounds of every queue, buffer and wait.
 ///
-/// Sizes are in bytes. A shard checks its deadlines a few times a second, so a wait may last up to a quarter of a
-/// second longer than its bound.
+/// Sizes are in bytes. A shard checks its deadlines a few times a second. A wait may last a quarter of a second
+/// longer than its bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {

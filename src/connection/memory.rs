@@ -1,7 +1,7 @@
 //! A whole connection in memory, for fuzzing and tests: a client's bytes go in, its responses and messages come out.
 //!
-//! It is the server's own connection, from its first byte to its end, over a `Wire` instead of a socket and with a
-//! clock that stands still. Nothing is random: the same pieces give the same conversation.
+//! It is the server's own connection, from its first byte to its end. A `Wire` stands in for the socket, and the clock
+//! stands still. Nothing is random: the same pieces give the same conversation.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -1,6 +1,6 @@
 //! The end of a request's body (RFC 9112, section 6): one pure function over the head's fields.
 //!
-//! It reads no body. Fields that could be read in two ways are rejected: a proxy in front may read them the other way,
+//! It reads no body. Fields that could be read in two ways are rejected. A proxy in front may read them the other way,
 //! and request smuggling lives on that difference.
 
 use httparse::Header;

@@ -9,8 +9,9 @@ use crate::auth::Cors;
 /// Interim response to `Expect: 100-continue` (RFC 9110, 15.2.1).
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Permissions of a listed origin's page that publishes with a token (Fetch, "CORS protocol"): every field that a
-/// publisher may add, for two hours, the longest that the usual browsers remember.
+/// Permissions of a listed origin's page that publishes with a token (Fetch, "CORS protocol").
+///
+/// They list every field that a publisher may add. No usual browser remembers them for longer than two hours.
 const PUBLISH_PERMISSION: &str = "Access-Control-Allow-Methods: POST\r\n\
     Access-Control-Allow-Headers: Authorization, Content-Type, Event-Type, Event-Id, X-EventSource-Event\r\n\
     Access-Control-Max-Age: 7200\r\n";

@@ -1,7 +1,7 @@
 //! Reload of the access files while the server runs.
 //!
 //! New lists hold from the next request on, and no connection notices. If a file is unreadable or has a wrong entry,
-//! the old lists stay in force and one line says so: a typo must neither end a server nor open it.
+//! the old lists stay in force and one line says so. A typo must neither end a server nor open it.
 
 use std::time::Duration;
 

@@ -1,9 +1,8 @@
 //! Flags and environment to a [`Config`], by way of argh.
 //!
-//! [`Args`] is the one table of flags: the parser, the variables, the help, the manual page and the completions for
-//! shells come from it. A flag wins over its variable, and a variable over the default; an address that is typed wins
-//! over a host and a port of the environment. An error is one line that names the flag or the variable and says the
-//! right values.
+//! [`Args`] is the one table of flags: the parser, the variables, the help, the manual page and the completions come
+//! from it. A flag wins over its variable, and a variable over the default. A typed address wins over a host and a port
+//! of the environment. An error is one line that names the flag or the variable and says the right values.
 
 mod completions;
 mod config;
