@@ -27,7 +27,14 @@ impl<S: Socket> Exchange<'_, S> {
         let stopping = self.context.clock.is_stopping();
         let persistence = if stopping { Persistence::Close } else { envelope.persistence };
         match published {
-            Ok(id) => self.accepted(request, id.as_deref(), persistence),
+            Ok(id) => {
+                let subscribers = || self.context.shared.subscribers_of(&request.topics);
+                let receipt = request.wants_json.then(|| receipt(id.as_deref(), subscribers()));
+                self.respond(StatusClass::Successful, |out, common| {
+                    response::accepted(out, common, receipt.as_deref(), persistence);
+                });
+                self.context.shard_metrics.publish_ended(PublishOutcome::Accepted);
+            }
             // The body was read to its end, so the next request can follow.
             Err(error @ (RequestError::NotUtf8 | RequestError::NoSpace | RequestError::NotWritten)) => {
                 self.respond_error(error, persistence);
@@ -35,14 +42,6 @@ impl<S: Socket> Exchange<'_, S> {
             Err(error) => return Err(error.into()),
         }
         Ok(persistence)
-    }
-
-    fn accepted(&mut self, request: &PublishRequest, id: Option<&str>, persistence: Persistence) {
-        let receipt = request.wants_json.then(|| receipt(id, self.context.shared.subscribers_of(&request.topics)));
-        self.respond(StatusClass::Successful, |out, common| {
-            response::accepted(out, common, receipt.as_deref(), persistence);
-        });
-        self.context.shard_metrics.publish_ended(PublishOutcome::Accepted);
     }
 }
 
