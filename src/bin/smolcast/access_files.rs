@@ -17,17 +17,10 @@ use smolcast::AccessSettings;
 /// Most bytes of a file.
 const MOST_BYTES: u64 = 1024 * 1024;
 
-/// The sources of the access lists.
+/// The sources of the access lists: entries from flags and variables, and paths of files with more.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AccessFiles {
-    /// Entries from flags and variables.
     pub(crate) typed: AccessSettings,
-    pub(crate) files: Files,
-}
-
-/// The files with more entries, by the paths that the operator gave.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Files {
     pub(crate) hosts: Option<PathBuf>,
     pub(crate) origins: Option<PathBuf>,
     pub(crate) publish_tokens: Option<PathBuf>,
@@ -36,28 +29,26 @@ pub(crate) struct Files {
 impl AccessFiles {
     /// Returns true if there is a file, and so a reason to reload.
     pub(crate) fn have_files(&self) -> bool {
-        let Files { hosts, origins, publish_tokens } = &self.files;
-        [hosts, origins, publish_tokens].into_iter().any(Option::is_some)
+        [&self.hosts, &self.origins, &self.publish_tokens].into_iter().any(Option::is_some)
     }
 
     /// Reads all files. An error in one rejects all, so that new lists never mix with old ones.
     pub(crate) fn read(&self) -> Result<AccessSettings, String> {
-        let Self { typed: mut access, files } = self.clone();
-        append(&mut access.hosts, files.hosts, "host")?;
-        append(&mut access.origins, files.origins, "origin")?;
-        append(&mut access.publish_tokens, files.publish_tokens, "token")?;
+        let mut access = self.typed.clone();
+        append(&mut access.hosts, self.hosts.as_deref(), "host")?;
+        append(&mut access.origins, self.origins.as_deref(), "origin")?;
+        append(&mut access.publish_tokens, self.publish_tokens.as_deref(), "token")?;
         Ok(access)
     }
 }
 
 /// Appends the entries of the file, if there is one.
-fn append<T>(list: &mut Vec<T>, path: Option<PathBuf>, kind: &str) -> Result<(), String>
+fn append<T>(list: &mut Vec<T>, path: Option<&Path>, kind: &str) -> Result<(), String>
 where
     T: FromStr<Err: fmt::Display>,
 {
     let Some(path) = path else { return Ok(()) };
-    let octets = read_bounded(&path)?;
-    list.extend(entries(&path, &octets, kind)?);
+    list.extend(entries(path, &read_bounded(path)?, kind)?);
     Ok(())
 }
 
@@ -132,10 +123,7 @@ mod tests {
 
     #[test]
     fn a_missing_long_or_endless_file_is_an_error() {
-        let lists = |path: &str| AccessFiles {
-            files: Files { publish_tokens: Some(path.into()), ..Files::default() },
-            ..AccessFiles::default()
-        };
+        let lists = |path: &str| AccessFiles { publish_tokens: Some(path.into()), ..AccessFiles::default() };
         assert!(lists("f").have_files() && !AccessFiles::default().have_files());
         assert_eq!(AccessFiles::default().read().expect("there is nothing to read"), AccessSettings::default());
         let path = std::env::temp_dir().join(format!("smolcast-list-{}", std::process::id()));

@@ -8,7 +8,7 @@ use smolcast::{Address, Config, HistoryFile, Limits, Token};
 
 use super::Args;
 use super::env::Given;
-use crate::access_files::{AccessFiles, Files};
+use crate::access_files::AccessFiles;
 
 impl Args {
     /// The configuration, and the access files that add to it, which are not read here.
@@ -41,9 +41,12 @@ impl Args {
             let error = format!("{name} and SMOLCAST_PUBLISH_TOKEN both give tokens: give one of the two");
             return Err(error);
         }
-        let (hosts, origins) = (self.allow_host_file, self.allow_origin_file);
-        let files = Files { hosts, origins, publish_tokens: self.publish_token_file };
-        let access_files = AccessFiles { typed: config.access.clone(), files };
+        let access_files = AccessFiles {
+            typed: config.access.clone(),
+            hosts: self.allow_host_file,
+            origins: self.allow_origin_file,
+            publish_tokens: self.publish_token_file,
+        };
         Ok((config, access_files))
     }
 
