@@ -38,7 +38,8 @@ impl Publisher {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// use smolcast::{Config, Event, Retention, Server};
     ///
-    /// let config = Config { history: Some(Retention::default()), ..Config::on(([127, 0, 0, 1], 0)) };
+    /// let mut config = Config::on(([127, 0, 0, 1], 0));
+    /// config.history = Some(Retention::default());
     /// let server = Server::bind(config)?;
     /// let receipt = smol::block_on(server.publisher().publish(Event::new("hello").with_id("42")))?;
     /// assert_eq!(receipt.id.as_deref(), Some("42"));
