@@ -191,7 +191,7 @@ impl<'c> AdminService<'c> {
         let (limits, access_control) = (&self.context.shared.limits, &self.context.shared.access_control);
         let (io, mut received) = reader.into_socket();
         let mut live = Live::new(self.context);
-        // Only tells whether the access settings were replaced: they hold tokens, which no page keeps while it waits.
+        // Shows if the access settings were replaced. They hold tokens, which no page keeps while it waits.
         let mut sent_access = Arc::downgrade(&access_control.settings());
         let mut out = Vec::new();
         write_stream_head(&mut out, &self.date.get());

@@ -31,7 +31,7 @@ pub struct AccessSettings {
     /// these origins may also read responses: `Access-Control-Allow-Origin` then names the page's own origin, not `*`.
     pub origins: Vec<OriginPattern>,
     /// Tokens of which a publisher has to show one (`Authorization: Bearer TOKEN`), or gets `401`. Pages may show one
-    /// if their origin is listed: only then do their browsers get leave to (`OPTIONS /broadcast`).
+    /// if their origin is listed: only then does `OPTIONS /broadcast` permit it to their browsers.
     pub publish_tokens: Vec<Token>,
 }
 
@@ -91,13 +91,14 @@ impl AccessSettings {
         self.hosts.iter().any(|pattern| matches!(pattern.0, Pattern::Exact(_)) && pattern.matches(authority))
     }
 
-    /// Tells if a request to this host is for this server.
+    /// Returns true if a request to this host is for this server.
     fn allows_host(&self, authority: Option<&[u8]>) -> bool {
         let matches = |authority: &str| self.hosts.iter().any(|pattern| pattern.matches(authority));
         self.hosts.is_empty() || authority.and_then(|octets| std::str::from_utf8(octets).ok()).is_some_and(matches)
     }
 
-    /// Tells if this token lets publish. Compares with every token, so that the time tells nothing.
+    /// Returns true if this token permits to publish. It is compared with every token, so that the time reveals
+    /// nothing.
     fn accepts_token(&self, token: Option<&[u8]>) -> bool {
         let is_known = |shown: &[u8]| {
             let tokens = self.publish_tokens.iter();
@@ -106,7 +107,7 @@ impl AccessSettings {
         self.publish_tokens.is_empty() || token.is_some_and(is_known)
     }
 
-    /// Tells if a page may publish with a token, for which the operator has to have listed both.
+    /// Returns true if a page may publish with a token: the operator has to list its origin, and tokens.
     fn permits_publish_preflight(&self, cors: &Cors) -> bool {
         !self.publish_tokens.is_empty() && matches!(cors, Cors::Origin(_))
     }

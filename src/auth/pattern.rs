@@ -38,7 +38,7 @@ impl Pattern {
         }
     }
 
-    /// Tells if the pattern is the whole, or the host is below its name.
+    /// Returns true if the pattern is the whole text, or the host is below its name.
     fn matches(&self, whole: &str, host: &str) -> bool {
         match self {
             Self::Exact(exact) => exact.eq_ignore_ascii_case(whole),

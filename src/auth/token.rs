@@ -20,8 +20,8 @@ use subtle::{Choice, ConstantTimeEq};
 pub struct Token(Box<str>);
 
 impl Token {
-    /// Returns 1 if these octets are the token. The first octet that differs takes as long as the last. The time tells
-    /// if the lengths differ, because a length is no secret.
+    /// Returns 1 if these octets are the token. The first octet that differs takes as long as the last. The time
+    /// reveals if the lengths differ, because a length is no secret.
     pub(super) fn is(&self, octets: &[u8]) -> Choice {
         self.0.as_bytes().ct_eq(octets)
     }

@@ -1,7 +1,7 @@
 //! A whole connection in memory, for fuzzing and tests: a client's bytes go in, its responses and messages come out.
 //!
-//! It is the server's own connection, from its first byte to its end. A `Wire` stands in for the socket, and the clock
-//! stands still. Nothing is random: the same pieces give the same conversation.
+//! It is the server's own connection, from its first byte to its end. A `Wire` takes the place of the socket, and the
+//! clock is stopped. Nothing is random: the same pieces give the same conversation.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -44,7 +44,7 @@ pub fn converse<'b>(
     limits: &Limits,
     access: &AccessSettings,
 ) -> Conversation {
-    // A pause would never end, because the clock stands still.
+    // A pause would never end, because the clock is stopped.
     let limits = &Limits { longest_rest: Duration::ZERO, window_time: Duration::ZERO, ..limits.clone() };
     let metrics = Metrics::of_shards(1);
     let (hub, mut receivers) = Hub::new(limits, None, 2, metrics.clone());
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!((sent.matches("HTTP/1.1").count(), published.as_str(), ended_first), (1, "", true), "{sent}");
     }
 
-    /// A socket whose reads panic once it is told to.
+    /// A socket with reads that panic once its flag is set.
     struct Faulty(Wire, Rc<Cell<bool>>);
 
     impl Sink for Faulty {

@@ -21,7 +21,7 @@ const KEPT_RESPONSE_BYTES: usize = 1024;
 /// The reason why a connection has no next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectionEnd {
-    /// The request is rejected, and the client has yet to be told.
+    /// The request is rejected, and the response is not queued yet.
     Rejected(RequestError),
     /// No request began in time, or the server is stopping.
     Idle,
@@ -76,7 +76,7 @@ impl<'s, S: Socket> RequestReader<'s, S> {
         Self { io, clock, limits, read_buffer, deadline, input, body_length: 0, output, is_first: true }
     }
 
-    /// Reads until a head is complete; returns its length. Until [`Self::consume`], it stands first in [`Self::bytes`].
+    /// Reads until a head is complete; returns its length. Until [`Self::consume`], [`Self::bytes`] begins with it.
     pub(crate) async fn head(&mut self) -> Result<usize, ConnectionEnd> {
         self.begin_head();
         let mut scanner = Scanner::default();

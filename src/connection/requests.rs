@@ -2,7 +2,7 @@
 //!
 //! It permits and routes; `publish.rs` and `subscribe.rs` carry out. A client may send many requests at once: responses
 //! keep their order, and those to requests that have arrived leave in one write. A rejected request is the last one, as
-//! is one that says so; nothing behind it is carried out.
+//! is one that says so; nothing after it is carried out.
 
 use super::Context;
 use super::reader::{ConnectionEnd, RequestReader};
@@ -147,7 +147,7 @@ impl<S: Socket> Exchange<'_, S> {
     fn not_found(&mut self, envelope: &Envelope) -> Persistence {
         let persistence = match envelope.framing {
             Framing::None | Framing::Length(0) => envelope.persistence,
-            // The body is not read, so the next request cannot be found behind it.
+            // The body is not read, so the next request cannot be found after it.
             Framing::Length(_) | Framing::Chunked => Persistence::Close,
         };
         self.respond(StatusClass::ClientError, |out, common| {

@@ -159,10 +159,10 @@ impl<'s, S: Socket> Stream<'s, S> {
         self.membership.catch_up(cx.waker())
     }
 
-    /// Skips to the latest events. The prefix completes a partial event, then tells of the gap, then brings those.
+    /// Skips to the latest events. The prefix has the rest of a partial event, then the event `gap`, then those.
     fn skip_to_latest(&mut self) {
         let mut prefix = self.membership.skip();
-        // Until the prefix is written the client may be amid an event, and the audience no longer knows.
+        // Until the prefix is written the client may have part of an event, and the audience does not know.
         self.membership.sink(|io| io.reset_on_close(true));
         prefix.extend_from_slice(GAP);
         prefix.extend_from_slice(&self.context.dispatcher.latest(&self.membership.filters()));

@@ -1,6 +1,6 @@
 //! `GET /sse`: opens a stream. To resume, a subscriber names its last event and gets those that it missed.
 //!
-//! It ends once the stream is open; `stream.rs` has it from there. Live events begin right behind the last replayed
+//! It ends once the stream is open; `stream.rs` has it from there. Live events begin right after the last replayed
 //! one: none is missing and none comes twice.
 
 use smol::future::yield_now;
@@ -27,7 +27,7 @@ pub(super) struct OpenedStream<'s, S: Socket> {
 }
 
 impl<'s, S: Socket> Exchange<'s, S> {
-    /// Reserves the stream's position and counts the stream, with no wait between, then tells the client.
+    /// Reserves the stream's position and counts the stream, with no wait between, then sends the opening.
     pub(super) async fn open_stream(
         mut self,
         subscribe: &SubscribeRequest,
@@ -57,7 +57,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         }
     }
 
-    /// Sends a stream's head and the events that its client has missed; returns the position right behind them.
+    /// Sends a stream's head and the events that its client has missed; returns the position right after them.
     async fn send_opening(
         &mut self,
         subscribe: &SubscribeRequest,
@@ -74,7 +74,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         Ok(reservation)
     }
 
-    /// Sends the events since the one with this id; returns a reservation right behind them.
+    /// Sends the events since the one with this id; returns a reservation right after them.
     ///
     /// This shard has dispatched the client's last event, or soon will. Once the client has everything dispatched so
     /// far, the reservation follows with no wait between the two.

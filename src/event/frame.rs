@@ -206,7 +206,7 @@ pub(crate) fn retry_advice(delay: Duration) -> String {
     format!("retry: {}\n\n", delay.as_millis())
 }
 
-/// Finds the first boundary between two events at or behind `position` in `bytes`, which are whole frames.
+/// Finds the first boundary between two events at or after `position` in `bytes`, which are whole frames.
 ///
 /// A frame ends with its only blank line, so the next blank line is the next boundary.
 pub(crate) fn next_boundary(bytes: &[u8], position: usize) -> usize {

@@ -66,7 +66,7 @@ impl Decoder {
         }
     }
 
-    /// Tells if the body is complete.
+    /// Returns true if the body is complete.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
     }

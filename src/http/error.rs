@@ -1,6 +1,6 @@
 //! The errors of a request, each with its status and a line of advice.
 //!
-//! It writes no response. Nearly every error ends the connection: behind a malformed request no next one can be found.
+//! It writes no response. Nearly every error ends the connection: after a malformed request no next one can be found.
 
 use crate::event::frame::InvalidField;
 use crate::event::topic::TopicError;
@@ -52,7 +52,7 @@ impl RequestError {
         self.status_and_advice().0
     }
 
-    /// One line for the person behind the client, with what to do about it.
+    /// One line for the person at the client, with the remedy.
     pub(crate) fn advice(self) -> &'static str {
         self.status_and_advice().1
     }

@@ -22,7 +22,7 @@ pub struct Scanner {
     seen: usize,
     /// Start of the current line.
     line_start: usize,
-    /// Set behind the request line; before it, empty lines are skipped.
+    /// Set after the request line; before it, empty lines are skipped.
     in_fields: bool,
 }
 
@@ -76,7 +76,7 @@ pub struct RequestHead<'b> {
     pub method: &'b str,
     /// The path of an origin-form or absolute-form target; any other form unchanged, which no route matches.
     pub path: &'b str,
-    /// The part behind the `?`, perhaps empty.
+    /// The part after the `?`, perhaps empty.
     pub(crate) query: &'b str,
     /// The host that the request is for: the target's, which wins (RFC 9112, 3.2.2), or that of its Host field.
     pub authority: Option<&'b [u8]>,
@@ -133,7 +133,7 @@ fn authority_and_path(target: &str) -> Result<(Option<&[u8]>, &str), RequestErro
     Ok((Some(authority.as_bytes()), if path.starts_with('/') { path } else { "/" }))
 }
 
-/// The rest of an absolute-form target behind `http://` or `https://`.
+/// The rest of an absolute-form target after `http://` or `https://`.
 fn strip_scheme(target: &str) -> Option<&str> {
     ["http://", "https://"].into_iter().find_map(|scheme| {
         let (start, rest) = target.split_at_checked(scheme.len())?;
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(scan("\r\n\r"), Ok(None));
     }
 
-    /// A head over the limit was once judged by the bytes behind the limit as well, if they had arrived.
+    /// A head over the limit was once judged by the bytes after the limit as well, if they had arrived.
     #[test]
     fn oversized_head_fails_the_same_however_it_arrives() {
         let input = "\r\n".repeat(5000) + "GET /" + &"x".repeat(9000) + "\r\n\r\n";

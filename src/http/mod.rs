@@ -21,20 +21,20 @@ pub use error::RequestError;
 /// The fate of a connection after a response (RFC 9112, 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {
-    /// It waits for the next request, as HTTP/1.1 does unless told otherwise.
+    /// It stays open for the next request, which is the default of HTTP/1.1.
     KeepAlive,
-    /// The same for an HTTP/1.0 client that asked for it and has to be told.
+    /// It stays open for an HTTP/1.0 client that asked for it, and the response says so.
     KeepAliveTold,
-    /// It closes.
+    /// It closes, and the response says so.
     Close,
 }
 
-/// Tells if the octet may stand in a method or in a field name (RFC 9110, 5.6.2).
+/// Returns true if the octet may be in a method or in a field name (RFC 9110, 5.6.2).
 fn is_token(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
 }
 
-/// Tells if the octet is a control, forbidden in field values and chunk extensions (RFC 9110, 5.5).
+/// Returns true if the octet is a control, forbidden in field values and chunk extensions (RFC 9110, 5.5).
 fn is_control(octet: u8) -> bool {
     octet.is_ascii_control() && octet != b'\t'
 }

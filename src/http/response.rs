@@ -16,7 +16,7 @@ const PUBLISH_PERMISSION: &str = "Access-Control-Allow-Methods: POST\r\n\
     Access-Control-Allow-Headers: Authorization, Content-Type, Event-Type, Event-Id, X-EventSource-Event\r\n\
     Access-Control-Max-Age: 7200\r\n";
 
-/// The date and the readers that every response of the public side names.
+/// The date and the CORS fields of every response of the public side.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Common<'o> {
     pub(crate) date: Date,
@@ -48,7 +48,7 @@ impl<'o> Response<'o> {
         self.bytes(lines.as_bytes())
     }
 
-    /// Adds the CORS fields. If they depend on the request, `Vary` tells caches (RFC 9110, 12.5.5).
+    /// Adds the CORS fields. If they depend on the request, `Vary` says so to caches (RFC 9110, 12.5.5).
     pub(crate) fn cors(self, cors: &Cors) -> Self {
         match cors {
             Cors::AnyOrigin => self.field("Access-Control-Allow-Origin", "*"),
@@ -62,7 +62,7 @@ impl<'o> Response<'o> {
         self.field("Content-Length", &length.to_string())
     }
 
-    /// Adds the `Connection` field, if the client has to be told (RFC 9112, 9.3).
+    /// Adds the `Connection` field, if the client cannot infer it (RFC 9112, 9.3).
     pub(crate) fn persistence(self, persistence: Persistence) -> Self {
         match persistence {
             Persistence::KeepAlive => self,

@@ -61,7 +61,7 @@ fn take(handed: &mut ListenFd, number: usize) -> Option<Inherited> {
     listens(&socket).then(|| socket.into())
 }
 
-/// Tells a listening socket from a connection.
+/// Returns true for a listening socket, false for a connection.
 fn listens(socket: &impl AsFd) -> bool {
     #[cfg(target_os = "linux")]
     return rustix::net::sockopt::socket_acceptconn(socket).unwrap_or(false);

@@ -193,7 +193,7 @@ pub enum TopicError {
 }
 
 impl TopicError {
-    /// One line for the person behind the client that says what to do.
+    /// One line for the person at the client, with the remedy.
     pub(crate) fn advice(self) -> &'static str {
         match self {
             Self::Length => "A topic has 1 to 256 bytes: shorten a long one, leave out an empty one.\n",
