@@ -79,7 +79,10 @@ pub(crate) fn authorize(access: &AccessSettings, caller: Caller<'_>, action: Act
         _ if !access.allows_host(caller.host) => Some(Denied::Host),
         Action::Publish if caller.origin.is_some() && cors == Cors::NoOrigin => Some(Denied::Origin),
         Action::Publish if !access.accepts_token(caller.token) => Some(Denied::Token),
-        Action::PublishPreflight if !access.permits_publish_preflight(&cors) => Some(Denied::Preflight),
+        // A page may publish with a token only if the operator lists its origin and has tokens.
+        Action::PublishPreflight if access.publish_tokens.is_empty() || !matches!(cors, Cors::Origin(_)) => {
+            Some(Denied::Preflight)
+        }
         Action::Read | Action::Publish | Action::PublishPreflight => None,
     };
     (cors, denied.map_or(Ok(()), Err))
@@ -105,11 +108,6 @@ impl AccessSettings {
             tokens.fold(Choice::from(0), |is_known, token| is_known | token.is(shown)).into()
         };
         self.publish_tokens.is_empty() || token.is_some_and(is_known)
-    }
-
-    /// Returns true if a page may publish with a token: the operator has to list its origin, and tokens.
-    fn permits_publish_preflight(&self, cors: &Cors) -> bool {
-        !self.publish_tokens.is_empty() && matches!(cors, Cors::Origin(_))
     }
 }
 

@@ -95,7 +95,9 @@ impl FromStr for HostPattern {
 
 impl OriginPattern {
     pub(super) fn matches(&self, origin: &str) -> bool {
-        self.0.matches(origin, host_of_origin(origin).unwrap_or_default())
+        // A wildcard matches hosts that are made of labels, and no other text that ends alike.
+        let host = authority_of_origin(origin).map(host_of).filter(|host| is_name(host));
+        self.0.matches(origin, host.unwrap_or_default())
     }
 }
 
@@ -129,11 +131,6 @@ fn authority_of_origin(origin: &str) -> Option<&str> {
     let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
         && scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet));
     (is_scheme && is_comparable(authority)).then_some(authority)
-}
-
-/// The host of an origin, if that is a name.
-fn host_of_origin(origin: &str) -> Option<&str> {
-    authority_of_origin(origin).map(host_of).filter(|host| is_name(host))
 }
 
 fn is_name(text: &str) -> bool {

@@ -112,7 +112,8 @@ impl<'s, S: Socket> Stream<'s, S> {
                     match self.membership.sink(|io| self.context.read_buffer.read(|buffer| io.read(buffer), |_| ())) {
                         Ok(0) => return Poll::Ready(StreamEnd::HangUp),
                         Ok(count) => self.received = self.received.saturating_add(saturated(count)),
-                        Err(error) if is_transient(&error) => {}
+                        Err(error)
+                            if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                         Err(_) => return Poll::Ready(StreamEnd::HangUp),
                     }
                 }
@@ -218,8 +219,4 @@ impl<'s, S: Socket> Stream<'s, S> {
 
 fn saturated(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-fn is_transient(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

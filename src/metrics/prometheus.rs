@@ -169,7 +169,7 @@ impl Exposition {
         self.add(name, help, MetricType::GAUGE, vec![gauge(value)]);
     }
 
-    pub(crate) fn counter(&mut self, name: &str, help: &str, value: u64) {
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
         self.counter_of(name, help, value as f64);
     }
 

@@ -17,16 +17,16 @@ use index::Index;
 pub(crate) use map::TopicMap;
 
 /// Most bytes of a topic or filter.
-pub(crate) const MOST_TOPIC_BYTES: usize = 256;
+const MOST_TOPIC_BYTES: usize = 256;
 
 /// Most levels of a topic or filter; each costs a node of the index.
-pub(crate) const MOST_LEVELS: usize = 32;
+const MOST_LEVELS: usize = 32;
 
 /// Most different topics of one message.
-pub(crate) const MOST_TOPICS_OF_A_MESSAGE: usize = 16;
+const MOST_TOPICS_OF_A_MESSAGE: usize = 16;
 
 /// Most different filters of one stream.
-pub(crate) const MOST_TOPICS_OF_A_STREAM: usize = 64;
+const MOST_TOPICS_OF_A_STREAM: usize = 64;
 
 const SEPARATOR: char = '/';
 const ANY_LEVEL: &str = "+";
