@@ -2,15 +2,13 @@
 
 use std::net::SocketAddrV4;
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use anyhow::Result;
 use argh::FromArgs;
 
 use crate::conformance::{Row, Standard, check};
-use crate::contender::contenders;
-use crate::contender::{Contender, Server};
-use crate::flags::{cores, typed};
+use crate::contender::{Contender, Server, contenders};
+use crate::flags::{address, cores, typed};
 use crate::interrupt;
 
 /// Holds servers to the five tasks, and the floor to the two that it does.
@@ -26,29 +24,13 @@ struct Options {
     server: Vec<Contender>,
 
     /// a server that runs already and that nobody else uses, such as http://127.0.0.1:1942
-    #[argh(option)]
-    url: Vec<Url>,
-}
-
-/// The address of a running server.
-struct Url(SocketAddrV4);
-
-impl FromStr for Url {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let authority = text.strip_prefix("http://").and_then(|rest| rest.split('/').next());
-        let address = authority.and_then(|authority| authority.parse().ok());
-        address.map(Self).ok_or_else(|| "expected an address such as http://127.0.0.1:1942".to_owned())
-    }
+    #[argh(option, from_str_fn(address))]
+    url: Vec<SocketAddrV4>,
 }
 
 /// `check [NAME...] [--server NAME=COMMAND] [--url URL]`: fails if any of the servers is objected to.
 pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
-    let options: Options = match typed("cargo run --release -p vs_tokio -- check", words) {
-        Ok(options) => options,
-        Err(code) => return Ok(code),
-    };
+    let options: Options = typed("cargo run --release -p vs_tokio -- check", words);
     interrupt::arm()?;
     let mut all_conform = true;
     // A question about a running server alone is none about all of the others.
@@ -58,7 +40,7 @@ pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
             all_conform &= conforms(&contender);
         }
     }
-    for Url(address) in &options.url {
+    for address in &options.url {
         all_conform &= report(&address.to_string(), &check(*address, Standard::Whole));
     }
     Ok(if all_conform { ExitCode::SUCCESS } else { ExitCode::FAILURE })

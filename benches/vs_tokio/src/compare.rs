@@ -1,7 +1,5 @@
 //! The whole comparison: the check of each server, the runs of those that conform, and the report.
 
-use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
 
 use crate::conformance::{self, Standard};
@@ -15,7 +13,7 @@ use crate::report::{self, Machine};
 use crate::scenario::{Plan, Scenario, Sizes};
 use crate::servers;
 use crate::stamp::check_size;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use argh::FromArgs;
 
 /// Estimated seconds of the check of one server.
@@ -95,7 +93,7 @@ impl Options {
 
     fn scenarios(&self) -> Vec<Scenario> {
         match self.scenarios.is_empty() {
-            true => Scenario::ALL.map(|(_, scenario)| scenario).to_vec(),
+            true => Scenario::ALL.map(|(_, plans)| Scenario(plans)).to_vec(),
             false => self.scenarios.clone(),
         }
     }
@@ -107,14 +105,9 @@ impl Options {
 }
 
 pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
-    let options: Options = match typed("cargo run --release -p vs_tokio --", words) {
-        Ok(options) => options,
-        Err(code) => return Ok(code),
-    };
+    let options: Options = typed("cargo run --release -p vs_tokio --", words);
     options.validate()?;
-    // Before ten minutes of measuring, not behind them.
-    let folder = Path::new(&options.out);
-    fs::create_dir_all(folder).context(format!("creating the report's folder {}", folder.display()))?;
+    let folder = report::create_folder(&options.out)?;
     interrupt::arm()?;
     let comparison = compare(&options, words)?;
     let goals = goals(&comparison);
@@ -137,18 +130,17 @@ pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
 fn compare(options: &Options, words: &[String]) -> Result<Comparison> {
     let contenders = contenders(&options.only, &options.server, options.workers)?;
     let plans: Vec<Plan> =
-        options.scenarios().into_iter().flat_map(|scenario| scenario.plans(&options.sizes())).collect();
+        options.scenarios().into_iter().flat_map(|scenario| (scenario.0)(&options.sizes())).collect();
     let count = contenders.len();
     let seconds = plans.iter().map(|plan| plan.estimate(count)).sum::<f64>() + CHECK_SECONDS * count as f64;
-    let mut progress = Progress::new(seconds);
-    let contestants =
-        contenders.iter().map(|contender| examine(contender, &mut progress)).collect::<Result<Vec<_>>>()?;
+    let progress = Progress::new(seconds);
+    let contestants = contenders.iter().map(|contender| examine(contender, &progress)).collect::<Result<Vec<_>>>()?;
     let conforming: Vec<Contender> = (contenders.into_iter().zip(&contestants))
         .filter_map(|(contender, contestant)| contestant.objections.is_empty().then_some(contender))
         .collect();
     let mut measured: Vec<Measured> = Vec::new();
     for plan in &plans {
-        let result = plan.measure(&conforming, &mut progress)?;
+        let result = plan.measure(&conforming, &progress)?;
         progress.print(&report::table(&result));
         measured.push(result);
     }
@@ -157,7 +149,7 @@ fn compare(options: &Options, words: &[String]) -> Result<Comparison> {
 }
 
 /// Checks a server before it is measured.
-fn examine(contender: &Contender, progress: &mut Progress) -> Result<Contestant> {
+fn examine(contender: &Contender, progress: &Progress) -> Result<Contestant> {
     progress.begin(&format!("conformance, {}", contender.name));
     let server = Server::start(contender)?;
     let rows = conformance::check(server.address, Standard::of(&contender.name));

@@ -4,7 +4,7 @@
 //! then becomes it: so an interrupt, or even a kill of the comparison, leaves nothing behind.
 
 use std::env;
-use std::io::Read;
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
@@ -16,10 +16,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
 use crate::clock::{SECOND, now, until};
-use crate::interrupt;
+use crate::flags::address;
 use crate::process::{family, kill_family};
 use crate::servers;
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 
 /// The hidden word that starts the guard.
 pub(crate) const GUARD: &str = "guard";
@@ -94,38 +94,36 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddrV4,
     child: Child,
     /// Held open, or the server's next line to it would be its last.
-    _output: Option<ChildStdout>,
+    _output: Option<BufReader<ChildStdout>>,
 }
 
 impl Server {
     /// Starts `contender` and returns once it listens.
     pub(crate) fn start(contender: &Contender) -> Result<Self> {
-        Self::spawn(&contender.name, guarded(contender)?, Stdio::inherit())
+        Self::spawn(contender, Stdio::inherit())
     }
 
     /// The same, with its standard error to be read.
     pub(crate) fn start_apart(contender: &Contender) -> Result<(Self, ChildStderr)> {
-        let mut server = Self::spawn(&contender.name, guarded(contender)?, Stdio::piped())?;
+        let mut server = Self::spawn(contender, Stdio::piped())?;
         let errors = server.child.stderr.take();
         errors.map(|errors| (server, errors)).ok_or_else(|| anyhow!("the server has no standard error"))
     }
 
-    fn spawn(name: &str, mut command: Vec<String>, errors: Stdio) -> Result<Self> {
+    fn spawn(contender: &Contender, errors: Stdio) -> Result<Self> {
+        let name = &contender.name;
+        let mut command = [&[this_program()?, GUARD.to_owned()], &contender.command[..]].concat();
         let port = free_port()?;
-        let prints_address = !command.iter().any(|part| part.contains("{port}"));
+        let is_told_port = command.iter().any(|part| part.contains("{port}"));
         for part in &mut command {
             *part = part.replace("{port}", &port.to_string());
         }
-        let output = match prints_address {
-            true => Stdio::piped(),
-            false => Stdio::null(),
-        };
+        let output = if is_told_port { Stdio::null() } else { Stdio::piped() };
         let mut starting = Command::new(&command[0]);
         // In a group of its own, Ctrl-C does not reach it: that is for this program, which ends the server itself, and
         // may have to ask it some things before.
         starting.args(&command[1..]).stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
-        let mut child = starting.spawn().context(format!("starting {name} ({})", command[0]))?;
-        interrupt::remember(child.id());
+        let mut child = starting.spawn().with_context(|| format!("starting {name} ({})", command[0]))?;
         let output = child.stdout.take();
         let mut server =
             Self { name: name.to_owned(), address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), child, _output: None };
@@ -152,9 +150,7 @@ impl Server {
 
     /// Asks it to end, with SIGTERM, and tells how it did; `None` where it still runs at `deadline`.
     pub(crate) fn terminate(&mut self, deadline: u64) -> Result<Option<ExitStatus>> {
-        let process = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let process = process.ok_or_else(|| self.failure("has a number that no process has"))?;
-        kill_process(process, Signal::TERM).context("sending SIGTERM to the server")?;
+        kill_process(Pid::from_child(&self.child), Signal::TERM).context("sending SIGTERM to the server")?;
         loop {
             let status = self.child.try_wait().context("waiting for the server's end")?;
             if status.is_some() || now() > deadline {
@@ -164,9 +160,9 @@ impl Server {
         }
     }
 
-    fn learn_address(&mut self, mut output: ChildStdout) -> Result<()> {
-        let line = first_line(&mut output).map_err(|reason| self.failure(&format!("{reason:#}")))?;
-        let address = listening_address(&line);
+    fn learn_address(&mut self, output: ChildStdout) -> Result<()> {
+        let mut output = BufReader::new(output);
+        let address = first_line(&mut output).and_then(|line| listening_address(line.trim_end()));
         self.address = address.map_err(|reason| self.failure(&format!("{reason:#}")))?;
         self._output = Some(output);
         Ok(())
@@ -198,7 +194,6 @@ impl Drop for Server {
             kill_family(self.child.id());
             let _ = self.child.wait();
         }
-        interrupt::forget(self.child.id());
     }
 }
 
@@ -215,11 +210,6 @@ pub(crate) fn guard(command: &[String]) -> Error {
     anyhow!("starting {program}: {error}")
 }
 
-fn guarded(contender: &Contender) -> Result<Vec<String>> {
-    let guard = [this_program()?, GUARD.to_owned()];
-    Ok([&guard, &contender.command[..]].concat())
-}
-
 fn this_program() -> Result<String> {
     let path = env::current_exe().context("finding this program's own file")?;
     let path = path.into_os_string().into_string();
@@ -231,30 +221,19 @@ fn free_port() -> Result<u16> {
     Ok(probe.context("looking for a free port")?.port())
 }
 
-/// One byte at a time, so that nothing behind the line is waited for.
-fn first_line(output: &mut ChildStdout) -> Result<String> {
-    let deadline = now() + START_LIMIT;
-    let mut line = Vec::new();
-    loop {
-        let mut byte = [0];
-        poll(&mut [PollFd::new(output, PollFlags::IN)], Some(&until(deadline)))
-            .context("waiting for its first line")?;
-        if now() > deadline {
-            bail!("printed no line in 10 s");
-        }
-        match output.read(&mut byte).context("reading its first line")? {
-            0 => bail!("ended without printing where it listens"),
-            _ if byte == *b"\n" => return Ok(String::from_utf8_lossy(&line).into_owned()),
-            _ => line.push(byte[0]),
-        }
-    }
+fn first_line(output: &mut BufReader<ChildStdout>) -> Result<String> {
+    let mut line = String::new();
+    let mut waited_for = [PollFd::new(output.get_ref(), PollFlags::IN)];
+    match poll(&mut waited_for, Some(&until(now() + START_LIMIT))).context("waiting for its first line")? {
+        0 => bail!("printed no line in 10 s"),
+        _ => output.read_line(&mut line).context("reading its first line")?,
+    };
+    ensure!(!line.is_empty(), "ended without printing where it listens");
+    Ok(line)
 }
 
 fn listening_address(line: &str) -> Result<SocketAddrV4> {
-    let url = line.strip_prefix("Listening on http://");
-    let authority = url.and_then(|url| url.split('/').next());
-    let address = authority.and_then(|text| text.parse::<SocketAddrV4>().ok());
-    match address {
+    match line.strip_prefix("Listening on ").and_then(|url| address(url).ok()) {
         Some(address) if address.ip().is_loopback() => Ok(address),
         Some(address) => Err(anyhow!("listens on {address}, not on loopback")),
         None => Err(anyhow!("printed {line:?} where `Listening on http://127.0.0.1:PORT/` was expected")),

@@ -101,9 +101,15 @@ impl Crowd {
         &mut self,
         index: usize,
         event_bytes: usize,
-        found: impl FnMut(&mut u64, Stamp, u64),
+        mut found: impl FnMut(&mut u64, Stamp, u64),
     ) -> Received {
-        self.clients[index].read(&mut self.buffer, event_bytes, found)
+        let mut unreadable = 0;
+        let closed = self.clients[index].read_with(&mut self.buffer, |next, bytes, time| {
+            let scan: Scan = scan(bytes, event_bytes, |stamp| found(next, stamp, time));
+            unreadable += scan.unreadable;
+            scan.used
+        });
+        Received { unreadable, closed }
     }
 
     /// The same for events of any kind: `take` gets what has come and is not used yet, and returns how much of it it
@@ -239,21 +245,6 @@ impl Client {
         self.rest = self.rest.split_off(found + OPENING.len());
         self.phase = Phase::Open;
         Ok(true)
-    }
-
-    fn read(
-        &mut self,
-        buffer: &mut Vec<u8>,
-        event_bytes: usize,
-        mut found: impl FnMut(&mut u64, Stamp, u64),
-    ) -> Received {
-        let mut unreadable = 0;
-        let closed = self.read_with(buffer, |next, bytes, time| {
-            let scan: Scan = scan(bytes, event_bytes, |stamp| found(next, stamp, time));
-            unreadable += scan.unreadable;
-            scan.used
-        });
-        Received { unreadable, closed }
     }
 
     /// Hands on what comes, behind what was not used before; true at the end of the stream.

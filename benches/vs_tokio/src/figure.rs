@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
-use serde::ser::{Error, SerializeMap, SerializeStruct};
+use serde::ser::{Error, SerializeStruct};
 use serde::{Serialize, Serializer};
-use serde_json::value::to_raw_value;
+use serde_json::value::{RawValue, to_raw_value};
 
 /// Points of a latency curve in the JSON, for each halving of the distance to 100 %.
 const POINTS_PER_HALVING: u32 = 5;
@@ -149,11 +149,7 @@ impl Serialize for Measured {
 
 /// By key, in the order of the rows; null where the figure has no meaning.
 fn by_key<S: Serializer>(figures: &[(&'static Figure, f64)], serializer: S) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(figures.len()))?;
-    for (figure, value) in figures {
-        map.serialize_entry(figure.key, value)?;
-    }
-    map.end()
+    serializer.collect_map(figures.iter().map(|(figure, value)| (figure.key, value)))
 }
 
 /// Enough points of a histogram to draw its curve again.
@@ -166,12 +162,17 @@ fn curve<S: Serializer>(latency: &Option<Histogram<u64>>, serializer: S) -> Resu
         (percentile, point.value_iterated_to() as f64 / 1e3)
     });
     // In one line: there are many.
-    let points = to_raw_value(&points.collect::<Vec<_>>()).map_err(S::Error::custom)?;
-    let mut fields = serializer.serialize_struct("Latency", 5)?;
-    fields.serialize_field("count", &latency.len())?;
-    fields.serialize_field("min_ms", &(latency.min() as f64 / 1e3))?;
-    fields.serialize_field("mean_ms", &(latency.mean().round() / 1e3))?;
-    fields.serialize_field("max_ms", &(latency.max() as f64 / 1e3))?;
-    fields.serialize_field("percentiles", &points)?;
-    fields.end()
+    let percentiles = to_raw_value(&points.collect::<Vec<_>>()).map_err(S::Error::custom)?;
+    let (min_ms, max_ms) = (latency.min() as f64 / 1e3, latency.max() as f64 / 1e3);
+    let mean_ms = latency.mean().round() / 1e3;
+    Latency { count: latency.len(), min_ms, mean_ms, max_ms, percentiles }.serialize(serializer)
+}
+
+#[derive(Serialize)]
+struct Latency {
+    count: u64,
+    min_ms: f64,
+    mean_ms: f64,
+    max_ms: f64,
+    percentiles: Box<RawValue>,
 }

@@ -1,5 +1,6 @@
 //! The aims of smolcast in a comparison, judged by the comparison itself.
 
+use std::cmp::Ordering;
 use std::fmt::{self, Display};
 
 use crate::figure::{Comparison, FLOOR, Measured, OURS};
@@ -20,47 +21,39 @@ const KNEE: &str = "knee_per_second";
 #[derive(Clone, Debug)]
 pub(crate) struct Goal {
     pub(crate) what: &'static str,
-    bound: Bound,
+    limit: f64,
+    /// The side of the limit that is good.
+    good: Ordering,
     measured: f64,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Bound {
-    AtMost(f64),
-    AtLeast(f64),
 }
 
 impl Goal {
     pub(crate) fn is_reached(&self) -> bool {
-        match self.bound {
-            Bound::AtMost(limit) => self.measured <= limit,
-            Bound::AtLeast(limit) => self.measured >= limit,
-        }
+        let side = self.measured.total_cmp(&self.limit);
+        side == self.good || side.is_eq()
     }
 }
 
 impl Display for Goal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (sign, limit) = match self.bound {
-            Bound::AtMost(limit) => ("<=", limit),
-            Bound::AtLeast(limit) => (">=", limit),
-        };
+        let Self { what, limit, measured, .. } = self;
+        let sign = if self.good.is_lt() { "<=" } else { ">=" };
         let verdict = if self.is_reached() { "ok" } else { "MISSED" };
-        write!(f, "{:64} {:>8.2}  {sign} {limit:<6} {verdict}", self.what, self.measured)
+        write!(f, "{what:64} {measured:>8.2}  {sign} {limit:<6} {verdict}")
     }
 }
+
+/// Goals of a scenario.
+type Judge = fn(&Measured) -> Vec<Goal>;
 
 /// The goals about what was measured; those about anything else are left out.
 pub(crate) fn goals(comparison: &Comparison) -> Vec<Goal> {
     let measured = |key: &str| comparison.measured.iter().find(|measured| measured.key == key);
-    let mut goals = Vec::new();
-    goals.extend(measured("fanout-10000").map(fanout).into_iter().flatten());
-    goals.extend(measured("idle").map(idle).into_iter().flatten());
-    goals.extend(measured("saturation").map(saturation).into_iter().flatten());
-    goals.extend(measured("slow").map(slow).into_iter().flatten());
+    let of_each: [(&str, Judge); 4] =
+        [("fanout-10000", fanout), ("idle", idle), ("saturation", saturation), ("slow", slow)];
+    let goals = of_each.into_iter().filter_map(|(key, goals)| measured(key).map(goals)).flatten();
     // What needs a server that did not take part is no goal of this comparison.
-    goals.retain(|goal| !goal.measured.is_nan());
-    goals
+    goals.filter(|goal| !goal.measured.is_nan()).collect()
 }
 
 fn fanout(measured: &Measured) -> Vec<Goal> {
@@ -83,11 +76,7 @@ fn idle(measured: &Measured) -> Vec<Goal> {
     let of = |server: &str| median(&measured.values(server, MEMORY));
     vec![
         at_most(650.0, "idle: resident bytes a stream", of(OURS)),
-        at_least(
-            4.0,
-            "idle: best on tokio x resident bytes a stream",
-            least(TOKIO.iter().map(|name| of(name))) / of(OURS),
-        ),
+        at_least(4.0, "idle: best on tokio x resident bytes a stream", least(TOKIO.map(of).into_iter()) / of(OURS)),
         at_least(25.0, "idle: axum x resident bytes a stream", of(AXUM) / of(OURS)),
     ]
 }
@@ -107,11 +96,11 @@ fn least(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 fn at_most(limit: f64, what: &'static str, measured: f64) -> Goal {
-    Goal { what, bound: Bound::AtMost(limit), measured }
+    Goal { what, limit, good: Ordering::Less, measured }
 }
 
 fn at_least(limit: f64, what: &'static str, measured: f64) -> Goal {
-    Goal { what, bound: Bound::AtLeast(limit), measured }
+    Goal { what, limit, good: Ordering::Greater, measured }
 }
 
 #[cfg(test)]

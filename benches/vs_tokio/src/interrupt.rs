@@ -4,18 +4,15 @@
 //! not. So a signal first kills the whole family of each.
 
 use std::process;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 
 use async_signal::{Signal, Signals};
 use smol::stream::StreamExt;
 
-use crate::process::kill_family;
+use crate::process::kill_descendants;
 use anyhow::{Context, Result};
-
-/// The servers that run, by process.
-static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 /// From here on, SIGINT, SIGTERM and SIGHUP end everything.
 pub(crate) fn arm() -> Result<()> {
@@ -44,23 +41,8 @@ fn signals() -> Result<Signals> {
 
 async fn end_at_next(signals: &mut Signals) {
     if let Some(Ok(signal)) = signals.next().await {
-        if let Ok(running) = RUNNING.lock() {
-            running.iter().for_each(|server| kill_family(*server));
-        }
+        kill_descendants();
         eprintln!("\ninterrupted; nothing was written");
         process::exit(128 + signal as i32);
-    }
-}
-
-/// A server runs, until [`forget`] is called.
-pub(crate) fn remember(server: u32) {
-    if let Ok(mut running) = RUNNING.lock() {
-        running.push(server);
-    }
-}
-
-pub(crate) fn forget(server: u32) {
-    if let Ok(mut running) = RUNNING.lock() {
-        running.retain(|known| *known != server);
     }
 }

@@ -16,7 +16,7 @@ use crate::crowd::Crowd;
 use crate::process::{Cpu, CpuCounters, this_thread_run_time};
 use crate::publisher::{Publisher, Schedule};
 use crate::stamp::{Stamp, event_bytes};
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 
 /// From the last subscriber's opening to the first message: the server comes to rest.
 const SETTLE: u64 = 300 * MILLISECOND;
@@ -131,34 +131,75 @@ impl Outcome {
 
 /// Offers `load` to `server`, whose streams are `crowd`.
 pub(crate) fn run(server: &mut Server, crowd: &mut Crowd, load: Load) -> Result<Outcome> {
-    let outcome = offer(server.address, server.processes(), crowd, load);
+    let outcome = offer(server.address, &server.processes(), crowd, load);
     server.check_alive()?;
     outcome
 }
 
 /// Offers `load` to the server at `address`, which runs in `processes`.
-pub(crate) fn offer(address: SocketAddrV4, processes: Vec<u32>, crowd: &mut Crowd, load: Load) -> Result<Outcome> {
+pub(crate) fn offer(address: SocketAddrV4, processes: &[u32], crowd: &mut Crowd, load: Load) -> Result<Outcome> {
     let total = load.warm_up() + load.measured();
     let Load { rate, size, burst, .. } = load;
     let schedule = Schedule { start: now() + SETTLE, rate, size, burst, total };
     let publisher = Publisher::connect(address, schedule)?;
-    let mut receiver = Receiver::new(schedule, &load, processes)?;
     let given_up = AtomicBool::new(false);
     let (received, published) = thread::scope(|scope| {
         let publishing = scope.spawn(|| publisher.run(&given_up));
-        let received = receiver.run(crowd);
+        let received = receive(crowd, schedule, &load, processes);
         given_up.store(true, Ordering::Relaxed);
         let published = publishing.join();
         (received, published.unwrap_or_else(|_| Err(anyhow!("the publisher panicked"))))
     });
     let reconnects = published?;
-    received?;
-    let outcome = receiver.outcome(crowd.clients.len() as u64)?;
-    Ok(Outcome { reconnects, ..outcome })
+    Ok(Outcome { reconnects, ..received? })
+}
+
+/// Reads until every client has everything, or is closed, or nothing more comes.
+fn receive(crowd: &mut Crowd, schedule: Schedule, load: &Load, processes: &[u32]) -> Result<Outcome> {
+    let (first_measured, total) = (load.warm_up(), schedule.total);
+    let messages = usize::try_from(total).context("that is more messages than memory could number")?;
+    let mut receipts = Receipts::new(messages, first_measured);
+    let opening = schedule.due(first_measured) - MILLISECOND;
+    let last_due = schedule.due(total - 1);
+    let deadline = last_due + (load.drain_seconds * SECOND as f64) as u64;
+    // The opening of the window, with the receipts and the CPU time before it.
+    let mut opened = None;
+    let mut events = Vec::with_capacity(1024);
+    while receipts.finished < crowd.clients.len() && now() <= deadline.min(receipts.latest.max(last_due) + QUIET_LIMIT)
+    {
+        let wake = if opened.is_some() { now() + 100 * MILLISECOND } else { opening };
+        crowd.wait(&mut events, wake)?;
+        for event in &events {
+            receipts.read(crowd, event.data.u64() as usize, schedule);
+        }
+        if opened.is_none() && now() >= opening {
+            opened = Some((now(), receipts.in_order, Spent::by_now(processes)?));
+        }
+    }
+    let later = Spent::by_now(processes)?;
+    let (since, before, earlier) = opened.context("every stream was closed during the warm-up")?;
+    let mut last_subscriber = latencies();
+    for sequence in first_measured..total {
+        let last = receipts.last_receipt[sequence as usize];
+        last_subscriber.saturating_record(last.saturating_sub(schedule.due(sequence)) / 1000);
+    }
+    Ok(Outcome {
+        latency: receipts.latency,
+        last_subscriber,
+        received: receipts.in_order,
+        expected: total * crowd.clients.len() as u64,
+        disordered: receipts.disordered,
+        closed_streams: receipts.closed_streams,
+        window_receipts: receipts.in_order - before,
+        window_seconds: receipts.latest.saturating_sub(since) as f64 / SECOND as f64,
+        server: later.server.since(earlier.server),
+        generator: later.generator.since(earlier.generator),
+        reconnects: 0,
+        receiving_us: (later.receiving - earlier.receiving) as f64 / 1e3,
+    })
 }
 
 /// The CPU counters of a moment, of the server and of this process.
-#[derive(Clone, Copy, Default)]
 struct Spent {
     server: CpuCounters,
     generator: CpuCounters,
@@ -166,20 +207,17 @@ struct Spent {
     receiving: u64,
 }
 
-/// The receiving side of a run.
-struct Receiver {
-    schedule: Schedule,
-    warm_up: u64,
-    /// The moment to give up.
-    deadline: u64,
-    processes: Vec<u32>,
-    receipts: Receipts,
-    /// The opening of the window, with the receipts and CPU time before it.
-    opened: Option<(u64, u64, Spent)>,
-    closed: Option<Spent>,
+impl Spent {
+    fn by_now(processes: &[u32]) -> Result<Self> {
+        Ok(Self {
+            server: CpuCounters::of(processes)?,
+            generator: CpuCounters::of_this_process()?,
+            receiving: this_thread_run_time()?,
+        })
+    }
 }
 
-/// The counts of receipts. Apart from the rest, so that the inner loop borrows no more.
+/// The counts of receipts.
 struct Receipts {
     first_measured: u64,
     latency: Histogram<u64>,
@@ -194,6 +232,30 @@ struct Receipts {
 }
 
 impl Receipts {
+    fn new(messages: usize, first_measured: u64) -> Self {
+        Self {
+            first_measured,
+            latency: latencies(),
+            last_receipt: vec![0; messages],
+            latest: 0,
+            in_order: 0,
+            disordered: 0,
+            closed_streams: 0,
+            finished: 0,
+        }
+    }
+
+    fn read(&mut self, crowd: &mut Crowd, index: usize, schedule: Schedule) {
+        let record = |next: &mut u64, stamp, time| self.record(next, stamp, time);
+        let received = crowd.read(index, event_bytes(schedule.size), record);
+        self.disordered += received.unreadable;
+        if received.closed {
+            self.closed_streams += 1;
+            let had_all = crowd.clients[index].next == schedule.total;
+            self.finished += usize::from(!had_all);
+        }
+    }
+
     fn record(&mut self, next: &mut u64, stamp: Stamp, time: u64) {
         let Some(last) = usize::try_from(stamp.sequence).ok().and_then(|sequence| self.last_receipt.get_mut(sequence))
         else {
@@ -217,107 +279,6 @@ impl Receipts {
     }
 }
 
-impl Receiver {
-    fn new(schedule: Schedule, load: &Load, processes: Vec<u32>) -> Result<Self> {
-        let warm_up = load.warm_up();
-        let messages =
-            usize::try_from(schedule.total).map_err(|_| anyhow!("that is more messages than memory could number"))?;
-        Ok(Self {
-            schedule,
-            warm_up,
-            deadline: schedule.due(schedule.total - 1) + (load.drain_seconds * SECOND as f64) as u64,
-            processes,
-            receipts: Receipts {
-                first_measured: warm_up,
-                latency: latencies(),
-                last_receipt: vec![0; messages],
-                latest: 0,
-                in_order: 0,
-                disordered: 0,
-                closed_streams: 0,
-                finished: 0,
-            },
-            opened: None,
-            closed: None,
-        })
-    }
-
-    /// Reads until every client has everything, or is closed, or nothing more comes.
-    fn run(&mut self, crowd: &mut Crowd) -> Result<()> {
-        let opening = self.schedule.due(self.warm_up) - MILLISECOND;
-        let last_due = self.schedule.due(self.schedule.total - 1);
-        let mut events = Vec::with_capacity(1024);
-        while self.receipts.finished < crowd.clients.len() && !self.is_hopeless(last_due) {
-            let wake = match self.opened {
-                Some(_) => now() + 100 * MILLISECOND,
-                None => opening,
-            };
-            crowd.wait(&mut events, wake)?;
-            for event in &events {
-                self.read(crowd, event.data.u64() as usize);
-            }
-            if self.opened.is_none() && now() >= opening {
-                self.opened = Some((now(), self.receipts.in_order, self.spent()?));
-            }
-        }
-        self.closed = Some(self.spent()?);
-        Ok(())
-    }
-
-    fn read(&mut self, crowd: &mut Crowd, index: usize) {
-        let receipts = &mut self.receipts;
-        let received = crowd.read(index, event_bytes(self.schedule.size), |next, stamp, time| {
-            receipts.record(next, stamp, time);
-        });
-        receipts.disordered += received.unreadable;
-        if received.closed {
-            receipts.closed_streams += 1;
-            let had_all = crowd.clients[index].next == self.schedule.total;
-            receipts.finished += usize::from(!had_all);
-        }
-    }
-
-    fn is_hopeless(&self, last_due: u64) -> bool {
-        let quiet_since = self.receipts.latest.max(last_due);
-        now() > (quiet_since + QUIET_LIMIT).min(self.deadline)
-    }
-
-    fn spent(&self) -> Result<Spent> {
-        Ok(Spent {
-            server: CpuCounters::of(&self.processes)?,
-            generator: CpuCounters::of_this_process()?,
-            receiving: this_thread_run_time()?,
-        })
-    }
-
-    fn outcome(self, clients: u64) -> Result<Outcome> {
-        let (Some((since, before, earlier)), Some(later)) = (self.opened, self.closed) else {
-            bail!("every stream was closed during the warm-up");
-        };
-        let total = self.schedule.total;
-        let mut last_subscriber = latencies();
-        for sequence in self.warm_up..total {
-            let last = self.receipts.last_receipt[sequence as usize];
-            let latency = last.saturating_sub(self.schedule.due(sequence)) / 1000;
-            last_subscriber.saturating_record(latency);
-        }
-        Ok(Outcome {
-            latency: self.receipts.latency,
-            last_subscriber,
-            received: self.receipts.in_order,
-            expected: total * clients,
-            disordered: self.receipts.disordered,
-            closed_streams: self.receipts.closed_streams,
-            window_receipts: self.receipts.in_order - before,
-            window_seconds: self.receipts.latest.saturating_sub(since) as f64 / SECOND as f64,
-            server: later.server.since(earlier.server),
-            generator: later.generator.since(earlier.generator),
-            reconnects: 0,
-            receiving_us: (later.receiving - earlier.receiving) as f64 / 1e3,
-        })
-    }
-}
-
 fn latencies() -> Histogram<u64> {
     Histogram::new_with_max(LONGEST_LATENCY_US, 3)
         .expect("two minutes in microseconds with three digits is a valid histogram")
@@ -335,23 +296,10 @@ mod tests {
         assert_eq!((load.warm_up(), load.measured()), (3, 1), "never none");
     }
 
-    /// A crowd of two on three messages, of which the first is not measured.
-    fn receipts() -> Receipts {
-        Receipts {
-            first_measured: 1,
-            latency: latencies(),
-            last_receipt: vec![0; 3],
-            latest: 0,
-            in_order: 0,
-            disordered: 0,
-            closed_streams: 0,
-            finished: 0,
-        }
-    }
-
     #[test]
     fn every_receipt_is_told_apart() {
-        let mut receipts = receipts();
+        // A crowd of two on three messages, of which the first is not measured.
+        let mut receipts = Receipts::new(3, 1);
         let mut next = [0, 0];
         let arrivals = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (1, 1), (1, 9)];
         for (time, (client, sequence)) in arrivals.into_iter().enumerate() {

@@ -1,17 +1,17 @@
 //! The load alone, against a server that runs already: `load --url http://127.0.0.1:1942`.
 
-use std::net::{SocketAddr, SocketAddrV4, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::ExitCode;
 
 use argh::FromArgs;
 use hdrhistogram::Histogram;
 
 use crate::crowd::{Crowd, Opening};
-use crate::flags::typed;
+use crate::flags::{address, typed};
 use crate::load::{self, Load, Outcome};
 use crate::process::{family, raise_descriptor_limit};
 use crate::stamp::check_size;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, bail};
 
 const CONNECTS_AT_ONCE: usize = 100;
 
@@ -20,8 +20,8 @@ const CONNECTS_AT_ONCE: usize = 100;
 #[derive(FromArgs)]
 struct Options {
     /// the server, http://127.0.0.1:1942 where not given
-    #[argh(option, default = "String::from(\"http://127.0.0.1:1942\")")]
-    url: String,
+    #[argh(option, from_str_fn(address), default = "SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1942)")]
+    url: SocketAddrV4,
 
     /// open streams, 1000 where not given
     #[argh(option, default = "1000")]
@@ -49,34 +49,19 @@ struct Options {
 }
 
 pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
-    let options: Options = match typed("cargo run --release -p vs_tokio -- load", words) {
-        Ok(options) => options,
-        Err(code) => return Ok(code),
-    };
+    let options: Options = typed("cargo run --release -p vs_tokio -- load", words);
     check_size(options.size)?;
     if options.clients == 0 || options.rate == 0 || options.burst == 0 || !(0.1..=86_400.0).contains(&options.seconds) {
         bail!("--clients, --rate and --burst must be 1 or more, --seconds between 0.1 and 86400");
     }
     raise_descriptor_limit()?;
-    let Options { rate, size, seconds, burst, clients, .. } = options;
+    let Options { url: server, rate, size, seconds, burst, clients, .. } = options;
     let load = Load { rate, size, seconds, burst, ..Load::default() };
-    let server = address(&options.url)?;
     eprintln!("opening {clients} streams of {server}, then {:.1} s of messages", load.total_seconds());
     let mut crowd = Crowd::open(server, clients, Opening::at_once(CONNECTS_AT_ONCE))?;
-    let outcome = load::offer(server, options.pid.map_or_else(Vec::new, family), &mut crowd, load)?;
+    let outcome = load::offer(server, &options.pid.map_or_else(Vec::new, family), &mut crowd, load)?;
     print!("{}", told(&outcome, options.pid.is_some()));
     Ok(if outcome.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn address(url: &str) -> Result<SocketAddrV4> {
-    let authority = url.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap_or_default();
-    let with_port = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
-    let found = with_port.to_socket_addrs().context(format!("--url {url}, where http://HOST:PORT was expected"))?;
-    let first = found.into_iter().find_map(|address| match address {
-        SocketAddr::V4(address) => Some(address),
-        SocketAddr::V6(_) => None,
-    });
-    first.ok_or_else(|| anyhow!("{authority} has no IPv4 address, and the load knows no other"))
 }
 
 fn told(outcome: &Outcome, with_cpu: bool) -> String {

@@ -49,15 +49,6 @@ pub(crate) fn decimals(usual: usize, spreads: &[Option<Spread>]) -> usize {
     }
 }
 
-/// With three digits that say something: `0.83`, `7.56`, `67.5`, `1 204`.
-pub(crate) fn significant(value: f64) -> String {
-    match value.abs() {
-        size if size >= 99.95 => fixed(value, 0),
-        size if size >= 9.995 => fixed(value, 1),
-        _ => fixed(value, 2),
-    }
-}
-
 /// As short as it can be said, for a scale: `0`, `0.5`, `1 500`.
 pub(crate) fn shortest(value: f64) -> String {
     fixed(value, 3).trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -100,9 +91,6 @@ mod tests {
             (fixed(-0.001, 2), "0.00"),
             (fixed(-1_234_567.25, 1), "-1 234 567.2"),
             (fixed(7.559, 2), "7.56"),
-            (significant(0.834), "0.83"),
-            (significant(67.46), "67.5"),
-            (significant(1_204.0), "1 204"),
             (shortest(0.0), "0"),
             (shortest(0.1 + 0.2), "0.3"),
             (shortest(20_000.0), "20 000"),

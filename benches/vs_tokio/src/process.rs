@@ -91,12 +91,20 @@ pub(crate) fn family(root: u32) -> Vec<u32> {
     family
 }
 
-/// Kills a process and all its descendants, the youngest first. Those that have ended are as good as killed.
+/// Kills a process and all its descendants.
 pub(crate) fn kill_family(root: u32) {
-    for process in family(root).into_iter().rev() {
-        if let Some(process) = i32::try_from(process).ok().and_then(Pid::from_raw) {
-            let _ = kill_process(process, Signal::KILL);
-        }
+    kill(&family(root));
+}
+
+/// Kills all that this process has started, and what those have started.
+pub(crate) fn kill_descendants() {
+    kill(&family(process::id())[1..]);
+}
+
+/// Kills the youngest first. Those that have ended are as good as killed.
+fn kill(processes: &[u32]) {
+    for process in processes.iter().rev().filter_map(|process| Pid::from_raw(i32::try_from(*process).ok()?)) {
+        let _ = kill_process(process, Signal::KILL);
     }
 }
 

@@ -1,66 +1,44 @@
 //! The progress of a comparison, on standard error: a bar on a terminal, a line for each run elsewhere.
 
-use std::io::{self, IsTerminal};
-use std::time::{Duration, Instant};
+use indicatif::{ProgressBar, ProgressStyle};
 
-use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+/// The bar counts milliseconds of the time that the runs are thought to take.
+const STEPS_A_SECOND: f64 = 1000.0;
 
-/// The bar counts tenths of the seconds that the runs are thought to take.
-const STEPS_A_SECOND: f64 = 10.0;
-
-pub(crate) struct Progress {
-    bar: ProgressBar,
-    since: Instant,
-    /// Seconds, by the estimates.
-    total: f64,
-    done: f64,
-    is_terminal: bool,
-}
+pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
     /// Of runs that are thought to take `total` seconds.
     pub(crate) fn new(total: f64) -> Self {
+        let style = ProgressStyle::with_template("{bar:32} {percent:>3} %  {msg}, {eta} left");
         let bar = ProgressBar::new((total * STEPS_A_SECOND) as u64);
-        let style = ProgressStyle::with_template("{bar:32} {percent:>3} %  {msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, since: Instant::now(), total, done: 0.0, is_terminal: io::stderr().is_terminal() }
+        Self(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
     }
 
     /// A run begins.
     pub(crate) fn begin(&self, what: &str) {
-        let text = format!("{what}, {} left", HumanDuration(self.left()));
-        match self.is_terminal {
-            true => self.bar.set_message(text),
-            false => eprintln!("{:3.0} %  {text}", 100.0 * self.done / self.total),
+        match self.is_terminal() {
+            true => self.0.set_message(what.to_owned()),
+            false => eprintln!("{:3} %  {what}", 100 * self.0.position() / self.0.length().unwrap_or(1).max(1)),
         }
     }
 
     /// A run that was thought to take so many seconds has ended.
-    pub(crate) fn end(&mut self, seconds: f64) {
-        self.done += seconds;
-        self.bar.set_position((self.done * STEPS_A_SECOND) as u64);
+    pub(crate) fn end(&self, seconds: f64) {
+        self.0.inc((seconds * STEPS_A_SECOND) as u64);
     }
 
     /// True if a word a second is welcome: it takes the place of the last one.
     pub(crate) fn is_terminal(&self) -> bool {
-        self.is_terminal
+        !self.0.is_hidden()
     }
 
     /// Prints a text to standard output, above the bar.
     pub(crate) fn print(&self, text: &str) {
-        self.bar.suspend(|| println!("{text}"));
+        self.0.suspend(|| println!("{text}"));
     }
 
     pub(crate) fn finish(&self) {
-        self.bar.finish_and_clear();
-    }
-
-    /// The time left by the estimates, corrected by their error so far.
-    fn left(&self) -> Duration {
-        let pace = match self.done > 0.0 {
-            true => self.since.elapsed().as_secs_f64() / self.done,
-            false => 1.0,
-        };
-        Duration::from_secs_f64((pace * (self.total - self.done)).max(0.0).round())
+        self.0.finish_and_clear();
     }
 }

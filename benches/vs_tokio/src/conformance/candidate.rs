@@ -176,29 +176,29 @@ impl Answer {
     }
 }
 
-/// Reads the line before a chunk's data; returns its size.
-fn chunk_size(client: &mut Client) -> usize {
-    let line = client.read_until(b"\r\n");
-    match parse_chunk_size(&line) {
-        Ok(Status::Complete((_, size))) if size <= MOST_BYTES as u64 => size as usize,
-        _ => panic!("chunked coding: expected the size of a chunk, received {}", escaped(&line)),
+/// Reads a byte of a body in the chunked coding, whose current chunk has `left` more; `None` for the last chunk.
+fn chunked_byte(client: &mut Client, left: &mut usize) -> Option<u8> {
+    if *left == 0 {
+        let line = client.read_until(b"\r\n");
+        *left = match parse_chunk_size(&line) {
+            Ok(Status::Complete((_, 0))) => return None,
+            Ok(Status::Complete((_, size))) if size <= MOST_BYTES as u64 => size as usize,
+            _ => panic!("chunked coding: expected the size of a chunk, received {}", escaped(&line)),
+        };
     }
-}
-
-/// Reads the line break behind a chunk's data.
-fn end_chunk(client: &mut Client) {
-    let line_break = client.read_exactly(2);
-    assert!(line_break == b"\r\n", "behind a chunk: expected a line break, received {}", escaped(&line_break));
+    *left -= 1;
+    let byte = client.read_exactly(1)[0];
+    if *left == 0 {
+        let end = client.read_exactly(2);
+        assert!(end == b"\r\n", "behind a chunk: expected a line break, received {}", escaped(&end));
+    }
+    Some(byte)
 }
 
 fn read_chunks(client: &mut Client) -> Vec<u8> {
-    let mut body = Vec::new();
-    loop {
-        match chunk_size(client) {
-            0 => break,
-            size => body.extend(client.read_exactly(size)),
-        }
-        end_chunk(client);
+    let (mut body, mut left) = (Vec::new(), 0);
+    while let Some(byte) = chunked_byte(client, &mut left) {
+        body.push(byte);
         assert!(body.len() <= MOST_BYTES, "the body has more than {MOST_BYTES} bytes");
     }
     let has_ended = (0..MOST_FIELDS).any(|_| client.read_until(b"\r\n") == b"\r\n");
@@ -220,18 +220,13 @@ pub(super) struct Stream {
 
 impl Stream {
     fn next_byte(&mut self) -> u8 {
-        if let Some(left) = &mut self.chunked {
-            if *left == 0 {
-                *left = chunk_size(&mut self.client);
-                assert!(*left > 0, "expected an open stream, received its last chunk");
+        match &mut self.chunked {
+            None => self.client.read_exactly(1)[0],
+            Some(left) => {
+                let byte = chunked_byte(&mut self.client, left);
+                byte.unwrap_or_else(|| panic!("expected an open stream, received its last chunk"))
             }
-            *left -= 1;
         }
-        let byte = self.client.read_exactly(1)[0];
-        if self.chunked == Some(0) {
-            end_chunk(&mut self.client);
-        }
-        byte
     }
 
     /// The next event that a page gets, and its bytes.

@@ -59,10 +59,12 @@ const fn rule(of: Standard, what: &'static str, check: fn(&Candidate)) -> Rule {
 
 /// In the order of the five tasks.
 pub(super) const ALL: [Rule; 38] = [
-    rule(Every, "GET /sse: 200 and its headers", stream_has_its_headers),
+    rule(Every, "GET /sse: 200 and its headers", |server| server.stream().head.expect_fields(&STREAM_FIELDS)),
     rule(Every, "GET /sse: the body opens with :ok and stays open", stream_opens_and_stays),
     rule(Whole, "GET /sse?x=1 is GET /sse", |server| streams(server, &server.request("GET /sse?x=1"))),
-    rule(Whole, "GET http://HOST/sse is GET /sse", absolute_form_streams),
+    rule(Whole, "GET http://HOST/sse is GET /sse", |server| {
+        streams(server, &server.request(&format!("GET http://{}/sse", server.address)));
+    }),
     rule(Whole, "GET /sse over HTTP/1.0 is the same stream", old_client_streams),
     rule(Whole, "GET /connections: 200 and its headers", count_has_its_headers),
     rule(Whole, "GET /connections: a decimal number, then the end", count_is_a_number),
@@ -74,8 +76,10 @@ pub(super) const ALL: [Rule; 38] = [
     rule(Whole, "OPTIONS /connections: 204 without a body, then the end", |server| {
         preflight(server, "OPTIONS /connections");
     }),
-    rule(Every, "POST /broadcast: 202", publishing_is_accepted),
-    rule(Whole, "POST /broadcast: a page may read the 202", publishing_is_readable),
+    rule(Every, "POST /broadcast: 202", |server| server.ask(&server.post(b"hello")).expect_status(202)),
+    rule(Whole, "POST /broadcast: a page may read the 202", |server| {
+        server.ask(&server.post(b"hello")).expect_fields(&[("Access-Control-Allow-Origin", "*")]);
+    }),
     rule(Whole, "POST /broadcast: chunked coding is decoded", chunked_message),
     rule(Whole, "POST /broadcast of unknown length: 411, then the end", unknown_length),
     rule(Whole, "POST /broadcast that is no UTF-8: 400", |server| {
@@ -103,12 +107,10 @@ pub(super) const ALL: [Rule; 38] = [
     rule(Whole, "POST /sse: 404", |server| unknown(server, &server.request_with("POST /sse", b""))),
     rule(Whole, "GET /broadcast: 404", |server| unknown(server, &server.request("GET /broadcast"))),
     rule(Whole, "PUT /connections: 404", |server| unknown(server, &server.request_with("PUT /connections", b""))),
-    rule(Whole, "after all this the count is what it was", count_has_not_drifted),
+    rule(Whole, "after all this the count is what it was", |server| {
+        expect_count("with no stream left", server.at_rest, server.await_count(server.at_rest));
+    }),
 ];
-
-fn stream_has_its_headers(server: &Candidate) {
-    server.stream().head.expect_fields(&STREAM_FIELDS);
-}
 
 fn stream_opens_and_stays(server: &Candidate) {
     let mut stream = server.stream();
@@ -120,11 +122,6 @@ fn stream_opens_and_stays(server: &Candidate) {
 /// Holds that a request opens a stream like any other.
 fn streams(server: &Candidate, request: &[u8]) {
     until_now(server, [&mut server.stream_by(request)]);
-}
-
-fn absolute_form_streams(server: &Candidate) {
-    let target = format!("GET http://{}/sse", server.address);
-    streams(server, &server.request(&target));
 }
 
 fn old_client_streams(server: &Candidate) {
@@ -177,10 +174,6 @@ fn count_falls(server: &Candidate, leaving: Leaving) {
     expect_count("with the stream gone", before, server.await_count(before));
 }
 
-fn count_has_not_drifted(server: &Candidate) {
-    expect_count("with no stream left", server.at_rest, server.await_count(server.at_rest));
-}
-
 fn expect_count(when: &str, expected: u64, received: u64) {
     assert!(expected == received, "the count {when}: expected {expected}, received {received}");
 }
@@ -194,14 +187,6 @@ fn preflight(server: &Candidate, line: &str) {
     head.expect_no_field("Content-Length");
     head.expect_no_field("Transfer-Encoding");
     client.expect_closed();
-}
-
-fn publishing_is_accepted(server: &Candidate) {
-    server.ask(&server.post(b"hello")).expect_status(202);
-}
-
-fn publishing_is_readable(server: &Candidate) {
-    server.ask(&server.post(b"hello")).expect_fields(&[("Access-Control-Allow-Origin", "*")]);
 }
 
 /// No boundary of a chunk is one of a segment.

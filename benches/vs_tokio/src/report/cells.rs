@@ -8,6 +8,13 @@ pub(crate) fn row(head: &str, cells: impl Iterator<Item = String>) -> String {
     format!("| {} | {} |\n", plain(head), cells.join(" | "))
 }
 
+/// A table of two columns under these heads.
+pub(crate) fn pairs<'a>(heads: [&str; 2], rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let rows = rows.into_iter().map(|(name, value)| row(name, [plain(&value)].into_iter()));
+    let rows: String = rows.collect();
+    format!("| {} | {} |\n| --- | --- |\n{rows}", heads[0], heads[1])
+}
+
 /// Kept on one line.
 pub(super) fn together(text: &str) -> String {
     text.replace(' ', "\u{a0}")

@@ -3,27 +3,22 @@
 use std::fmt::Write;
 
 use super::cells::{NONE, row, together};
-use crate::figure::{Comparison, FLOOR, Measured, OURS};
+use crate::figure::{Comparison, FLOOR, Measured};
 use crate::number::{Spread, decimals, fixed};
 
 const CPU: &str = "cpu_us_per_delivery";
 
-/// The source of a column.
-#[derive(Clone, Copy, PartialEq)]
-enum Source {
-    Fanout,
-    FanoutByFloor,
-    Idle,
-}
+const MEMORY: &str = "user_bytes_per_stream";
 
-const COLUMNS: [(&str, &str, usize, Source); 7] = [
-    ("CPU a delivery, µs", CPU, 2, Source::Fanout),
-    ("× floor", CPU, 2, Source::FanoutByFloor),
-    ("of it in user space, µs", "user_us_per_delivery", 2, Source::Fanout),
-    ("memory a stream, B", "user_bytes_per_stream", 0, Source::Idle),
-    ("latency p99, ms", "p99_ms", 1, Source::Fanout),
-    ("× floor", "p99_ms", 2, Source::FanoutByFloor),
-    ("last client has it after, ms", "last_subscriber_ms", 1, Source::Fanout),
+/// Head, figure, its usual decimals, and true for multiples of the floor's.
+const COLUMNS: [(&str, &str, usize, bool); 7] = [
+    ("CPU a delivery, µs", CPU, 2, false),
+    ("× floor", CPU, 2, true),
+    ("of it in user space, µs", "user_us_per_delivery", 2, false),
+    ("memory a stream, B", MEMORY, 0, false),
+    ("latency p99, ms", "p99_ms", 1, false),
+    ("× floor", "p99_ms", 2, true),
+    ("last client has it after, ms", "last_subscriber_ms", 1, false),
 ];
 
 /// The section; none where there was no fan-out.
@@ -34,11 +29,11 @@ pub(super) fn text(comparison: &Comparison) -> Option<String> {
     let idle = comparison.measured.iter().find(|measured| measured.key == "idle");
     let servers: Vec<&str> = fanout.servers.iter().map(|rounds| rounds.server.as_str()).collect();
     let (mut heads, mut columns) = (Vec::new(), Vec::new());
-    for (head, key, usual, source) in COLUMNS {
-        let spread = |server: &&str| match source {
-            Source::Fanout => Spread::of(&fanout.values(server, key)),
-            Source::FanoutByFloor => Spread::of(&fanout.ratios(server, FLOOR, key)),
-            Source::Idle => Spread::of(&idle?.values(server, key)),
+    for (head, key, usual, by_floor) in COLUMNS {
+        let spread = |server: &&str| match idle {
+            Some(idle) if key == MEMORY => Spread::of(&idle.values(server, key)),
+            _ if by_floor => Spread::of(&fanout.ratios(server, FLOOR, key)),
+            _ => Spread::of(&fanout.values(server, key)),
         };
         let spreads: Vec<Option<Spread>> = servers.iter().map(spread).collect();
         if spreads.iter().any(Option::is_some) {
@@ -56,8 +51,7 @@ pub(super) fn text(comparison: &Comparison) -> Option<String> {
     }
     let streams = together(&fixed(streams as f64, 0));
     let memory = if idle.is_some() { ", memory while they are idle" } else { "" };
-    let verdict = verdict(fanout).unwrap_or_default();
-    let _ = writeln!(text, "\nWith {streams} open streams{memory}; in bold the lowest, the floor apart.{verdict}");
+    let _ = writeln!(text, "\nWith {streams} open streams{memory}; in bold the lowest, the floor apart.");
     Some(text)
 }
 
@@ -70,21 +64,4 @@ fn cells(servers: &[&str], spreads: &[Option<Spread>], decimals: usize) -> Vec<S
         if *server != FLOOR && spread.middle <= lowest { format!("**{number}**") } else { number }
     };
     servers.iter().zip(spreads).map(cell).collect()
-}
-
-/// One sentence: the distance of smolcast and of the others to the floor.
-fn verdict(fanout: &Measured) -> Option<String> {
-    let of = |server: &str| Some(Spread::of(&fanout.ratios(server, FLOOR, CPU))?.middle);
-    let others = fanout.servers.iter().map(|rounds| rounds.server.as_str());
-    let others = others.filter(|server| ![FLOOR, OURS].contains(server));
-    let mut others: Vec<(f64, &str)> = others.filter_map(|server| Some((of(server)?, server))).collect();
-    others.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let times = |(ratio, server): &(f64, &str)| format!("{} times ({server})", fixed(*ratio, 2));
-    let rest = match others.as_slice() {
-        [] => return None,
-        [(ratio, server)] => format!("{server}, {} times", fixed(*ratio, 2)),
-        [first, .., last] => format!("the others between {} and {}", times(first), times(last)),
-    };
-    let ours = fixed(of(OURS)?, 2);
-    Some(format!(" A delivery costs smolcast {ours} times the CPU of the bare write loop, {rest}."))
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::thread;
 use std::time::SystemTime;
 
+use procfs::{CpuInfo, Current, Meminfo};
 use rustix::process::{Resource, getrlimit};
 use rustix::system::uname;
 use serde::Serialize;
@@ -38,18 +39,17 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn of_this() -> Self {
-        let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let kilobytes = field(&memory, "MemTotal").and_then(|value| value.split(' ').next()?.parse::<u64>().ok());
+        let cpu = CpuInfo::current().ok();
+        let flags = cpu.as_ref().and_then(|cpu| cpu.flags(0)).unwrap_or_default();
+        let model = cpu.as_ref().and_then(|cpu| cpu.model_name(0));
         let system = uname();
         let kernel = [system.sysname(), system.release(), system.machine()].map(|part| part.to_string_lossy());
         Self {
             date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            cpu: field(&cpu, "model name").unwrap_or("unknown").to_owned(),
+            cpu: model.unwrap_or("unknown").to_owned(),
             cores: thread::available_parallelism().map_or(0, usize::from),
-            memory_bytes: kilobytes.unwrap_or(0) * 1024,
-            virtual_machine: field(&cpu, "flags")
-                .is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
+            memory_bytes: Meminfo::current().map_or(0, |memory| memory.mem_total),
+            virtual_machine: flags.contains(&"hypervisor"),
             kernel: kernel.join(" "),
             rustc: env!("BUILD_RUSTC").to_owned(),
             build: build(),
@@ -58,12 +58,6 @@ impl Machine {
             descriptor_limit: getrlimit(Resource::Nofile).current,
         }
     }
-}
-
-/// The value of the first line `name : value`.
-fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let mut fields = text.lines().filter_map(|line| line.split_once(':'));
-    fields.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
 }
 
 fn setting(name: &str) -> String {
@@ -88,14 +82,8 @@ fn build() -> String {
 
 /// The version in a `Cargo.lock`; the newest where there are several, which are sorted there.
 fn version(lock: &str, name: &str) -> Option<String> {
-    let mut lines = lock.lines();
-    let mut newest = None;
-    while let Some(line) = lines.next() {
-        if line.strip_prefix("name = ").is_some_and(|quoted| quoted.trim_matches('"') == name) {
-            newest = lines.next().and_then(|line| line.strip_prefix("version = ")).or(newest);
-        }
-    }
-    newest.map(|quoted| quoted.trim_matches('"').to_owned())
+    let start = format!("name = \"{name}\"\nversion = \"");
+    lock.rsplit_once(&start)?.1.split('"').next().map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -5,59 +5,22 @@ use std::fmt::Write;
 
 use indicatif::BinaryBytes;
 
-use super::cells::{plain, row};
+use super::cells::{pairs, plain};
 use super::machine::Machine;
 use super::notes::notes;
 use super::plots::Plot;
 use super::{glance, table};
 use crate::figure::{Comparison, Measured};
 
-/// So many notes are read where they stand; more are folded away.
-const MOST_NOTES: usize = 6;
-
 /// The question of a scenario, by the start of its key.
 const ABOUT: [(&str, &str); 6] = [
-    (
-        "fanout",
-        "Every message goes to every stream, at a pace that all servers should hold. What does a delivery cost, and \
-         how long does the unluckiest client wait?",
-    ),
-    ("idle", "Streams that are open while nothing happens: what does a tab in the background cost?"),
-    ("saturation", "More and more messages, until some do not arrive: how much is too much?"),
-    (
-        "connect",
-        "A crowd comes at once, as after an outage: how long until all of it is served, and do those who were there \
-         notice?",
-    ),
-    (
-        "slow",
-        "Some clients stop reading. Do the others notice, and how much does the server keep for those who take \
-         nothing?",
-    ),
-    ("burst", "Many messages at one moment: how long until everybody has them all?"),
+    ("fanout", "The cost of a delivery, and the wait of the unluckiest client, at a pace that every server holds."),
+    ("idle", "The cost of an open stream while nothing happens."),
+    ("saturation", "The highest rate of messages before some do not arrive."),
+    ("connect", "A crowd that comes at once, as after an outage, and those who were there before it."),
+    ("slow", "Clients that stop reading: latency of the others, and memory held for those that read nothing."),
+    ("burst", "Many messages at one moment, until every client has all of them."),
 ];
-
-const METHOD: &str = "\
-- Messages are offered at fixed moments, whether or not the server keeps up, and carry the moment they were *due*. A
-  latency is the time from there until a client has it all: who is late for one message pays for those behind it too.
-- Every client counts and times every message. Where one is missing there is no latency to report, since what never
-  came would not be in it: that cell is a dash.
-- CPU time is what the kernel charged to the server's process, divided by deliveries.
-- Servers take turns: each round starts a fresh process of every one, so that whatever else the machine does falls on
-  all of them. A *× floor* is taken within each round.
-- The floor is a bare loop of `send` on a list of sockets, with no HTTP, no limits and no care for who is slow. The
-  kernel's share of the work is in it already: what a server costs beyond that is the server's own.
-";
-
-const LIMITS: &str = "\
-- **Only ratios compare.** Absolute times are those of one machine on one day: the next machine has others, and so has
-  the next day.
-- **Loopback charges the receiver to the sender.** Without a wire in between, the client's half of TCP runs inside the
-  server's `send`: kernel time here is more than it would be behind a network card, for every server alike.
-- **Server and clients share the cores**, so a latency is also the wait for a core that a client held. Where the load
-  generator itself was the limit, a note says so.
-- **Nothing of the way outside**: no TLS, no proxy, no packet loss, no phone in a tunnel.
-";
 
 pub(super) fn text(comparison: &Comparison, machine: &Machine, plots: &[Plot]) -> String {
     let mut page = String::from("# smolcast beside servers on tokio\n\n");
@@ -73,7 +36,7 @@ pub(super) fn text(comparison: &Comparison, machine: &Machine, plots: &[Plot]) -
         page.push_str(&section(measured, plots));
     }
     page.push_str(&participants(comparison));
-    let _ = write!(page, "## How it was measured\n\n{METHOD}\n## What the figures do not show\n\n{LIMITS}\n");
+    page.push_str("## How it was measured\n\nBENCHMARKING.md has the method, and what these figures do not show.\n\n");
     page.push_str(&on_what(machine));
     let _ = write!(page, "## Once more\n\n```sh\n{}\n```\n\n", command(&comparison.arguments));
     page.push_str("Every raw figure, round by round, is in [report.json](report.json).\n");
@@ -104,15 +67,8 @@ fn section<'a>(measured: &Measured, plots: impl Iterator<Item = &'a Plot>) -> St
     }
     text.push_str(&table::markdown(measured));
     let notes = notes(measured);
-    let folded = notes.len() > MOST_NOTES;
-    if folded {
-        let _ = write!(text, "<details><summary>{} notes</summary>\n\n", notes.len());
-    }
     for note in &notes {
         let _ = writeln!(text, "- {}", plain(note));
-    }
-    if folded {
-        text.push_str("\n</details>\n");
     }
     if !notes.is_empty() {
         text.push('\n');
@@ -129,10 +85,8 @@ fn participants(comparison: &Comparison) -> String {
     let mut text = String::new();
     let (refused, measured): (Vec<_>, Vec<_>) = comparison.contestants.iter().partition(|it| !it.objections.is_empty());
     if !measured.is_empty() {
-        text.push_str("## Who took part\n\n| server | made of |\n| --- | --- |\n");
-    }
-    for contestant in measured {
-        text.push_str(&row(&contestant.name, [plain(&contestant.about)].into_iter()));
+        let rows = measured.iter().map(|contestant| (contestant.name.as_str(), contestant.about.clone()));
+        let _ = write!(text, "## Who took part\n\n{}", pairs(["server", "made of"], rows));
     }
     for contestant in refused {
         let _ = write!(
@@ -165,9 +119,7 @@ pub(crate) fn on_what(machine: &Machine) -> String {
     ];
     rows.extend(machine.settings.iter().map(|(name, value)| (name.as_str(), value.clone())));
     rows.push(("written", machine.date.clone()));
-    let mut rows = rows.into_iter().map(|(name, value)| row(name, [plain(&value)].into_iter()));
-    let head = rows.next().unwrap_or_default();
-    format!("## The machine\n\n{head}| --- | --- |\n{}\n", rows.collect::<String>())
+    format!("## The machine\n\n{}\n", pairs(["", ""], rows))
 }
 
 /// As it is typed in a shell.

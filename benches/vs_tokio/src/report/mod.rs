@@ -24,7 +24,7 @@ use serde::Serialize;
 
 use crate::figure::{Comparison, Contestant, Measured};
 
-pub(crate) use cells::{plain, row};
+pub(crate) use cells::{pairs, plain, row};
 pub(crate) use machine::Machine;
 pub(crate) use markdown::{command, on_what};
 pub(crate) use plots::{Panel, over_time};
@@ -52,9 +52,14 @@ pub(crate) fn write(comparison: &Comparison, machine: &Machine, folder: &Path) -
     write_files(folder, &files)
 }
 
-/// Writes files into the folder, which is created.
+/// Creates the folder of a report: before minutes of measuring, not behind them.
+pub(crate) fn create_folder(folder: &str) -> Result<&Path> {
+    fs::create_dir_all(folder).with_context(|| format!("creating the report's folder {folder}"))?;
+    Ok(Path::new(folder))
+}
+
+/// Writes files into the folder.
 pub(crate) fn write_files(folder: &Path, files: &[(String, String)]) -> Result<Vec<PathBuf>> {
-    fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
     let write = |(name, text): &(String, String)| {
         let path = folder.join(name);
         fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;

@@ -1,8 +1,8 @@
 //! The notes of a scenario: failures and warnings.
 
-use crate::figure::{Measured, Rounds};
+use crate::figure::Measured;
 
-/// The reasons to doubt the figures of a scenario: failures first, then warnings with their rounds.
+/// The reasons to doubt the figures of a scenario: failures first, then each warning once.
 pub(super) fn notes(measured: &Measured) -> Vec<String> {
     let failures = measured.servers.iter().filter_map(|rounds| {
         let failure = rounds.failure.as_ref()?;
@@ -13,28 +13,14 @@ pub(super) fn notes(measured: &Measured) -> Vec<String> {
         };
         Some(format!("{}: {after}: {failure}", rounds.server))
     });
-    failures.chain(measured.servers.iter().flat_map(warnings)).collect()
-}
-
-/// Each warning once, with its rounds where it was not in all of them.
-fn warnings(rounds: &Rounds) -> Vec<String> {
-    let mut warnings: Vec<(&str, Vec<String>)> = Vec::new();
-    for (index, sample) in rounds.samples.iter().enumerate() {
-        for warning in &sample.warnings {
-            let round = (index + 1).to_string();
-            match warnings.iter_mut().find(|(known, _)| known == warning) {
-                Some((_, rounds)) => rounds.push(round),
-                None => warnings.push((warning, vec![round])),
+    let mut notes: Vec<String> = failures.collect();
+    for (rounds, sample) in measured.servers.iter().flat_map(|rounds| rounds.samples.iter().map(move |it| (rounds, it)))
+    {
+        for warning in sample.warnings.iter().map(|warning| format!("{}: {warning}", rounds.server)) {
+            if !notes.contains(&warning) {
+                notes.push(warning);
             }
         }
     }
-    let tell = |(warning, warned): (&str, Vec<String>)| {
-        let which = match warned.len() {
-            count if count == rounds.samples.len() => String::new(),
-            1 => format!(", round {}", warned[0]),
-            _ => format!(", rounds {}", warned.join(", ")),
-        };
-        format!("{}{which}: {warning}", rounds.server)
-    };
-    warnings.into_iter().map(tell).collect()
+    notes
 }

@@ -1,45 +1,32 @@
-//! The whole report of a made-up comparison. With `REPORT_SAMPLE=folder` it stays there, to be looked at.
-
-use std::env;
-use std::process;
+//! The whole report of a made-up comparison.
 
 use roxmltree::Document as Xml;
 use serde_json::Value;
+use support::Folder;
 
 use super::*;
 use crate::figure::{Figure, Rounds, Sample};
 
-/// A folder that is removed again unless it was asked for.
-struct Folder {
-    path: PathBuf,
+/// A written report.
+struct Report {
+    folder: Folder,
     files: Vec<String>,
 }
 
-impl Folder {
-    fn of(name: &str, comparison: &Comparison) -> Self {
-        let path = match env::var_os("REPORT_SAMPLE") {
-            Some(kept) => Path::new(&kept).join(name),
-            None => env::temp_dir().join(format!("report-{}-{name}", process::id())),
-        };
-        let written = write(comparison, &Machine::of_this(), &path).expect("the folder can be written to");
+impl Report {
+    fn of(comparison: &Comparison) -> Self {
+        let folder = Folder::new();
+        let written = write(comparison, &Machine::of_this(), &folder.path("")).expect("the folder can be written to");
         let name = |path: &PathBuf| path.file_name().expect("a file").to_string_lossy().into_owned();
-        Self { path, files: written.iter().map(name).collect() }
+        Self { folder, files: written.iter().map(name).collect() }
     }
 
     fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+        fs::read_to_string(self.folder.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
     fn plots(&self) -> Vec<&str> {
         self.files.iter().map(String::as_str).filter(|name| name.ends_with(".svg")).collect()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if env::var_os("REPORT_SAMPLE").is_none() {
-            let _ = fs::remove_dir_all(&self.path);
-        }
     }
 }
 
@@ -73,8 +60,8 @@ fn tables_tell_what_failed() {
 #[test]
 fn the_json_has_every_raw_figure() {
     let comparison = sample::comparison();
-    let folder = Folder::of("json", &comparison);
-    let document: Value = serde_json::from_str(&folder.read("report.json")).expect("it is JSON");
+    let report = Report::of(&comparison);
+    let document: Value = serde_json::from_str(&report.read("report.json")).expect("it is JSON");
     assert_eq!(document["arguments"][3], "node=node server.js");
     assert!(document["machine"]["crates"]["tokio"].is_string());
     assert_eq!(document["contestants"][7]["objections"][0], "no `:ok` within 2 s");
@@ -116,12 +103,12 @@ fn assert_round(sample: &Sample, round: &Value) {
 #[test]
 fn the_page_shows_what_is_there() {
     let comparison = sample::comparison();
-    let folder = Folder::of("page", &comparison);
-    assert_eq!(folder.files[..2], ["report.md", "report.json"]);
-    let page = folder.read("report.md");
+    let report = Report::of(&comparison);
+    assert_eq!(report.files[..2], ["report.md", "report.json"]);
+    let page = report.read("report.md");
     let links: Vec<&str> = page.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0)).collect();
-    assert!(links.iter().all(|link| folder.path.join(link).is_file()), "{links:?}");
-    assert!(folder.files[1..].iter().all(|file| links.contains(&file.as_str())), "a file that no link leads to");
+    assert!(links.iter().all(|link| report.folder.path(link).is_file()), "{links:?}");
+    assert!(report.files[1..].iter().all(|file| links.contains(&file.as_str())), "a file that no link leads to");
     for expected in [
         "| smolcast | **5.",
         "## Fanout: 10 000 streams",
@@ -145,11 +132,11 @@ fn the_page_shows_what_is_there() {
 fn the_plots_are_drawn_for_light_and_dark() {
     let mut comparison = sample::comparison();
     comparison.measured[0].title.push_str(", <\"&'>");
-    let folder = Folder::of("plots", &comparison);
+    let report = Report::of(&comparison);
     let expected = ["cpu-fanout-10000.svg", "latency-fanout-10000.svg", "memory-idle.svg", "rates-saturation.svg"];
-    assert_eq!(folder.plots(), expected);
-    for name in folder.plots() {
-        let svg = folder.read(name);
+    assert_eq!(report.plots(), expected);
+    for name in report.plots() {
+        let svg = report.read(name);
         Xml::parse(&svg).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(svg.contains("@media (prefers-color-scheme: dark)") && !svg.contains("NaN"), "{name}");
         for rounds in &comparison.measured[0].servers {
@@ -160,10 +147,10 @@ fn the_plots_are_drawn_for_light_and_dark() {
 
 #[test]
 fn nothing_measured_is_a_report_too() {
-    let folder = Folder::of("nothing", &nothing());
-    assert_eq!(folder.files, ["report.md", "report.json"]);
-    assert!(folder.read("report.md").contains("Nothing was measured."));
-    let document: Value = serde_json::from_str(&folder.read("report.json")).expect("it is JSON");
+    let report = Report::of(&nothing());
+    assert_eq!(report.files, ["report.md", "report.json"]);
+    assert!(report.read("report.md").contains("Nothing was measured."));
+    let document: Value = serde_json::from_str(&report.read("report.json")).expect("it is JSON");
     assert_eq!(document["measured"].as_array().map(Vec::len), Some(0));
 }
 
@@ -188,9 +175,9 @@ fn odd_results_break_nothing() {
     for measured in &comparison.measured {
         assert!(!table(measured).contains("NaN"), "{}", table(measured));
     }
-    let folder = Folder::of("odd", &comparison);
-    assert!(!folder.plots().is_empty());
-    for name in folder.plots() {
-        Xml::parse(&folder.read(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let report = Report::of(&comparison);
+    assert!(!report.plots().is_empty());
+    for name in report.plots() {
+        Xml::parse(&report.read(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 }

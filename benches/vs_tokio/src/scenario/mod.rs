@@ -12,36 +12,21 @@ use std::str::FromStr;
 
 pub(crate) use plan::{Plan, Sizes};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scenario {
-    Idle,
-    Fanout,
-    Saturation,
-    Connect,
-    Slow,
-    Burst,
-}
+/// A scenario, by the function that makes its plans.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scenario(pub(crate) Plans);
+
+type Plans = fn(&Sizes) -> Vec<Plan>;
 
 impl Scenario {
-    pub(crate) const ALL: [(&str, Self); 6] = [
-        ("idle", Self::Idle),
-        ("fanout", Self::Fanout),
-        ("saturation", Self::Saturation),
-        ("connect", Self::Connect),
-        ("slow", Self::Slow),
-        ("burst", Self::Burst),
+    pub(crate) const ALL: [(&str, Plans); 6] = [
+        ("idle", |sizes| vec![idle::plan(sizes)]),
+        ("fanout", fanout::plans),
+        ("saturation", |sizes| vec![saturation::plan(sizes)]),
+        ("connect", |sizes| vec![connect::plan(sizes)]),
+        ("slow", |sizes| vec![slow::plan(sizes)]),
+        ("burst", |sizes| vec![burst::plan(sizes)]),
     ];
-
-    pub(crate) fn plans(self, sizes: &Sizes) -> Vec<Plan> {
-        match self {
-            Self::Idle => vec![idle::plan(sizes)],
-            Self::Fanout => fanout::plans(sizes),
-            Self::Saturation => vec![saturation::plan(sizes)],
-            Self::Connect => vec![connect::plan(sizes)],
-            Self::Slow => vec![slow::plan(sizes)],
-            Self::Burst => vec![burst::plan(sizes)],
-        }
-    }
 }
 
 impl FromStr for Scenario {
@@ -50,6 +35,6 @@ impl FromStr for Scenario {
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.iter().find(|(name, _)| *name == text);
         let names = || Self::ALL.map(|(name, _)| name).join(", ");
-        found.map(|(_, scenario)| *scenario).ok_or_else(|| format!("no scenario has that name; there are {}", names()))
+        found.map(|(_, plans)| Self(*plans)).ok_or_else(|| format!("no scenario has that name; there are {}", names()))
     }
 }

@@ -85,7 +85,7 @@ impl Plan {
     }
 
     /// Runs all rounds. A server that fails has no more of them, and its failure stands in the result.
-    pub(crate) fn measure(&self, contenders: &[Contender], progress: &mut Progress) -> Result<Measured> {
+    pub(crate) fn measure(&self, contenders: &[Contender], progress: &Progress) -> Result<Measured> {
         let allowed = raise_descriptor_limit()?;
         ensure!(
             self.descriptors as u64 <= allowed,
@@ -137,17 +137,11 @@ pub(super) const GENERATOR: Figure = Figure::new("generator_cores", "load genera
 
 /// The latency figures of a run; of one that lost messages they are none.
 pub(super) fn latency(outcome: &Outcome) -> [(&'static Figure, f64); 5] {
-    let milliseconds = |microseconds: u64| match outcome.is_whole() {
-        true => microseconds as f64 / 1e3,
-        false => f64::NAN,
-    };
-    [
-        (&P50, milliseconds(outcome.latency.value_at_quantile(0.5))),
-        (&P99, milliseconds(outcome.latency.value_at_quantile(0.99))),
-        (&P999, milliseconds(outcome.latency.value_at_quantile(0.999))),
-        (&MAX, milliseconds(outcome.latency.max())),
-        (&LAST, milliseconds(outcome.last_subscriber.value_at_quantile(0.5))),
-    ]
+    let Outcome { latency, last_subscriber, .. } = outcome;
+    let at = |quantile: f64| latency.value_at_quantile(quantile);
+    let last = last_subscriber.value_at_quantile(0.5);
+    let microseconds = [(&P50, at(0.5)), (&P99, at(0.99)), (&P999, at(0.999)), (&MAX, latency.max()), (&LAST, last)];
+    microseconds.map(|(figure, value)| (figure, if outcome.is_whole() { value as f64 / 1e3 } else { f64::NAN }))
 }
 
 pub(super) fn cpu(outcome: &Outcome) -> [(&'static Figure, f64); 3] {

@@ -58,13 +58,8 @@ fn climb(contender: &Contender, clients: usize, load: Load, bisections: usize) -
     }
     let Climb { mut sample, knee, .. } = climb;
     sample.steps.sort_by(|a, b| a.offered.total_cmp(&b.offered));
-    let of_knee = |figure: fn(&Knee) -> f64| knee.as_ref().map_or(f64::NAN, figure);
-    sample.figures = vec![
-        (&KNEE, of_knee(|knee| knee.delivered / 1e6)),
-        (&KNEE_P99, of_knee(|knee| knee.p99_ms)),
-        (&KNEE_CPU, of_knee(|knee| knee.cpu_us)),
-        (&GENERATOR, of_knee(|knee| knee.generator_cores)),
-    ];
+    let figures = [&KNEE, &KNEE_P99, &KNEE_CPU, &GENERATOR];
+    sample.figures = figures.into_iter().zip(knee.unwrap_or([f64::NAN; 4])).collect();
     Ok(sample)
 }
 
@@ -74,15 +69,8 @@ struct Climb<'a> {
     clients: usize,
     load: Load,
     sample: Sample,
-    knee: Option<Knee>,
-}
-
-/// The best of the rates that were carried.
-struct Knee {
-    delivered: f64,
-    p99_ms: f64,
-    cpu_us: f64,
-    generator_cores: f64,
+    /// The figures of the best of the rates that were carried, millions a second first.
+    knee: Option<[f64; 4]>,
 }
 
 impl Climb<'_> {
@@ -105,13 +93,10 @@ impl Climb<'_> {
         };
         self.sample.steps.push(step);
         let is_carried = outcome.is_whole() && step.p99_ms <= LATEST_P99_MS;
-        if is_carried && self.knee.as_ref().is_none_or(|knee| step.delivered > knee.delivered) {
-            self.knee = Some(Knee {
-                delivered: step.delivered,
-                p99_ms: step.p99_ms,
-                cpu_us: outcome.server.total() / outcome.window_receipts as f64,
-                generator_cores: outcome.generator_cores(),
-            });
+        let millions = step.delivered / 1e6;
+        if is_carried && self.knee.is_none_or(|[best, ..]| millions > best) {
+            let cpu_us = outcome.server.total() / outcome.window_receipts as f64;
+            self.knee = Some([millions, step.p99_ms, cpu_us, outcome.generator_cores()]);
         }
         Ok(is_carried)
     }

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::plan::{GENTLY, OVERHEAD_SECONDS, P99, Plan, SPARE_DESCRIPTORS, Sizes, cpu, describe, integrity, open};
+use super::plan::{
+    GENTLY, OVERHEAD_SECONDS, P99, Plan, SPARE_DESCRIPTORS, Sizes, cpu, describe, integrity, latency, open,
+};
 use crate::contender::Contender;
 use crate::crowd::{Crowd, Opening};
 use crate::figure::{Figure, Sample};
@@ -39,11 +41,7 @@ pub(super) fn plan(sizes: &Sizes) -> Plan {
 fn run(contender: &Contender, clients: usize, slow: usize, load: Load) -> Result<Sample> {
     let without = measure(contender, clients, 0, load)?;
     let with = measure(contender, clients, slow, load)?;
-    let p99 = |outcome: &Outcome| match outcome.is_whole() {
-        true => outcome.latency.value_at_quantile(0.99) as f64 / 1e3,
-        false => f64::NAN,
-    };
-    let (before, after) = (p99(&without.outcome), p99(&with.outcome));
+    let [before, after] = [&without, &with].map(|watched| latency(&watched.outcome)[1].1);
     let mut figures = vec![(&P99, after), (&WITHOUT, before), (&RATIO, after / before)];
     figures.extend([(&USER_GROWN, with.user_grown), (&KERNEL_GROWN, with.kernel_grown)]);
     figures.extend(cpu(&with.outcome));

@@ -15,7 +15,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use futures_util::StreamExt;
 
 use super::shared::{self, BODY_LIMIT, Hub};
-use super::start::{Settings, announce, listen};
+use super::{Settings, announce, listen};
 use anyhow::{Context, Result};
 
 /// The longest silence of a publisher before its connection is closed. The default of 5 s is short for that.

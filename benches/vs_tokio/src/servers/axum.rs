@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::broadcast::{self, Sender};
 
 use super::shared::{self, BODY_LIMIT, CAPACITY, OPENING};
-use super::start::{Settings, announce, listen};
+use super::{Settings, announce, listen};
 use anyhow::{Context, Result};
 
 pub(super) fn serve(settings: Settings) -> Result<()> {

@@ -19,7 +19,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{self, SendFlags, SocketFlags};
 
-use super::start::{Settings, announce, listen};
+use super::{Settings, announce, listen};
 use anyhow::{Context, Result};
 
 const READ_BYTES: usize = 64 * 1024;

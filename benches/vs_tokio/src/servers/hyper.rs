@@ -6,7 +6,6 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -19,104 +18,63 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
-use tokio::time::sleep;
 
-use super::shared::{self, BODY_LIMIT, Hub, Subscription};
-use super::start::{Settings, announce, listen};
-use anyhow::{Context, Result};
-
-/// The pause after a failed accept: there is no descriptor left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+use super::Settings;
+use super::shared::{self, BODY_LIMIT, Hub};
+use anyhow::Result;
 
 type Answer<B> = std::result::Result<Response<B>, hyper::http::Error>;
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
-    let listener = listen(settings)?;
-    shared::run_on_tokio(settings, async move {
-        announce(&listener)?;
-        let listener = TcpListener::from_std(listener).context("handing the listener to tokio")?;
-        accept(&listener, &Hub::new(settings.heartbeat)).await
-    })
-}
-
-async fn accept(listener: &TcpListener, hub: &Hub) -> Result<()> {
     let mut http = http1::Builder::new();
     // A chunk is an event between two short lines: copied together they cost less than gathered by the kernel.
     http.writev(false);
-    loop {
-        match listener.accept().await {
-            Ok((socket, _)) => {
-                let hub = hub.clone();
-                let service = service_fn(move |request| answer(request, hub.clone()));
-                // Its error is a client that is gone: no one reads it.
-                tokio::spawn(http.serve_connection(TokioIo::new(socket), service));
-            }
-            Err(_) => sleep(ACCEPT_PAUSE).await,
-        }
-    }
+    shared::accept_on_tokio(settings, move |socket, hub| {
+        let service = service_fn(move |request| answer(request, hub.clone()));
+        // Its error is a client that is gone: no one reads it.
+        http.serve_connection(TokioIo::new(socket), service)
+    })
 }
 
 async fn answer(
     request: Request<Incoming>,
     hub: Hub,
 ) -> Answer<impl Body<Data = Bytes, Error = Box<dyn Error + Send + Sync>>> {
-    let answer = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/sse") => return Ok(stream(hub.subscribe())?.map(Either::Right)),
-        (&Method::GET, "/connections") => count(&hub),
-        (&Method::OPTIONS, "/sse" | "/connections") => preflight(),
-        (&Method::POST, "/broadcast") => publish(request, &hub).await,
-        _ => empty(StatusCode::NOT_FOUND),
+    let page = |status| Response::builder().status(status).header(ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+    let last = |status| page(status).header(CONNECTION, "close");
+    let (answer, body) = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/sse") => {
+            let frames = hub.subscribe().into_stream().map(|bytes| Ok::<_, Infallible>(Frame::data(bytes)));
+            let answer =
+                last(StatusCode::OK).header(CONTENT_TYPE, "text/event-stream").header(CACHE_CONTROL, "no-cache");
+            return answer.header("X-Accel-Buffering", "no").body(Either::Right(StreamBody::new(frames)));
+        }
+        (&Method::GET, "/connections") => {
+            let answer = last(StatusCode::OK).header(CONTENT_TYPE, "text/plain").header(CACHE_CONTROL, "no-cache");
+            (answer, hub.streams().to_string())
+        }
+        (&Method::OPTIONS, "/sse" | "/connections") => (last(StatusCode::NO_CONTENT), String::new()),
+        (&Method::POST, "/broadcast") => match publish(request, &hub).await {
+            StatusCode::LENGTH_REQUIRED => (last(StatusCode::LENGTH_REQUIRED), String::new()),
+            status => (page(status), String::new()),
+        },
+        _ => (page(StatusCode::NOT_FOUND), String::new()),
     };
-    Ok(answer?.map(Either::Left))
+    answer.body(Either::Left(Full::from(body)))
 }
 
-fn stream(events: Subscription) -> Answer<impl Body<Data = Bytes, Error = Infallible>> {
-    let frames = events.into_stream().map(|bytes| Ok(Frame::data(bytes)));
-    Response::builder()
-        .header(CONTENT_TYPE, "text/event-stream")
-        .header(CACHE_CONTROL, "no-cache")
-        .header(ACCESS_CONTROL_ALLOW_ORIGIN, "*")
-        .header("X-Accel-Buffering", "no")
-        .header(CONNECTION, "close")
-        .body(StreamBody::new(frames))
-}
-
-fn count(hub: &Hub) -> Answer<Full<Bytes>> {
-    Response::builder()
-        .header(CONTENT_TYPE, "text/plain")
-        .header(CACHE_CONTROL, "no-cache")
-        .header(ACCESS_CONTROL_ALLOW_ORIGIN, "*")
-        .header(CONNECTION, "close")
-        .body(hub.streams().to_string().into())
-}
-
-fn preflight() -> Answer<Full<Bytes>> {
-    Response::builder()
-        .status(StatusCode::NO_CONTENT)
-        .header(ACCESS_CONTROL_ALLOW_ORIGIN, "*")
-        .header(CONNECTION, "close")
-        .body(Full::default())
-}
-
-async fn publish(request: Request<Incoming>, hub: &Hub) -> Answer<Full<Bytes>> {
+/// The status of the answer to a message.
+async fn publish(request: Request<Incoming>, hub: &Hub) -> StatusCode {
     let fields = request.headers();
     if !fields.contains_key(CONTENT_LENGTH) && !fields.contains_key(TRANSFER_ENCODING) {
-        return Response::builder()
-            .status(StatusCode::LENGTH_REQUIRED)
-            .header(CONNECTION, "close")
-            .body(Full::default());
+        return StatusCode::LENGTH_REQUIRED;
     }
     let message = match Limited::new(request.into_body(), BODY_LIMIT).collect().await {
         Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => return empty(StatusCode::PAYLOAD_TOO_LARGE),
-        Err(_) => return empty(StatusCode::BAD_REQUEST),
+        Err(error) if error.is::<LengthLimitError>() => return StatusCode::PAYLOAD_TOO_LARGE,
+        Err(_) => return StatusCode::BAD_REQUEST,
     };
-    let Some(event) = shared::event(&message) else { return empty(StatusCode::BAD_REQUEST) };
+    let Some(event) = shared::event(&message) else { return StatusCode::BAD_REQUEST };
     hub.publish(event);
-    Response::builder().status(StatusCode::ACCEPTED).header(ACCESS_CONTROL_ALLOW_ORIGIN, "*").body(Full::default())
-}
-
-fn empty(status: StatusCode) -> Answer<Full<Bytes>> {
-    Response::builder().status(status).body(Full::default())
+    StatusCode::ACCEPTED
 }

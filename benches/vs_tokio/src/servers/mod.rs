@@ -10,16 +10,18 @@ mod hyper;
 mod shared;
 mod smol_naive;
 mod smolcast;
-mod start;
 mod tokio_raw;
 
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use argh::FromArgs;
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::flags::typed;
 use crate::process::raise_descriptor_limit;
-use start::Settings;
 
 /// A server of this program.
 pub(crate) struct Own {
@@ -47,10 +49,52 @@ pub(crate) fn main(words: &[String]) -> Result<ExitCode> {
         let names = ALL.map(|server| server.name).join(", ");
         bail!("no server is named {name:?}; there are {names}");
     };
-    let settings = match typed(&format!("serve {name}"), words) {
-        Ok(settings) => settings,
-        Err(code) => return Ok(code),
-    };
+    let settings = typed(&format!("serve {name}"), words);
     raise_descriptor_limit()?;
     (server.serve)(settings).map(|()| ExitCode::SUCCESS)
+}
+
+/// As many connects as may wait to be accepted, for every server.
+const BACKLOG: i32 = 4096;
+
+/// Serves as one of the measured servers, on 127.0.0.1, until it is killed.
+#[derive(Clone, Copy, FromArgs)]
+struct Settings {
+    /// port on 127.0.0.1, 0 for a free one
+    #[argh(option, default = "0")]
+    port: u16,
+
+    /// threads that serve
+    #[argh(option, default = "2")]
+    workers: usize,
+
+    /// seconds of silence after which a stream gets a comment
+    #[argh(option, default = "Duration::from_secs(15)", from_str_fn(seconds))]
+    heartbeat: Duration,
+}
+
+fn seconds(text: &str) -> std::result::Result<Duration, String> {
+    text.parse().map(Duration::from_secs).map_err(|error| format!("{error}"))
+}
+
+/// The listener that every server but smolcast, which opens its own alike, accepts from: non-blocking, with the same
+/// backlog, and TCP_NODELAY, which accepted sockets inherit.
+fn listen(settings: Settings) -> Result<TcpListener> {
+    let open = || -> rustix::io::Result<_> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let listener = net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+        sockopt::set_socket_reuseaddr(&listener, true)?;
+        sockopt::set_tcp_nodelay(&listener, true)?;
+        net::bind(&listener, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, settings.port))?;
+        net::listen(&listener, BACKLOG)?;
+        Ok(listener)
+    };
+    Ok(open().context("opening the listener")?.into())
+}
+
+/// Prints the line with the address, for the comparison.
+fn announce(listener: &TcpListener) -> Result<()> {
+    let address = listener.local_addr().context("asking for the listener's port")?;
+    println!("Listening on http://{address}/");
+    Ok(())
 }

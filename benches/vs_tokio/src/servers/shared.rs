@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
 use tokio::sync::broadcast::{self, Receiver, Sender};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::start::Settings;
+use super::{Settings, announce, listen};
 use anyhow::{Context, Result};
 
 /// The largest message, in bytes.
@@ -25,6 +26,9 @@ pub(super) const CAPACITY: usize = 16 * 1024;
 
 /// The most bytes that are joined into one write of a stream.
 pub(super) const BATCH_BYTES: usize = 64 * 1024;
+
+/// The pause after a failed accept: there is no descriptor left.
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) const OPENING: &[u8] = b":ok\n\n";
 pub(super) const HEARTBEAT: &[u8] = b":\n\n";
@@ -58,6 +62,25 @@ pub(super) fn run_on_tokio(
     let mut builder = runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(settings.workers).enable_all().build().context("starting tokio")?;
     runtime.block_on(runtime.spawn(server)).context("serving")?
+}
+
+/// Accepts connections on tokio and serves each in a task of its own.
+pub(super) fn accept_on_tokio<F>(settings: Settings, serve: impl Fn(TcpStream, Hub) -> F + Send + 'static) -> Result<()>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let listener = listen(settings)?;
+    run_on_tokio(settings, async move {
+        announce(&listener)?;
+        let listener = TcpListener::from_std(listener).context("handing the listener to tokio")?;
+        let hub = Hub::new(settings.heartbeat);
+        loop {
+            match listener.accept().await {
+                Ok((socket, _)) => drop(tokio::spawn(serve(socket, hub.clone()))),
+                Err(_) => sleep(ACCEPT_PAUSE).await,
+            }
+        }
+    })
 }
 
 /// Encoded events on their way to every stream of a server on tokio.

@@ -18,18 +18,10 @@ use smol::future::or;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, Executor, Timer};
 
-use super::shared::http::{Exchange, Next};
-use super::shared::{BATCH_BYTES, CAPACITY, HEARTBEAT};
-use super::start::{Settings, announce, listen};
+use super::shared::http::{CLOSE_LIMIT, Exchange, Next, READ_BYTES};
+use super::shared::{ACCEPT_PAUSE, BATCH_BYTES, CAPACITY, HEARTBEAT};
+use super::{Settings, announce, listen};
 use anyhow::{Context, Result};
-
-const READ_BYTES: usize = 8 * 1024;
-
-/// The pause after a failed accept: there is no descriptor left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
-
-/// The time for a client to read its last answer and close.
-const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
     let listener = listen(settings)?;
@@ -40,18 +32,20 @@ pub(super) fn serve(settings: Settings) -> Result<()> {
         let executor = Arc::clone(&executor);
         thread::spawn(move || smol::block_on(executor.run(future::pending::<()>())));
     }
-    let (hub, heard) = Hub::new();
-    executor.spawn(beat(hub.clone(), heard, settings.heartbeat)).detach();
-    smol::block_on(executor.run(accept(&listener, &executor, &hub)));
+    let (mut events, heard) = async_broadcast::broadcast(CAPACITY);
+    // A full channel drops its oldest message: a stream that lags so far learns of it, and no publisher waits.
+    events.set_overflow(true);
+    executor.spawn(beat(events.clone(), heard, settings.heartbeat)).detach();
+    smol::block_on(executor.run(accept(&listener, &executor, &events)));
     Ok(())
 }
 
-async fn accept(listener: &Async<TcpListener>, executor: &Executor<'static>, hub: &Hub) {
+async fn accept(listener: &Async<TcpListener>, executor: &Executor<'static>, events: &Sender<Bytes>) {
     loop {
         match listener.accept().await {
             Ok((socket, _)) => {
-                let hub = hub.clone();
-                executor.spawn(async move { serve_client(&socket, &hub).await }).detach();
+                let events = events.clone();
+                executor.spawn(async move { serve_client(&socket, &events).await }).detach();
             }
             Err(_) => {
                 Timer::after(ACCEPT_PAUSE).await;
@@ -61,8 +55,8 @@ async fn accept(listener: &Async<TcpListener>, executor: &Executor<'static>, hub
 }
 
 /// Serves a connection to its end. An error is a client that is gone.
-async fn serve_client(socket: &Async<TcpStream>, hub: &Hub) {
-    match serve_requests(socket, hub).await {
+async fn serve_client(socket: &Async<TcpStream>, events: &Sender<Bytes>) {
+    match serve_requests(socket, events).await {
         Ok(Some(events)) => serve_stream(socket, events).await,
         Ok(None) => drop(close(socket).await),
         Err(_) => {}
@@ -71,7 +65,7 @@ async fn serve_client(socket: &Async<TcpStream>, hub: &Hub) {
 
 /// Answers requests until one opens a stream, whose events it returns, or was the last. Its buffers end with it: what a
 /// stream keeps is multiplied by thousands.
-async fn serve_requests(mut socket: &Async<TcpStream>, hub: &Hub) -> io::Result<Option<Receiver<Bytes>>> {
+async fn serve_requests(mut socket: &Async<TcpStream>, events: &Sender<Bytes>) -> io::Result<Option<Receiver<Bytes>>> {
     let mut exchange = Exchange::default();
     let mut input = vec![0; READ_BYTES];
     loop {
@@ -79,12 +73,14 @@ async fn serve_requests(mut socket: &Async<TcpStream>, hub: &Hub) -> io::Result<
         if length == 0 {
             return Ok(None);
         }
-        let next = exchange.answer(&input[..length], hub.streams());
+        // Every receiver is an open stream, but for the heart's.
+        let next = exchange.answer(&input[..length], events.receiver_count() - 1);
         if !exchange.events.is_empty() {
-            hub.publish(mem::take(&mut exchange.events));
+            // Never in vain: the heart hears everything.
+            let _ = events.try_broadcast(mem::take(&mut exchange.events).into());
         }
         // Before the client is told: then the count is right at once.
-        let receiver = (next == Next::Stream).then(|| hub.subscribe());
+        let receiver = (next == Next::Stream).then(|| events.new_receiver());
         socket.write_all(&exchange.output).await?;
         exchange.output.clear();
         if next != Next::Request {
@@ -150,39 +146,9 @@ async fn close(socket: &Async<TcpStream>) -> io::Result<()> {
     Ok(())
 }
 
-/// Encoded events on their way to every stream.
-#[derive(Clone)]
-struct Hub {
-    events: Sender<Bytes>,
-}
-
-impl Hub {
-    /// The hub, and a receiver for its heart.
-    fn new() -> (Self, Receiver<Bytes>) {
-        let (mut events, heard) = async_broadcast::broadcast(CAPACITY);
-        // A full channel drops its oldest message: a stream that lags so far learns of it, and no publisher waits.
-        events.set_overflow(true);
-        (Self { events }, heard)
-    }
-
-    fn publish(&self, events: impl Into<Bytes>) {
-        // Never in vain: the heart hears everything.
-        let _ = self.events.try_broadcast(events.into());
-    }
-
-    fn subscribe(&self) -> Receiver<Bytes> {
-        self.events.new_receiver()
-    }
-
-    /// Every receiver is an open stream, but for the heart's.
-    fn streams(&self) -> usize {
-        self.events.receiver_count() - 1
-    }
-}
-
 /// Sends a comment after each silence of that length. Every stream gets every event, so the silence of one is the
 /// silence of all, and a single timer does.
-async fn beat(hub: Hub, mut heard: Receiver<Bytes>, interval: Duration) {
+async fn beat(events: Sender<Bytes>, mut heard: Receiver<Bytes>, interval: Duration) {
     loop {
         let event = async { Some(heard.recv_direct().await) };
         let silence = async {
@@ -190,7 +156,7 @@ async fn beat(hub: Hub, mut heard: Receiver<Bytes>, interval: Duration) {
             None
         };
         if or(event, silence).await.is_none() {
-            hub.publish(HEARTBEAT);
+            let _ = events.try_broadcast(Bytes::from_static(HEARTBEAT));
         }
     }
 }

@@ -9,7 +9,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use smol::stream::StreamExt;
 use smolcast::{Config, Server};
 
-use super::start::Settings;
+use super::Settings;
 use anyhow::{Context, Result};
 
 pub(super) fn serve(settings: Settings) -> Result<()> {

@@ -6,45 +6,19 @@
 
 use std::io;
 use std::mem;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-use super::shared::http::{Exchange, Next};
+use super::Settings;
+use super::shared::http::{CLOSE_LIMIT, Exchange, Next, READ_BYTES};
 use super::shared::{self, Hub, Subscription};
-use super::start::{Settings, announce, listen};
-use anyhow::{Context, Result};
-
-const READ_BYTES: usize = 8 * 1024;
-
-/// The pause after a failed accept: there is no descriptor left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
-
-/// The time for a client to read its last answer and close.
-const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+use anyhow::Result;
 
 pub(super) fn serve(settings: Settings) -> Result<()> {
-    let listener = listen(settings)?;
-    shared::run_on_tokio(settings, async move {
-        announce(&listener)?;
-        let listener = TcpListener::from_std(listener).context("handing the listener to tokio")?;
-        accept(&listener, &Hub::new(settings.heartbeat)).await
-    })
-}
-
-async fn accept(listener: &TcpListener, hub: &Hub) -> Result<()> {
-    loop {
-        match listener.accept().await {
-            Ok((mut socket, _)) => {
-                let hub = hub.clone();
-                tokio::spawn(async move { serve_client(&mut socket, &hub).await });
-            }
-            Err(_) => sleep(ACCEPT_PAUSE).await,
-        }
-    }
+    shared::accept_on_tokio(settings, |mut socket, hub| async move { serve_client(&mut socket, &hub).await })
 }
 
 /// Serves a connection to its end. An error is a client that is gone.

@@ -18,14 +18,13 @@ pub(crate) struct Sample {
 /// All looks, oldest first.
 pub(super) struct Course {
     pub(super) samples: Vec<Sample>,
+    /// As of the last look.
     counters: CpuCounters,
-    /// Of these counters.
-    seconds: f64,
 }
 
 impl Course {
     pub(super) fn begin(server: &Server, seconds: f64) -> Result<Self> {
-        let mut course = Self { samples: Vec::new(), counters: CpuCounters::of(&server.processes())?, seconds };
+        let mut course = Self { samples: Vec::new(), counters: CpuCounters::of(&server.processes())? };
         course.look(server, seconds)?;
         Ok(course)
     }
@@ -33,9 +32,10 @@ impl Course {
     pub(super) fn look(&mut self, server: &Server, seconds: f64) -> Result<Sample> {
         let processes = server.processes();
         let counters = CpuCounters::of(&processes)?;
+        let since = self.samples.last().map_or(seconds, |last| last.seconds);
         let spent = counters.since(self.counters).total() / 1e6;
-        let cores = if seconds > self.seconds { spent / (seconds - self.seconds) } else { 0.0 };
-        (self.counters, self.seconds) = (counters, seconds);
+        let cores = if seconds > since { spent / (seconds - since) } else { 0.0 };
+        self.counters = counters;
         let (resident_bytes, descriptors) = (resident_bytes(&processes)?, descriptors(&processes)?);
         let sample = Sample { seconds, resident_bytes, descriptors, cores };
         self.samples.push(sample);

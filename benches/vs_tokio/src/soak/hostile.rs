@@ -21,7 +21,7 @@ pub(super) struct Hostile {
 }
 
 /// Heads that are no heads, or are two in one.
-const REFUSED: [(&str, &str); 26] = [
+const REFUSED: [(&str, &str); 21] = [
     ("a TLS hello", "\u{16}\u{3}\u{1}\0\u{5}\u{1}\0\0\u{1}\r\n\r\n"),
     ("no target", "GET\r\n\r\n"),
     ("an HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
@@ -38,79 +38,69 @@ const REFUSED: [(&str, &str); 26] = [
     ("two lengths", "POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx"),
     ("a length beyond 64 bits", "POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 18446744073709551617\r\n\r\nx"),
     ("a terabyte", "POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 1099511627776\r\n\r\nx"),
-    (
-        "a length and chunks",
-        "POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    ),
     ("another coding", "POST /broadcast HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
-    (
-        "a chunk of no size",
-        "POST /broadcast HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nx\r\n0\r\n\r\n",
-    ),
-    (
-        "a chunk below zero",
-        "POST /broadcast HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nx\r\n0\r\n\r\n",
-    ),
-    (
-        "a chunk beyond 64 bits",
-        "POST /broadcast HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n10000000000000001\r\nx\r\n0\r\n\r\n",
-    ),
-    (
-        "a chunk longer than said",
-        "POST /broadcast HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxyz\r\n0\r\n\r\n",
-    ),
     ("a path of no page", "GET /nothing HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
     ("a way up", "GET /../../etc/passwd HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
     ("garbage behind a request", "GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n\u{7f}\u{1}{}\r\n\r\n\r\n\r\n"),
     ("another method", "DELETE /broadcast HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
 ];
 
+/// Bodies whose chunks are wrong.
+const BAD_CHUNKS: [(&str, &str); 4] = [
+    ("a chunk of no size", "zz\r\nx\r\n0\r\n\r\n"),
+    ("a chunk below zero", "-1\r\nx\r\n0\r\n\r\n"),
+    ("a chunk beyond 64 bits", "10000000000000001\r\nx\r\n0\r\n\r\n"),
+    ("a chunk longer than said", "1\r\nxyz\r\n0\r\n\r\n"),
+];
+
 const HEAD: &str = "POST /broadcast HTTP/1.1\r\nHost: h\r\n";
+const CHUNKED: &str = "POST /broadcast HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 pub(super) fn all() -> Vec<Hostile> {
     let refused = REFUSED.map(|(name, opening)| hostile(name, opening, Then::AwaitRefusal));
-    let mut all: Vec<Hostile> = refused.into_iter().chain(oversized()).collect();
-    let unfinished = [
+    let bad_chunks = BAD_CHUNKS.map(|(name, body)| hostile(name, format!("{CHUNKED}{body}"), Then::AwaitRefusal));
+    refused.into_iter().chain(bad_chunks).chain(oversized()).chain(unfinished()).collect()
+}
+
+/// More of something than there is room for, and bodies that are wrong.
+fn oversized() -> [Hostile; 8] {
+    let refused = |name, opening: String| hostile(name, opening, Then::AwaitRefusal);
+    let chunk = format!("10000\r\n{}\r\n", "a".repeat(64 << 10));
+    let two_bytes = format!("{HEAD}Connection: close\r\nContent-Length: 2\r\n\r\n").into_bytes();
+    [
+        refused("a field of 64 KiB", format!("{HEAD}X: {}\r\n\r\n", "a".repeat(64 << 10))),
+        refused("a target of 12 KiB", format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(12 << 10))),
+        refused("a thousand fields", format!("{HEAD}{}\r\n", "X: a\r\n".repeat(1000))),
+        refused("a body of 2 MiB", format!("{HEAD}Content-Length: 2097152\r\n\r\n{}", "a".repeat(64 << 10))),
+        refused("chunks of 2 MiB", format!("{CHUNKED}{}0\r\n\r\n", chunk.repeat(32))),
+        refused("a chunk's extensions of 16 KiB", format!("{CHUNKED}1;{}\r\n", "a".repeat(16 << 10))),
+        refused("a length and chunks", CHUNKED.replace("\r\n\r\n", "\r\nContent-Length: 5\r\n\r\n0\r\n\r\n")),
+        hostile("a body that is no text", [&two_bytes, &b"\xc3\x28"[..]].concat(), Then::AwaitRefusal),
+    ]
+}
+
+/// Requests that have no end, and such that are broken off.
+fn unfinished() -> [Hostile; 13] {
+    let nothing = "GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n";
+    [
         hostile("nothing at all", "", Then::Wait),
         hostile("a head that never ends", HEAD, Then::Wait),
         hostile("a head byte by byte", format!("{HEAD}X: "), Then::Drip(b'a')),
         hostile("a body byte by byte", format!("{HEAD}Content-Length: 100000\r\n\r\n"), Then::Drip(b'a')),
-        hostile("a chunk byte by byte", format!("{HEAD}Transfer-Encoding: chunked\r\n\r\nffff\r\n"), Then::Drip(b'a')),
-        hostile("a chunk's size byte by byte", format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n"), Then::Drip(b'0')),
-        hostile("a connection kept for nothing", "GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n", Then::Wait),
-        hostile("answers that nobody reads", "GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n".repeat(400), Then::Wait),
+        hostile("a chunk byte by byte", format!("{CHUNKED}ffff\r\n"), Then::Drip(b'a')),
+        hostile("a chunk's size byte by byte", CHUNKED, Then::Drip(b'0')),
+        hostile("a connection kept for nothing", nothing, Then::Wait),
+        hostile("answers that nobody reads", nothing.repeat(400), Then::Wait),
         hostile("a reset at once", "", Then::Reset),
         hostile("a reset amid the head", "POST /broad", Then::Reset),
         hostile("a reset amid the body", format!("{HEAD}Content-Length: 9\r\n\r\nhalf"), Then::Reset),
-        hostile("a reset amid a chunk", format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n9\r\nhalf"), Then::Reset),
-        hostile("a reset amid answers", "GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n".repeat(100), Then::Reset),
-    ];
-    all.extend(unfinished);
-    all
-}
-
-/// More of something than there is room for.
-fn oversized() -> [Hostile; 7] {
-    let chunked = "Transfer-Encoding: chunked\r\n\r\n";
-    let await_refusal = |name, opening: String| hostile(name, opening, Then::AwaitRefusal);
-    let not_text =
-        [format!("{HEAD}Connection: close\r\nContent-Length: 2\r\n\r\n").into_bytes(), vec![0xc3, 0x28]].concat();
-    [
-        await_refusal("a field of 64 KiB", format!("{HEAD}X: {}\r\n\r\n", "a".repeat(64 << 10))),
-        await_refusal("a target of 12 KiB", format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(12 << 10))),
-        await_refusal("a thousand fields", format!("{HEAD}{}\r\n", "X: a\r\n".repeat(1000))),
-        await_refusal("a body of 2 MiB", format!("{HEAD}Content-Length: 2097152\r\n\r\n{}", "a".repeat(64 << 10))),
-        await_refusal("chunks of 2 MiB", {
-            let chunk = format!("10000\r\n{}\r\n", "a".repeat(64 << 10));
-            format!("{HEAD}{chunked}{}0\r\n\r\n", chunk.repeat(32))
-        }),
-        await_refusal("a chunk's extensions of 16 KiB", format!("{HEAD}{chunked}1;{}\r\n", "a".repeat(16 << 10))),
-        Hostile { name: "a body that is no text", opening: not_text, then: Then::AwaitRefusal },
+        hostile("a reset amid a chunk", format!("{CHUNKED}9\r\nhalf"), Then::Reset),
+        hostile("a reset amid answers", nothing.repeat(100), Then::Reset),
     ]
 }
 
-fn hostile(name: &'static str, opening: impl Into<String>, then: Then) -> Hostile {
-    Hostile { name, opening: opening.into().into_bytes(), then }
+fn hostile(name: &'static str, opening: impl Into<Vec<u8>>, then: Then) -> Hostile {
+    Hostile { name, opening: opening.into(), then }
 }
 
 /// Returns true for an answer to a request that was carried out.

@@ -221,31 +221,28 @@ mod tests {
         }
     }
 
+    type Change = fn(&mut Vec<Vec<u8>>, usize);
+
+    fn changed(change: Change, place: usize) -> Vec<Vec<u8>> {
+        let mut events = usual();
+        change(&mut events, place);
+        events
+    }
+
     #[test]
     fn each_fault_of_all_streams_alike_is_found() {
-        let place = usual().iter().position(|it| *it == event(0, long_after(20))).expect("it is there");
-        let lost: Vec<_> = [&usual()[..place - 2], &usual()[place..]].concat();
-        let doubled: Vec<_> = [&usual()[..=place], &usual()[place..]].concat();
-        let mut swapped = usual();
-        swapped.swap(place, place + 2);
-        let mut torn = usual();
-        torn[place].drain(12..14);
-        let mut changed = usual();
-        changed[place][15] ^= 1;
-        let mut foreign = usual();
-        foreign.insert(place, b"data: zero\n\n".to_vec());
-        let mut typed = usual();
-        typed[place].splice(0..0, *b"event: x\n");
-        let cases = [
-            (lost, "lost before it: 1"),
-            (doubled, "it came before"),
-            (swapped, "lost before it: 1"),
-            (torn, "torn"),
-            (changed, "torn"),
-            (foreign, "of no publisher"),
-            (typed, "no event"),
+        let cases: [(Change, &str); 7] = [
+            (|events, at| drop(events.drain(at - 2..at)), "lost before it: 1"),
+            (|events, at| events.insert(at, events[at].clone()), "it came before"),
+            (|events, at| events.swap(at, at + 2), "lost before it: 1"),
+            (|events, at| drop(events[at].drain(12..14)), "torn"),
+            (|events, at| events[at][15] ^= 1, "torn"),
+            (|events, at| events.insert(at, b"data: zero\n\n".to_vec()), "of no publisher"),
+            (|events, at| drop(events[at].splice(0..0, *b"event: x\n")), "no event"),
         ];
-        for (stream, expected) in cases {
+        let place = usual().iter().position(|it| *it == event(0, long_after(20))).expect("it is there");
+        for (change, expected) in cases {
+            let stream = changed(change, place);
             let faults = run(std::slice::from_ref(&stream));
             assert!(faults.iter().any(|fault| fault.contains(expected)), "{expected}: {faults:?}");
             // Streams that hear the same have the same fault, which is told once.
@@ -273,15 +270,13 @@ mod tests {
     #[test]
     fn a_fault_of_one_stream_is_found_even_in_the_smallest_message() {
         let small = (0..50).find(|number| message(SEED, 0, *number).len() == 1).expect("a tenth of them");
-        let place = 2 * small as usize;
-        let mut lost = usual();
-        lost.remove(place);
-        let mut doubled = usual();
-        doubled.insert(place, event(0, small));
-        let mut swapped = usual();
-        swapped.swap(place, place + 1);
-        for stream in [lost, doubled, swapped] {
-            let faults = run(&[usual(), stream]);
+        let changes: [Change; 3] = [
+            |events, at| drop(events.remove(at)),
+            |events, at| events.insert(at, events[at].clone()),
+            |events, at| events.swap(at, at + 1),
+        ];
+        for change in changes {
+            let faults = run(&[usual(), changed(change, 2 * small as usize)]);
             assert!(faults.len() == 1 && faults[0].contains("where others got"), "{faults:?}");
         }
     }

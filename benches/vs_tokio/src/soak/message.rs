@@ -4,6 +4,7 @@
 //! has to have. It opens with its publisher's letter and, where it is long enough, its number.
 
 use fastrand::Rng;
+use support::sse::normalised;
 
 /// As many as there are letters.
 pub(super) const MOST_PUBLISHERS: usize = 26;
@@ -42,17 +43,7 @@ fn letter(publisher: usize) -> u8 {
 
 /// A message as the page gets it: its line breaks, of whichever kind, as LF.
 pub(super) fn heard(message: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(message.len());
-    let mut previous = 0;
-    for &byte in message {
-        match (previous, byte) {
-            (b'\r', b'\n') => {}
-            (_, b'\r') => text.push(b'\n'),
-            _ => text.push(byte),
-        }
-        previous = byte;
-    }
-    text
+    normalised(&String::from_utf8_lossy(message)).into_bytes()
 }
 
 /// The publisher of what was heard, by the letter that it opens with.

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::course::Sample;
 use super::run::Soaked;
-use crate::report::{Machine, Panel, command, on_what, over_time, plain, row, write_files};
+use crate::report::{Machine, Panel, command, on_what, over_time, pairs, plain, row, write_files};
 
 const PAGE: &str = "soak.md";
 const PLOT: &str = "soak.svg";
@@ -75,10 +75,7 @@ fn text(soaked: &Soaked, machine: &Machine) -> String {
     }
     let _ =
         write!(page, "{ABOUT_MEMORY}\n![Resident memory and descriptors over time]({PLOT})\n\n## What was done\n\n");
-    page.push_str("| | |\n| --- | --- |\n");
-    for (name, figure) in &soaked.figures {
-        page.push_str(&row(name, [plain(figure)].into_iter()));
-    }
+    page.push_str(&pairs(["", ""], soaked.figures.iter().map(|(name, figure)| (*name, figure.clone()))));
     let _ = write!(page, "\n{}", on_what(machine));
     let seeded = [&soaked.arguments[..], &["--seed".to_owned(), soaked.seed.to_string()]].concat();
     let arguments =

@@ -1,16 +1,16 @@
 //! A soak from the server's start to its end: the phases, in the order in which they have to be, and the checks that
 //! each of them makes possible.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::process::ChildStderr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, ScopedJoinHandle};
+use std::thread;
 use std::time::Duration;
 
+use super::Options;
 use super::check::Check;
 use super::course::{Course, Sample, Trend};
 use super::healthy;
-use super::options::Options;
 use super::publishers::{Manner, publish};
 use super::stage::{EndOfAll, Faults, Part, Stage};
 use super::visitors;
@@ -21,7 +21,7 @@ use crate::crowd::{Crowd, Opening};
 use crate::number::grouped;
 use crate::process::{CpuCounters, descriptors};
 use crate::progress::Progress;
-use anyhow::{Error, Result, anyhow, bail};
+use anyhow::{Error, Result, anyhow, bail, ensure};
 
 const CONNECTS_AT_ONCE: usize = 50;
 /// Streams that are opened and closed before anything is counted.
@@ -35,9 +35,6 @@ const SAMPLE_INTERVAL: f64 = 1.0;
 const FEWEST_SAMPLES: f64 = 40.0;
 /// Off a terminal, from one line to the next.
 const LINE_INTERVAL: f64 = 30.0;
-/// Of what the server says on standard error.
-const MOST_LINES: usize = 1000;
-const MOST_LINE_BYTES: u64 = 500;
 
 /// The results of a soak.
 pub(super) struct Soaked {
@@ -71,17 +68,12 @@ pub(super) fn soak(options: &Options, words: &[String], asked_to_end: &AtomicBoo
     Ok(soaked)
 }
 
+/// Reads it to its end, or the server would wait for that.
 fn lines(errors: ChildStderr) -> Faults {
-    let (said, mut reader) = (Faults::default(), BufReader::new(errors));
-    for _ in 0..MOST_LINES {
-        let mut line = Vec::new();
-        match reader.by_ref().take(MOST_LINE_BYTES).read_until(b'\n', &mut line) {
-            Ok(1..) => said.push(String::from_utf8_lossy(line.trim_ascii_end()).into_owned()),
-            Ok(0) | Err(_) => return said,
-        }
+    let said = Faults::default();
+    for line in BufReader::new(errors).split(b'\n').map_while(std::result::Result::ok) {
+        said.push(String::from_utf8_lossy(line.trim_ascii_end()).into_owned());
     }
-    // It is read to its end, or the server would wait for that.
-    let _ = std::io::copy(&mut reader, &mut std::io::sink());
     said
 }
 
@@ -100,7 +92,10 @@ fn against(server: &mut Server, options: &Options, asked_to_end: &AtomicBool) ->
     let heard = thread::scope(|scope| {
         let _end = EndOfAll(stage);
         let listening = scope.spawn(|| healthy::listen(stage, crowd, Manner::ALL.len()));
-        let publishers = start_publishers(scope, stage, options.rate);
+        let interval = Manner::ALL.len() as u64 * SECOND / options.rate;
+        let publishers = std::array::from_fn::<_, { Manner::ALL.len() }, _>(|publisher| {
+            scope.spawn(move || publish(stage, publisher, Manner::ALL[publisher], interval))
+        });
         let visiting = scope.spawn(|| visitors::come_and_go(stage));
         cut_short = watch(server, stage, options, &mut course, asked_to_end)?;
         stage.end(Part::Publishers);
@@ -110,9 +105,10 @@ fn against(server: &mut Server, options: &Options, asked_to_end: &AtomicBool) ->
             bail!("those who come and go panicked");
         }
         let published: u64 = accepted.iter().sum();
-        settled(|| stage.least_heard.load(Ordering::Relaxed) >= published);
+        let least = || stage.least_heard.load(Ordering::Relaxed);
+        settled(least, |least| *least >= published);
         checks.push(count_is("the count, with the healthy streams alone", server, options.streams as u64));
-        let least = stage.least_heard.load(Ordering::Relaxed);
+        let least = least();
         stage.end(Part::Healthy);
         let heard = listening.join().map_err(|_| anyhow!("the thread of the healthy streams panicked"))??;
         checks.push(Check::heard(&accepted, &heard, least));
@@ -134,33 +130,20 @@ fn against(server: &mut Server, options: &Options, asked_to_end: &AtomicBool) ->
 /// Opens and closes streams; returns the descriptors of the idle server. What a server takes once is no leak.
 fn warm_up(server: &mut Server) -> Result<u64> {
     drop(Crowd::open(server.address, WARM_UP_STREAMS, Opening::at_once(CONNECTS_AT_ONCE))?);
-    if !settled(|| conformance::count(server.address).is_ok_and(|count| count == 0)) {
-        bail!("GET /connections is not 0 after the first streams are closed");
-    }
+    let is_back = count_is("the count, before", server, 0).holds;
+    ensure!(is_back, "GET /connections is not 0 after the first streams are closed");
     let processes = server.processes();
-    let mut last = descriptors(&processes)?;
-    let mut same = 0;
+    let (mut last, mut same) = (descriptors(&processes)?, 0);
     // The connection that asked may be open for a moment more.
-    settled(|| {
+    let count = || {
         let now = descriptors(&processes).unwrap_or_default();
         same = if now == last { same + 1 } else { 0 };
         last = now;
-        same >= 10
-    });
+        same
+    };
+    settled(count, |same| *same >= 10);
     server.check_alive()?;
     Ok(last)
-}
-
-type Publishing<'scope> = ScopedJoinHandle<'scope, u64>;
-
-fn start_publishers<'scope>(
-    scope: &'scope thread::Scope<'scope, '_>,
-    stage: &'scope Stage,
-    rate: u64,
-) -> Vec<Publishing<'scope>> {
-    let interval = Manner::ALL.len() as u64 * SECOND / rate;
-    let start = |(publisher, manner)| scope.spawn(move || publish(stage, publisher, manner, interval));
-    Manner::ALL.into_iter().enumerate().map(start).collect()
 }
 
 /// Looks at the server until the time is over; tells why, where it is over before.
@@ -173,7 +156,7 @@ fn watch(
 ) -> Result<Option<&'static str>> {
     let total = options.time.0;
     let interval = SAMPLE_INTERVAL.min(total / FEWEST_SAMPLES);
-    let (mut progress, mut next_line) = (Progress::new(total), 0.0);
+    let (progress, mut next_line) = (Progress::new(total), 0.0);
     let cut_short = loop {
         server.check_alive()?;
         let seconds = stage.seconds();
@@ -205,58 +188,41 @@ fn state(server: &Server, stage: &Stage, sample: Sample) -> String {
     format!("{memory:.1} MiB, {descriptors} descriptors, {streams} streams, {messages} messages, {faults} faults")
 }
 
-/// Waits until a condition holds; false if it does not in time.
-fn settled(mut is_so: impl FnMut() -> bool) -> bool {
+/// Waits until a figure is as it should be, but not for ever; returns the last one.
+fn settled<T>(mut figure: impl FnMut() -> T, is_good: impl Fn(&T) -> bool) -> T {
     let deadline = now() + SETTLE_LIMIT;
     loop {
-        if is_so() {
-            return true;
-        }
-        if now() > deadline {
-            return false;
+        let found = figure();
+        if is_good(&found) || now() > deadline {
+            return found;
         }
         thread::sleep(Duration::from_nanos(20 * MILLISECOND));
     }
 }
 
 fn count_is(what: &'static str, server: &Server, expected: u64) -> Check {
-    let mut count = None;
-    settled(|| {
-        count = conformance::count(server.address).ok();
-        count == Some(expected)
-    });
+    let count = settled(|| conformance::count(server.address).ok(), |count| *count == Some(expected));
     Check::equal(what, count, expected)
 }
 
 fn descriptors_are_back(server: &Server, base: u64) -> Check {
     let processes = server.processes();
-    let mut left = None;
-    settled(|| {
-        left = descriptors(&processes).ok();
-        left.is_some_and(|left| left <= base)
-    });
+    let are_back = |left: &Option<u64>| left.is_some_and(|left| left <= base);
+    let left = settled(|| descriptors(&processes).ok(), are_back);
     let figure = format!("{} of {base} before", left.map_or("unknown".to_owned(), |left| left.to_string()));
-    Check::new("all descriptors came back", left.is_some_and(|left| left <= base), figure)
+    Check::new("all descriptors came back", are_back(&left), figure)
 }
 
 fn faults(stage: &Stage, options: &Options, published: u64) -> [Check; 3] {
-    let streams = options.streams as u64;
-    let deliveries =
-        format!("{} deliveries to {streams} streams, {} messages", grouped(published * streams), grouped(published));
-    let visits = &stage.visits;
+    let (streams, visits) = (options.streams as u64, &stage.visits);
+    let messages = format!("{} messages", grouped(published));
+    let deliveries = format!("{} deliveries to {streams} streams, {messages}", grouped(published * streams));
     let came = visits.churned.load(Ordering::Relaxed) + visits.hostile.load(Ordering::Relaxed);
+    let visits = format!("{} visits", grouped(came));
     [
         Check::faultless("nothing lost, doubled, torn or swapped", &stage.healthy, &deliveries),
-        Check::faultless(
-            "every message was answered with 202",
-            &stage.publishers,
-            &format!("{} messages", grouped(published)),
-        ),
-        Check::faultless(
-            "streams let in and out, the hostile refused",
-            &stage.visitors,
-            &format!("{} visits", grouped(came)),
-        ),
+        Check::faultless("every message was answered with 202", &stage.publishers, &messages),
+        Check::faultless("streams let in and out, the hostile refused", &stage.visitors, &visits),
     ]
 }
 

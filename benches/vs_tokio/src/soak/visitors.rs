@@ -3,7 +3,7 @@
 //!
 //! Their choices follow from the seed, the moments from the clock as well.
 
-use std::io;
+use std::future::Future;
 use std::net::{Shutdown, TcpStream};
 use std::ops::Range;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use smol::{Async, LocalExecutor, Timer};
 
 use super::hostile::{self, Hostile, Then, is_carried_out};
 use super::stage::{Part, Stage, count};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// Tasks of each kind.
 pub(super) const CHURNING: u64 = 30;
@@ -34,6 +34,8 @@ const TIGHT_BUFFER: usize = 4096;
 /// The bytes that a slow subscriber reads at once, and its pause between two reads.
 const SIP_BYTES: usize = 1024;
 const SIP_INTERVAL: Duration = Duration::from_millis(300);
+/// The bytes of an answer that a fault shows.
+const SHOWN_BYTES: usize = 60;
 /// From one look at a stream that is not read to the next.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -48,10 +50,10 @@ pub(super) fn come_and_go(stage: &Stage) {
         executor.spawn(churn(stage, rng(0, number))).detach();
     }
     for number in 0..SLOW {
-        executor.spawn(read_slowly(stage, rng(1, number))).detach();
+        executor.spawn(lag(stage, rng(1, number), Lag::Sips)).detach();
     }
     for number in 0..STALLED {
-        executor.spawn(stall(stage, rng(2, number))).detach();
+        executor.spawn(lag(stage, rng(2, number), Lag::Stalls)).detach();
     }
     for number in 0..HASTY {
         executor.spawn(harass(stage, rng(3, number), &hasty)).detach();
@@ -92,106 +94,60 @@ async fn churn(stage: &Stage, mut rng: Rng) {
 }
 
 async fn open_and_leave(stage: &Stage, leave: Leave, stay: Duration) -> Result<()> {
-    let mut socket = connect(stage).await?;
-    socket.write_all(REQUEST).await.context("asking for a stream")?;
+    let socket = ask(stage, None).await?;
     if matches!(leave, Leave::AtOnce) {
         return Ok(());
     }
-    await_opening(&mut socket).await?;
-    match read_for(&mut socket, stay).await {
-        Stayed::Open => {}
-        Stayed::Ended => bail!("was ended by the server"),
-    }
+    await_opening(&socket).await?;
+    ensure!(within(stay, read_all(&socket, Pace::Fast, &mut Vec::new())).await.is_none(), "was ended by the server");
     match leave {
         Leave::Fin | Leave::AtOnce => socket.get_ref().shutdown(Shutdown::Both).context("closing"),
         Leave::Reset => reset(&socket),
         Leave::HalfClose => {
             socket.get_ref().shutdown(Shutdown::Write).context("half-closing")?;
-            match read_for(&mut socket, PATIENCE).await {
-                Stayed::Ended => Ok(()),
-                Stayed::Open => Err(anyhow!("half-closed, and not ended in {PATIENCE:?}")),
-            }
+            let ended = within(PATIENCE, read_all(&socket, Pace::Fast, &mut Vec::new())).await;
+            ended.with_context(|| format!("half-closed, and not ended in {PATIENCE:?}"))
         }
     }
 }
 
-enum Stayed {
-    Open,
-    Ended,
+/// A subscriber's way of being slow: a few kilobytes a second, or nothing.
+#[derive(Clone, Copy, PartialEq)]
+enum Lag {
+    Sips,
+    Stalls,
 }
 
-/// Reads everything for so long.
-async fn read_for(socket: &mut Async<TcpStream>, time: Duration) -> Stayed {
-    let mut buffer = [0; 4096];
-    let read = async {
-        while let Ok(1..) = socket.read(&mut buffer).await {}
-        Stayed::Ended
+async fn lag(stage: &Stage, mut rng: Rng, lag: Lag) {
+    let (who, counter, longest) = match lag {
+        Lag::Sips => ("a slow reader", &stage.visits.slow, 5_000..60_000),
+        Lag::Stalls => ("a stream that is not read", &stage.visits.stalled, 10_000..90_000),
     };
-    or(read, async {
-        Timer::after(time).await;
-        Stayed::Open
-    })
-    .await
-}
-
-async fn read_slowly(stage: &Stage, mut rng: Rng) {
     loop {
         Timer::after(milliseconds(&mut rng, 0..2000)).await;
-        let stay = milliseconds(&mut rng, 5_000..60_000);
-        count(&stage.visits.slow);
-        let outcome = or(async { sip(&mut open_tight(stage).await?).await.map(|()| true) }, async {
-            Timer::after(stay).await;
-            Ok(false)
-        });
-        tell_of_cut(stage, outcome.await, "a slow reader");
+        let stay = milliseconds(&mut rng, longest.clone());
+        count(counter);
+        match within(stay, await_cut(stage, lag)).await {
+            Some(Ok(())) => count(&stage.visits.cut),
+            Some(Err(failure)) => stage.note(&stage.visitors, &format!("{who}: {failure:#}")),
+            None => {}
+        }
     }
 }
 
-/// Reads a few kilobytes a second to the end of the stream.
-async fn sip(socket: &mut Async<TcpStream>) -> Result<()> {
-    let mut buffer = [0; SIP_BYTES];
-    // An end by a reset is an end as well.
-    while let Ok(1..) = socket.read(&mut buffer).await {
-        Timer::after(SIP_INTERVAL).await;
+/// Opens a slow stream, and waits until the server ends it.
+async fn await_cut(stage: &Stage, lag: Lag) -> Result<()> {
+    let socket = ask(stage, Some(TIGHT_BUFFER)).await?;
+    await_opening(&socket).await?;
+    if lag == Lag::Sips {
+        read_all(&socket, Pace::Slow, &mut Vec::new()).await;
+        return Ok(());
     }
-    Ok(())
-}
-
-async fn stall(stage: &Stage, mut rng: Rng) {
-    loop {
-        Timer::after(milliseconds(&mut rng, 0..2000)).await;
-        let stay = milliseconds(&mut rng, 10_000..90_000);
-        count(&stage.visits.stalled);
-        let outcome = or(async { await_reset(&open_tight(stage).await?).await.map(|()| true) }, async {
-            Timer::after(stay).await;
-            Ok(false)
-        });
-        tell_of_cut(stage, outcome.await, "a stream that is not read");
-    }
-}
-
-/// Waits for the reset by which a server ends a subscriber that reads nothing. Unread bytes would hide a FIN.
-async fn await_reset(socket: &Async<TcpStream>) -> Result<()> {
+    // A stream that reads nothing sees the server's reset alone: unread bytes would hide a FIN.
     while socket.get_ref().take_error().context("asking for a socket's error")?.is_none() {
         Timer::after(LOOK_INTERVAL).await;
     }
     Ok(())
-}
-
-fn tell_of_cut(stage: &Stage, outcome: Result<bool>, who: &str) {
-    match outcome {
-        Ok(true) => count(&stage.visits.cut),
-        Ok(false) => {}
-        Err(failure) => stage.note(&stage.visitors, &format!("{who}: {failure:#}")),
-    }
-}
-
-async fn open_tight(stage: &Stage) -> Result<Async<TcpStream>> {
-    let mut socket = connect(stage).await?;
-    set_socket_recv_buffer_size(&socket, TIGHT_BUFFER).context("setting SO_RCVBUF")?;
-    socket.write_all(REQUEST).await.context("asking for a stream")?;
-    await_opening(&mut socket).await?;
-    Ok(socket)
 }
 
 async fn harass(stage: &Stage, mut rng: Rng, list: &[&Hostile]) {
@@ -201,7 +157,7 @@ async fn harass(stage: &Stage, mut rng: Rng, list: &[&Hostile]) {
         let tired = milliseconds(&mut rng, 500..20_000);
         match misbehave(stage, one, tired).await {
             Ok(answer) if is_carried_out(&answer) => {
-                let answer = answer[..answer.len().min(60)].escape_ascii();
+                let answer = answer[..answer.len().min(SHOWN_BYTES)].escape_ascii();
                 stage.note(&stage.visitors, &format!("{} was answered with `{answer}`", one.name));
             }
             Ok(answer) if answer.is_empty() => {}
@@ -215,66 +171,83 @@ async fn harass(stage: &Stage, mut rng: Rng, list: &[&Hostile]) {
 /// Sends the opening and behaves as listed; returns the answer, if the client waits for one.
 async fn misbehave(stage: &Stage, one: &Hostile, tired: Duration) -> Result<Vec<u8>> {
     let socket = connect(stage).await?;
+    let (mut writing, mut answer) = (&socket, Vec::new());
     // A server may refuse before it has everything, and close: then this fails, as it should.
-    let mut writing = &socket;
-    let sent = or(async { writing.write_all(&one.opening).await.is_ok() }, after(PATIENCE, false)).await;
+    let sent = matches!(within(PATIENCE, writing.write_all(&one.opening)).await, Some(Ok(())));
     match one.then {
-        Then::AwaitRefusal => read_to_end(&socket, PATIENCE, true).await,
-        Then::Wait => after(tired, Ok(Vec::new())).await,
-        Then::Reset => reset(&socket).map(|()| Vec::new()),
-        Then::Drip(byte) if sent => or(drip(&socket, byte), read_to_end(&socket, tired, false)).await,
-        Then::Drip(_) => Ok(Vec::new()),
+        Then::AwaitRefusal => {
+            let ended = within(PATIENCE, read_all(&socket, Pace::Fast, &mut answer)).await;
+            ended.with_context(|| format!("the connection was still open after {PATIENCE:?}"))?;
+        }
+        Then::Wait => drop(Timer::after(tired).await),
+        Then::Reset => reset(&socket)?,
+        Then::Drip(byte) if sent => {
+            within(tired, or(drip(&socket, byte), read_all(&socket, Pace::Fast, &mut answer))).await;
+        }
+        Then::Drip(_) => {}
     }
+    Ok(answer)
 }
 
 /// Sends a byte now and then, for ever: the reading side sees the end.
-async fn drip(mut socket: &Async<TcpStream>, byte: u8) -> Result<Vec<u8>> {
+async fn drip(mut socket: &Async<TcpStream>, byte: u8) {
     while socket.write_all(&[byte]).await.is_ok() {
         Timer::after(SIP_INTERVAL).await;
     }
-    pending().await
+    pending::<()>().await;
 }
 
-/// The first of what came up to the end of the connection; where an answer is owed, a connection that stays open and
-/// silent is a failure.
-async fn read_to_end(mut socket: &Async<TcpStream>, time: Duration, is_owed: bool) -> Result<Vec<u8>> {
-    let (mut buffer, mut answer) = ([0; 1024], Vec::new());
-    let read = async {
-        while let Ok(count @ 1..) = socket.read(&mut buffer).await {
-            if answer.len() < 64 {
-                answer.extend_from_slice(&buffer[..count]);
-            }
+/// The pace of a reader.
+#[derive(Clone, Copy, PartialEq)]
+enum Pace {
+    Fast,
+    Slow,
+}
+
+/// Reads to the end of the connection, which may be a reset; `first` gets the first of what came.
+async fn read_all(mut socket: &Async<TcpStream>, pace: Pace, first: &mut Vec<u8>) {
+    let mut buffer = vec![0; if pace == Pace::Slow { SIP_BYTES } else { 4096 }];
+    while let Ok(count @ 1..) = socket.read(&mut buffer).await {
+        if first.len() < SHOWN_BYTES {
+            first.extend_from_slice(&buffer[..count]);
         }
-        true
-    };
-    let ended = or(read, after(time, false)).await;
-    match ended || !is_owed {
-        true => Ok(answer),
-        false => Err(anyhow!("the connection was still open after {time:?}")),
+        if pace == Pace::Slow {
+            Timer::after(SIP_INTERVAL).await;
+        }
     }
 }
 
-async fn after<T>(time: Duration, value: T) -> T {
-    Timer::after(time).await;
-    value
+/// Waits for some work; `None` if it takes longer than this.
+async fn within<T>(time: Duration, work: impl Future<Output = T>) -> Option<T> {
+    or(async { Some(work.await) }, async {
+        Timer::after(time).await;
+        None
+    })
+    .await
 }
 
 async fn connect(stage: &Stage) -> Result<Async<TcpStream>> {
-    let late = async {
-        Timer::after(PATIENCE).await;
-        Err(io::Error::from(io::ErrorKind::TimedOut))
-    };
-    or(Async::<TcpStream>::connect(stage.server), late).await.context("connecting")
+    let connected = within(PATIENCE, Async::<TcpStream>::connect(stage.server)).await;
+    connected.context("no connection in time")?.context("connecting")
+}
+
+/// Asks for a stream; without a receive buffer of its own the socket has the kernel's.
+async fn ask(stage: &Stage, receive_buffer: Option<usize>) -> Result<Async<TcpStream>> {
+    let mut socket = connect(stage).await?;
+    if let Some(bytes) = receive_buffer {
+        set_socket_recv_buffer_size(&socket, bytes).context("setting SO_RCVBUF")?;
+    }
+    socket.write_all(REQUEST).await.context("asking for a stream")?;
+    Ok(socket)
 }
 
 fn reset(socket: &Async<TcpStream>) -> Result<()> {
     set_socket_linger(socket, Some(Duration::ZERO)).context("setting SO_LINGER")
 }
 
-async fn await_opening(socket: &mut Async<TcpStream>) -> Result<()> {
-    let mut input = Vec::new();
+async fn await_opening(mut socket: &Async<TcpStream>) -> Result<()> {
     let open = async {
-        let mut byte = [0];
+        let (mut input, mut byte) = (Vec::new(), [0]);
         while !input.ends_with(b":ok\n\n") {
             match socket.read(&mut byte).await.context("waiting for `:ok`")? {
                 0 => bail!("was closed before `:ok`"),
@@ -283,9 +256,5 @@ async fn await_opening(socket: &mut Async<TcpStream>) -> Result<()> {
         }
         Ok(())
     };
-    let late = async {
-        Timer::after(PATIENCE).await;
-        Err(anyhow!("no `:ok` in {PATIENCE:?}"))
-    };
-    or(open, late).await
+    within(PATIENCE, open).await.with_context(|| format!("no `:ok` in {PATIENCE:?}"))?
 }

@@ -42,14 +42,8 @@ pub(super) fn cpu(measured: &Measured, palette: &Palette<'_>) -> Result<Option<S
 pub(super) fn memory(measured: &Measured, palette: &Palette<'_>) -> Result<Option<String>> {
     let bars =
         bars(measured, "user_bytes_per_stream", |_, spread| (spread.middle, format!("{} B", fixed(spread.middle, 0))));
-    let kernel = measured.servers.iter();
-    let kernel = kernel.filter_map(|rounds| Spread::of(&measured.values(&rounds.server, "kernel_bytes_per_stream")));
-    let kernel = Spread::of(&kernel.map(|spread| spread.middle).collect::<Vec<_>>());
-    let explanation = match kernel.map(|spread| spread.range(0, "–").unwrap_or_else(|| fixed(spread.middle, 0))) {
-        None => "The process's own, resident. The kernel's memory for its sockets comes on top.".to_owned(),
-        Some(bytes) => format!("The process's own, resident. On top, in the kernel, for both ends: {bytes} B."),
-    };
-    drawn("Memory per open stream, in bytes", [&measured.title, &explanation], &bars, palette)
+    let explanation = "The process's own, resident. The kernel's memory for its sockets comes on top.";
+    drawn("Memory per open stream, in bytes", [&measured.title, explanation], &bars, palette)
 }
 
 /// The bars of all servers that have a positive value of this figure, the largest first.

@@ -10,9 +10,9 @@ use plotters::prelude::{
 };
 use plotters::style::{BLACK, Color, WHITE};
 
-use super::sheet::{Area, COLOURS, FONT, Palette, sheet, thickness};
+use super::sheet::{Area, COLOURS, FONT, Palette, sheet};
 use crate::figure::{Measured, OURS, Rounds, Step};
-use crate::number::{median, shortest, significant};
+use crate::number::{fixed, median, shortest};
 
 /// Points of a latency curve for each nine of its scale, and the most nines that it shows.
 const POINTS: u32 = 80;
@@ -72,7 +72,7 @@ fn merge(rounds: &Rounds) -> Result<Option<Histogram<u64>>> {
 fn by_nines<'a>(server: &'a str, latency: &Histogram<u64>, nines: u32) -> Curve<'a> {
     let ms = |nine: f64| latency.value_at_quantile(1.0 - 0.1_f64.powf(nine)) as f64 / 1e3;
     let places = (0..=nines * POINTS).map(|point| f64::from(point) / f64::from(POINTS));
-    let value = format!("{} ms", significant(ms(f64::from(nines))));
+    let value = format!("{} ms", fixed(ms(f64::from(nines)), 1));
     Curve { server, value, points: places.map(|nine| (nine, ms(nine))).collect() }
 }
 
@@ -81,7 +81,7 @@ pub(super) fn rates(measured: &Measured, palette: &Palette<'_>) -> Result<Option
     let curves = measured.servers.iter().map(|rounds| {
         let points = by_rate(rounds);
         let most = points.iter().map(|point| point.1).fold(0.0, f64::max);
-        Curve { server: &rounds.server, value: format!("{} M/s", significant(most)), points }
+        Curve { server: &rounds.server, value: format!("{} M/s", fixed(most, 2)), points }
     });
     let curves: Vec<Curve<'_>> = curves.filter(|curve| !curve.points.is_empty()).collect();
     let values = || curves.iter().flat_map(|curve| &curve.points).flat_map(|point| [point.0, point.1]);
@@ -90,21 +90,15 @@ pub(super) fn rates(measured: &Measured, palette: &Palette<'_>) -> Result<Option
         return Ok(None);
     }
     let range = least / 1.2..most * 1.2;
-    let explanation = "Filled: all of it arrived. The thin line: all that is offered. Beside the names: the most.";
+    let explanation = "The thin line: all that is offered. Beside the names: the most.";
     sheet("Delivered of what was offered, in million a second", &[&measured.title, explanation], 540, |area| {
         let mut chart = chart(area, range.clone().log_scale(), range.clone().log_scale())?;
         mesh(&mut chart, ("offered, million/s", "delivered, million/s"), &|rate| shortest(*rate))?;
         chart.draw_series(LineSeries::new([(range.start, range.start), (range.end, range.end)], BLACK.mix(0.4)))?;
         draw(&mut chart, &curves, palette)?;
-        for (rounds, curve) in curves.iter().filter_map(|curve| Some((measured.rounds(curve.server)?, curve))) {
-            let colour = palette.colour(curve.server);
-            let lost =
-                |offered: f64| steps(rounds).any(|step| is_same(step.offered / 1e6, offered) && step.reach < 1.0);
-            chart.draw_series(curve.points.iter().map(|&point| {
-                let fill = if lost(point.0) { WHITE } else { colour };
-                Circle::new(point, 4, fill.filled())
-            }))?;
-            chart.draw_series(curve.points.iter().map(|&point| Circle::new(point, 4, colour.stroke_width(2))))?;
+        for curve in &curves {
+            let style = palette.colour(curve.server).filled();
+            chart.draw_series(curve.points.iter().map(|&point| Circle::new(point, 4, style)))?;
         }
         Ok(())
     })
@@ -148,7 +142,7 @@ pub(crate) fn over_time(title: &str, lines: &[&str], unit: &str, panels: &[Panel
             let last = panel.points.last().copied().unwrap_or((1.0, 0.0));
             let highest = panel.points.iter().map(|point| point.1).fold(1.0, f64::max);
             let mut chart = chart(&area, 0.0..last.0.max(f64::MIN_POSITIVE), 0.0..1.1 * highest)?;
-            let label = format!("{}, {} at the end", panel.label, significant(last.1));
+            let label = format!("{}, {} at the end", panel.label, fixed(last.1, 1));
             mesh(&mut chart, (unit, &label), &|time| shortest(*time))?;
             chart.draw_series(LineSeries::new(panel.points.iter().copied(), COLOURS[1].stroke_width(2)))?;
             if let Some(ends) = panel.trend {
@@ -199,7 +193,7 @@ where
 {
     let (ours, others): (Vec<_>, Vec<_>) = curves.iter().partition(|curve| curve.server == OURS);
     for curve in others.into_iter().chain(ours) {
-        let style = palette.colour(curve.server).stroke_width(thickness(curve.server));
+        let style = palette.colour(curve.server).stroke_width(if curve.server == OURS { 4 } else { 2 });
         chart
             .draw_series(LineSeries::new(curve.points.iter().copied(), style))?
             .label(format!("{}: {}", curve.server, curve.value))

@@ -35,15 +35,7 @@ const KINDS: [(&str, &str, Draw); 4] = [
 
 /// Draws every plot that the comparison has data for.
 pub(super) fn of(comparison: &Comparison) -> Result<Vec<Plot>> {
-    let measured = comparison.measured.iter().flat_map(|measured| &measured.servers).map(|rounds| &rounds.server);
-    let named = comparison.contestants.iter().map(|contestant| &contestant.name);
-    let mut servers: Vec<&str> = Vec::new();
-    for name in named.chain(measured) {
-        if !servers.contains(&name.as_str()) {
-            servers.push(name);
-        }
-    }
-    let palette = Palette::new(servers);
+    let palette = Palette::new(comparison.contestants.iter().map(|contestant| contestant.name.as_str()).collect());
     let mut plots = Vec::new();
     for measured in &comparison.measured {
         for (name, alt, draw) in KINDS {

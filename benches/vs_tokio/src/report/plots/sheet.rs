@@ -13,8 +13,6 @@ use plotters::style::full_palette::{
 };
 use plotters::style::{RGBColor, WHITE};
 
-use crate::figure::OURS;
-
 const WIDTH: u32 = 860;
 pub(super) const FONT: &str = "sans-serif";
 const INVERT_WHERE_DARK: &str =
@@ -61,9 +59,4 @@ pub(super) fn sheet(
     }
     let (head, shapes) = svg.split_once('>').context("the SVG has no element")?;
     Ok(format!("{head} role=\"img\">\n{INVERT_WHERE_DARK}{shapes}"))
-}
-
-/// The width of a server's line: smolcast's stands out.
-pub(super) fn thickness(server: &str) -> u32 {
-    if server == OURS { 4 } else { 2 }
 }

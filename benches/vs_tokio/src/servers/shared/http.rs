@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::str;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, BytesMut};
 use httparse::{EMPTY_HEADER, Header, Status};
@@ -11,6 +11,12 @@ use httparse::{EMPTY_HEADER, Header, Status};
 use super::{BODY_LIMIT, OPENING, event};
 
 const MOST_FIELDS: usize = 64;
+/// The bytes of one read.
+pub(crate) const READ_BYTES: usize = 8 * 1024;
+
+/// The time for a client to read its last answer and close.
+pub(crate) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
 const HEAD_LIMIT: usize = 16 * 1024;
 
 const STREAM_FIELDS: &str = "Content-Type: text/event-stream\r\n\
@@ -23,6 +29,18 @@ const COUNT_FIELDS: &str = "Content-Type: text/plain\r\n\
 const PREFLIGHT_FIELDS: &str = "Access-Control-Allow-Origin: *\r\n";
 const ACCEPTED_FIELDS: &str = "Access-Control-Allow-Origin: *\r\nContent-Length: 0\r\n";
 const EMPTY_FIELDS: &str = "Content-Length: 0\r\n";
+
+/// The field that says the fate of a connection after an answer.
+const CLOSE: &str = "Connection: close\r\n";
+const KEEP_ALIVE: &str = "";
+/// The same for a client of HTTP/1.0, which has to be told.
+const KEEP_ALIVE_AS_ASKED: &str = "Connection: keep-alive\r\n";
+
+const BAD_REQUEST: &str = "400 Bad Request";
+const HEAD_TOO_LARGE: &str = "431 Request Header Fields Too Large";
+
+/// An error is the status of the connection's last answer.
+type Result<T> = std::result::Result<T, &'static str>;
 
 /// The requests of one connection and the answers to them.
 #[derive(Default)]
@@ -43,83 +61,63 @@ pub(crate) enum Next {
     Close,
 }
 
-/// The status of the last answer on a connection whose input cannot be served.
-struct Refusal(&'static str);
-
-type Result<T> = std::result::Result<T, Refusal>;
-
-const BAD_REQUEST: Refusal = Refusal("400 Bad Request");
-const LENGTH_REQUIRED: Refusal = Refusal("411 Length Required");
-const CONTENT_TOO_LARGE: Refusal = Refusal("413 Content Too Large");
-const HEAD_TOO_LARGE: Refusal = Refusal("431 Request Header Fields Too Large");
-const NOT_IMPLEMENTED: Refusal = Refusal("501 Not Implemented");
-
 impl Exchange {
     /// Takes what the client has sent, and answers each request that is there as a whole by now: N of them in one
     /// segment get N answers in order. Nothing behind the last one is carried out.
     pub(crate) fn answer(&mut self, input: &[u8], open_streams: usize) -> Next {
         self.input.extend_from_slice(input);
         loop {
-            match Request::parse(&self.input) {
+            let next = match Request::parse(&self.input) {
                 Ok(None) => return Next::Request,
                 Ok(Some((request, length))) => {
                     self.input.advance(length);
-                    match self.answer_one(&request, open_streams) {
-                        Next::Request => {}
-                        last => return last,
-                    }
+                    self.answer_one(&request, open_streams)
                 }
-                Err(Refusal(status)) => {
-                    append_head(&mut self.output, status, EMPTY_FIELDS, Persistence::Close);
-                    return Next::Close;
-                }
+                Err(status) => self.append_head(status, EMPTY_FIELDS, CLOSE),
+            };
+            if next != Next::Request {
+                return next;
             }
         }
     }
 
     fn answer_one(&mut self, request: &Request, open_streams: usize) -> Next {
-        let (out, persistence) = (&mut self.output, request.persistence);
+        let connection = request.connection;
         match request.route {
             Route::Stream => {
-                append_head(out, "200 OK", STREAM_FIELDS, Persistence::KeepAlive);
-                out.extend_from_slice(OPENING);
-                return Next::Stream;
+                self.append_head("200 OK", STREAM_FIELDS, KEEP_ALIVE);
+                self.output.extend_from_slice(OPENING);
+                Next::Stream
             }
             Route::Count => {
-                append_head(out, "200 OK", COUNT_FIELDS, Persistence::Close);
-                out.extend_from_slice(open_streams.to_string().as_bytes());
-                return Next::Close;
+                let next = self.append_head("200 OK", COUNT_FIELDS, CLOSE);
+                self.output.extend_from_slice(open_streams.to_string().as_bytes());
+                next
             }
-            Route::Preflight => {
-                append_head(out, "204 No Content", PREFLIGHT_FIELDS, Persistence::Close);
-                return Next::Close;
-            }
+            Route::Preflight => self.append_head("204 No Content", PREFLIGHT_FIELDS, CLOSE),
             Route::Publish => match event(&request.body) {
                 Some(event) => {
                     self.events.extend_from_slice(&event);
-                    append_head(out, "202 Accepted", ACCEPTED_FIELDS, persistence);
+                    self.append_head("202 Accepted", ACCEPTED_FIELDS, connection)
                 }
-                None => append_head(out, "400 Bad Request", EMPTY_FIELDS, persistence),
+                None => self.append_head(BAD_REQUEST, EMPTY_FIELDS, connection),
             },
-            Route::NotFound => append_head(out, "404 Not Found", EMPTY_FIELDS, persistence),
+            Route::NotFound => self.append_head("404 Not Found", EMPTY_FIELDS, connection),
         }
-        if persistence == Persistence::Close { Next::Close } else { Next::Request }
     }
-}
 
-fn append_head(out: &mut Vec<u8>, status: &str, fields: &str, persistence: Persistence) {
-    let date = httpdate::fmt_http_date(SystemTime::now());
-    let connection = match persistence {
-        Persistence::KeepAlive => "",
-        Persistence::KeepAliveAsAsked => "Connection: keep-alive\r\n",
-        Persistence::Close => "Connection: close\r\n",
-    };
-    write!(out, "HTTP/1.1 {status}\r\nDate: {date}\r\n{fields}{connection}\r\n").expect("a Vec takes everything");
+    fn append_head(&mut self, status: &str, fields: &str, connection: &str) -> Next {
+        let date = httpdate::fmt_http_date(SystemTime::now());
+        write!(self.output, "HTTP/1.1 {status}\r\nDate: {date}\r\n{fields}{connection}\r\n")
+            .expect("a Vec takes everything");
+        if connection == CLOSE { Next::Close } else { Next::Request }
+    }
 }
 
 struct Request {
     route: Route,
-    persistence: Persistence,
+    /// The field that its answer has about the connection.
+    connection: &'static str,
     body: Vec<u8>,
 }
 
@@ -130,15 +128,6 @@ enum Route {
     Preflight,
     Publish,
     NotFound,
-}
-
-/// The fate of a connection after an answer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Persistence {
-    KeepAlive,
-    /// The same for a client of HTTP/1.0, which has to be told.
-    KeepAliveAsAsked,
-    Close,
 }
 
 impl Route {
@@ -162,18 +151,16 @@ fn path(target: &str) -> &str {
     }
 }
 
-impl Persistence {
-    fn of(fields: &[Header<'_>], is_http_1_0: bool) -> Self {
-        let asks_for = |option: &str| {
-            let mut options = values(fields, "Connection").flat_map(|value| value.split(|byte| *byte == b','));
-            options.any(|named| named.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
-        };
-        match is_http_1_0 {
-            _ if asks_for("close") => Self::Close,
-            false => Self::KeepAlive,
-            true if asks_for("keep-alive") => Self::KeepAliveAsAsked,
-            true => Self::Close,
-        }
+fn connection(fields: &[Header<'_>], is_http_1_0: bool) -> &'static str {
+    let asks_for = |option: &str| {
+        let mut options = values(fields, "Connection").flat_map(|value| value.split(|byte| *byte == b','));
+        options.any(|named| named.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
+    };
+    match is_http_1_0 {
+        _ if asks_for("close") => CLOSE,
+        false => KEEP_ALIVE,
+        true if asks_for("keep-alive") => KEEP_ALIVE_AS_ASKED,
+        true => CLOSE,
     }
 }
 
@@ -189,16 +176,16 @@ impl Request {
             Err(_) => return Err(BAD_REQUEST),
         };
         let route = Route::of(head.method.unwrap_or_default(), head.path.unwrap_or_default());
-        let persistence = Persistence::of(head.headers, head.version == Some(0));
+        let connection = connection(head.headers, head.version == Some(0));
         let rest = &input[length..];
         let body = match (content_length(head.headers)?, is_chunked(head.headers)?) {
             (Some(_), true) => return Err(BAD_REQUEST),
             (Some(size), false) => rest.get(..within_limit(size)?).map(|body| (body.to_vec(), body.len())),
             (None, true) => decode_chunks(rest)?,
-            (None, false) if route == Route::Publish => return Err(LENGTH_REQUIRED),
+            (None, false) if route == Route::Publish => return Err("411 Length Required"),
             (None, false) => Some((Vec::new(), 0)),
         };
-        Ok(body.map(|(body, taken)| (Self { route, persistence, body }, length + taken)))
+        Ok(body.map(|(body, taken)| (Self { route, connection, body }, length + taken)))
     }
 }
 
@@ -233,20 +220,21 @@ fn decode_chunks(input: &[u8]) -> Result<Option<(Vec<u8>, usize)>> {
 }
 
 fn within_limit(size: u64) -> Result<usize> {
-    usize::try_from(size).ok().filter(|size| *size <= BODY_LIMIT).ok_or(CONTENT_TOO_LARGE)
+    usize::try_from(size).ok().filter(|size| *size <= BODY_LIMIT).ok_or("413 Content Too Large")
 }
 
 /// The one length that all the fields agree on.
 fn content_length(fields: &[Header<'_>]) -> Result<Option<u64>> {
-    let mut agreed = None;
-    for value in values(fields, "Content-Length") {
+    let number = |value: &[u8]| -> Option<u64> {
         let digits = str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        let length = digits.and_then(|digits| digits.parse().ok()).ok_or(BAD_REQUEST)?;
-        if agreed.replace(length).is_some_and(|earlier| earlier != length) {
-            return Err(BAD_REQUEST);
-        }
+        digits?.parse().ok()
+    };
+    let mut lengths = values(fields, "Content-Length").map(number);
+    match lengths.next() {
+        None => Ok(None),
+        Some(Some(length)) if lengths.all(|other| other == Some(length)) => Ok(Some(length)),
+        Some(_) => Err(BAD_REQUEST),
     }
-    Ok(agreed)
 }
 
 fn is_chunked(fields: &[Header<'_>]) -> Result<bool> {
@@ -254,7 +242,7 @@ fn is_chunked(fields: &[Header<'_>]) -> Result<bool> {
     match (codings.next(), codings.next()) {
         (None, _) => Ok(false),
         (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Ok(true),
-        _ => Err(NOT_IMPLEMENTED),
+        _ => Err("501 Not Implemented"),
     }
 }
 
