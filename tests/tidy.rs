@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const MOST_LINES_IN_A_FILE: usize = 600;
 const MOST_LINES_IN_A_FUNCTION: usize = 60;
 const MOST_COLUMNS: usize = 120;
+const MOST_LETTERS_IN_A_NAME: usize = 60;
 
 const MANIFESTS: [&str; 4] =
     ["Cargo.toml", "benches/vs_tokio/Cargo.toml", "benches/micro/Cargo.toml", "tests/support/Cargo.toml"];
@@ -24,6 +25,18 @@ const RESERVED: [(&str, &[&str]); 9] = [
     ("argh::", &["args"]),
     ("listenfd::", &["systemd"]),
     ("sd_notify::", &["systemd"]),
+];
+
+/// A newcomer's questions: a word of each, and the file that answers it.
+const QUESTIONS: [(&str, &str); 8] = [
+    ("CORS", "auth/cors.rs"),
+    ("403", "auth/mod.rs"),
+    ("Backpressure", "hub/budget.rs"),
+    ("Graceful shutdown", "server/shutdown.rs"),
+    ("Limits on connections", "net/admission.rs"),
+    ("Slow subscribers", "fanout/slow.rs"),
+    ("event-stream format", "event/frame.rs"),
+    ("resume", "connection/subscribe.rs"),
 ];
 
 /// Calls that values do not make: they wait for no socket, read no clock and start no thread.
@@ -70,7 +83,7 @@ fn sources_below(folder: &str) -> Vec<Source> {
 
 /// All Rust files of the project.
 fn all_sources() -> Vec<Source> {
-    ["src", "tests", "benches", "examples"]
+    ["src", "tests", "benches", "examples", "fuzz/src", "fuzz/fuzz_targets"]
         .into_iter()
         .filter(|folder| Path::new(folder).exists())
         .flat_map(sources_below)
@@ -126,12 +139,22 @@ fn modules_named(line: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn what_is_reserved_for_some_modules_is_used_there_and_nowhere_else() {
+fn reserved_crates_and_types_are_used_by_their_owners_alone() {
     let sources = sources_below("src");
     for (what, owners) in RESERVED {
         let users = sources.iter().filter(|source| source.code().any(|line| line.contains(what)));
         let users: BTreeSet<_> = users.map(Source::module).collect();
         assert_eq!(users, owners.iter().map(|owner| (*owner).to_owned()).collect(), "who uses {what}, and who may");
+    }
+}
+
+/// The first line of a file says what the file answers.
+#[test]
+fn newcomers_find_the_file_that_answers_their_question() {
+    for (subject, file) in QUESTIONS {
+        let text = fs::read_to_string(Path::new("src").join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let head = text.lines().next().unwrap_or_default();
+        assert!(head.starts_with("//! ") && head.contains(subject), "{file} does not open with {subject:?}: {head}");
     }
 }
 
@@ -171,11 +194,13 @@ fn every_file_opens_with_its_duty_and_is_short() {
     }
 }
 
+/// The names of tests are names of functions.
 #[test]
-fn every_function_can_be_seen_whole() {
+fn functions_have_short_names_and_can_be_seen_whole() {
     for source in all_sources() {
         for (name, lines) in functions(&source.text) {
             assert!(lines <= MOST_LINES_IN_A_FUNCTION, "{}: {name} has {lines} lines", source.path.display());
+            assert!(name.len() <= MOST_LETTERS_IN_A_NAME, "{}: {name} is too long a name", source.path.display());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Guards of the admin address against pages of other origins: pure functions of a request's head.
 //!
 //! Every page that a browser on this machine has open can reach the address. A page of another origin can send
-//! requests. A page whose own host name points here (DNS rebinding) can read the answers too. Other clients are not
+//! requests. A page whose own host name points here (DNS rebinding) can read the responses too. Other clients are not
 //! guarded against: they can send any head.
 
 use std::net::IpAddr;
@@ -9,9 +9,9 @@ use std::net::IpAddr;
 use crate::auth::{AccessSettings, host_of};
 use crate::http;
 
-/// Checks that a request names a host that can only mean this server: an address, `localhost`, or a host that the
-/// operator lists by its own name. Any name server may point another name here. A wildcard of the list does not count
-/// either: names below it may belong to anybody.
+/// Checks that a request names a host that can only mean this server. That is an address, `localhost`, or a host that
+/// the operator lists by its own name. Any name server may point another name here. A wildcard of the list does not
+/// count either: names below it may belong to others.
 pub(super) fn is_own_host(authority: Option<&[u8]>, access: &AccessSettings) -> bool {
     let Some(authority) = authority.and_then(|octets| std::str::from_utf8(octets).ok()) else { return false };
     let host = host_of(authority);

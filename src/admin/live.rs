@@ -13,7 +13,7 @@ use crate::metrics::{Distribution, StreamEnd};
 /// Slow streams that a page lists.
 const STREAMS_SHOWN: usize = 20;
 
-/// Longest wait for the answer of a shard. A page goes on without a shard that takes longer.
+/// Longest wait for the reply of a shard. A page goes on without a shard that takes longer.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The view of one page.
@@ -116,13 +116,13 @@ fn history(context: &AdminContext) -> Option<String> {
 
 /// The slowest streams of all shards, those with the most bytes to come first.
 async fn slowest(context: &AdminContext) -> Vec<String> {
-    // All shards are asked before the first answer is awaited: however many hang, that takes the time of one.
+    // All shards are asked before the first reply is awaited: however many hang, that takes the time of one.
     let asked = context.handles().iter();
-    let answers: Vec<_> =
+    let replies: Vec<_> =
         asked.map(|handle| handle.ask(|reply| Command::Slowest(STREAMS_SHOWN, reply), PATIENCE)).collect();
     let mut all: Vec<(usize, Duration, SlowReport<String>)> = Vec::new();
-    for (worker, answer) in answers.into_iter().enumerate() {
-        all.extend(answer.await.into_iter().flatten().map(|(time, report)| (worker, time, report)));
+    for (worker, reply) in replies.into_iter().enumerate() {
+        all.extend(reply.await.into_iter().flatten().map(|(time, report)| (worker, time, report)));
     }
     all.sort_by_key(|(_, _, report)| Reverse(report.bytes));
     all.truncate(STREAMS_SHOWN);
@@ -139,28 +139,15 @@ async fn slowest(context: &AdminContext) -> Vec<String> {
     shown.collect()
 }
 
-/// Outcome of a request to disconnect a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Disconnect {
-    Done,
-    /// No slow stream has this id.
-    NotFound,
-    /// The shard has not answered in time, and may still disconnect it.
-    Unanswered,
+/// Disconnects the slow stream with this id; returns false if there is none. `None` if its shard has not replied in
+/// time, and may still disconnect it.
+pub(super) async fn disconnect(context: &AdminContext, id: &str) -> Option<bool> {
+    let Some((handle, number)) = shard_and_number(context, id) else { return Some(false) };
+    handle.ask(|reply| Command::Disconnect(number, reply), PATIENCE).await
 }
 
-/// Disconnects the slow stream with this id.
-pub(super) async fn disconnect(context: &AdminContext, id: &str) -> Disconnect {
-    let Some((handle, number)) = shard_and_number(context, id) else { return Disconnect::NotFound };
-    match handle.ask(|reply| Command::Disconnect(number, reply), PATIENCE).await {
-        Some(true) => Disconnect::Done,
-        Some(false) => Disconnect::NotFound,
-        None => Disconnect::Unanswered,
-    }
-}
-
-/// Finds the shard that an id names. The id holds the server's start: a page that was open over a restart must not end
-/// another stream than the one that it lists.
+/// Finds the shard that an id names. The id holds the server's start, so that a page that was open over a
+/// restart ends no other stream.
 fn shard_and_number<'c>(context: &'c AdminContext, id: &str) -> Option<(&'c ShardHandle, u64)> {
     let rest = id.strip_prefix(&format!("{}-", unix_millis(context.started)))?;
     let (worker, number) = rest.split_once('-')?;

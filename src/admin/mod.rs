@@ -1,16 +1,16 @@
 //! The admin address: health, metrics and a live page for operators.
 //!
-//! A thread of its own serves it, so that it answers while shards hang, and costs them only what it asks them. It has
-//! no port in common with the public side: a client that reaches it may read everything, publish, and disconnect
-//! streams, without a token. Each connection serves one request. Pages of other origins change nothing ([`guard`]).
+//! A thread of its own serves it, so that it responds while shards hang, and costs them only what it asks them. It has
+//! a port of its own. A client that reaches it may read everything, publish, and disconnect streams, without a token.
+//! Each connection serves one request. Pages of other origins change nothing ([`guard`]).
 
-mod answer;
 mod configuration;
 mod guard;
 mod live;
 mod page;
 mod prometheus;
 mod publish;
+mod response;
 mod service;
 
 use std::io;

@@ -1,14 +1,14 @@
-//! Answers `GET /metrics`: the server's counters, and the facts that only the admin side has.
+//! Response to `GET /metrics`: the server's counters, and the facts that only the admin side has.
 //!
 //! Those are readiness, limits, the age of the workers' last ticks, the history and the process. All of it is read when
 //! Prometheus asks, on the admin thread.
 
 use super::AdminContext;
-use super::answer::Answer;
+use super::response::AdminResponse;
 use crate::metrics::{Exposition, Metrics};
 use crate::sys::Process;
 
-pub(super) fn answer(context: &AdminContext) -> Answer {
+pub(super) fn response(context: &AdminContext) -> AdminResponse {
     let mut out = context.shared.metrics.exposition();
     let ready = f64::from(u8::from(context.health.ready().is_ok()));
     let help = "1 while the server serves and the loop of every worker runs, else 0.";
@@ -20,7 +20,7 @@ pub(super) fn answer(context: &AdminContext) -> Answer {
     out.after("smolcast_worker_deliveries_total").gauges("smolcast_worker_turn_age_seconds", help, "worker", ages);
     add_history(context, &mut out);
     add_process(&mut out);
-    Answer::new("200 OK", Metrics::MEDIA_TYPE, out.text())
+    AdminResponse::new("200 OK", Metrics::MEDIA_TYPE, out.text())
 }
 
 fn add_history(context: &AdminContext, out: &mut Exposition) {

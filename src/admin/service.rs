@@ -1,4 +1,4 @@
-//! Serves the connections of the admin address: one request and its answer each, or the live page's stream.
+//! Serves the connections of the admin address: one request and its response each, or the live page's stream.
 //!
 //! It reads and writes by the same reader and writer as the public side, and accepts by the same listener. A client
 //! that is slow or gone costs its own connection only: every wait has a deadline, and every read yields.
@@ -11,16 +11,16 @@ use async_io::{Async, Timer};
 use smol::LocalExecutor;
 use smol::future;
 
-use super::answer::{Answer, write_stream_head};
-use super::live::{self, Disconnect, Live};
+use super::live::{self, Live};
 use super::publish::{self, publish};
+use super::response::{AdminResponse, write_stream_head};
 use super::{AdminContext, guard, page, prometheus};
 use crate::connection::{ConnectionEnd, RequestReader};
 use crate::http::date::DateCache;
 use crate::http::head::RequestHead;
 use crate::http::request::PublishRequest;
 use crate::http::{RequestError, query};
-use crate::net::{Clock, Interrupted, Listener, ReadBuffer, WaitGroup, WaitGuard, read, write_all};
+use crate::net::{Clock, Listener, ReadBuffer, WaitGroup, WaitGuard, read, write_all};
 
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -81,15 +81,15 @@ impl<'c> AdminService<'c> {
         match self.reply(&mut reader).await {
             Ok(None) => {}
             Ok(Some(_page)) => return self.stream(reader).await,
-            Err(ConnectionEnd::Refused(error)) => {
-                Answer::from(error).write(&mut reader.output, &self.date.get(), false);
+            Err(ConnectionEnd::Rejected(error)) => {
+                AdminResponse::from(error).write(&mut reader.output, &self.date.get(), false);
             }
             Err(end) => return Err(end),
         }
         reader.close().await
     }
 
-    /// Reads the one request of a connection and queues its answer. A request for the live stream has none, but a
+    /// Reads the one request of a connection and queues its response. A request for the live stream has none, but a
     /// place among the live pages.
     async fn reply(&self, reader: &mut Reader<'_>) -> Result<Option<WaitGuard<'_>>, ConnectionEnd> {
         let length = reader.head().await?;
@@ -97,91 +97,89 @@ impl<'c> AdminService<'c> {
         let bytes = reader.bytes()[..length].to_vec();
         reader.consume(length);
         let head = RequestHead::parse(&bytes)?;
-        let answer = match (head.method, head.path) {
+        let response = match (head.method, head.path) {
             ("GET", "/live") => match self.admit_page(&bytes, &head) {
                 Ok(page) => return Ok(Some(page)),
-                Err(answer) => answer,
+                Err(response) => response,
             },
-            ("POST", "/publish") => match self.authorize(&bytes, &head) {
-                Ok(()) => self.publish(&head, reader).await?,
-                Err(answer) => answer,
-            },
-            ("POST", "/disconnect") => match self.authorize(&bytes, &head) {
+            ("POST", path @ ("/publish" | "/disconnect")) => match self.authorize(&bytes, &head) {
+                Ok(()) if path == "/publish" => self.publish(&head, reader).await?,
                 Ok(()) => self.disconnect(&head).await,
-                Err(answer) => answer,
+                Err(response) => response,
             },
             _ => self.get(&head),
         };
-        answer.write(&mut reader.output, &self.date.get(), head.method == "HEAD");
+        response.write(&mut reader.output, &self.date.get(), head.method == "HEAD");
         Ok(None)
     }
 
-    /// The answer to a request that changes nothing. Health and metrics are for every host that leads here.
-    fn get(&self, head: &RequestHead<'_>) -> Answer {
+    /// The response to a request that changes nothing. Health and metrics are for every host that leads here.
+    fn get(&self, head: &RequestHead<'_>) -> AdminResponse {
         let is_get = matches!(head.method, "GET" | "HEAD");
         match head.path {
-            "/healthz" if is_get => return Answer::line("200 OK", "ok\n"),
+            "/healthz" if is_get => return AdminResponse::line("200 OK", "ok\n"),
             "/readyz" if is_get => return self.readiness(),
-            "/metrics" if is_get => return prometheus::answer(self.context),
+            "/metrics" if is_get => return prometheus::response(self.context),
             _ => {}
         }
-        if let Err(answer) = self.check_host(head) {
-            return answer;
+        if let Err(response) = self.check_host(head) {
+            return response;
         }
         let file = if is_get { page::file(head.path) } else { None };
         file.unwrap_or_else(|| {
-            Answer::line("404 Not Found", "Not found; there are /, /metrics, /healthz and /readyz.\n")
+            AdminResponse::line("404 Not Found", "Not found; there are /, /metrics, /healthz and /readyz.\n")
         })
     }
 
-    fn readiness(&self) -> Answer {
+    fn readiness(&self) -> AdminResponse {
         match self.context.health.ready() {
-            Ok(()) => Answer::line("200 OK", "ready\n"),
-            Err(reason) => Answer::line("503 Service Unavailable", format!("not ready: {reason}\n")),
+            Ok(()) => AdminResponse::line("200 OK", "ready\n"),
+            Err(reason) => AdminResponse::line("503 Service Unavailable", format!("not ready: {reason}\n")),
         }
     }
 
-    /// Refuses a request to a host that a foreign name server could point here.
-    fn check_host(&self, head: &RequestHead<'_>) -> Result<(), Answer> {
+    /// Rejects a request to a host that a foreign name server could point here.
+    fn check_host(&self, head: &RequestHead<'_>) -> Result<(), AdminResponse> {
         let own = self.context.shared.access_control.read(|access| guard::is_own_host(head.authority, access));
         if own { Ok(()) } else { Err(RequestError::Misdirected.into()) }
     }
 
-    /// Refuses a request of a foreign page, and one to a foreign host.
-    fn authorize(&self, bytes: &[u8], head: &RequestHead<'_>) -> Result<(), Answer> {
+    /// Rejects a request of a foreign page, and one to a foreign host.
+    fn authorize(&self, bytes: &[u8], head: &RequestHead<'_>) -> Result<(), AdminResponse> {
         self.check_host(head)?;
         let own = guard::is_own_page(bytes, head.origin, head.authority);
-        own.then_some(()).ok_or_else(|| Answer::line("403 Forbidden", "Only a page of this address may do that.\n"))
+        own.then_some(())
+            .ok_or_else(|| AdminResponse::line("403 Forbidden", "Only a page of this address may do that.\n"))
     }
 
     /// Takes a place among the live pages. They leave a quarter of the connections to health checks and scrapes.
-    fn admit_page(&self, bytes: &[u8], head: &RequestHead<'_>) -> Result<WaitGuard<'_>, Answer> {
+    fn admit_page(&self, bytes: &[u8], head: &RequestHead<'_>) -> Result<WaitGuard<'_>, AdminResponse> {
         self.authorize(bytes, head)?;
         let connections = self.context.shared.limits.admin_connections;
         if self.pages.len() >= connections - connections / 4 {
             let status = RequestError::Overloaded.status();
-            return Err(Answer::line(status, "Too many live pages are open; close one.\n"));
+            return Err(AdminResponse::line(status, "Too many live pages are open; close one.\n"));
         }
         Ok(self.pages.enter())
     }
 
-    /// Publishes the body; the answer is its receipt.
-    async fn publish(&self, head: &RequestHead<'_>, reader: &mut Reader<'_>) -> Result<Answer, ConnectionEnd> {
+    /// Publishes the body; the response is its receipt.
+    async fn publish(&self, head: &RequestHead<'_>, reader: &mut Reader<'_>) -> Result<AdminResponse, ConnectionEnd> {
         let request = PublishRequest::read(head)?;
         let body = reader.body(head.framing, head.expects_continue).await?;
         let message = std::str::from_utf8(&body).map_err(|_| RequestError::NotUtf8)?;
         let receipt = publish(self.context, &request, message, publish::PATIENCE).await;
-        Ok(receipt.map_or_else(Answer::from, |receipt| Answer::new("202 Accepted", "application/json", receipt)))
+        Ok(receipt.map_or_else(|late| late, |receipt| AdminResponse::new("202 Accepted", "application/json", receipt)))
     }
 
-    async fn disconnect(&self, head: &RequestHead<'_>) -> Answer {
+    async fn disconnect(&self, head: &RequestHead<'_>) -> AdminResponse {
         let id = query::values(head.query, "stream").next().and_then(Result::ok);
         match live::disconnect(self.context, &id.unwrap_or_default()).await {
-            Disconnect::Done => Answer::no_content(),
-            Disconnect::NotFound => {
-                Answer::line("404 Not Found", "No slow stream has this id; it may have caught up or left.\n")
+            Some(true) => AdminResponse::no_content(),
+            Some(false) => {
+                AdminResponse::line("404 Not Found", "No slow stream has this id; it may have caught up or left.\n")
             }
-            Disconnect::Unanswered => Answer::line(
+            None => AdminResponse::line(
                 RequestError::Stopping.status(),
                 "Its worker is busy and has not answered; the stream may still end.\n",
             ),
@@ -193,7 +191,7 @@ impl<'c> AdminService<'c> {
         let (limits, access_control) = (&self.context.shared.limits, &self.context.shared.access_control);
         let (io, mut received) = reader.into_socket();
         let mut live = Live::new(self.context);
-        // Only tells whether the access settings were replaced: they hold tokens, which no page keeps while it waits.
+        // Shows if the access settings were replaced. They hold tokens, which no page keeps while it waits.
         let mut sent_access = Arc::downgrade(&access_control.settings());
         let mut out = Vec::new();
         write_stream_head(&mut out, &self.date.get());
@@ -229,9 +227,6 @@ impl<'c> AdminService<'c> {
     async fn send(&self, io: &Async<OwnedFd>, out: &mut Vec<u8>) -> Result<(), ConnectionEnd> {
         let written = write_all(io, &self.clock.deadline(), &self.context.shared.limits, out).await;
         out.clear();
-        written.map_err(|interrupted| match interrupted {
-            Interrupted::Expired => ConnectionEnd::Stalled,
-            Interrupted::Gone => ConnectionEnd::Gone,
-        })
+        written.map_err(ConnectionEnd::from)
     }
 }

@@ -10,8 +10,9 @@ pub(crate) fn host_of(authority: &str) -> &str {
     }
 }
 
-/// `host [ ":" port ]` (RFC 3986, 3.2.2 and 3.2.3), with a host that is not empty and without the comma that a
-/// registered name might hold: it would make a list of the field.
+/// `host [ ":" port ]` (RFC 3986, 3.2.2 and 3.2.3), with a host that is not empty.
+///
+/// The host has no comma, as a registered name might: it would make a list of the field.
 pub(crate) fn is_host_and_port(authority: &[u8]) -> bool {
     let (host, port) = match authority.iter().rposition(|octet| *octet == b':') {
         Some(colon) if !authority.ends_with(b"]") => (&authority[..colon], &authority[colon + 1..]),

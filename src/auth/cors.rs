@@ -1,11 +1,11 @@
-//! CORS: the pages whose scripts may read an answer (Fetch, "CORS protocol").
+//! CORS: the pages whose scripts may read a response (Fetch, "CORS protocol").
 //!
-//! Pure: patterns and bytes. It decides, and writes no field of an answer. An origin is granted as
-//! its page wrote it, and only if a pattern of the list matches.
+//! Pure: patterns and bytes. It decides, and writes no field of a response. An origin is granted as its page wrote it,
+//! and only if a pattern of the list matches.
 
 use super::AccessSettings;
 
-/// The pages that may read an answer.
+/// The pages that may read a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cors {
     /// Pages of any origin.
@@ -17,7 +17,7 @@ pub(crate) enum Cors {
 }
 
 impl Cors {
-    /// Decides which pages may read the answer to a request with this `Origin`.
+    /// Decides which pages may read the response to a request with this `Origin`.
     pub(crate) fn of(access: &AccessSettings, origin: Option<&[u8]>) -> Self {
         if access.origins.is_empty() {
             return Self::AnyOrigin;

@@ -1,7 +1,7 @@
 //! Permission for requests: [`authorize`] decides on hosts (`421`), origins (`403`) and tokens (`401`).
 //!
-//! Pure: patterns and bytes, no statuses and no fields. A server on loopback is within reach of every page that its
-//! user's browser opens: by its address, or by a name that a foreign DNS server points to it. The lists of hosts and
+//! Pure: patterns and bytes, no statuses and no fields. Every page that a browser opens can reach a
+//! server on loopback: by its address, or by a name that a foreign DNS server points to it. The lists of hosts and
 //! origins keep such pages out. Programs can forge these fields; the tokens are for them.
 
 mod authority;
@@ -31,7 +31,7 @@ pub struct AccessSettings {
     /// these origins may also read responses: `Access-Control-Allow-Origin` then names the page's own origin, not `*`.
     pub origins: Vec<OriginPattern>,
     /// Tokens of which a publisher has to show one (`Authorization: Bearer TOKEN`), or gets `401`. Pages may show one
-    /// if their origin is listed: only then do their browsers get leave to (`OPTIONS /broadcast`).
+    /// if their origin is listed: only then does `OPTIONS /broadcast` permit it to their browsers.
     pub publish_tokens: Vec<Token>,
 }
 
@@ -66,11 +66,11 @@ pub(crate) enum Denied {
     Origin,
     /// A publisher shows no token, or an unknown one: `401`.
     Token,
-    /// The preflight has no answer, because no page of this origin may publish with a token: `404`.
+    /// The preflight has no response, because no page of this origin may publish with a token: `404`.
     Preflight,
 }
 
-/// Decides if a request may do what it asks, and which pages may read the answer.
+/// Decides if a request may do what it asks, and which pages may read the response.
 ///
 /// The host comes first, then the origin, then the token: a denied client learns nothing of the later lists.
 pub(crate) fn authorize(access: &AccessSettings, caller: Caller<'_>, action: Action) -> (Cors, Result<(), Denied>) {
@@ -79,7 +79,10 @@ pub(crate) fn authorize(access: &AccessSettings, caller: Caller<'_>, action: Act
         _ if !access.allows_host(caller.host) => Some(Denied::Host),
         Action::Publish if caller.origin.is_some() && cors == Cors::NoOrigin => Some(Denied::Origin),
         Action::Publish if !access.accepts_token(caller.token) => Some(Denied::Token),
-        Action::PublishPreflight if !access.answers_publish_preflight(&cors) => Some(Denied::Preflight),
+        // A page may publish with a token only if the operator lists its origin and has tokens.
+        Action::PublishPreflight if access.publish_tokens.is_empty() || !matches!(cors, Cors::Origin(_)) => {
+            Some(Denied::Preflight)
+        }
         Action::Read | Action::Publish | Action::PublishPreflight => None,
     };
     (cors, denied.map_or(Ok(()), Err))
@@ -91,24 +94,20 @@ impl AccessSettings {
         self.hosts.iter().any(|pattern| matches!(pattern.0, Pattern::Exact(_)) && pattern.matches(authority))
     }
 
-    /// Tells if a request to this host is for this server.
+    /// Returns true if a request to this host is for this server.
     fn allows_host(&self, authority: Option<&[u8]>) -> bool {
         let matches = |authority: &str| self.hosts.iter().any(|pattern| pattern.matches(authority));
         self.hosts.is_empty() || authority.and_then(|octets| std::str::from_utf8(octets).ok()).is_some_and(matches)
     }
 
-    /// Tells if this token lets publish. Compares with every token, so that the time tells nothing.
+    /// Returns true if this token permits to publish. It is compared with every token, so that the time reveals
+    /// nothing.
     fn accepts_token(&self, token: Option<&[u8]>) -> bool {
         let is_known = |shown: &[u8]| {
             let tokens = self.publish_tokens.iter();
             tokens.fold(Choice::from(0), |is_known, token| is_known | token.is(shown)).into()
         };
         self.publish_tokens.is_empty() || token.is_some_and(is_known)
-    }
-
-    /// Tells if a page may publish with a token, for which the operator has to have listed both.
-    fn answers_publish_preflight(&self, cors: &Cors) -> bool {
-        !self.publish_tokens.is_empty() && matches!(cors, Cors::Origin(_))
     }
 }
 
@@ -229,9 +228,9 @@ mod tests {
         assert!(!access.allows_host(Some(b"\xff")));
     }
 
-    /// Such a list once let nobody in, without a word about it.
+    /// Such a list once let no client in, without a word about it.
     #[test]
-    fn hosts_that_no_request_can_name_are_refused() {
+    fn hosts_that_no_request_can_name_are_rejected() {
         let hosts =
             "::1 a:b:c example.com:99999 example.com: example.com:+1 example.com:x [::g] [] [::1 ::1] [::1]x [1]
             [::1]: : :80 [::1]:65536 [::1%eth0]";

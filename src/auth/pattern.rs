@@ -1,6 +1,6 @@
 //! Patterns of hosts and origins, as an operator lists them.
 //!
-//! Pure: texts. It knows nothing of requests. A pattern that no request can match is refused, not kept.
+//! Pure: texts. It knows nothing of requests. A pattern that no request can match is rejected, not kept.
 
 use std::fmt;
 use std::str::FromStr;
@@ -38,7 +38,7 @@ impl Pattern {
         }
     }
 
-    /// Tells if the pattern is the whole, or the host is below its name.
+    /// Returns true if the pattern is the whole text, or the host is below its name.
     fn matches(&self, whole: &str, host: &str) -> bool {
         match self {
             Self::Exact(exact) => exact.eq_ignore_ascii_case(whole),
@@ -95,7 +95,9 @@ impl FromStr for HostPattern {
 
 impl OriginPattern {
     pub(super) fn matches(&self, origin: &str) -> bool {
-        self.0.matches(origin, host_of_origin(origin).unwrap_or_default())
+        // A wildcard matches hosts that are made of labels, and no other text that ends alike.
+        let host = authority_of_origin(origin).map(host_of).filter(|host| is_name(host));
+        self.0.matches(origin, host.unwrap_or_default())
     }
 }
 
@@ -131,11 +133,6 @@ fn authority_of_origin(origin: &str) -> Option<&str> {
     (is_scheme && is_comparable(authority)).then_some(authority)
 }
 
-/// The host of an origin, if that is a name.
-fn host_of_origin(origin: &str) -> Option<&str> {
-    authority_of_origin(origin).map(host_of).filter(|host| is_name(host))
-}
-
 fn is_name(text: &str) -> bool {
     let is_label =
         |label: &str| !label.is_empty() && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
@@ -143,23 +140,16 @@ fn is_name(text: &str) -> bool {
 }
 
 /// The error of a text that is no pattern of hosts or of origins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a host is such as example.com, [::1]:1942 or *.example.com, an origin such as https://example.com")]
 pub struct InvalidPattern;
-
-impl fmt::Display for InvalidPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a host is such as example.com, [::1]:1942 or *.example.com, an origin such as https://example.com")
-    }
-}
-
-impl std::error::Error for InvalidPattern {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn malformed_patterns_are_refused() {
+    fn malformed_patterns_are_rejected() {
         for text in
             ["", "*", "*.", "*example.com", "a.*.com", "*.a b", "exa mple.com", "a,b", "é.com", "*.a..b", "http://a"]
         {

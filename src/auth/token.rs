@@ -1,6 +1,6 @@
-//! What a publisher shows so that its message is taken.
+//! The secret that a publisher shows, so that its message is accepted.
 //!
-//! A secret: nothing prints it, and whoever tries out others learns nothing from the time that a comparison takes.
+//! Nothing prints it, and a client that guesses learns nothing from the time that a comparison takes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,8 +20,8 @@ use subtle::{Choice, ConstantTimeEq};
 pub struct Token(Box<str>);
 
 impl Token {
-    /// Whether these octets are the token. It takes as long for the first octet that differs as for the last; what
-    /// the time tells is whether the lengths differ, as the length of a secret is none.
+    /// Returns 1 if these octets are the token. The first octet that differs takes as long as the last. The time
+    /// reveals if the lengths differ, because a length is no secret.
     pub(super) fn is(&self, octets: &[u8]) -> Choice {
         self.0.as_bytes().ct_eq(octets)
     }
@@ -52,17 +52,10 @@ impl FromStr for Token {
     }
 }
 
-/// A text that is no token. Does not say which, since it may be one that was only written down wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Text that is no token. It does not quote the text, which may be a token with a typo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a token is made of letters, digits and any of -._~+/, with = at its end alone (RFC 6750, 2.1)")]
 pub struct InvalidToken;
-
-impl fmt::Display for InvalidToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a token is made of letters, digits and any of -._~+/, with = at its end alone (RFC 6750, 2.1)")
-    }
-}
-
-impl std::error::Error for InvalidToken {}
 
 #[cfg(test)]
 mod tests {

@@ -80,16 +80,9 @@ impl fmt::Display for Address {
 }
 
 /// Text that is no address to listen on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an address is such as 127.0.0.1:1942, [::1]:1942 or unix:/run/smolcast.sock")]
 pub struct InvalidAddress;
-
-impl fmt::Display for InvalidAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an address is such as 127.0.0.1:1942, [::1]:1942 or unix:/run/smolcast.sock")
-    }
-}
-
-impl std::error::Error for InvalidAddress {}
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,6 @@
 mod address;
 mod trusted_proxy;
 
-use std::fmt;
 use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -122,8 +121,8 @@ pub enum HistorySync {
 
 /// Bounds of every queue, buffer and wait.
 ///
-/// Sizes are in bytes. A shard checks its deadlines a few times a second, so a wait may last up to a quarter of a
-/// second longer than its bound.
+/// Sizes are in bytes. A shard checks its deadlines a few times a second. A wait may last a quarter of a second
+/// longer than its bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -290,19 +289,12 @@ impl Config {
 }
 
 /// Value of a [`Config`] that is out of range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration's {name} {rule}")]
 pub struct ConfigError {
     name: &'static str,
     rule: &'static str,
 }
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the configuration's {} {}", self.name, self.rule)
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 #[cfg(test)]
 mod tests {

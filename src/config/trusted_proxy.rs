@@ -60,16 +60,9 @@ fn canonical(net: IpNet) -> IpNet {
 }
 
 /// Text that names no peers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a trusted proxy is a network such as 10.0.0.0/8 or fd00::/8, an address, or unix")]
 pub struct InvalidProxy;
-
-impl fmt::Display for InvalidProxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a trusted proxy is a network such as 10.0.0.0/8 or fd00::/8, an address, or unix")
-    }
-}
-
-impl std::error::Error for InvalidProxy {}
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,7 @@ use crate::hub::{Hub, QueueReceiver};
 use crate::metrics::{Metrics, ShardMetrics};
 use crate::net::{Clock, ReadBuffer, Sink, WaitGroup};
 
-/// Handles that all shards of a server have.
+/// State that all shards of a server have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
@@ -27,29 +27,24 @@ pub(crate) struct Shared {
     pub(crate) subscriber_counts: SubscriberCounts,
 }
 
-/// Number of open streams that a message with these topics is for.
-pub(crate) fn subscribers_of(topics: &Topics, metrics: &Metrics, subscriber_counts: &SubscriberCounts) -> usize {
-    if topics.is_empty() { metrics.streams() } else { subscriber_counts.count(topics) }
+impl Shared {
+    /// Number of open streams that a message with these topics is for.
+    pub(crate) fn subscribers_of(&self, topics: &Topics) -> usize {
+        if topics.is_empty() { self.metrics.streams() } else { self.subscriber_counts.count(topics) }
+    }
 }
 
 /// The surroundings of a shard's connections and streams.
 #[derive(Debug)]
 pub(crate) struct Context<S> {
-    pub(crate) limits: Limits,
-    /// Access control, which can change at any time.
-    pub(crate) access_control: AccessControl,
+    pub(crate) shared: Shared,
     pub(crate) clock: Clock,
     pub(crate) date: DateCache,
-    /// Takes the messages of this shard's publishers.
-    pub(crate) hub: Hub,
     /// Brings all messages to this shard's subscribers.
     pub(crate) dispatcher: Dispatcher<S>,
-    pub(crate) metrics: Metrics,
     /// This shard's share of the metrics.
     pub(crate) shard_metrics: Arc<ShardMetrics>,
-    /// Numbers of subscribers by topic filter, over all shards.
-    pub(crate) subscriber_counts: SubscriberCounts,
-    /// Connections whose requests are to be answered before the hub may close.
+    /// Connections whose requests get their responses before the hub may close.
     pub(crate) requests: WaitGroup,
     /// All connections, streams included.
     pub(crate) connections: WaitGroup,
@@ -60,18 +55,14 @@ pub(crate) struct Context<S> {
 impl<S: Sink> Context<S> {
     /// The state of the shard with this number, which receives from `receiver` and begins at this time.
     pub(crate) fn new(shared: Shared, number: usize, receiver: QueueReceiver, now: SystemTime) -> Self {
-        let Shared { limits, access_control, hub, metrics, subscriber_counts } = shared;
-        let shard_metrics = Arc::clone(&metrics.shards()[number]);
+        let (limits, counts) = (&shared.limits, shared.subscriber_counts.clone());
+        let shard_metrics = Arc::clone(&shared.metrics.shards()[number]);
         Self {
-            clock: Clock::new(&limits),
+            clock: Clock::new(limits),
             date: DateCache::new(now),
-            dispatcher: Dispatcher::new(receiver, &limits, Arc::clone(&shard_metrics), subscriber_counts.clone()),
-            limits,
-            access_control,
-            hub,
-            metrics,
+            dispatcher: Dispatcher::new(receiver, limits, Arc::clone(&shard_metrics), counts),
+            shared,
             shard_metrics,
-            subscriber_counts,
             requests: WaitGroup::default(),
             connections: WaitGroup::default(),
             read_buffer: ReadBuffer::default(),

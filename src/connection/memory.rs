@@ -1,7 +1,7 @@
 //! A whole connection in memory, for fuzzing and tests: a client's bytes go in, its responses and messages come out.
 //!
-//! It is the server's own connection, from its first byte to its end, over a `Wire` instead of a socket and with a
-//! clock that stands still. Nothing is random: the same pieces give the same conversation.
+//! It is the server's own connection, from its first byte to its end. A `Wire` takes the place of the socket, and the
+//! clock is stopped. Nothing is random: the same pieces give the same conversation.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -44,7 +44,7 @@ pub fn converse<'b>(
     limits: &Limits,
     access: &AccessSettings,
 ) -> Conversation {
-    // A pause would never end, because the clock stands still.
+    // A pause would never end, because the clock is stopped.
     let limits = &Limits { longest_rest: Duration::ZERO, window_time: Duration::ZERO, ..limits.clone() };
     let metrics = Metrics::of_shards(1);
     let (hub, mut receivers) = Hub::new(limits, None, 2, metrics.clone());
@@ -98,7 +98,7 @@ struct Ends {
     /// The client has closed its side, the server has closed its own.
     closed: Cell<bool>,
     finished: Cell<bool>,
-    /// Whether the next write is one that would block.
+    /// Set if the next write would block.
     is_full: Cell<bool>,
     most_written: usize,
     reader: RefCell<Option<Waker>>,
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_answered_whatever_the_pieces() {
+    fn requests_get_responses_whatever_the_pieces() {
         let requests = "POST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi\
                         POST /broadcast HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
         let (sent, published, ended_first) = with(&[requests], usize::MAX);
@@ -197,14 +197,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_the_last() {
+    fn a_rejected_request_is_the_last() {
         let (sent, published, ended_first) =
             with(&["GET / HTTP/1.1\r\n\r\nPOST /broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx"], 1000);
         assert!(sent.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{sent}");
         assert_eq!((sent.matches("HTTP/1.1").count(), published.as_str(), ended_first), (1, "", true), "{sent}");
     }
 
-    /// A socket whose reads panic once it is told to.
+    /// A socket with reads that panic once its flag is set.
     struct Faulty(Wire, Rc<Cell<bool>>);
 
     impl Sink for Faulty {
@@ -273,7 +273,7 @@ mod tests {
         turn();
         assert!(ended.is_finished() && !living.is_finished());
         assert_eq!((metrics.streams(), metrics.connections(), metrics.panics()), (1, 1, 1));
-        smol::block_on(context.hub.publish(Draft::new(&Fields::default(), "on", &Topics::none())))
+        smol::block_on(context.shared.hub.publish(Draft::new(&Fields::default(), "on", &Topics::none())))
             .expect("the hub is open");
         turn();
         assert!(sound.0.output.borrow().ends_with(b":ok\n\ndata: on\n\n"), "{:?}", sound.0.output);

@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{self, Poll, ready};
 
-pub(crate) use self::context::{Context, Shared, subscribers_of};
+pub(crate) use self::context::{Context, Shared};
 pub(crate) use self::publish::receipt;
 pub(crate) use self::reader::{ConnectionEnd, RequestReader};
 use self::stream::Stream;
@@ -85,7 +85,7 @@ impl<'s, S: Socket + 's> Future for Connection<'s, S> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         // A connection that panicked is not used again: it is dropped, and its guards put the counts right.
         catch_unwind(AssertUnwindSafe(|| self.poll_phases(cx))).unwrap_or_else(|panic| {
-            self.context.metrics.task_panicked();
+            self.context.shared.metrics.task_panicked();
             log::error!("a connection's task panicked, which is a bug; it is closed: {}", panic_text(&*panic));
             self.phase = Phase::Over;
             Poll::Ready(())

@@ -2,7 +2,6 @@
 //!
 //! The hub's errors become HTTP's here and nowhere else. A message is published only after its whole body was read.
 
-use super::context::subscribers_of;
 use super::reader::ConnectionEnd;
 use super::requests::{Envelope, Exchange};
 use crate::event::json;
@@ -13,39 +12,36 @@ use crate::metrics::{PublishOutcome, StatusClass};
 use crate::net::Socket;
 
 impl<S: Socket> Exchange<'_, S> {
-    /// Publishes the body of the request at hand and queues the answer.
+    /// Publishes the body of the request at hand and queues the response.
     pub(super) async fn publish(
         &mut self,
         request: &PublishRequest,
         envelope: &Envelope,
     ) -> Result<Persistence, ConnectionEnd> {
-        let hub = &self.context.hub;
+        let hub = &self.context.shared.hub;
         let published = {
             let body = self.reader.body(envelope.framing, envelope.expects_continue).await?;
             publish(hub, &body, request).await
         };
-        // A server that is stopping answers the request that it has begun, and no more.
+        // A server that is stopping responds to the request that it has begun, and to no other.
         let stopping = self.context.clock.is_stopping();
         let persistence = if stopping { Persistence::Close } else { envelope.persistence };
         match published {
-            Ok(id) => self.accepted(request, id.as_deref(), persistence),
+            Ok(id) => {
+                let subscribers = || self.context.shared.subscribers_of(&request.topics);
+                let receipt = request.wants_json.then(|| receipt(id.as_deref(), subscribers()));
+                self.respond(StatusClass::Successful, |out, common| {
+                    response::accepted(out, common, receipt.as_deref(), persistence);
+                });
+                self.context.shard_metrics.publish_ended(PublishOutcome::Accepted);
+            }
             // The body was read to its end, so the next request can follow.
             Err(error @ (RequestError::NotUtf8 | RequestError::NoSpace | RequestError::NotWritten)) => {
-                self.refuse(error, persistence);
+                self.respond_error(error, persistence);
             }
             Err(error) => return Err(error.into()),
         }
         Ok(persistence)
-    }
-
-    fn accepted(&mut self, request: &PublishRequest, id: Option<&str>, persistence: Persistence) {
-        let (metrics, counts, topics) = (&self.context.metrics, &self.context.subscriber_counts, &request.topics);
-        let subscribers = || subscribers_of(topics, metrics, counts);
-        let receipt = request.wants_json.then(|| receipt(id, subscribers()));
-        self.answer(StatusClass::Successful, |out, common| {
-            response::accepted(out, common, receipt.as_deref(), persistence);
-        });
-        self.context.shard_metrics.publish_ended(PublishOutcome::Accepted);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reads one client's requests: heads and bodies, each in its time and within its limits.
 //!
-//! The public side and the admin side both read by it. It routes nothing and judges nothing but the form. Answers that
-//! are queued leave before each wait for the client, which may be waiting for them.
+//! The public side and the admin side both read by it. It routes nothing, and checks the form alone. Queued responses
+//! leave before each wait for the client, which may be waiting for them.
 
 use std::borrow::Cow;
 
@@ -15,27 +15,37 @@ use crate::http::head::Scanner;
 use crate::http::response::CONTINUE;
 use crate::net::{Clock, Deadline, Interrupted, ReadBuffer, RecvBuffer, Socket, close_in_stages, read, write_all};
 
-/// Capacity that the queue of answers keeps while its client is idle: room for the answers to a few requests.
-const KEPT_ANSWER_BYTES: usize = 1024;
+/// Capacity that the queue of responses keeps while its client is idle: room for the responses to a few requests.
+const KEPT_RESPONSE_BYTES: usize = 1024;
 
 /// The reason why a connection has no next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectionEnd {
-    /// The request is refused, and the client has yet to be told.
-    Refused(RequestError),
+    /// The request is rejected, and the response is not queued yet.
+    Rejected(RequestError),
     /// No request began in time, or the server is stopping.
     Idle,
-    /// The client takes no answer.
+    /// The client takes no response.
     Stalled,
     /// The client is gone.
     Gone,
-    /// The client has its last answer and does not close.
+    /// The client has its last response and does not close.
     Lingering,
 }
 
 impl From<RequestError> for ConnectionEnd {
     fn from(error: RequestError) -> Self {
-        Self::Refused(error)
+        Self::Rejected(error)
+    }
+}
+
+/// The end of a connection whose response was interrupted.
+impl From<Interrupted> for ConnectionEnd {
+    fn from(interrupted: Interrupted) -> Self {
+        match interrupted {
+            Interrupted::Expired => Self::Stalled,
+            Interrupted::Gone => Self::Gone,
+        }
     }
 }
 
@@ -51,7 +61,7 @@ pub(crate) struct RequestReader<'s, S> {
     input: RecvBuffer,
     /// Length of the body at the start of `input` that was handed out last.
     body_length: usize,
-    /// Answers that have not left yet.
+    /// Responses that have not left yet.
     pub(crate) output: Vec<u8>,
     /// Set until the first head was taken.
     is_first: bool,
@@ -66,7 +76,7 @@ impl<'s, S: Socket> RequestReader<'s, S> {
         Self { io, clock, limits, read_buffer, deadline, input, body_length: 0, output, is_first: true }
     }
 
-    /// Reads until a head is complete; returns its length. Until [`Self::consume`], it stands first in [`Self::bytes`].
+    /// Reads until a head is complete; returns its length. Until [`Self::consume`], [`Self::bytes`] begins with it.
     pub(crate) async fn head(&mut self) -> Result<usize, ConnectionEnd> {
         self.begin_head();
         let mut scanner = Scanner::default();
@@ -120,21 +130,18 @@ impl<'s, S: Socket> RequestReader<'s, S> {
         }
     }
 
-    /// Sends the answers that wait, on a deadline of their own: the client's time to send goes on meanwhile.
+    /// Sends the responses that wait, on a deadline of their own: the client's time to send goes on meanwhile.
     pub(crate) async fn flush(&mut self) -> Result<(), ConnectionEnd> {
         if self.output.is_empty() {
             return Ok(());
         }
         let written = write_all(&self.io, &self.clock.deadline(), self.limits, &self.output).await;
         self.output.clear();
-        self.output.shrink_to(KEPT_ANSWER_BYTES);
-        written.map_err(|interrupted| match interrupted {
-            Interrupted::Expired => ConnectionEnd::Stalled,
-            Interrupted::Gone => ConnectionEnd::Gone,
-        })
+        self.output.shrink_to(KEPT_RESPONSE_BYTES);
+        written.map_err(ConnectionEnd::from)
     }
 
-    /// Sends the answers that wait and closes in stages, so that they arrive.
+    /// Sends the responses that wait and closes in stages, so that they arrive.
     pub(crate) async fn close(&mut self) -> Result<(), ConnectionEnd> {
         self.release_body();
         self.flush().await?;

@@ -1,8 +1,8 @@
 //! The loop over a client's requests, until the last one or until one opens a stream.
 //!
-//! It permits and routes; `publish.rs` and `subscribe.rs` carry out. A client may send many requests at once: answers
-//! keep their order, and those to requests that have arrived leave in one write. A refused request is the last one, as
-//! is one that says so; nothing behind it is carried out.
+//! It permits and routes; `publish.rs` and `subscribe.rs` carry out. A client may send many requests at once: responses
+//! keep their order, and those to requests that have arrived leave in one write. A rejected request is the last one, as
+//! is one that says so; nothing after it is carried out.
 
 use super::Context;
 use super::reader::{ConnectionEnd, RequestReader};
@@ -20,7 +20,7 @@ use crate::net::{Proxy, Socket};
 
 /// Serves a client's requests; returns the stream that one of them opened, or nothing once the client is gone.
 ///
-/// A client without room comes with its number among those; its first request is answered with "come back later".
+/// A client without room comes with its number among those; the response to its first request says to retry later.
 pub(super) async fn serve<S: Socket>(
     io: S,
     rejection: Option<u64>,
@@ -28,29 +28,30 @@ pub(super) async fn serve<S: Socket>(
     context: &Context<S>,
 ) -> Option<OpenedStream<'_, S>> {
     let _in_flight = context.requests.enter();
-    let mut exchange = Exchange::new(io, rejection, proxy, context);
-    let end = match exchange.answer_requests().await {
+    let reader = RequestReader::new(io, &context.clock, &context.shared.limits, &context.read_buffer);
+    let mut exchange = Exchange { context, reader, proxy, rejection, is_publish: false, cors: None };
+    let end = match exchange.serve_requests().await {
         Ok(Some(subscribe)) => match exchange.open_stream(&subscribe).await {
             Ok(opened) => return Some(opened),
             Err(end) => Err(end),
         },
         Ok(None) => exchange.close().await,
-        Err(ConnectionEnd::Refused(error)) => {
-            exchange.refuse(error, Persistence::Close);
+        Err(ConnectionEnd::Rejected(error)) => {
+            exchange.respond_error(error, Persistence::Close);
             exchange.close().await
         }
         Err(end) => Err(end),
     };
     match end {
-        Err(ConnectionEnd::Idle) => context.metrics.connection_idled(),
-        Err(ConnectionEnd::Stalled) => context.metrics.answer_stalled(),
-        Err(ConnectionEnd::Lingering) => context.metrics.linger_cut(),
-        Err(ConnectionEnd::Gone | ConnectionEnd::Refused(_)) | Ok(()) => {}
+        Err(ConnectionEnd::Idle) => context.shared.metrics.connection_idled(),
+        Err(ConnectionEnd::Stalled) => context.shared.metrics.answer_stalled(),
+        Err(ConnectionEnd::Lingering) => context.shared.metrics.linger_cut(),
+        Err(ConnectionEnd::Gone | ConnectionEnd::Rejected(_)) | Ok(()) => {}
     }
     None
 }
 
-/// The parts of a head that say how to read the body and how to answer.
+/// The parts of a head that say how to read the body and how to respond.
 pub(super) struct Envelope {
     pub(super) framing: Framing,
     pub(super) persistence: Persistence,
@@ -58,7 +59,7 @@ pub(super) struct Envelope {
     is_head: bool,
 }
 
-/// A client's requests and the answers to them.
+/// A client's requests and the responses to them.
 pub(super) struct Exchange<'s, S> {
     pub(super) context: &'s Context<S>,
     pub(super) reader: RequestReader<'s, S>,
@@ -68,18 +69,13 @@ pub(super) struct Exchange<'s, S> {
     rejection: Option<u64>,
     /// Set if the request at hand is one to publish, whose outcome is counted.
     is_publish: bool,
-    /// The pages that may read the answer, known once the head is read.
+    /// The pages that may read the response, known once the head is read.
     cors: Option<Cors>,
 }
 
-impl<'s, S: Socket> Exchange<'s, S> {
-    fn new(io: S, rejection: Option<u64>, proxy: Option<Box<Proxy>>, context: &'s Context<S>) -> Self {
-        let reader = RequestReader::new(io, &context.clock, &context.limits, &context.read_buffer);
-        Self { context, reader, proxy, rejection, is_publish: false, cors: None }
-    }
-
-    /// Answers requests until one is the last; returns that one if it asks for a stream.
-    async fn answer_requests(&mut self) -> Result<Option<SubscribeRequest>, ConnectionEnd> {
+impl<S: Socket> Exchange<'_, S> {
+    /// Serves requests until one is the last; returns that one if it asks for a stream.
+    async fn serve_requests(&mut self) -> Result<Option<SubscribeRequest>, ConnectionEnd> {
         loop {
             let (request, envelope) = self.next_request().await?;
             if let Some(number) = self.rejection {
@@ -91,17 +87,16 @@ impl<'s, S: Socket> Exchange<'s, S> {
                 Request::Publish(publish) => self.publish(&publish, &envelope).await?,
                 Request::NotFound => self.not_found(&envelope),
                 Request::Count(topics) => {
-                    let Context { metrics, subscriber_counts, .. } = self.context;
-                    let streams = topics.map_or_else(|| metrics.streams(), |topics| subscriber_counts.count(&topics));
-                    self.answer_last(|out, common| response::stream_count(out, common, streams))
+                    let streams = self.context.shared.subscribers_of(&topics);
+                    self.respond_last(|out, common| response::stream_count(out, common, streams))
                 }
-                Request::Preflight => self.answer_last(response::preflight),
-                Request::PublishPreflight => self.answer_last(response::publish_preflight),
+                Request::Preflight => self.respond_last(response::preflight),
+                Request::PublishPreflight => self.respond_last(response::publish_preflight),
             };
             if persistence == Persistence::Close {
                 return Ok(None);
             }
-            if self.reader.output.len() >= self.context.limits.answer_bytes {
+            if self.reader.output.len() >= self.context.shared.limits.answer_bytes {
                 self.reader.flush().await?;
             }
             self.release_client();
@@ -109,13 +104,16 @@ impl<'s, S: Socket> Exchange<'s, S> {
     }
 
     async fn next_request(&mut self) -> Result<(Request, Envelope), ConnectionEnd> {
-        // Until the head is read, no page of a listed origin may read an answer.
+        // Until the head is read, no page of a listed origin may read a response.
         self.cors = None;
         self.is_publish = false;
         let length = self.reader.head().await?;
         let bytes = &self.reader.bytes()[..length];
         let head = RequestHead::parse(bytes)?;
-        let has_room = self.proxy.as_mut().is_none_or(|proxy| admit(proxy, bytes));
+        let has_room = self.proxy.as_mut().is_none_or(|proxy| {
+            let client = forwarded::client(bytes, proxy.address(), |address| proxy.trusts(address));
+            proxy.admit(client)
+        });
         let route = Route::of(head.method, head.path);
         self.is_publish = route == Route::Publish;
         let (cors, request) = permit(self.context, route, &head);
@@ -129,19 +127,19 @@ impl<'s, S: Socket> Exchange<'s, S> {
         };
         self.reader.consume(length);
         if self.rejection.is_none() && !has_room {
-            self.rejection = Some(self.context.metrics.connection_over_ip_limit());
+            self.rejection = Some(self.context.shared.metrics.connection_over_ip_limit());
         }
         Ok((request, envelope))
     }
 
-    /// Answers a client that there is no room for. A stream that ends makes a browser come back by itself; an error
-    /// does not.
+    /// Responds to a client that there is no room for. A browser reconnects after a stream that ends, and not after an
+    /// error.
     fn reject(&mut self, request: &Request, number: u64) -> Result<(), ConnectionEnd> {
-        self.context.metrics.connection_refused();
+        self.context.shared.metrics.connection_refused();
         if !matches!(request, Request::Subscribe(_)) {
             return Err(RequestError::Overloaded.into());
         }
-        self.answer(StatusClass::Successful, response::stream_head);
+        self.respond(StatusClass::Successful, response::stream_head);
         self.reader.output.extend_from_slice(frame::retry_advice(retry_delay(number)).as_bytes());
         Ok(())
     }
@@ -149,39 +147,39 @@ impl<'s, S: Socket> Exchange<'s, S> {
     fn not_found(&mut self, envelope: &Envelope) -> Persistence {
         let persistence = match envelope.framing {
             Framing::None | Framing::Length(0) => envelope.persistence,
-            // The body is not read, so the next request cannot be found behind it.
+            // The body is not read, so the next request cannot be found after it.
             Framing::Length(_) | Framing::Chunked => Persistence::Close,
         };
-        self.answer(StatusClass::ClientError, |out, common| {
+        self.respond(StatusClass::ClientError, |out, common| {
             response::not_found(out, common, persistence, envelope.is_head);
         });
         persistence
     }
 
-    /// Queues the answer to a refused request.
-    pub(super) fn refuse(&mut self, error: RequestError, persistence: Persistence) {
-        self.context.metrics.request_refused();
+    /// Queues the response to a rejected request.
+    pub(super) fn respond_error(&mut self, error: RequestError, persistence: Persistence) {
+        self.context.shared.metrics.request_refused();
         if self.is_publish {
             self.context.shard_metrics.publish_ended(error.outcome());
         }
-        self.answer(error.answer_class(), |out, common| response::refused(out, common, error, persistence));
+        self.respond(error.status_class(), |out, common| response::error(out, common, error, persistence));
     }
 
-    /// Queues a successful answer that closes the connection.
-    fn answer_last(&mut self, write: impl FnOnce(&mut Vec<u8>, &Common<'_>)) -> Persistence {
-        self.answer(StatusClass::Successful, write);
+    /// Queues a successful response that closes the connection.
+    fn respond_last(&mut self, write: impl FnOnce(&mut Vec<u8>, &Common<'_>)) -> Persistence {
+        self.respond(StatusClass::Successful, write);
         Persistence::Close
     }
 
-    /// Counts an answer and queues it.
-    pub(super) fn answer(&mut self, class: StatusClass, write: impl FnOnce(&mut Vec<u8>, &Common<'_>)) {
-        let Context { access_control, date, shard_metrics, .. } = self.context;
-        shard_metrics.answered(class);
-        let cors = self.cors.get_or_insert_with(|| access_control.read(|access| Cors::of(access, None)));
+    /// Counts a response and queues it.
+    pub(super) fn respond(&mut self, class: StatusClass, write: impl FnOnce(&mut Vec<u8>, &Common<'_>)) {
+        let Context { shared, date, shard_metrics, .. } = self.context;
+        shard_metrics.responded(class);
+        let cors = self.cors.get_or_insert_with(|| shared.access_control.read(|access| Cors::of(access, None)));
         write(&mut self.reader.output, &Common { date: date.get(), cors });
     }
 
-    /// Gives back the room of a proxy's client, which has its answer and need not wait for its proxy.
+    /// Gives back the room of a proxy's client, which has its response and need not wait for its proxy.
     fn release_client(&mut self) {
         if let Some(proxy) = &mut self.proxy {
             proxy.release_client();
@@ -194,7 +192,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
     }
 }
 
-/// Reads the request for this route, if the client may have that, and decides which pages may read the answer.
+/// Reads the request for this route, if the client may have that, and decides which pages may read the response.
 ///
 /// Parameters come last: a client that may not publish learns no more than that.
 fn permit<S>(context: &Context<S>, route: Route, head: &RequestHead<'_>) -> (Cors, Result<Request, RequestError>) {
@@ -204,19 +202,13 @@ fn permit<S>(context: &Context<S>, route: Route, head: &RequestHead<'_>) -> (Cor
         Route::Subscribe | Route::Count | Route::Preflight | Route::NotFound => Action::Read,
     };
     let caller = Caller { host: head.authority, origin: head.origin, token: head.optional.bearer() };
-    let (cors, verdict) = context.access_control.read(|access| authorize(access, caller, action));
+    let (cors, verdict) = context.shared.access_control.read(|access| authorize(access, caller, action));
     let request = match verdict {
-        Ok(()) => Request::read(route, head, context.hub.history().is_some()),
+        Ok(()) => Request::read(route, head, context.shared.hub.history().is_some()),
         Err(Denied::Host) => Err(RequestError::Misdirected),
         Err(Denied::Origin) => Err(RequestError::ForeignOrigin),
         Err(Denied::Token) => Err(RequestError::Token),
         Err(Denied::Preflight) => Ok(Request::NotFound),
     };
     (cors, request)
-}
-
-/// Counts a trusted proxy's request for the client that its head names. Returns false if that client has no room.
-fn admit(proxy: &mut Proxy, head: &[u8]) -> bool {
-    let client = forwarded::client(head, proxy.address(), |address| proxy.trusts(address));
-    proxy.admit(client)
 }

@@ -1,11 +1,11 @@
 //! One open stream, from its first byte to its end.
 //!
-//! It writes nothing while its subscriber keeps up: the audience's rounds do, and this task sleeps until the client
-//! hangs up or its socket is full. Memory for a wait exists only while it lasts. A stream ends between two events if
+//! While its subscriber keeps up, the audience's rounds write. This task then sleeps until the client hangs up or its
+//! socket is full. Memory for a wait exists only while it lasts. A stream ends between two events if
 //! the client still takes bytes, else by a reset. It never makes another stream wait.
 
 use std::io;
-use std::task::{self, Poll};
+use std::task::{self, Poll, ready};
 use std::time::Duration;
 
 use super::Context;
@@ -22,7 +22,7 @@ const GAP: &[u8] = b"event: gap\ndata: {\"requested\":null,\"resumed_from\":null
 const RETRY_FROM: Duration = Duration::from_secs(3);
 const RETRY_SPREAD: u64 = 6000;
 
-/// The reconnect delay of the stream with this number among those that ended. A thousand come back evenly spread.
+/// The reconnect delay of the stream with this number among those that ended. A thousand reconnect evenly spread.
 pub(super) fn retry_delay(number: u64) -> Duration {
     // A step with no factor in common with the spread visits all of it.
     RETRY_FROM + Duration::from_millis(number.wrapping_mul(2357) % (RETRY_SPREAD + 1))
@@ -57,7 +57,7 @@ struct WriteWait<'s> {
 impl<'s> WriteWait<'s> {
     fn new<S: Socket>(context: &'s Context<S>, position: u64) -> Self {
         let deadline = context.clock.deadline();
-        deadline.set(context.limits.write_timeout);
+        deadline.set(context.shared.limits.write_timeout);
         Self { deadline, position, prefix: Vec::new(), written: 0, without_user_timeout: false }
     }
 }
@@ -88,11 +88,11 @@ impl<'s, S: Socket> Stream<'s, S> {
                     self.end_wait();
                     return Poll::Pending;
                 }
-                Progress::Blocked => match self.poll_room(cx) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(end)) => return Poll::Ready(end),
-                    Poll::Pending => return Poll::Pending,
-                },
+                Progress::Blocked => {
+                    if let Err(end) = ready!(self.poll_room(cx)) {
+                        return Poll::Ready(end);
+                    }
+                }
                 Progress::Finished => return Poll::Ready(StreamEnd::Stopped),
                 Progress::Lagged if self.slow_policy == SlowPolicy::Latest => self.skip_to_latest(),
                 Progress::Lagged => return Poll::Ready(StreamEnd::Lagged),
@@ -103,7 +103,7 @@ impl<'s, S: Socket> Stream<'s, S> {
 
     /// Ready when the client hung up or sent too much; else the one armed read interest wakes the task.
     fn poll_client(&mut self, cx: &mut task::Context<'_>) -> Poll<StreamEnd> {
-        while self.received as usize <= self.context.limits.stream_input_bytes {
+        while self.received as usize <= self.context.shared.limits.stream_input_bytes {
             match self.membership.sink(|io| io.poll_readable(cx)) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(StreamEnd::HangUp),
@@ -112,7 +112,8 @@ impl<'s, S: Socket> Stream<'s, S> {
                     match self.membership.sink(|io| self.context.read_buffer.read(|buffer| io.read(buffer), |_| ())) {
                         Ok(0) => return Poll::Ready(StreamEnd::HangUp),
                         Ok(count) => self.received = self.received.saturating_add(saturated(count)),
-                        Err(error) if is_transient(&error) => {}
+                        Err(error)
+                            if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                         Err(_) => return Poll::Ready(StreamEnd::HangUp),
                     }
                 }
@@ -123,17 +124,15 @@ impl<'s, S: Socket> Stream<'s, S> {
 
     /// Ready when the full socket has room, or has had none for too long.
     fn poll_room(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), StreamEnd>> {
-        match self.membership.sink(|io| io.poll_writable(cx)) {
-            Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-            Poll::Ready(Err(_)) => return Poll::Ready(Err(StreamEnd::HangUp)),
-            Poll::Pending => {}
+        if let Poll::Ready(writable) = self.membership.sink(|io| io.poll_writable(cx)) {
+            return Poll::Ready(writable.map_err(|_| StreamEnd::HangUp));
         }
         let (context, position) = (self.context, self.membership.position());
         let wait = self.wait.get_or_insert_with(|| Box::new(WriteWait::new(context, position)));
         let position = position + wait.written as u64;
         if wait.position != position {
             wait.position = position;
-            wait.deadline.set(context.limits.write_timeout);
+            wait.deadline.set(context.shared.limits.write_timeout);
             if !wait.without_user_timeout {
                 wait.without_user_timeout = true;
                 self.membership.sink(|io| io.set_user_timeout(None));
@@ -161,14 +160,14 @@ impl<'s, S: Socket> Stream<'s, S> {
         self.membership.catch_up(cx.waker())
     }
 
-    /// Skips to the latest events. The prefix completes a partial event, then tells of the gap, then brings those.
+    /// Skips to the latest events. The prefix has the rest of a partial event, then the event `gap`, then those.
     fn skip_to_latest(&mut self) {
         let mut prefix = self.membership.skip();
-        // Until the prefix is written the client may be amid an event, and the audience no longer knows.
+        // Until the prefix is written the client may have part of an event, and the audience does not know.
         self.membership.sink(|io| io.reset_on_close(true));
         prefix.extend_from_slice(GAP);
         prefix.extend_from_slice(&self.context.dispatcher.latest(&self.membership.filters()));
-        self.context.metrics.stream_skipped();
+        self.context.shared.metrics.stream_skipped();
         let (context, position) = (self.context, self.membership.position());
         let wait = self.wait.get_or_insert_with(|| Box::new(WriteWait::new(context, position)));
         (wait.prefix, wait.written) = (prefix, 0);
@@ -176,7 +175,7 @@ impl<'s, S: Socket> Stream<'s, S> {
 
     fn end_wait(&mut self) {
         if self.wait.take().is_some_and(|wait| wait.without_user_timeout) {
-            self.membership.sink(|io| io.set_user_timeout(Some(self.context.limits.user_timeout())));
+            self.membership.sink(|io| io.set_user_timeout(Some(self.context.shared.limits.user_timeout())));
         }
     }
 
@@ -185,7 +184,7 @@ impl<'s, S: Socket> Stream<'s, S> {
         let Self { context, membership, counted, wait, .. } = self;
         let is_skipping = wait.is_some_and(|wait| !wait.prefix.is_empty());
         drop(counted);
-        let number = context.metrics.stream_ended(reason);
+        let number = context.shared.metrics.stream_ended(reason);
         if reason == StreamEnd::HangUp {
             return;
         }
@@ -198,32 +197,26 @@ impl<'s, S: Socket> Stream<'s, S> {
             StreamEnd::Lagged | StreamEnd::Input | StreamEnd::Disconnected => None,
             StreamEnd::HangUp | StreamEnd::Stalled | StreamEnd::Cut => None,
         };
-        let deadline = context.clock.deadline();
+        let (deadline, limits) = (context.clock.deadline(), &context.shared.limits);
         // Until the last byte is written: a shard that has to end at once drops this future in the middle.
         io.reset_on_close(true);
-        match last {
-            Some(last) if write_all(&io, &deadline, &context.limits, last).await.is_ok() => io.reset_on_close(false),
-            _ => return,
+        let Some(last) = last else { return };
+        if write_all(&io, &deadline, limits, last).await.is_err() {
+            return;
         }
-        match reason {
-            StreamEnd::Input => {
-                let closed = close_in_stages(&io, &deadline, &context.limits, &context.read_buffer).await;
-                closed.unwrap_or_else(|_| context.metrics.linger_cut());
-            }
-            _ => {
-                // Closing with unread bytes would send a reset, which destroys the last bytes on their way. An error
-                // means that the client has closed already.
-                let _ = context.read_buffer.read(|buffer| io.read(buffer), |_| ());
-                let _ = io.shutdown_write();
-            }
+        io.reset_on_close(false);
+        if reason == StreamEnd::Input {
+            let closed = close_in_stages(&io, &deadline, limits, &context.read_buffer).await;
+            closed.unwrap_or_else(|_| context.shared.metrics.linger_cut());
+        } else {
+            // Closing with unread bytes would send a reset, which destroys the last bytes on their way. An error
+            // means that the client has closed already.
+            let _ = context.read_buffer.read(|buffer| io.read(buffer), |_| ());
+            let _ = io.shutdown_write();
         }
     }
 }
 
 fn saturated(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-fn is_transient(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

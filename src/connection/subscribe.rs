@@ -1,6 +1,6 @@
-//! `GET /sse`: opens a stream, and replays the events that a returning subscriber has missed.
+//! `GET /sse`: opens a stream. To resume, a subscriber names its last event and gets those that it missed.
 //!
-//! It ends once the stream is open; `stream.rs` has it from there. Live events begin right behind the last replayed
+//! It ends once the stream is open; `stream.rs` has it from there. Live events begin right after the last replayed
 //! one: none is missing and none comes twice.
 
 use smol::future::yield_now;
@@ -27,7 +27,7 @@ pub(super) struct OpenedStream<'s, S: Socket> {
 }
 
 impl<'s, S: Socket> Exchange<'s, S> {
-    /// Reserves the stream's position and counts the stream, with no wait between, then tells the client.
+    /// Reserves the stream's position and counts the stream, with no wait between, then sends the opening.
     pub(super) async fn open_stream(
         mut self,
         subscribe: &SubscribeRequest,
@@ -36,8 +36,8 @@ impl<'s, S: Socket> Exchange<'s, S> {
         if subscribe.slow == SlowPolicy::Latest {
             context.dispatcher.keep_latest();
         }
-        let reservation = context.dispatcher.reserve_after(context.hub.position(), &subscribe.filters).await;
-        let counted = context.metrics.stream();
+        let reservation = context.dispatcher.reserve_after(context.shared.hub.position(), &subscribe.filters).await;
+        let counted = context.shared.metrics.stream();
         match self.send_opening(subscribe, reservation).await {
             Ok(reservation) => {
                 let client = self.proxy.and_then(|proxy| proxy.into_client());
@@ -47,7 +47,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
             }
             Err(end) => {
                 drop(counted);
-                context.metrics.stream_ended(match end {
+                context.shared.metrics.stream_ended(match end {
                     ConnectionEnd::Stalled => StreamEnd::Stalled,
                     _ if context.clock.is_stopping() => StreamEnd::Cut,
                     _ => StreamEnd::HangUp,
@@ -57,15 +57,15 @@ impl<'s, S: Socket> Exchange<'s, S> {
         }
     }
 
-    /// Sends a stream's head and the events that its client has missed; returns the position right behind them.
+    /// Sends a stream's head and the events that its client has missed; returns the position right after them.
     async fn send_opening(
         &mut self,
         subscribe: &SubscribeRequest,
         reservation: Reservation<S>,
     ) -> Result<Reservation<S>, ConnectionEnd> {
-        self.answer(StatusClass::Successful, response::stream_head);
+        self.respond(StatusClass::Successful, response::stream_head);
         self.reader.output.extend_from_slice(OPENING);
-        let reservation = match (&subscribe.resume, self.context.hub.history()) {
+        let reservation = match (&subscribe.resume, self.context.shared.hub.history()) {
             // The first reservation counts until there is the other.
             (Some(id), Some(history)) => self.replay(history, id, &subscribe.filters).await?,
             _ => reservation,
@@ -74,7 +74,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         Ok(reservation)
     }
 
-    /// Sends the events since the one with this id; returns a reservation right behind them.
+    /// Sends the events since the one with this id; returns a reservation right after them.
     ///
     /// This shard has dispatched the client's last event, or soon will. Once the client has everything dispatched so
     /// far, the reservation follows with no wait between the two.

@@ -4,7 +4,6 @@
 //! gets it. This module writes the format and never reads it. Invariant: a frame is whole. It ends with the blank line
 //! that dispatches it, and holds no other blank line.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,28 +132,19 @@ impl From<&str> for Event {
 }
 
 /// Field of an [`Event`] that the event-stream format cannot carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidField {
     /// The event's type holds a CR or an LF.
+    #[error("an event's type may not hold CR or LF")]
     Type,
     /// The event's id holds a CR, an LF or a NUL.
+    #[error("an event's id may not hold CR, LF or NUL")]
     Id,
     /// A topic is invalid, or there are too many; see [`Event::with_topic`].
+    #[error("an event has at most 16 topics, of 1 to 256 bytes each, without +, #, CR, LF or NUL")]
     Topic,
 }
-
-impl fmt::Display for InvalidField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Type => "an event's type may not hold CR or LF",
-            Self::Id => "an event's id may not hold CR, LF or NUL",
-            Self::Topic => "an event has at most 16 topics, of 1 to 256 bytes each, without +, #, CR, LF or NUL",
-        })
-    }
-}
-
-impl std::error::Error for InvalidField {}
 
 /// Encoded bytes of one event, shared by everything that writes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,7 +206,7 @@ pub(crate) fn retry_advice(delay: Duration) -> String {
     format!("retry: {}\n\n", delay.as_millis())
 }
 
-/// Finds the first boundary between two events at or behind `position` in `bytes`, which are whole frames.
+/// Finds the first boundary between two events at or after `position` in `bytes`, which are whole frames.
 ///
 /// A frame ends with its only blank line, so the next blank line is the next boundary.
 pub(crate) fn next_boundary(bytes: &[u8], position: usize) -> usize {

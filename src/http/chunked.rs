@@ -66,7 +66,7 @@ impl Decoder {
         }
     }
 
-    /// Tells if the body is complete.
+    /// Returns true if the body is complete.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
@@ -199,8 +199,8 @@ mod tests {
     }
 
     #[test]
-    fn malformed_bodies_are_refused() {
-        for (input, refusal) in [
+    fn malformed_bodies_are_rejected() {
+        for (input, error) in [
             ("\r\n", RequestError::Chunk),
             (";x\r\n", RequestError::Chunk),
             (" 1\r\n", RequestError::Chunk),
@@ -235,7 +235,7 @@ mod tests {
             ("ffffffffffffffff\r\n", RequestError::BodyTooLarge),
             ("10000000000000000\r\n", RequestError::BodyTooLarge),
         ] {
-            assert_eq!(decode(input.as_bytes()), Err(refusal), "for {input:?}");
+            assert_eq!(decode(input.as_bytes()), Err(error), "for {input:?}");
         }
     }
 

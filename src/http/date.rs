@@ -11,7 +11,7 @@ const LENGTH: usize = 29;
 /// A date in the form of the `Date` field.
 pub(crate) type Date = [u8; LENGTH];
 
-/// The date of one thread's answers.
+/// The date of one thread's responses.
 #[derive(Debug)]
 pub(crate) struct DateCache {
     /// The second of `date`.

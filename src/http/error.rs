@@ -1,12 +1,12 @@
 //! The errors of a request, each with its status and a line of advice.
 //!
-//! It writes no answer. Nearly every error ends the connection: behind a malformed request no next one can be found.
+//! It writes no response. Nearly every error ends the connection: after a malformed request no next one can be found.
 
 use crate::event::frame::InvalidField;
 use crate::event::topic::TopicError;
 use crate::metrics::{PublishOutcome, StatusClass};
 
-/// The reason why a request is refused.
+/// The reason why a request is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestError {
     Malformed,
@@ -49,31 +49,31 @@ pub enum RequestError {
 impl RequestError {
     /// The status code and its reason phrase.
     pub fn status(self) -> &'static str {
-        self.answer().0
+        self.status_and_advice().0
     }
 
-    /// One line for the person behind the client, with what to do about it.
+    /// One line for the person at the client, with the remedy.
     pub(crate) fn advice(self) -> &'static str {
-        self.answer().1
+        self.status_and_advice().1
     }
 
     /// The class of the status.
-    pub(crate) fn answer_class(self) -> StatusClass {
+    pub(crate) fn status_class(self) -> StatusClass {
         if self.status().starts_with('5') { StatusClass::ServerError } else { StatusClass::ClientError }
     }
 
-    /// The outcome of a publish that is refused for this reason.
+    /// The outcome of a publish that is rejected for this reason.
     pub(crate) fn outcome(self) -> PublishOutcome {
         match self {
             Self::Token => PublishOutcome::Unauthorized,
             Self::ForeignOrigin | Self::Misdirected => PublishOutcome::Forbidden,
             Self::BodyTooLarge => PublishOutcome::TooLarge,
-            _ if self.answer_class() == StatusClass::ServerError => PublishOutcome::Unavailable,
+            _ if self.status_class() == StatusClass::ServerError => PublishOutcome::Unavailable,
             _ => PublishOutcome::Invalid,
         }
     }
 
-    fn answer(self) -> (&'static str, &'static str) {
+    fn status_and_advice(self) -> (&'static str, &'static str) {
         const BAD_REQUEST: &str = "400 Bad Request";
         const TIMEOUT: &str = "408 Request Timeout";
         const FIELDS_TOO_LARGE: &str = "431 Request Header Fields Too Large";

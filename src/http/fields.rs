@@ -1,6 +1,7 @@
-//! Optional fields of a request: an event's type and id, a resume point, credentials, the form of the answer.
+//! Optional fields of a request: an event's type and id, a resume point, credentials, the form of the response.
 //!
-//! One pass over the head finds them all. Their readers judge them. A repeated field is told apart, never guessed.
+//! One pass over the head finds them all. A repeated field is reported as such, and no value is chosen. Callers check
+//! the values.
 
 use httparse::Header;
 
@@ -41,11 +42,11 @@ pub(crate) struct OptionalFields<'b> {
 }
 
 impl<'b> OptionalFields<'b> {
-    /// Finds them among all fields of a head.
+    /// Finds these fields among all fields of a head.
     pub(super) fn find(fields: &[Header<'b>]) -> Self {
         let mut found = Self::default();
         for field in fields {
-            // Most fields are told apart by their length.
+            // The length alone excludes most fields.
             match field.name.len() {
                 6 if is(field, "Accept") => found.accepts_json |= names_json(field.value),
                 8 if is(field, "Event-Id") => found.event_id.add(field.value),
@@ -74,8 +75,8 @@ fn is(field: &Header<'_>, name: &str) -> bool {
     field.name.eq_ignore_ascii_case(name)
 }
 
-/// Tells if a list of media ranges names `application/json` (RFC 9110, 12.5.1). `*/*` does not ask for it, and a weight
-/// of 0 declines it (RFC 9110, 12.4.2).
+/// Returns true if a list of media ranges names `application/json` (RFC 9110, 12.5.1). `*/*` does not ask for it, and a
+/// weight of 0 declines it (RFC 9110, 12.4.2).
 fn names_json(value: &[u8]) -> bool {
     list_members(value).any(|range| {
         let mut parts = range.split(|octet| *octet == b';').map(trim_whitespace);
@@ -84,7 +85,7 @@ fn names_json(value: &[u8]) -> bool {
     })
 }
 
-/// Tells if a parameter of a media range is the weight 0.
+/// Returns true if a parameter of a media range is the weight 0.
 fn is_no_weight(parameter: &[u8]) -> bool {
     match parameter {
         [b'q' | b'Q', b'=', b'0', decimals @ ..] => decimals.iter().all(|octet| matches!(octet, b'.' | b'0')),

@@ -1,11 +1,11 @@
 //! The client of a request that came through proxies, by `Forwarded` (RFC 7239) or `X-Forwarded-For`.
 //!
 //! A proxy appends the address of its peer to the list that it received. So the list is read from its end, for as long
-//! as the proxy that added an entry is trusted. A client's own entries stand before those and are never reached; an
+//! as the proxy that added an entry is trusted. A client's own entries come before those and are never reached; an
 //! open quote in them hides nothing.
 //!
-//! The caller reads this only for a peer that is a trusted proxy. Nothing is refused: proxies write odd entries, and an
-//! entry that is not understood is no address.
+//! The caller reads this only for a peer that is a trusted proxy. Nothing is rejected, because proxies write odd
+//! entries. An entry that is not understood is no address.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -37,7 +37,7 @@ fn nearest(
 ) -> Option<IpAddr> {
     let mut known = None;
     for entry in entries {
-        // A trusted proxy wrote this one and names no address. The entries before it are anybody's.
+        // A trusted proxy wrote this one and names no address. Clients may have written the entries before it.
         let Some(address) = entry else { return known.or(Some(proxy)) };
         known = Some(address);
         if !is_trusted(address) {
@@ -50,7 +50,7 @@ fn nearest(
 /// The members between the delimiters that are not in quotes, the last first, without the empty ones.
 ///
 /// Read backwards, a quoted string begins and ends at the same quotes if all are closed. If one is open, the members
-/// behind it are found all the same.
+/// after it are found all the same.
 fn members(list: &[u8], delimiter: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(list);
     let all = std::iter::from_fn(move || {
@@ -69,7 +69,7 @@ fn members(list: &[u8], delimiter: u8) -> impl Iterator<Item = &[u8]> {
     all.filter(is_some_text)
 }
 
-/// Tells if a backslash escapes the octet behind these.
+/// Returns true if a backslash escapes the octet after these.
 fn is_escaped(before: &[u8]) -> bool {
     before.iter().rev().take_while(|octet| **octet == b'\\').count() % 2 == 1
 }
@@ -119,7 +119,7 @@ fn with_port(node: &str) -> Option<IpAddr> {
     address.parse::<Ipv4Addr>().ok().filter(|_| is_port(port)).map(IpAddr::V4)
 }
 
-/// Tells if the text is a port: a number, or a name in its place.
+/// Returns true if the text is a port: a number, or a name in its place.
 fn is_port(port: &str) -> bool {
     !port.is_empty() && port.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"._-".contains(&octet))
 }

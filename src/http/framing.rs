@@ -1,11 +1,11 @@
 //! The end of a request's body (RFC 9112, section 6): one pure function over the head's fields.
 //!
-//! It reads no body. Fields that could be read in two ways are refused: a proxy in front may read them the other way,
+//! It reads no body. Fields that could be read in two ways are rejected. A proxy in front may read them the other way,
 //! and request smuggling lives on that difference.
 
 use httparse::Header;
 
-use super::{RequestError, list_members, trim_whitespace};
+use super::{RequestError, decimal, list_members, trim_whitespace};
 
 /// The framing of a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Framing {
     Chunked,
 }
 
-/// Decides the body's framing, or refuses to.
+/// Decides the body's framing, or rejects the head.
 pub(crate) fn framing(fields: &[Header<'_>], http_1_0: bool) -> Result<Framing, RequestError> {
     let length = content_length(fields)?;
     let mut codings = field_values(fields, "transfer-encoding");
@@ -57,17 +57,6 @@ fn content_length(fields: &[Header<'_>]) -> Result<Option<u64>, RequestError> {
         agreed = Some(length);
     }
     Ok(agreed)
-}
-
-/// `1*DIGIT` and nothing else: no sign, no prefix, no separator, no overflow.
-fn decimal(value: &[u8]) -> Option<u64> {
-    if value.is_empty() {
-        return None;
-    }
-    value.iter().try_fold(0_u64, |number, octet| {
-        let digit = octet.is_ascii_digit().then(|| u64::from(octet - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
 }
 
 #[cfg(test)]
@@ -133,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn both_framings_at_once_are_refused() {
+    fn both_framings_at_once_are_rejected() {
         let both = [("content-length", "5"), ("transfer-encoding", "chunked")];
         assert_eq!(decide(&both, false), Err(RequestError::AmbiguousFraming));
         assert_eq!(decide(&[both[1], both[0]], false), Err(RequestError::AmbiguousFraming));

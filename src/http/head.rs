@@ -1,6 +1,6 @@
 //! A request's head: found in the bytes, then read once.
 //!
-//! [`Scanner`] looks at each byte once as it arrives, and refuses early any bytes that cannot become a head. Only then
+//! [`Scanner`] looks at each byte once as it arrives, and rejects early any bytes that cannot become a head. Only then
 //! does [`RequestHead::parse`] read: httparse holds the grammar, and the rules that it lacks (line ends, Host, target,
 //! framing) are here. Parameters and permissions are not.
 
@@ -22,7 +22,7 @@ pub struct Scanner {
     seen: usize,
     /// Start of the current line.
     line_start: usize,
-    /// Set behind the request line; before it, empty lines are skipped.
+    /// Set after the request line; before it, empty lines are skipped.
     in_fields: bool,
 }
 
@@ -55,18 +55,18 @@ impl Scanner {
         if is_over { Err(RequestError::HeadTooLarge) } else { Ok(None) }
     }
 
-    /// Refuses a line that no good head can have, complete or not.
+    /// Rejects a request line, complete or not, that is too long or no HTTP: a TLS hello begins with no method's octet.
     fn check(&self, line: &[u8], limits: &Limits) -> Result<(), RequestError> {
-        if self.in_fields { Ok(()) } else { check_request_line(line, limits) }
+        if self.in_fields {
+            Ok(())
+        } else if line.first().is_some_and(|octet| !is_token(*octet)) {
+            Err(RequestError::Malformed)
+        } else if line.len() > limits.request_line_bytes {
+            Err(RequestError::RequestLineTooLong)
+        } else {
+            Ok(())
+        }
     }
-}
-
-/// Refuses a request line that is too long or no HTTP: a method begins with a token's octet, a TLS hello does not.
-fn check_request_line(line: &[u8], limits: &Limits) -> Result<(), RequestError> {
-    if line.first().is_some_and(|octet| !is_token(*octet)) {
-        return Err(RequestError::Malformed);
-    }
-    if line.len() > limits.request_line_bytes { Err(RequestError::RequestLineTooLong) } else { Ok(()) }
 }
 
 /// The parts of a head that this server acts on.
@@ -76,7 +76,7 @@ pub struct RequestHead<'b> {
     pub method: &'b str,
     /// The path of an origin-form or absolute-form target; any other form unchanged, which no route matches.
     pub path: &'b str,
-    /// The part behind the `?`, perhaps empty.
+    /// The part after the `?`, perhaps empty.
     pub(crate) query: &'b str,
     /// The host that the request is for: the target's, which wins (RFC 9112, 3.2.2), or that of its Host field.
     pub authority: Option<&'b [u8]>,
@@ -84,7 +84,7 @@ pub struct RequestHead<'b> {
     pub origin: Option<&'b [u8]>,
     /// The framing of the body.
     pub framing: Framing,
-    /// The fate of the connection after the answer, as the client asks for.
+    /// The fate of the connection after the response, as the client asks for.
     pub persistence: Persistence,
     /// Set if the client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
@@ -125,20 +125,15 @@ impl<'b> RequestHead<'b> {
 
 /// The authority of an absolute-form target, and the path and query of any target (RFC 9112, 3.2).
 fn authority_and_path(target: &str) -> Result<(Option<&[u8]>, &str), RequestError> {
-    let (authority, path_and_query) = match strip_scheme(target) {
-        None => (None, target),
-        Some(rest) => {
-            let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-            if !is_host_and_port(authority.as_bytes()) {
-                return Err(RequestError::Target);
-            }
-            (Some(authority.as_bytes()), if path.starts_with('/') { path } else { "/" })
-        }
-    };
-    Ok((authority, path_and_query))
+    let Some(rest) = strip_scheme(target) else { return Ok((None, target)) };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    if !is_host_and_port(authority.as_bytes()) {
+        return Err(RequestError::Target);
+    }
+    Ok((Some(authority.as_bytes()), if path.starts_with('/') { path } else { "/" }))
 }
 
-/// The rest of an absolute-form target behind `http://` or `https://`.
+/// The rest of an absolute-form target after `http://` or `https://`.
 fn strip_scheme(target: &str) -> Option<&str> {
     ["http://", "https://"].into_iter().find_map(|scheme| {
         let (start, rest) = target.split_at_checked(scheme.len())?;
@@ -218,7 +213,7 @@ mod tests {
         assert_eq!(scan("\r\n\r"), Ok(None));
     }
 
-    /// A head over the limit was once judged by the bytes behind the limit as well, if they had arrived.
+    /// A head over the limit was once judged by the bytes after the limit as well, if they had arrived.
     #[test]
     fn oversized_head_fails_the_same_however_it_arrives() {
         let input = "\r\n".repeat(5000) + "GET /" + &"x".repeat(9000) + "\r\n\r\n";
@@ -230,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_head_are_refused_at_once() {
+    fn bytes_that_are_no_head_are_rejected_at_once() {
         assert_eq!(scan("GET / HTTP/1.1\n"), Err(RequestError::BareLineFeed));
         assert_eq!(scan("GET / HTTP/1.1\r\nA: b\n"), Err(RequestError::BareLineFeed));
         assert_eq!(scan("\n"), Err(RequestError::BareLineFeed));

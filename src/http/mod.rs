@@ -2,8 +2,8 @@
 //!
 //! Pure functions of bytes, without a socket: [`head`] reads a request's head, [`fields`] its optional fields,
 //! [`forwarded`] the client that a proxy names. [`framing`] finds the body's end, [`chunked`] decodes a body,
-//! [`request`] reads route and parameters, [`response`] writes answers. "Not enough bytes yet" is a value. A
-//! [`RequestError`] knows its own answer and holds nothing that the client sent.
+//! [`request`] reads route and parameters, [`response`] writes responses. "Not enough bytes yet" is a value. A
+//! [`RequestError`] knows its own response and holds nothing that the client sent.
 
 pub mod chunked;
 pub(crate) mod date;
@@ -18,23 +18,23 @@ pub(crate) mod response;
 
 pub use error::RequestError;
 
-/// The fate of a connection after an answer (RFC 9112, 9.3).
+/// The fate of a connection after a response (RFC 9112, 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {
-    /// It waits for the next request, as HTTP/1.1 does unless told otherwise.
+    /// It stays open for the next request, which is the default of HTTP/1.1.
     KeepAlive,
-    /// The same for an HTTP/1.0 client that asked for it and has to be told.
+    /// It stays open for an HTTP/1.0 client that asked for it, and the response says so.
     KeepAliveTold,
-    /// It closes.
+    /// It closes, and the response says so.
     Close,
 }
 
-/// Tells if the octet may stand in a method or in a field name (RFC 9110, 5.6.2).
+/// Returns true if the octet may be in a method or in a field name (RFC 9110, 5.6.2).
 fn is_token(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
 }
 
-/// Tells if the octet is a control, forbidden in field values and chunk extensions (RFC 9110, 5.5).
+/// Returns true if the octet is a control, forbidden in field values and chunk extensions (RFC 9110, 5.5).
 fn is_control(octet: u8) -> bool {
     octet.is_ascii_control() && octet != b'\t'
 }
@@ -45,6 +45,12 @@ fn trim_whitespace(mut value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
+}
+
+/// The number in `1*DIGIT` and nothing else: no sign, no prefix, no separator, no overflow.
+fn decimal(value: &[u8]) -> Option<u64> {
+    let is_digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(value).ok().filter(|_| is_digits)?.parse().ok()
 }
 
 /// The members of a comma-separated list (RFC 9110, 5.6.1), the empty ones included.

@@ -5,16 +5,15 @@
 
 use std::borrow::Cow;
 
-/// The error of a parameter's value that is not UTF-8.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NotUtf8;
+use super::RequestError;
 
-/// The decoded values of every parameter with this name, in order. A parameter without `=` has an empty value.
-pub(crate) fn values<'q>(query: &'q str, name: &str) -> impl Iterator<Item = Result<Cow<'q, str>, NotUtf8>> {
+/// The decoded values of every parameter with this name, in order. A parameter without `=` has an empty value, and one
+/// that is not UTF-8 an error.
+pub(crate) fn values<'q>(query: &'q str, name: &str) -> impl Iterator<Item = Result<Cow<'q, str>, RequestError>> {
     let parameters = query.split('&').map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")));
     parameters.filter(move |(encoded, _)| *decode(encoded) == *name.as_bytes()).map(|(_, value)| match decode(value) {
         Cow::Borrowed(_) => Ok(Cow::Borrowed(value)),
-        Cow::Owned(octets) => String::from_utf8(octets).map(Cow::Owned).map_err(|_| NotUtf8),
+        Cow::Owned(octets) => String::from_utf8(octets).map(Cow::Owned).map_err(|_| RequestError::NotText),
     })
 }
 
@@ -51,7 +50,7 @@ mod tests {
 
     use super::*;
 
-    fn all(query: &str, name: &str) -> Vec<Result<String, NotUtf8>> {
+    fn all(query: &str, name: &str) -> Vec<Result<String, RequestError>> {
         values(query, name).map(|value| value.map(Cow::into_owned)).collect()
     }
 
@@ -73,7 +72,7 @@ mod tests {
             let expected: Vec<_> = expected.iter().map(|value| Ok((*value).to_owned())).collect();
             assert_eq!(all(query, "x"), expected, "for {query:?}");
         }
-        assert_eq!(all("x=%ff&x=1", "x"), [Err(NotUtf8), Ok("1".to_owned())]);
+        assert_eq!(all("x=%ff&x=1", "x"), [Err(RequestError::NotText), Ok("1".to_owned())]);
     }
 
     proptest! {

@@ -1,14 +1,14 @@
 //! A request's route and its parameters, from the query or from fields of the head.
 //!
-//! Pure: a head in, a [`Request`] or its refusal out. It reads no body and judges no permission. Unknown parameters
-//! are left alone: they are for a proxy, or for nobody.
+//! Pure: a head in, a [`Request`] or an error out. It reads no body and judges no permission. Unknown parameters
+//! are left alone: they are for a proxy, or for no program.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use super::fields::Once;
 use super::head::RequestHead;
-use super::{RequestError, query};
+use super::{RequestError, decimal, query};
 use crate::event::frame::Fields;
 use crate::event::topic::{FilterSet, Topics};
 
@@ -50,8 +50,8 @@ pub(crate) enum Request {
     Subscribe(SubscribeRequest),
     /// The body as a message.
     Publish(PublishRequest),
-    /// The number of open streams, or of those that messages with these topics are for.
-    Count(Option<Topics>),
+    /// The number of open streams that a message with these topics is for.
+    Count(Topics),
     /// The permissions of a page that reads.
     Preflight,
     /// The permissions of a page that publishes with a token.
@@ -64,7 +64,7 @@ pub(crate) enum Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SubscribeRequest {
     pub(crate) filters: FilterSet,
-    /// The id of the last event that the client has, if it comes back and there is a history.
+    /// The id of the last event that the client has, if it reconnects and there is a history.
     pub(crate) resume: Option<String>,
     pub(crate) slow: SlowPolicy,
 }
@@ -89,7 +89,7 @@ impl SlowPolicy {
     }
 }
 
-/// The parameters of a message, and the form of the answer.
+/// The parameters of a message, and the form of the response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PublishRequest {
     /// The event's fields besides its data.
@@ -110,10 +110,7 @@ impl Request {
                 Ok(Self::Subscribe(SubscribeRequest { filters, resume, slow }))
             }
             Route::Publish => PublishRequest::read(head).map(Self::Publish),
-            Route::Count => {
-                let topics = message_topics(head.query)?;
-                Ok(Self::Count((!topics.is_empty()).then_some(topics)))
-            }
+            Route::Count => message_topics(head.query).map(Self::Count),
             Route::Preflight => Ok(Self::Preflight),
             Route::PublishPreflight => Ok(Self::PublishPreflight),
             Route::NotFound => Ok(Self::NotFound),
@@ -151,7 +148,7 @@ fn resume_point(head: &RequestHead<'_>) -> Result<Option<String>, RequestError> 
 
 /// The topics that a query names, decoded.
 fn topics(query: &str) -> Result<Vec<Cow<'_, str>>, RequestError> {
-    query::values(query, "topic").collect::<Result<_, _>>().map_err(|query::NotUtf8| RequestError::NotText)
+    query::values(query, "topic").collect()
 }
 
 fn filters(query: &str) -> Result<FilterSet, RequestError> {
@@ -162,12 +159,11 @@ fn message_topics(query: &str) -> Result<Topics, RequestError> {
     Topics::parse(topics(query)?.iter().map(AsRef::as_ref)).map_err(RequestError::Topic)
 }
 
-/// The value of a parameter that may also come as a field; given more than once, it is refused.
+/// The value of a parameter that may also come as a field; given more than once, it is rejected.
 fn single(query: &str, name: &str, field: Once<'_>) -> Result<Option<String>, RequestError> {
     let mut values = query::values(query, name);
     match (values.next(), values.next(), text(field)?) {
-        (Some(Ok(value)), None, None) => Ok(Some(value.into_owned())),
-        (Some(Err(query::NotUtf8)), None, None) => Err(RequestError::NotText),
+        (Some(value), None, None) => value.map(|value| Some(value.into_owned())),
         (None, _, field) => Ok(field),
         _ => Err(RequestError::Repeated),
     }
@@ -186,9 +182,7 @@ fn text(field: Once<'_>) -> Result<Option<String>, RequestError> {
 
 /// A time in the form of an event stream's `retry` field: digits alone (WHATWG HTML, 9.2.6).
 fn milliseconds(text: &str) -> Result<Duration, RequestError> {
-    let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
-    let millis = text.parse().ok().filter(|_| is_number).ok_or(RequestError::Retry)?;
-    Ok(Duration::from_millis(millis))
+    decimal(text.as_bytes()).map(Duration::from_millis).ok_or(RequestError::Retry)
 }
 
 #[cfg(test)]
@@ -240,8 +234,8 @@ mod tests {
     }
 
     #[test]
-    fn repeated_or_invalid_parameters_are_refused() {
-        for (target, head, refusal) in [
+    fn repeated_or_invalid_parameters_are_rejected() {
+        for (target, head, error) in [
             ("/?event=a&event=a", "", RequestError::Repeated),
             ("/?id=a&id=b", "", RequestError::Repeated),
             ("/?retry=1&retry=1", "", RequestError::Repeated),
@@ -255,7 +249,7 @@ mod tests {
             ("/?retry=1.5", "", RequestError::Retry),
             ("/?retry=99999999999999999999", "", RequestError::Retry),
         ] {
-            assert_eq!(read(target, head), Err(refusal), "for {target} {head}");
+            assert_eq!(read(target, head), Err(error), "for {target} {head}");
         }
         for target in ["/?event=a%0ab", "/?event=%0D", "/?id=a%0a", "/?id=%00", "/?id=a%0db"] {
             assert!(matches!(read(target, ""), Err(RequestError::EventField(_))), "for {target}");
@@ -287,7 +281,7 @@ mod tests {
             match Request::read(Route::Subscribe, &head, has_history) {
                 Ok(Request::Subscribe(subscribe)) => Ok(subscribe.resume),
                 Ok(other) => panic!("{other:?}"),
-                Err(refusal) => Err(refusal),
+                Err(error) => Err(error),
             }
         };
         let all = "/?evs_last_event_id=d&lastEventId=c&last_event_id=b";

@@ -1,28 +1,29 @@
-//! Answers as bytes: a writer of heads for the public side and the admin side, and the public side's answers.
+//! Responses as bytes: a writer of heads for the public side and the admin side, and the public side's responses.
 //!
-//! It knows no socket. An answer holds nothing that a client sent, except an origin that the operator's list allows.
+//! It knows no socket. A response holds nothing that a client sent, except an origin that the operator's list allows.
 
 use super::date::Date;
 use super::{Persistence, RequestError};
 use crate::auth::Cors;
 
-/// Interim answer to `Expect: 100-continue` (RFC 9110, 15.2.1).
+/// Interim response to `Expect: 100-continue` (RFC 9110, 15.2.1).
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Permissions of a listed origin's page that publishes with a token (Fetch, "CORS protocol"): every field that a
-/// publisher may add, for two hours, the longest that the usual browsers remember.
+/// Permissions of a listed origin's page that publishes with a token (Fetch, "CORS protocol").
+///
+/// They list every field that a publisher may add. No usual browser remembers them for longer than two hours.
 const PUBLISH_PERMISSION: &str = "Access-Control-Allow-Methods: POST\r\n\
     Access-Control-Allow-Headers: Authorization, Content-Type, Event-Type, Event-Id, X-EventSource-Event\r\n\
     Access-Control-Max-Age: 7200\r\n";
 
-/// The date and the readers that every answer of the public side names.
+/// The date and the CORS fields of every response of the public side.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Common<'o> {
     pub(crate) date: Date,
     pub(crate) cors: &'o Cors,
 }
 
-/// An answer under construction: its fields go out in the order of the calls.
+/// A response under construction: its fields go out in the order of the calls.
 ///
 /// It ends with [`Self::without_body`] or [`Self::with_body`], or else its head has no end.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ impl<'o> Response<'o> {
         self.bytes(lines.as_bytes())
     }
 
-    /// Adds the CORS fields. If they depend on the request, `Vary` tells caches (RFC 9110, 12.5.5).
+    /// Adds the CORS fields. If they depend on the request, `Vary` says so to caches (RFC 9110, 12.5.5).
     pub(crate) fn cors(self, cors: &Cors) -> Self {
         match cors {
             Cors::AnyOrigin => self.field("Access-Control-Allow-Origin", "*"),
@@ -61,7 +62,7 @@ impl<'o> Response<'o> {
         self.field("Content-Length", &length.to_string())
     }
 
-    /// Adds the `Connection` field, if the client has to be told (RFC 9112, 9.3).
+    /// Adds the `Connection` field, if the client cannot infer it (RFC 9112, 9.3).
     pub(crate) fn persistence(self, persistence: Persistence) -> Self {
         match persistence {
             Persistence::KeepAlive => self,
@@ -99,7 +100,7 @@ pub(crate) fn stream_head(out: &mut Vec<u8>, common: &Common<'_>) {
         .without_body();
 }
 
-/// Appends the answer to an accepted message, with the JSON receipt if the publisher asked for it.
+/// Appends the response to an accepted message, with the JSON receipt if the publisher asked for it.
 pub(crate) fn accepted(out: &mut Vec<u8>, common: &Common<'_>, receipt: Option<&str>, persistence: Persistence) {
     let mut response = Response::new(out, "202 Accepted", &common.date);
     if receipt.is_some() {
@@ -121,38 +122,38 @@ pub(crate) fn stream_count(out: &mut Vec<u8>, common: &Common<'_>, streams: usiz
         .with_body(&body);
 }
 
-/// Appends the answer to `OPTIONS`; a `204` has neither a body nor its length (RFC 9110, 8.6).
+/// Appends the response to `OPTIONS`; a `204` has neither a body nor its length (RFC 9110, 8.6).
 pub(crate) fn preflight(out: &mut Vec<u8>, common: &Common<'_>) {
     let response = Response::new(out, "204 No Content", &common.date).cors(common.cors);
     response.persistence(Persistence::Close).without_body();
 }
 
-/// Appends the answer to `OPTIONS /broadcast`, for pages that publish with a token.
+/// Appends the response to `OPTIONS /broadcast`, for pages that publish with a token.
 pub(crate) fn publish_preflight(out: &mut Vec<u8>, common: &Common<'_>) {
     let response = Response::new(out, "204 No Content", &common.date).cors(common.cors);
     response.lines(PUBLISH_PERMISSION).persistence(Persistence::Close).without_body();
 }
 
-/// Appends `404`; the answer to `HEAD` is the same without the body (RFC 9110, 9.3.2).
+/// Appends `404`; the response to `HEAD` is the same without the body (RFC 9110, 9.3.2).
 pub(crate) fn not_found(out: &mut Vec<u8>, common: &Common<'_>, persistence: Persistence, is_head: bool) {
     let body = "Not found; there are GET /sse, GET /connections and POST /broadcast.\n";
     let response = text(out, "404 Not Found", common, body).persistence(persistence);
     if is_head { response.without_body() } else { response.with_body(body) }
 }
 
-/// Appends the answer to a refused request.
-pub(crate) fn refused(out: &mut Vec<u8>, common: &Common<'_>, refusal: RequestError, persistence: Persistence) {
-    let response = text(out, refusal.status(), common, refusal.advice());
-    let response = match refusal {
+/// Appends the response to a rejected request.
+pub(crate) fn error(out: &mut Vec<u8>, common: &Common<'_>, error: RequestError, persistence: Persistence) {
+    let response = text(out, error.status(), common, error.advice());
+    let response = match error {
         RequestError::Overloaded | RequestError::Stopping => response.field("Retry-After", "5"),
         // RFC 9110, 15.5.2: a `401` has a challenge.
         RequestError::Token => response.field("WWW-Authenticate", "Bearer"),
         _ => response,
     };
-    response.persistence(persistence).with_body(refusal.advice());
+    response.persistence(persistence).with_body(error.advice());
 }
 
-/// Begins an answer whose body is a line for people.
+/// Begins a response whose body is a line for people.
 fn text<'o>(out: &'o mut Vec<u8>, status: &str, common: &Common<'_>, body: &str) -> Response<'o> {
     let response = Response::new(out, status, &common.date).field("Content-Type", "text/plain");
     response.cors(common.cors).content_length(body.len())
@@ -167,11 +168,11 @@ mod tests {
     fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
         write(&mut out);
-        String::from_utf8(out).expect("answers are ASCII")
+        String::from_utf8(out).expect("responses are ASCII")
     }
 
     #[test]
-    fn answers_are_byte_exact() {
+    fn responses_are_byte_exact() {
         assert_eq!(
             written(|out| stream_head(out, COMMON)),
             "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/event-stream\r\n\
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_name_the_allowed_origin() {
+    fn responses_name_the_allowed_origin() {
         let to = |cors| written(|out| preflight(out, &Common { cors: &cors, ..*COMMON }));
         assert_eq!(
             to(Cors::Origin("https://a.example".to_owned())),
@@ -227,7 +228,7 @@ mod tests {
     #[test]
     fn missing_token_is_challenged() {
         assert_eq!(
-            written(|out| refused(out, COMMON, RequestError::Token, Persistence::Close)),
+            written(|out| error(out, COMMON, RequestError::Token, Persistence::Close)),
             "HTTP/1.1 401 Unauthorized\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/plain\r\n\
              Access-Control-Allow-Origin: *\r\nContent-Length: 82\r\nWWW-Authenticate: Bearer\r\n\
              Connection: close\r\n\r\n\
@@ -236,15 +237,15 @@ mod tests {
     }
 
     #[test]
-    fn refusals_advise_and_close() {
-        let answer = written(|out| refused(out, COMMON, RequestError::LengthRequired, Persistence::Close));
-        assert!(answer.starts_with("HTTP/1.1 411 Length Required\r\n"), "{answer}");
-        assert!(answer.ends_with("Connection: close\r\n\r\nSend Content-Length, or a chunked body.\n"), "{answer}");
+    fn errors_advise_and_close() {
+        let response = written(|out| error(out, COMMON, RequestError::LengthRequired, Persistence::Close));
+        assert!(response.starts_with("HTTP/1.1 411 Length Required\r\n"), "{response}");
+        assert!(response.ends_with("Connection: close\r\n\r\nSend Content-Length, or a chunked body.\n"), "{response}");
     }
 
     #[test]
-    fn head_answers_have_no_body() {
-        let answer = written(|out| not_found(out, COMMON, Persistence::KeepAlive, true));
-        assert!(answer.ends_with("\r\n\r\n") && !answer.contains("Connection"), "{answer}");
+    fn head_responses_have_no_body() {
+        let response = written(|out| not_found(out, COMMON, Persistence::KeepAlive, true));
+        assert!(response.ends_with("\r\n\r\n") && !response.contains("Connection"), "{response}");
     }
 }

@@ -30,11 +30,9 @@ pub enum StreamEnd {
     Cut,
 }
 
-const STREAM_ENDS: usize = 7;
-
 impl StreamEnd {
     /// Every reason with its metrics label.
-    pub(crate) const ALL: [(Self, &'static str); STREAM_ENDS] = [
+    pub(crate) const ALL: [(Self, &'static str); 7] = [
         (Self::HangUp, "hang_up"),
         (Self::Lagged, "lagged"),
         (Self::Stalled, "stalled"),
@@ -57,19 +55,61 @@ struct Counters {
     shards: Vec<Arc<ShardMetrics>>,
     streams: AtomicUsize,
     connections: AtomicUsize,
-    stream_ends: [AtomicU64; STREAM_ENDS],
-    messages: AtomicU64,
-    requests_refused: AtomicU64,
-    publishes_delayed: AtomicU64,
-    streams_skipped: AtomicU64,
-    answers_stalled: AtomicU64,
-    lingers_cut: AtomicU64,
-    connections_idled: AtomicU64,
-    connections_refused: AtomicU64,
+    stream_ends: [AtomicU64; StreamEnd::ALL.len()],
+    totals: Totals,
     connections_over_ip_limit: AtomicU64,
-    connections_dropped: AtomicU64,
-    accept_failures: AtomicU64,
-    panics: AtomicU64,
+}
+
+/// Defines counters that only grow, one a line: the method that reads it, and the one that adds one.
+macro_rules! totals {
+    ($($(#[$doc:meta])* $total:ident, $add_one:ident;)*) => {
+        #[derive(Debug, Default)]
+        struct Totals {
+            $($total: AtomicU64,)*
+        }
+
+        impl Metrics {
+            $(
+                $(#[$doc])*
+                pub fn $total(&self) -> u64 {
+                    self.0.totals.$total.load(Relaxed)
+                }
+
+                pub(crate) fn $add_one(&self) {
+                    self.0.totals.$total.fetch_add(1, Relaxed);
+                }
+            )*
+        }
+    };
+}
+
+totals! {
+    /// Messages accepted.
+    messages, message_accepted;
+    /// Requests answered with an error, because the client was wrong or too slow.
+    requests_refused, request_refused;
+    /// Publishes that waited because [`Limits::publish_queue_bytes`](crate::Limits::publish_queue_bytes) were in
+    /// flight.
+    publishes_delayed, publish_delayed;
+    /// Times that a lagging stream skipped to the newest events, as it asked with `slow=latest`.
+    streams_skipped, stream_skipped;
+    /// Connections closed because the client took no response for
+    /// [`Limits::write_timeout`](crate::Limits::write_timeout).
+    answers_stalled, answer_stalled;
+    /// Connections that the server closed after a last response, because the client did not within
+    /// [`Limits::linger_timeout`](crate::Limits::linger_timeout) and
+    /// [`Limits::linger_bytes`](crate::Limits::linger_bytes).
+    lingers_cut, linger_cut;
+    /// Connections closed without a response because no request came in time, or the server was stopping.
+    connections_idled, connection_idled;
+    /// Connections over the limit that were told to retry later.
+    connections_refused, connection_refused;
+    /// Connections over the limit that were closed at once, because too many others were being rejected.
+    connections_dropped, connection_dropped;
+    /// Times that accepting paused: the system lacked descriptors or memory, or a listening socket failed.
+    accept_failures, accept_failed;
+    /// Connection tasks that panicked. Each ended only its own connection.
+    panics, task_panicked;
 }
 
 impl Metrics {
@@ -110,69 +150,10 @@ impl Metrics {
         self.0.stream_ends[reason as usize].load(Relaxed)
     }
 
-    /// Messages accepted.
-    pub fn messages(&self) -> u64 {
-        self.0.messages.load(Relaxed)
-    }
-
-    /// Requests answered with an error, because the client was wrong or too slow.
-    pub fn requests_refused(&self) -> u64 {
-        self.0.requests_refused.load(Relaxed)
-    }
-
-    /// Publishes that waited because [`Limits::publish_queue_bytes`](crate::Limits::publish_queue_bytes) were in
-    /// flight.
-    pub fn publishes_delayed(&self) -> u64 {
-        self.0.publishes_delayed.load(Relaxed)
-    }
-
-    /// Times that a lagging stream skipped to the newest events, as it asked with `slow=latest`.
-    pub fn streams_skipped(&self) -> u64 {
-        self.0.streams_skipped.load(Relaxed)
-    }
-
-    /// Connections closed because the client took no response for
-    /// [`Limits::write_timeout`](crate::Limits::write_timeout).
-    pub fn answers_stalled(&self) -> u64 {
-        self.0.answers_stalled.load(Relaxed)
-    }
-
-    /// Connections that the server closed after a last response, because the client did not within
-    /// [`Limits::linger_timeout`](crate::Limits::linger_timeout) and
-    /// [`Limits::linger_bytes`](crate::Limits::linger_bytes).
-    pub fn lingers_cut(&self) -> u64 {
-        self.0.lingers_cut.load(Relaxed)
-    }
-
-    /// Connections closed without a response because no request came in time, or the server was stopping.
-    pub fn connections_idled(&self) -> u64 {
-        self.0.connections_idled.load(Relaxed)
-    }
-
-    /// Connections over the limit that were told to retry later.
-    pub fn connections_refused(&self) -> u64 {
-        self.0.connections_refused.load(Relaxed)
-    }
-
     /// Connections rejected or closed at once because their address had too many, and requests by way of a trusted
     /// proxy likewise ([`Limits::connections_per_ip`](crate::Limits::connections_per_ip)).
     pub fn connections_over_ip_limit(&self) -> u64 {
         self.0.connections_over_ip_limit.load(Relaxed)
-    }
-
-    /// Connections over the limit that were closed at once, because too many others were being rejected.
-    pub fn connections_dropped(&self) -> u64 {
-        self.0.connections_dropped.load(Relaxed)
-    }
-
-    /// Times that accepting paused: the system lacked descriptors or memory, or a listening socket failed.
-    pub fn accept_failures(&self) -> u64 {
-        self.0.accept_failures.load(Relaxed)
-    }
-
-    /// Connection tasks that panicked. Each ended only its own connection.
-    pub fn panics(&self) -> u64 {
-        self.0.panics.load(Relaxed)
     }
 
     /// Counts a stream until the guard is dropped.
@@ -194,53 +175,9 @@ impl Metrics {
         self.0.stream_ends[reason as usize].fetch_add(streams as u64, Relaxed)
     }
 
-    pub(crate) fn stream_skipped(&self) {
-        self.0.streams_skipped.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn publish_delayed(&self) {
-        self.0.publishes_delayed.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn answer_stalled(&self) {
-        self.0.answers_stalled.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn linger_cut(&self) {
-        self.0.lingers_cut.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn message_accepted(&self) {
-        self.0.messages.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn request_refused(&self) {
-        self.0.requests_refused.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn connection_idled(&self) {
-        self.0.connections_idled.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn connection_refused(&self) {
-        self.0.connections_refused.fetch_add(1, Relaxed);
-    }
-
     /// Returns the number of earlier ones.
     pub(crate) fn connection_over_ip_limit(&self) -> u64 {
         self.0.connections_over_ip_limit.fetch_add(1, Relaxed)
-    }
-
-    pub(crate) fn connection_dropped(&self) {
-        self.0.connections_dropped.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn accept_failed(&self) {
-        self.0.accept_failures.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn task_panicked(&self) {
-        self.0.panics.fetch_add(1, Relaxed);
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! It is read outside of the shards, by operators and service managers, so that a stuck shard cannot vouch for itself.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -30,25 +29,18 @@ enum Phase {
 }
 
 /// Reason to send a server no new clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotReady {
     /// [`Server::run`](crate::Server::run) has not begun.
+    #[error("the server is starting")]
     Starting,
     /// The server is ending, or has ended.
+    #[error("the server is ending")]
     Ending,
     /// This shard has not ticked for [`Limits::turn_timeout`](crate::Limits::turn_timeout).
+    #[error("worker {0} has not turned its loop for too long")]
     Stuck(usize),
-}
-
-impl fmt::Display for NotReady {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Starting => f.write_str("the server is starting"),
-            Self::Ending => f.write_str("the server is ending"),
-            Self::Stuck(worker) => write!(f, "worker {worker} has not turned its loop for too long"),
-        }
-    }
 }
 
 impl Health {
@@ -86,12 +78,9 @@ impl Health {
         if phase == Phase::Ending as u8 {
             return Err(NotReady::Ending);
         }
-        self.stuck_worker().map_or(Ok(()), |worker| Err(NotReady::Stuck(worker)))
-    }
-
-    /// The first shard that has not ticked for too long. A shard that has ended does not tick either.
-    fn stuck_worker(&self) -> Option<usize> {
-        self.last_ticks().position(|since| since > self.0.turn_timeout)
+        // A shard that has ended does not tick either.
+        let stuck = self.last_ticks().position(|since| since > self.0.turn_timeout);
+        stuck.map_or(Ok(()), |shard| Err(NotReady::Stuck(shard)))
     }
 
     /// Time since the last tick of each shard. A shard ticks several times a second.
@@ -126,7 +115,7 @@ mod tests {
         impatient.enter(Phase::Serving);
         assert_eq!(impatient.ready(), Err(NotReady::Stuck(0)));
         metrics.shards()[0].ticked(Duration::from_secs(1));
-        assert_eq!((impatient.ready(), impatient.stuck_worker()), (Err(NotReady::Stuck(1)), Some(1)));
+        assert_eq!(impatient.ready(), Err(NotReady::Stuck(1)));
         health.enter(Phase::Ending);
         assert_eq!(health.ready(), Err(NotReady::Ending));
     }

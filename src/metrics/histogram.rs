@@ -39,7 +39,7 @@ fn bucket(value: u64) -> usize {
     let index = if power <= FINENESS {
         value as usize
     } else {
-        // The leading one and the bits behind it that FINENESS tells apart.
+        // The leading one and the FINENESS bits after it.
         (power - FINENESS) as usize * IN_A_POWER + (value >> (power - FINENESS)) as usize
     };
     index.min(BUCKETS - 1)

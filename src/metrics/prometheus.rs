@@ -29,15 +29,15 @@ impl Metrics {
     /// ```
     /// use smolcast::{Config, Metrics, Server};
     ///
-    /// /// The answer of the program's own `GET /metrics`: a media type and a body.
-    /// fn answer(metrics: &Metrics) -> (&'static str, String) {
+    /// /// The response of the program's own `GET /metrics`: a media type and a body.
+    /// fn response(metrics: &Metrics) -> (&'static str, String) {
     ///     (Metrics::MEDIA_TYPE, metrics.render())
     /// }
     ///
     /// # fn main() -> Result<(), smolcast::BindError> {
     /// let server = Server::bind(Config::on(([127, 0, 0, 1], 0)))?;
     /// let metrics = server.metrics(); // cheap to clone, for the program's handlers
-    /// let (_, body) = answer(&metrics);
+    /// let (_, body) = response(&metrics);
     /// assert!(body.contains("\nsmolcast_streams 0\n"));
     /// # Ok(())
     /// # }
@@ -89,7 +89,7 @@ impl Metrics {
         out.counters("smolcast_stream_ends_total", "Streams that ended, by reason.", "reason", ends);
         let slow = self.sum(|shard| &shard.slow) as f64;
         out.gauge("smolcast_streams_behind", "Slow streams: open, with events that wait for the client.", slow);
-        let times_slow = self.shards().iter().map(|shard| shard.times_slow()).sum();
+        let times_slow = self.sum(|shard| &shard.times_slow);
         out.counter("smolcast_stream_falls_total", "Times that a stream became slow.", times_slow);
         let help = "Times that a slow stream skipped to the newest events.";
         out.counter("smolcast_stream_skips_total", help, self.streams_skipped());
@@ -113,8 +113,8 @@ impl Metrics {
     }
 
     fn add_requests(&self, out: &mut Exposition) {
-        let answers = StatusClass::ALL.map(|(class, name)| (name, self.sum(|shard| &shard.answers[class as usize])));
-        out.counters("smolcast_requests_total", "Requests answered, by class of status.", "status", answers);
+        let classes = StatusClass::ALL.map(|(class, name)| (name, self.sum(|shard| &shard.responses[class as usize])));
+        out.counters("smolcast_requests_total", "Requests answered, by class of status.", "status", classes);
         out.counters("smolcast_publishes_total", "Publish requests, by outcome.", "outcome", self.publishes());
         let help = "Publishes that waited because too many bytes were in flight.";
         out.counter("smolcast_publishes_delayed_total", help, self.publishes_delayed());
@@ -169,7 +169,7 @@ impl Exposition {
         self.add(name, help, MetricType::GAUGE, vec![gauge(value)]);
     }
 
-    pub(crate) fn counter(&mut self, name: &str, help: &str, value: u64) {
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
         self.counter_of(name, help, value as f64);
     }
 

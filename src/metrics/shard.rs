@@ -16,16 +16,16 @@ pub struct ShardMetrics {
     pub(crate) deliveries: Count,
     pub(crate) bytes: Count,
     /// Times that a stream became slow.
-    times_slow: Count,
+    pub(crate) times_slow: Count,
     /// Messages in each batch.
     pub(crate) batch_sizes: Histogram,
     /// Microseconds from the start of a publish, waits included, to the message's last write. The last shard records
     /// it.
     pub(crate) latency: Histogram,
     /// Responses by the class of their status.
-    pub(crate) answers: [Count; STATUS_CLASSES],
+    pub(crate) responses: [Count; StatusClass::ALL.len()],
     /// Publish requests by outcome.
-    pub(crate) publishes: [Count; PUBLISH_OUTCOMES],
+    pub(crate) publishes: [Count; PublishOutcome::ALL.len()],
     /// Open streams, slow ones among them, and bytes held for those, as of the last tick.
     pub(crate) streams: Count,
     pub(crate) slow: Count,
@@ -42,10 +42,8 @@ pub(crate) enum StatusClass {
     ServerError,
 }
 
-pub(crate) const STATUS_CLASSES: usize = 3;
-
 impl StatusClass {
-    pub(crate) const ALL: [(Self, &'static str); STATUS_CLASSES] =
+    pub(crate) const ALL: [(Self, &'static str); 3] =
         [(Self::Successful, "2xx"), (Self::ClientError, "4xx"), (Self::ServerError, "5xx")];
 }
 
@@ -64,10 +62,8 @@ pub(crate) enum PublishOutcome {
     Unavailable,
 }
 
-pub(crate) const PUBLISH_OUTCOMES: usize = 6;
-
 impl PublishOutcome {
-    pub(crate) const ALL: [(Self, &'static str); PUBLISH_OUTCOMES] = [
+    pub(crate) const ALL: [(Self, &'static str); 6] = [
         (Self::Accepted, "accepted"),
         (Self::Unauthorized, "unauthorized"),
         (Self::Forbidden, "forbidden"),
@@ -91,18 +87,13 @@ impl ShardMetrics {
         before
     }
 
-    /// Times that a stream became slow.
-    pub(crate) fn times_slow(&self) -> u64 {
-        self.times_slow.get()
-    }
-
     /// Records the latency of a message that every shard has written.
     pub(crate) fn delivered_after(&self, time: Duration) {
         self.latency.record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
     }
 
-    pub(crate) fn answered(&self, answer: StatusClass) {
-        self.answers[answer as usize].add(1);
+    pub(crate) fn responded(&self, class: StatusClass) {
+        self.responses[class as usize].add(1);
     }
 
     pub(crate) fn publish_ended(&self, publish: PublishOutcome) {
@@ -126,8 +117,8 @@ mod tests {
 
     #[test]
     fn labels_stand_where_their_counts_are() {
-        for (number, (answer, _)) in StatusClass::ALL.into_iter().enumerate() {
-            assert_eq!(answer as usize, number);
+        for (number, (response, _)) in StatusClass::ALL.into_iter().enumerate() {
+            assert_eq!(response as usize, number);
         }
         for (number, (publish, _)) in PublishOutcome::ALL.into_iter().enumerate() {
             assert_eq!(publish as usize, number);

@@ -3,21 +3,17 @@
 //! A [`Publisher`] checks an event and hands it to the hub, as a connection does with a client's message. It starts no
 //! task and knows no socket.
 
-use crate::connection::{Shared, subscribers_of};
+use crate::connection::Shared;
 use crate::event::Event;
 use crate::event::frame::InvalidField;
 use crate::event::topic::Topics;
-use crate::fanout::SubscriberCounts;
-use crate::hub::{Draft, Hub, PublishError};
-use crate::metrics::Metrics;
+use crate::hub::{Draft, PublishError};
 
 /// Handle that publishes to the streams of a [`Server`](crate::Server). Cheap to clone, and usable from any thread and
 /// executor.
 #[derive(Clone, Debug)]
 pub struct Publisher {
-    hub: Hub,
-    metrics: Metrics,
-    subscriber_counts: SubscriberCounts,
+    shared: Shared,
 }
 
 /// Receipt of a published event, as the JSON response of `POST /broadcast` has it.
@@ -32,8 +28,7 @@ pub struct Receipt {
 
 impl Publisher {
     pub(super) fn new(shared: &Shared) -> Self {
-        let Shared { hub, metrics, subscriber_counts, .. } = shared.clone();
-        Self { hub, metrics, subscriber_counts }
+        Self { shared: shared.clone() }
     }
 
     /// Publishes an event: once this returns, it is queued for every open stream, behind all that this publisher
@@ -43,7 +38,8 @@ impl Publisher {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// use smolcast::{Config, Event, Retention, Server};
     ///
-    /// let config = Config { history: Some(Retention::default()), ..Config::on(([127, 0, 0, 1], 0)) };
+    /// let mut config = Config::on(([127, 0, 0, 1], 0));
+    /// config.history = Some(Retention::default());
     /// let server = Server::bind(config)?;
     /// let receipt = smol::block_on(server.publisher().publish(Event::new("hello").with_id("42")))?;
     /// assert_eq!(receipt.id.as_deref(), Some("42"));
@@ -67,12 +63,12 @@ impl Publisher {
         let (fields, data) = event.parts().map_err(PublishError::InvalidField)?;
         let topics = Topics::parse(event.topics());
         let topics = topics.map_err(|_| PublishError::InvalidField(InvalidField::Topic))?;
-        let id = self.hub.publish(Draft::new(fields, data, &topics)).await?;
-        Ok(Receipt { id, subscribers: subscribers_of(&topics, &self.metrics, &self.subscriber_counts) })
+        let id = self.shared.hub.publish(Draft::new(fields, data, &topics)).await?;
+        Ok(Receipt { id, subscribers: self.shared.subscribers_of(&topics) })
     }
 
     /// Number of open streams.
     pub fn streams(&self) -> usize {
-        self.metrics.streams()
+        self.shared.metrics.streams()
     }
 }

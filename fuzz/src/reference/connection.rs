@@ -123,7 +123,8 @@ impl Reader<'_> {
             refusals.add([401]);
         } else if is_publish {
             refusals.add_if(head.body == Framing::None, 411);
-            refusals.add_if(matches!(head.body, Framing::Length(length) if length > self.limits.body_bytes as u64), 413);
+            refusals
+                .add_if(matches!(head.body, Framing::Length(length) if length > self.limits.body_bytes as u64), 413);
         }
         refusals
     }

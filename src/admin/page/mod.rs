@@ -1,9 +1,9 @@
 //! Files of the live page, compiled into the program: the page loads nothing from elsewhere.
 
-use super::answer::Answer;
+use super::response::AdminResponse;
 
-/// The file at a path, as an answer.
-pub(super) fn file(path: &str) -> Option<Answer> {
+/// The file at a path, as a response.
+pub(super) fn file(path: &str) -> Option<AdminResponse> {
     let (media_type, text) = match path {
         "/" => ("text/html; charset=utf-8", include_str!("index.html")),
         "/page.css" => ("text/css; charset=utf-8", include_str!("page.css")),
@@ -13,5 +13,5 @@ pub(super) fn file(path: &str) -> Option<Answer> {
         "/licenses" => ("text/plain; charset=utf-8", include_str!("uPlot.LICENSE")),
         _ => return None,
     };
-    Some(Answer::new("200 OK", media_type, text))
+    Some(AdminResponse::new("200 OK", media_type, text))
 }

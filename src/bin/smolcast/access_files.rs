@@ -17,82 +17,42 @@ use smolcast::AccessSettings;
 /// Most bytes of a file.
 const MOST_BYTES: u64 = 1024 * 1024;
 
-/// The sources of the access lists.
+/// The sources of the access lists: entries from flags and variables, and paths of files with more.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AccessFiles {
-    /// Entries from flags and variables.
     pub(crate) typed: AccessSettings,
-    pub(crate) files: Files,
-}
-
-/// The files with more entries, by the paths that the operator gave.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Files {
     pub(crate) hosts: Option<PathBuf>,
     pub(crate) origins: Option<PathBuf>,
     pub(crate) publish_tokens: Option<PathBuf>,
 }
 
 impl AccessFiles {
-    /// Says if there is a file, and so a reason to reload.
+    /// Returns true if there is a file, and so a reason to reload.
     pub(crate) fn have_files(&self) -> bool {
-        let Files { hosts, origins, publish_tokens } = &self.files;
-        [hosts, origins, publish_tokens].into_iter().any(Option::is_some)
+        [&self.hosts, &self.origins, &self.publish_tokens].into_iter().any(Option::is_some)
     }
 
     /// Reads all files. An error in one rejects all, so that new lists never mix with old ones.
-    pub(crate) fn read(&self) -> Result<AccessSettings, ListError> {
-        let Self { typed: mut access, files } = self.clone();
-        append(&mut access.hosts, files.hosts, "host")?;
-        append(&mut access.origins, files.origins, "origin")?;
-        append(&mut access.publish_tokens, files.publish_tokens, "token")?;
+    pub(crate) fn read(&self) -> Result<AccessSettings, String> {
+        let mut access = self.typed.clone();
+        append(&mut access.hosts, self.hosts.as_deref(), "host")?;
+        append(&mut access.origins, self.origins.as_deref(), "origin")?;
+        append(&mut access.publish_tokens, self.publish_tokens.as_deref(), "token")?;
         Ok(access)
     }
 }
 
-/// A file that cannot be used, and the reason.
-#[derive(Debug)]
-pub(crate) struct ListError {
-    path: PathBuf,
-    kind: ListErrorKind,
-}
-
-#[derive(Debug)]
-enum ListErrorKind {
-    Unreadable(io::Error),
-    TooLong,
-    /// Has no entry of this kind.
-    Empty(&'static str),
-    /// A wrong line's number and error.
-    Line(usize, String),
-}
-
-impl fmt::Display for ListError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        match &self.kind {
-            ListErrorKind::Unreadable(error) => write!(f, "cannot read {path}: {error}"),
-            ListErrorKind::TooLong => write!(f, "{path} is longer than 1 MiB, the limit for a list"),
-            ListErrorKind::Empty(what) => write!(f, "there is no {what} in {path}; write one on a line of its own"),
-            ListErrorKind::Line(number, error) => write!(f, "{path}, line {number}: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for ListError {}
-
 /// Appends the entries of the file, if there is one.
-fn append<T>(list: &mut Vec<T>, path: Option<PathBuf>, what: &'static str) -> Result<(), ListError>
+fn append<T>(list: &mut Vec<T>, path: Option<&Path>, kind: &str) -> Result<(), String>
 where
     T: FromStr<Err: fmt::Display>,
 {
     let Some(path) = path else { return Ok(()) };
-    let entries = read_bounded(&path).and_then(|octets| entries(&octets, what));
-    list.extend(entries.map_err(|kind| ListError { path, kind })?);
+    list.extend(entries(path, &read_bounded(path)?, kind)?);
     Ok(())
 }
 
-fn read_bounded(path: &Path) -> Result<Vec<u8>, ListErrorKind> {
+fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
     let mut octets = Vec::new();
     // Otherwise opening a pipe without a writer would block, and later reloads with it.
     let open = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path);
@@ -101,25 +61,30 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, ListErrorKind> {
         false => Err(io::Error::other("it is not a regular file")),
     });
     match read {
-        Err(error) => Err(ListErrorKind::Unreadable(error)),
-        Ok(length) if length as u64 > MOST_BYTES => Err(ListErrorKind::TooLong),
+        Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+        Ok(length) if length as u64 > MOST_BYTES => {
+            Err(format!("{} is longer than 1 MiB, the limit for a list", path.display()))
+        }
         Ok(_) => Ok(octets),
     }
 }
 
-fn entries<T>(octets: &[u8], what: &'static str) -> Result<Vec<T>, ListErrorKind>
+fn entries<T>(path: &Path, octets: &[u8], kind: &str) -> Result<Vec<T>, String>
 where
     T: FromStr<Err: fmt::Display>,
 {
     let mut entries = Vec::new();
     for (index, line) in octets.split(|octet| *octet == b'\n').enumerate() {
-        let wrong = |error: String| ListErrorKind::Line(index + 1, error);
-        let line = std::str::from_utf8(line).map_err(|_| wrong("this is not UTF-8".to_owned()))?.trim();
+        let wrong = |error: &dyn fmt::Display| format!("{}, line {}: {error}", path.display(), index + 1);
+        let line = std::str::from_utf8(line).map_err(|_| wrong(&"this is not UTF-8"))?.trim();
         if !line.is_empty() && !line.starts_with('#') {
-            entries.push(line.parse().map_err(|error: T::Err| wrong(error.to_string()))?);
+            entries.push(line.parse().map_err(|error: T::Err| wrong(&error))?);
         }
     }
-    if entries.is_empty() { Err(ListErrorKind::Empty(what)) } else { Ok(entries) }
+    if entries.is_empty() {
+        return Err(format!("there is no {kind} in {}; write one on a line of its own", path.display()));
+    }
+    Ok(entries)
 }
 
 #[cfg(test)]
@@ -129,11 +94,7 @@ mod tests {
     use super::*;
 
     fn tokens(text: &str) -> Result<Vec<Token>, String> {
-        entries(text.as_bytes(), "token").map_err(shown)
-    }
-
-    fn shown(kind: ListErrorKind) -> String {
-        ListError { path: "f".into(), kind }.to_string()
+        entries(Path::new("f"), text.as_bytes(), "token")
     }
 
     #[test]
@@ -154,18 +115,15 @@ mod tests {
             let error = tokens(text).expect_err("no token");
             assert!(error.starts_with("f, line 3: a token is ") && !error.contains("secret"), "{error}");
         }
-        let odd = entries::<Token>(b"a\n\xff", "token").map_err(shown).expect_err("no text");
+        let odd = entries::<Token>(Path::new("f"), b"a\n\xff", "token").expect_err("no text");
         assert_eq!(odd, "f, line 2: this is not UTF-8");
-        let error = entries::<HostPattern>(b"example.com\nhttp://a", "host").map_err(shown).expect_err("no host");
+        let error = entries::<HostPattern>(Path::new("f"), b"example.com\nhttp://a", "host").expect_err("no host");
         assert!(error.starts_with("f, line 2: a host is such as "), "{error}");
     }
 
     #[test]
     fn a_missing_long_or_endless_file_is_an_error() {
-        let lists = |path: &str| AccessFiles {
-            files: Files { publish_tokens: Some(path.into()), ..Files::default() },
-            ..AccessFiles::default()
-        };
+        let lists = |path: &str| AccessFiles { publish_tokens: Some(path.into()), ..AccessFiles::default() };
         assert!(lists("f").have_files() && !AccessFiles::default().have_files());
         assert_eq!(AccessFiles::default().read().expect("there is nothing to read"), AccessSettings::default());
         let path = std::env::temp_dir().join(format!("smolcast-list-{}", std::process::id()));
@@ -175,12 +133,12 @@ mod tests {
             (MOST_BYTES + 1, format!("{path} is longer than 1 MiB, the limit for a list")),
         ] {
             std::fs::write(path, vec![b'\n'; length as usize]).expect("a file can be written");
-            assert_eq!(lists(path).read().expect_err("it is of no use").to_string(), expected);
+            assert_eq!(lists(path).read().expect_err("it is of no use"), expected);
         }
         std::fs::remove_file(path).expect("it is there");
         let endless = lists("/dev/zero").read().expect_err("a device without an end");
-        assert_eq!(endless.to_string(), "cannot read /dev/zero: it is not a regular file");
-        let missing = lists("/nowhere/at/all").read().expect_err("no such file").to_string();
+        assert_eq!(endless, "cannot read /dev/zero: it is not a regular file");
+        let missing = lists("/nowhere/at/all").read().expect_err("no such file");
         assert!(missing.starts_with("cannot read /nowhere/at/all: "), "{missing}");
     }
 }

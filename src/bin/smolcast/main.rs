@@ -1,7 +1,7 @@
 //! The `smolcast` program: flags in, a server until a signal comes, an exit code out.
 //!
-//! This is the one place that prints errors and picks the exit code: 2 for a usage error, 1 for a failure, 0 after a
-//! graceful shutdown.
+//! This is the one place that prints errors and picks the exit code. It is 2 for a usage error, 1 for a failure, and 0
+//! after a graceful shutdown.
 
 mod access_files;
 mod args;
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
             }
             Err(error) => fail(&error.to_string(), 1),
         },
-        Err(error) => fail(&error.to_string(), 2),
+        Err(error) => fail(&error, 2),
     }
 }
 

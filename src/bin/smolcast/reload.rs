@@ -1,7 +1,7 @@
 //! Reload of the access files while the server runs.
 //!
 //! New lists hold from the next request on, and no connection notices. If a file is unreadable or has a wrong entry,
-//! the old lists stay in force and one line says so: a typo must neither end a server nor open it.
+//! the old lists stay in force and one line says so. A typo must neither end a server nor open it.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ async fn reload(files: &AccessFiles, access_control: &AccessControl) {
     }
     let files = files.clone();
     // On a thread of its own, because the disk may be slow.
-    let read = async { smol::unblock(move || files.read()).await.map_err(|error| error.to_string()) };
+    let read = smol::unblock(move || files.read());
     let late = async {
         Timer::after(DEADLINE).await;
         Err(format!("the lists could not be read within {DEADLINE:?}"))

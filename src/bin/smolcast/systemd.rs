@@ -6,7 +6,6 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::future;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -30,14 +29,17 @@ const LONGEST_RECHECK: Duration = Duration::from_secs(1);
 /// Takes the sockets that the service manager handed over, if any.
 ///
 /// Removes their variables from the environment, so the caller must not have started a thread yet.
-pub(crate) fn sockets() -> Result<Sockets, UnusableSocket> {
+pub(crate) fn sockets() -> Result<Sockets, String> {
     let mut handed = ListenFd::from_env();
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
     let mut sockets = Sockets::default();
     for number in 0..handed.len() {
         let name = names.next().unwrap_or_default();
-        let unusable = |reason| UnusableSocket { number, name: name.to_owned(), reason };
+        let unusable = |reason: &str| {
+            let name = if name.is_empty() { String::new() } else { format!(" ({name})") };
+            format!("cannot use the socket that was handed over as number {}{name}: {reason}", number + 1)
+        };
         let socket = take(&mut handed, number).ok_or_else(|| unusable(NOT_LISTENING))?;
         if name != ADMIN {
             sockets.public.push(socket);
@@ -59,7 +61,7 @@ fn take(handed: &mut ListenFd, number: usize) -> Option<Inherited> {
     listens(&socket).then(|| socket.into())
 }
 
-/// Tells a listening socket from a connection.
+/// Returns true for a listening socket, false for a connection.
 fn listens(socket: &impl AsFd) -> bool {
     #[cfg(target_os = "linux")]
     return rustix::net::sockopt::socket_acceptconn(socket).unwrap_or(false);
@@ -69,27 +71,6 @@ fn listens(socket: &impl AsFd) -> bool {
         true
     }
 }
-
-/// A handed-over socket that cannot be used, and the reason.
-#[derive(Debug)]
-pub(crate) struct UnusableSocket {
-    /// Index among the handed-over sockets.
-    number: usize,
-    name: String,
-    reason: &'static str,
-}
-
-impl fmt::Display for UnusableSocket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot use the socket that was handed over as number {}", self.number + 1)?;
-        if !self.name.is_empty() {
-            write!(f, " ({})", self.name)?;
-        }
-        write!(f, ": {}", self.reason)
-    }
-}
-
-impl std::error::Error for UnusableSocket {}
 
 /// The service manager that started this process, if it wants notifications.
 #[derive(Debug)]

@@ -41,16 +41,9 @@ impl fmt::Display for Filter {
 }
 
 /// Text that is no filter of topics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.advice().trim_end())]
 pub struct InvalidFilter(TopicError);
-
-impl fmt::Display for InvalidFilter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.advice().trim_end())
-    }
-}
-
-impl std::error::Error for InvalidFilter {}
 
 /// Returns true if some topic matches both filters.
 fn overlap(one: &str, other: &str) -> bool {

@@ -1,7 +1,7 @@
 //! Lookup of the filter sets that match a message.
 //!
 //! The result is that of [`FilterSet::matches`] for each set, without asking each. Broadcasts match every stream, so
-//! nobody looks them up here. Invariant: no node stays that leads to no key.
+//! no shard looks them up here. Invariant: no node stays that leads to no key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::Split;
@@ -13,26 +13,21 @@ use super::{ANY_LEVEL, ANY_REST, FilterSet, HIDDEN, SEPARATOR, Topics};
 /// A tree by level: a search follows the child with the level's name and the child `+`. Its cost depends on the levels
 /// and on the matches, not on the number of sets. Filters that mix names and `+` at several levels double the paths
 /// with each such level, up to the number of nodes.
-#[derive(Debug)]
-pub(crate) struct Index<K> {
-    root: Node<K>,
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    root: Node,
 }
 
-impl<K: Copy + Ord> Index<K> {
-    /// Creates an empty index.
-    pub(crate) fn new() -> Self {
-        Self { root: Node::default() }
-    }
-
+impl Index {
     /// Adds a key to each filter of a set. A set without filters adds nothing.
-    pub(crate) fn insert(&mut self, filters: &FilterSet, key: K) {
+    pub(crate) fn insert(&mut self, filters: &FilterSet, key: usize) {
         for filter in filters.0.iter() {
             self.root.insert(filter, key);
         }
     }
 
     /// Removes a key from each filter of the set that it was inserted with.
-    pub(crate) fn remove(&mut self, filters: &FilterSet, key: K) {
+    pub(crate) fn remove(&mut self, filters: &FilterSet, key: usize) {
         for filter in filters.0.iter() {
             self.root.remove(filter.split(SEPARATOR), key);
         }
@@ -40,7 +35,7 @@ impl<K: Copy + Ord> Index<K> {
 
     /// Replaces `found` by the keys of the sets that match one of the topics, each once and in order. A broadcast finds
     /// none.
-    pub(crate) fn matching(&self, topics: &Topics, found: &mut Vec<K>) {
+    pub(crate) fn matching(&self, topics: &Topics, found: &mut Vec<usize>) {
         found.clear();
         for topic in topics.iter() {
             self.root.collect(topic.split(SEPARATOR), !topic.starts_with(HIDDEN), found);
@@ -51,30 +46,24 @@ impl<K: Copy + Ord> Index<K> {
 }
 
 /// Filters that share their first levels. Only the root may be empty.
-#[derive(Debug)]
-struct Node<K> {
+#[derive(Debug, Default)]
+struct Node {
     /// Filters that continue with a name. Boxed, because a map of one node makes room for eleven.
-    named: BTreeMap<Box<str>, Box<Node<K>>>,
+    named: BTreeMap<Box<str>, Box<Node>>,
     /// Filters that continue with `+`.
-    any: Option<Box<Node<K>>>,
+    any: Option<Box<Node>>,
     /// Keys of the filter that continues with `#`.
-    rest: BTreeSet<K>,
+    rest: BTreeSet<usize>,
     /// Keys of the filter that ends here.
-    here: BTreeSet<K>,
+    here: BTreeSet<usize>,
 }
 
-impl<K> Default for Node<K> {
-    fn default() -> Self {
-        Self { named: BTreeMap::new(), any: None, rest: BTreeSet::new(), here: BTreeSet::new() }
-    }
-}
-
-impl<K: Copy + Ord> Node<K> {
+impl Node {
     fn is_empty(&self) -> bool {
         self.named.is_empty() && self.any.is_none() && self.rest.is_empty() && self.here.is_empty()
     }
 
-    fn insert(&mut self, filter: &str, key: K) {
+    fn insert(&mut self, filter: &str, key: usize) {
         let mut node = self;
         for level in filter.split(SEPARATOR) {
             node = match level {
@@ -91,7 +80,7 @@ impl<K: Copy + Ord> Node<K> {
     }
 
     /// Removes a key from the filter that continues with these levels, and each node that becomes empty.
-    fn remove(&mut self, mut levels: Split<'_, char>, key: K) {
+    fn remove(&mut self, mut levels: Split<'_, char>, key: usize) {
         match levels.next() {
             None => {
                 self.here.remove(&key);
@@ -116,7 +105,7 @@ impl<K: Copy + Ord> Node<K> {
     }
 
     /// Adds the keys of all filters that match the rest of a topic. `with_wildcards` is false at a hidden first level.
-    fn collect(&self, mut levels: Split<'_, char>, with_wildcards: bool, found: &mut Vec<K>) {
+    fn collect(&self, mut levels: Split<'_, char>, with_wildcards: bool, found: &mut Vec<usize>) {
         if with_wildcards {
             found.extend(&self.rest);
         }
@@ -144,7 +133,7 @@ mod tests {
     };
     use super::*;
 
-    fn found(index: &Index<u8>, topics: &Topics) -> Vec<u8> {
+    fn found(index: &Index, topics: &Topics) -> Vec<usize> {
         let mut found = vec![99];
         index.matching(topics, &mut found);
         found
@@ -152,7 +141,7 @@ mod tests {
 
     #[test]
     fn broadcasts_are_not_indexed() {
-        let mut index = Index::new();
+        let mut index = Index::default();
         index.insert(&filter_set(&[]), 1);
         assert!(index.root.is_empty());
         index.insert(&filter_set(&["#"]), 2);
@@ -161,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_key_is_found_once_and_in_order() {
-        let mut index = Index::new();
+        let mut index = Index::default();
         index.insert(&filter_set(&["a/b", "a/+", "#", "c"]), 3);
         index.insert(&filter_set(&["+/b"]), 2);
         index.insert(&filter_set(&["a/b", "d"]), 1);
@@ -172,7 +161,7 @@ mod tests {
 
     #[test]
     fn removing_a_missing_key_changes_nothing() {
-        let mut index = Index::new();
+        let mut index = Index::default();
         index.insert(&filter_set(&["a/b"]), 1);
         index.remove(&filter_set(&["a", "a/+", "a/#", "a/b/c", "+", "#", "x"]), 1);
         index.remove(&filter_set(&["a/b"]), 2);
@@ -183,7 +172,7 @@ mod tests {
     fn a_filter_of_many_levels_is_indexed() {
         let deepest = "/".repeat(MOST_LEVELS - 1);
         let wild = ["+"; MOST_LEVELS / 2].join("/");
-        let mut index = Index::new();
+        let mut index = Index::default();
         index.insert(&filter_set(&[&deepest]), 1);
         index.insert(&filter_set(&[&wild]), 2);
         assert_eq!(found(&index, &topics(&[&deepest])), [1]);
@@ -197,9 +186,9 @@ mod tests {
         /// Compares with a plain list of pairs after each change, then removes everything.
         #[test]
         fn an_index_finds_what_the_reference_does(
-            changes in vec((any::<bool>(), any_filters(), 0_u8..4, any_topics()), 1..24),
+            changes in vec((any::<bool>(), any_filters(), 0_usize..4, any_topics()), 1..24),
         ) {
-            let mut index = Index::new();
+            let mut index = Index::default();
             let mut pairs = BTreeSet::new();
             for (is_insert, filters, key, texts) in changes {
                 if is_insert {

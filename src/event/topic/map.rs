@@ -11,13 +11,13 @@ use super::{FilterSet, Index, Topics};
 pub(crate) struct TopicMap<T> {
     entries: Slab<(FilterSet, T)>,
     keys: BTreeMap<FilterSet, usize>,
-    index: Index<usize>,
+    index: Index,
 }
 
 impl<T> TopicMap<T> {
     /// Creates an empty map.
     pub(crate) fn new() -> Self {
-        Self { entries: Slab::new(), keys: BTreeMap::new(), index: Index::new() }
+        Self { entries: Slab::new(), keys: BTreeMap::new(), index: Index::default() }
     }
 
     /// Returns the value of a set, inserting `first` if there is none.

@@ -17,16 +17,16 @@ use index::Index;
 pub(crate) use map::TopicMap;
 
 /// Most bytes of a topic or filter.
-pub(crate) const MOST_TOPIC_BYTES: usize = 256;
+const MOST_TOPIC_BYTES: usize = 256;
 
 /// Most levels of a topic or filter; each costs a node of the index.
-pub(crate) const MOST_LEVELS: usize = 32;
+const MOST_LEVELS: usize = 32;
 
 /// Most different topics of one message.
-pub(crate) const MOST_TOPICS_OF_A_MESSAGE: usize = 16;
+const MOST_TOPICS_OF_A_MESSAGE: usize = 16;
 
 /// Most different filters of one stream.
-pub(crate) const MOST_TOPICS_OF_A_STREAM: usize = 64;
+const MOST_TOPICS_OF_A_STREAM: usize = 64;
 
 const SEPARATOR: char = '/';
 const ANY_LEVEL: &str = "+";
@@ -49,8 +49,7 @@ impl Topics {
 
     /// Parses the topics of a message.
     pub fn parse<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Self, TopicError> {
-        let topics = SortedSet::collect(texts, check_topic, MOST_TOPICS_OF_A_MESSAGE)?;
-        topics.map(Self).ok_or(TopicError::TooManyOfAMessage)
+        SortedSet::collect(texts, check_topic, MOST_TOPICS_OF_A_MESSAGE, TopicError::TooManyOfAMessage).map(Self)
     }
 
     /// Returns true for a broadcast.
@@ -71,8 +70,7 @@ pub struct FilterSet(SortedSet);
 impl FilterSet {
     /// Parses the filters of a stream.
     pub fn parse<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Self, TopicError> {
-        let filters = SortedSet::collect(texts, check_filter, MOST_TOPICS_OF_A_STREAM)?;
-        filters.map(Self).ok_or(TopicError::TooManyOfAStream)
+        SortedSet::collect(texts, check_filter, MOST_TOPICS_OF_A_STREAM, TopicError::TooManyOfAStream).map(Self)
     }
 
     /// The filters, in order.
@@ -96,22 +94,23 @@ impl FilterSet {
 struct SortedSet(Option<Arc<[Box<str>]>>);
 
 impl SortedSet {
-    /// Checks and collects strings; `None` if more than `most` differ, after which no more are read.
+    /// Checks and collects strings; fails with `too_many` once more than `most` differ, and reads no more.
     fn collect<'t>(
         texts: impl IntoIterator<Item = &'t str>,
         check: fn(&str) -> Result<(), TopicError>,
         most: usize,
-    ) -> Result<Option<Self>, TopicError> {
+        too_many: TopicError,
+    ) -> Result<Self, TopicError> {
         let mut distinct = BTreeSet::new();
         for text in texts {
             check(text)?;
             distinct.insert(text);
             if distinct.len() > most {
-                return Ok(None);
+                return Err(too_many);
             }
         }
         let slice = (!distinct.is_empty()).then(|| distinct.into_iter().map(Box::from).collect());
-        Ok(Some(Self(slice)))
+        Ok(Self(slice))
     }
 
     fn is_empty(&self) -> bool {
@@ -194,7 +193,7 @@ pub enum TopicError {
 }
 
 impl TopicError {
-    /// One line for the person behind the client that says what to do.
+    /// One line for the person at the client, with the remedy.
     pub(crate) fn advice(self) -> &'static str {
         match self {
             Self::Length => "A topic has 1 to 256 bytes: shorten a long one, leave out an empty one.\n",
@@ -232,8 +231,8 @@ mod tests {
     fn assert_matches(filter: &str, topic: &str, expected: bool) {
         let (filters, topics) = (filter_set(&[filter]), topics(&[topic]));
         assert_eq!(filters.matches(&topics), expected, "{filter} on {topic}");
-        let (mut index, mut found) = (Index::new(), Vec::new());
-        index.insert(&filters, ());
+        let (mut index, mut found) = (Index::default(), Vec::new());
+        index.insert(&filters, 0);
         index.matching(&topics, &mut found);
         assert_eq!(!found.is_empty(), expected, "an index of {filter} on {topic}");
     }

@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use smolcast::{Address, Config, HistoryFile, Limits, Token};
 
+use super::Args;
 use super::env::Given;
-use super::{Args, UsageError};
-use crate::access_files::{AccessFiles, Files};
+use crate::access_files::AccessFiles;
 
 impl Args {
     /// The configuration, and the access files that add to it, which are not read here.
@@ -16,7 +16,7 @@ impl Args {
         self,
         given: &Given,
         publish_tokens: Vec<Token>,
-    ) -> Result<(Config, AccessFiles), UsageError> {
+    ) -> Result<(Config, AccessFiles), String> {
         let mut listen = self.addresses(given)?;
         permit(&mut listen, self.unix_mode, given.name_of("--unix-mode"), "--unix or --listen unix:")?;
         let mut admin = self.admin.clone();
@@ -35,15 +35,18 @@ impl Args {
         config.access.publish_tokens = publish_tokens;
         if let (Some(name), None) = (given.name_of("--trusted-proxy"), self.max_connections_per_ip) {
             let error = format!("{name} only affects --max-connections-per-ip: set that as well");
-            return Err(UsageError(error));
+            return Err(error);
         }
         if let (Some(name), false) = (given.name_of("--publish-token-file"), config.access.publish_tokens.is_empty()) {
             let error = format!("{name} and SMOLCAST_PUBLISH_TOKEN both give tokens: give one of the two");
-            return Err(UsageError(error));
+            return Err(error);
         }
-        let (hosts, origins) = (self.allow_host_file, self.allow_origin_file);
-        let files = Files { hosts, origins, publish_tokens: self.publish_token_file };
-        let access_files = AccessFiles { typed: config.access.clone(), files };
+        let access_files = AccessFiles {
+            typed: config.access.clone(),
+            hosts: self.allow_host_file,
+            origins: self.allow_origin_file,
+            publish_tokens: self.publish_token_file,
+        };
         Ok((config, access_files))
     }
 
@@ -60,10 +63,10 @@ impl Args {
     }
 
     /// The addresses to listen on, in the order of the start line.
-    fn addresses(&self, given: &Given) -> Result<Vec<Address>, UsageError> {
+    fn addresses(&self, given: &Given) -> Result<Vec<Address>, String> {
         let mut addresses = match (given.name_of("--listen"), name_of_host_or_port(given)) {
             (Some(listen), Some(other)) => {
-                return Err(UsageError(format!("{listen} takes the place of {other}: give one of the two")));
+                return Err(format!("{listen} takes the place of {other}: give one of the two"));
             }
             (Some(_), None) => self.listen.concat(),
             (None, None) if self.unix.is_some() => Vec::new(),
@@ -76,10 +79,10 @@ impl Args {
         Ok(addresses)
     }
 
-    fn history_file(&self, given: &Given) -> Result<Option<HistoryFile>, UsageError> {
+    fn history_file(&self, given: &Given) -> Result<Option<HistoryFile>, String> {
         let sync = self.history_sync.unwrap_or_default();
         match (self.history_file.clone(), given.name_of("--history-sync")) {
-            (None, Some(name)) => Err(UsageError(format!("{name} needs a history file: name one with --history-file"))),
+            (None, Some(name)) => Err(format!("{name} needs a history file: name one with --history-file")),
             (path, _) => Ok(path.map(|path| {
                 let mut file = HistoryFile::new(path);
                 file.sync = sync;
@@ -107,14 +110,14 @@ fn permit<'a>(
     permissions: Option<u32>,
     name: Option<&str>,
     remedy: &str,
-) -> Result<(), UsageError> {
+) -> Result<(), String> {
     let (Some(permissions), Some(name)) = (permissions, name) else { return Ok(()) };
     let modes = addresses.into_iter().filter_map(|address| match address {
         Address::Unix { mode, .. } => Some(mode),
         _ => None,
     });
     match modes.map(|mode| *mode = permissions).count() {
-        0 => Err(UsageError(format!("{name} is for unix sockets: name one with {remedy}"))),
+        0 => Err(format!("{name} is for unix sockets: name one with {remedy}")),
         _ => Ok(()),
     }
 }

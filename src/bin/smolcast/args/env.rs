@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use argh::{ArgsInfo, FlagInfo, FlagInfoKind, FromArgs};
 use smolcast::Token;
 
-use super::{Args, NAME, PRINTING, UsageError, units};
+use super::{Args, NAME, PRINTING, units};
 
 /// The given flags, in their order.
 pub(super) struct Given(Vec<Item>);
@@ -23,8 +23,8 @@ struct Item {
 
 impl Given {
     /// Reads the arguments after the program's name. A flag that prints something ends them, and is then the only one.
-    pub(super) fn typed(arguments: impl Iterator<Item = OsString>) -> Result<Self, UsageError> {
-        let utf8 = |text: OsString| text.into_string().map_err(|odd| UsageError(format!("{odd:?} is not UTF-8")));
+    pub(super) fn typed(arguments: impl Iterator<Item = OsString>) -> Result<Self, String> {
+        let utf8 = |text: OsString| text.into_string().map_err(|odd| format!("{odd:?} is not UTF-8"));
         let arguments: Vec<String> = arguments.map(utf8).collect::<Result<_, _>>()?;
         let mut arguments = arguments.into_iter();
         let mut items = Vec::new();
@@ -54,12 +54,11 @@ impl Given {
     }
 
     /// Appends the variables of flags that were not typed.
-    pub(super) fn add_variables(&mut self, variable: impl Fn(&str) -> Option<OsString>) -> Result<(), UsageError> {
+    pub(super) fn add_variables(&mut self, variable: impl Fn(&str) -> Option<OsString>) -> Result<(), String> {
         for flag in settings() {
             let name = variable_of(flag.long);
             let Some(value) = variable(&name).filter(|_| self.name_of(flag.long).is_none()) else { continue };
-            let value =
-                value.into_string().map_err(|odd| UsageError(format!("{name} takes UTF-8 text, not {odd:?}")))?;
+            let value = value.into_string().map_err(|odd| format!("{name} takes UTF-8 text, not {odd:?}"))?;
             self.0.push(Item { flag: flag.long, value: Some(value), name });
         }
         Ok(())
@@ -70,23 +69,23 @@ impl Given {
         self.0.iter().find(|item| item.flag == flag).map(|item| item.name.as_str())
     }
 
-    pub(super) fn parse(&self) -> Result<Args, UsageError> {
+    pub(super) fn parse(&self) -> Result<Args, String> {
         let words = self.0.iter().flat_map(|item| [Some(item.flag), item.value.as_deref()]);
         let words: Vec<&str> = words.flatten().collect();
         Args::from_args(&[NAME], &words).map_err(|exit| self.explain(&exit.output))
     }
 
     /// argh's error, with the name that the operator gave.
-    fn explain(&self, output: &str) -> UsageError {
+    fn explain(&self, output: &str) -> String {
         for Item { flag, value, name } in &self.0 {
             let value = value.as_deref().unwrap_or_default();
             match reason(output, flag, value) {
-                Some("duplicate values provided") => return UsageError(format!("{name} can be given once")),
-                Some(takes) => return UsageError(format!("{name} takes {takes}, not {value:?}")),
+                Some("duplicate values provided") => return format!("{name} can be given once"),
+                Some(takes) => return format!("{name} takes {takes}, not {value:?}"),
                 None => {}
             }
         }
-        UsageError(output.trim_end().replace('\n', " "))
+        output.trim_end().replace('\n', " ")
     }
 }
 
@@ -97,14 +96,14 @@ fn reason<'o>(output: &'o str, flag: &str, value: &str) -> Option<&'o str> {
 }
 
 /// The error for a last flag without its value. No flag takes an empty value, so argh's error about one has the reason.
-fn without_value(flag: &str) -> UsageError {
+fn without_value(flag: &str) -> String {
     let error = Args::from_args(&[NAME], &[flag, ""]).map_or_else(|exit| exit.output, |_| String::new());
     let takes = reason(&error, flag, "").unwrap_or("a value");
-    UsageError(format!("{flag} takes {takes}, and no value follows it"))
+    format!("{flag} takes {takes}, and no value follows it")
 }
 
 /// The error for an unknown flag, with the nearest known one as a hint.
-fn unknown(name: &str) -> UsageError {
+fn unknown(name: &str) -> String {
     if !name.starts_with('-') || name == "-" {
         return not_an_option(name);
     }
@@ -112,9 +111,7 @@ fn unknown(name: &str) -> UsageError {
     // If more than half of a short name differs, it is another name.
     let nearest = nearest.filter(|(distance, _)| *distance <= usize::min(2, name.len().saturating_sub(2) / 2));
     let hint = nearest.map_or_else(String::new, |(_, flag)| format!(" (did you mean {flag}?)"));
-    // The debug form escapes line breaks.
-    let quoted = format!("{name:?}");
-    UsageError(format!("there is no option {}{hint}", quoted.trim_matches('"')))
+    format!("there is no option {}{hint}", name.escape_debug())
 }
 
 /// Edit distance: the number of bytes to insert, remove or change between two texts.
@@ -131,8 +128,8 @@ fn distance(one: &str, other: &str) -> usize {
     row[other.len()]
 }
 
-fn not_an_option(argument: &str) -> UsageError {
-    UsageError(format!("{argument:?} is not an option"))
+fn not_an_option(argument: &str) -> String {
+    format!("{argument:?} is not an option")
 }
 
 pub(super) fn flags() -> &'static [FlagInfo<'static>] {
@@ -142,10 +139,6 @@ pub(super) fn flags() -> &'static [FlagInfo<'static>] {
 /// Flags with a variable: all but those that print.
 pub(super) fn settings() -> impl Iterator<Item = &'static FlagInfo<'static>> {
     flags().iter().filter(|flag| !PRINTING.contains(&flag.long))
-}
-
-pub(super) fn printing() -> impl Iterator<Item = &'static FlagInfo<'static>> {
-    flags().iter().filter(|flag| PRINTING.contains(&flag.long))
 }
 
 /// The short form of a flag. argh's description of `--help` lacks its own.
@@ -161,9 +154,9 @@ pub(super) fn variable_of(flag: &str) -> String {
 
 /// The tokens from the environment. They have no flag, because every user of a machine sees its command lines, and no
 /// error shows them.
-pub(super) fn publish_tokens(variable: impl Fn(&str) -> Option<OsString>) -> Result<Vec<Token>, UsageError> {
+pub(super) fn publish_tokens(variable: impl Fn(&str) -> Option<OsString>) -> Result<Vec<Token>, String> {
     const VARIABLE: &str = "SMOLCAST_PUBLISH_TOKEN";
     let Some(value) = variable(VARIABLE) else { return Ok(Vec::new()) };
     let takes = "one token or more (letters, digits and -._~+/, with = at the end alone), by commas or line breaks";
-    value.to_str().and_then(units::tokens).ok_or_else(|| UsageError(format!("{VARIABLE} takes {takes}")))
+    value.to_str().and_then(units::tokens).ok_or_else(|| format!("{VARIABLE} takes {takes}"))
 }

@@ -1,19 +1,15 @@
 //! Flags and environment to a [`Config`], by way of argh.
 //!
-//! [`Args`] is the one table of flags: the parser, the variables, the help, the manual page and the completions for
-//! shells come from it. A flag wins over its variable, and a variable over the default; an address that is typed wins
-//! over a host and a port of the environment. An error is one line that names the flag or the variable and says the
-//! right values.
+//! [`Args`] is the one table of flags: the parser, the variables, the help, the manual page and the completions come
+//! from it. A flag wins over its variable, and a variable over the default. A typed address wins over a host and a port
+//! of the environment. An error is one line that names the flag or the variable and says the right values.
 
 mod completions;
 mod config;
 mod env;
-mod man;
 mod units;
 
-use std::error::Error;
 use std::ffi::OsString;
-use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -158,6 +154,9 @@ struct Args {
     completions: Option<String>,
 }
 
+/// The page in roff, which the tests make from [`Args`].
+const MANUAL_PAGE: &str = include_str!("../../../../docs/smolcast.1");
+
 /// Flags that print something instead of serving, so they have no variable and no default.
 const PRINTING: [&str; 4] = ["--help", "--version", "--man", "--completions"];
 
@@ -169,20 +168,8 @@ pub(crate) enum Command {
     Serve(Box<Config>, AccessFiles),
 }
 
-/// A mistake on the command line or in the environment, and the right values.
-#[derive(Debug)]
-pub(crate) struct UsageError(String);
-
-impl fmt::Display for UsageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; see smolcast --help", self.0)
-    }
-}
-
-impl Error for UsageError {}
-
 /// Reads this process's arguments and environment, and the access files that they name.
-pub(crate) fn parse() -> Result<Command, Box<dyn Error>> {
+pub(crate) fn parse() -> Result<Command, String> {
     let mut command = parse_from(std::env::args_os().skip(1), |variable| std::env::var_os(variable))?;
     if let Command::Serve(config, files) = &mut command {
         config.access = files.read()?;
@@ -193,7 +180,14 @@ pub(crate) fn parse() -> Result<Command, Box<dyn Error>> {
 fn parse_from(
     arguments: impl Iterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<OsString>,
-) -> Result<Command, UsageError> {
+) -> Result<Command, String> {
+    command(arguments, variable).map_err(|error| format!("{error}; see {NAME} --help"))
+}
+
+fn command(
+    arguments: impl Iterator<Item = OsString>,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Command, String> {
     let mut given = Given::typed(arguments)?;
     if given.name_of("--help").is_some() {
         return Ok(Command::Print(help()));
@@ -211,7 +205,7 @@ impl Args {
     fn printed(self) -> Option<String> {
         match self {
             Self { version: true, .. } => Some(format!("{NAME} {}\n", env!("CARGO_PKG_VERSION"))),
-            Self { man: true, .. } => Some(man::page()),
+            Self { man: true, .. } => Some(MANUAL_PAGE.to_owned()),
             Self { completions, .. } => completions,
         }
     }

@@ -1,16 +1,17 @@
 //! Command lines and environments, and the resulting configurations, texts and errors.
 
+mod man;
+
 use std::fs;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use argh::{FlagInfo, FlagInfoKind, Optionality};
 use smolcast::{Address, HistoryFile, HistorySync, Retention};
 
-use argh::{FlagInfo, FlagInfoKind, Optionality};
-
+use self::man::described;
 use super::env::{flags, settings, variable_of};
-use super::man::described;
 use super::*;
 
 fn serve(typed: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
@@ -18,7 +19,7 @@ fn serve(typed: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
     match parse_from(typed.iter().map(OsString::from), variable) {
         Ok(Command::Serve(config, _)) => Ok(*config),
         Ok(Command::Print(text)) => Err(text),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error),
     }
 }
 
@@ -308,11 +309,11 @@ fn values_that_are_not_utf8_are_rejected() {
     let odd = OsString::from_vec(b"\xff".to_vec());
     let flags = ["--history-file".into(), odd.clone()];
     let typed = parse_from(flags.into_iter(), |_| None).err().expect("no text");
-    assert_eq!(typed.to_string(), "\"\\xFF\" is not UTF-8; see smolcast --help");
+    assert_eq!(typed, "\"\\xFF\" is not UTF-8; see smolcast --help");
     let set = parse_from([].into_iter(), |name| (name == "SMOLCAST_HISTORY_FILE").then(|| odd.clone()));
-    let set = set.err().expect("no text").to_string();
+    let set = set.err().expect("no text");
     let secret = parse_from([].into_iter(), |name| (name == "SMOLCAST_PUBLISH_TOKEN").then(|| odd.clone()));
-    let secret = secret.err().expect("no text").to_string();
+    let secret = secret.err().expect("no text");
     assert!(secret.starts_with("SMOLCAST_PUBLISH_TOKEN takes ") && !secret.contains("xFF"), "{secret}");
     assert_eq!(set, "SMOLCAST_HISTORY_FILE takes UTF-8 text, not \"\\xFF\"; see smolcast --help");
 }

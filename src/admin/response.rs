@@ -1,4 +1,4 @@
-//! Answers of the admin address: a status, a body, and the policy for pages. Each is the last of its connection.
+//! Responses of the admin address: a status, a body, and the policy for pages. Each is the last of its connection.
 //!
 //! The bytes are written by [`Response`], as the public side's are.
 
@@ -14,15 +14,15 @@ const POLICY: &str = "Content-Security-Policy: default-src 'none'; script-src 's
                       connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n";
 
-/// An answer that is not a stream.
+/// A response that is not a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct AdminResponse {
     status: &'static str,
     /// The media type and the text; none with a `204`.
     body: Option<(&'static str, Cow<'static, str>)>,
 }
 
-impl Answer {
+impl AdminResponse {
     pub(super) fn new(status: &'static str, media_type: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
         Self { status, body: Some((media_type, text.into())) }
     }
@@ -36,7 +36,7 @@ impl Answer {
         Self { status: "204 No Content", body: None }
     }
 
-    /// Appends the answer to `out`; `HEAD` gets its head alone (RFC 9110, 9.3.2).
+    /// Appends the response to `out`; `HEAD` gets its head alone (RFC 9110, 9.3.2).
     pub(super) fn write(&self, out: &mut Vec<u8>, date: &Date, is_head: bool) {
         let response = Response::new(out, self.status, date).field("Cache-Control", "no-cache");
         let Some((media_type, text)) = &self.body else {
@@ -48,7 +48,7 @@ impl Answer {
     }
 }
 
-impl From<RequestError> for Answer {
+impl From<RequestError> for AdminResponse {
     fn from(error: RequestError) -> Self {
         Self::line(error.status(), error.advice())
     }
@@ -73,19 +73,19 @@ mod tests {
     fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
         write(&mut out);
-        String::from_utf8(out).expect("answers are text").replace(POLICY, "[policy]\r\n")
+        String::from_utf8(out).expect("responses are text").replace(POLICY, "[policy]\r\n")
     }
 
     #[test]
-    fn answers_are_byte_exact() {
-        let ok = Answer::line("200 OK", "ok\n");
+    fn responses_are_byte_exact() {
+        let ok = AdminResponse::line("200 OK", "ok\n");
         let head = "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nCache-Control: no-cache\r\n\
                     Content-Type: text/plain; charset=utf-8\r\nContent-Length: 3\r\nConnection: close\r\n\
                     [policy]\r\n\r\n";
         assert_eq!(written(|out| ok.write(out, DATE, false)), format!("{head}ok\n"));
         assert_eq!(written(|out| ok.write(out, DATE, true)), head);
         assert_eq!(
-            written(|out| Answer::no_content().write(out, DATE, false)),
+            written(|out| AdminResponse::no_content().write(out, DATE, false)),
             "HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nCache-Control: no-cache\r\n\
              Connection: close\r\n[policy]\r\n\r\n"
         );

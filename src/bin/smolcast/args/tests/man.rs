@@ -1,24 +1,27 @@
-//! `--man`: a manual page in roff with the macros of man(7).
+//! The manual page in roff, with the macros of man(7).
 //!
-//! `smolcast.1.in` is the prose, and this module adds the facts of [`Args`]. `docs/smolcast.1` is the committed result,
-//! which a test compares. The page has no date, so that the same sources make the same page.
+//! `smolcast.1.in` is the prose, and this module adds the facts of [`Args`]. The program has the committed result,
+//! `docs/smolcast.1`, built in. The page has no date, so that the same sources make the same page.
+
+use std::fs;
 
 use argh::{ArgsInfo, FlagInfo, FlagInfoKind};
 
-use super::env::{printing, settings, short, variable_of};
-use super::{Args, SUMMARY};
+use super::super::env::{flags, settings, short, variable_of};
+use super::super::{Args, PRINTING, SUMMARY};
 
-pub(super) fn page() -> String {
+fn page() -> String {
     let info = Args::get_args_info();
     let notes = info.notes.iter().filter(|note| !note.starts_with("SMOLCAST_"));
     let variables = settings().map(|flag| item(&variable_of(flag.long), &format!("Is read for {}.", flag.long)));
     let exit = info.error_codes.iter().map(|exit| item(&exit.code.to_string(), exit.description));
+    let printing = flags().iter().filter(|flag| PRINTING.contains(&flag.long));
     let parts = [
         ("@VERSION@", env!("CARGO_PKG_VERSION").to_owned()),
         ("@SUMMARY@", SUMMARY.to_owned()),
         ("@DESCRIPTION@", text(info.description)),
         ("@NOTES@", lines(notes.map(|note| text(note)))),
-        ("@OPTIONS@", lines(settings().chain(printing()).map(option))),
+        ("@OPTIONS@", lines(settings().chain(printing).map(option))),
         ("@ENVIRONMENT@", lines(variables)),
         ("@EXIT@", lines(exit)),
         ("@EXAMPLES@", lines(info.examples.iter().map(|example| code(example)))),
@@ -97,41 +100,38 @@ fn escaped(text: &str) -> String {
     out
 }
 
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    #[test]
-    fn the_committed_page_is_current() {
-        let committed = fs::read_to_string("docs/smolcast.1").expect("it is there");
-        assert!(committed == page(), "it is old: cargo run -- --man > docs/smolcast.1");
+#[test]
+fn the_committed_page_is_current() {
+    const COMMITTED: &str = "docs/smolcast.1";
+    if std::env::var_os("WRITE_MAN_PAGE").is_some() {
+        fs::write(COMMITTED, page()).expect("the page can be written");
     }
+    let committed = fs::read_to_string(COMMITTED).expect("it is there");
+    assert!(committed == page(), "it is old: WRITE_MAN_PAGE=1 cargo test --bin smolcast committed_page");
+}
 
-    #[test]
-    fn the_page_has_every_option_and_its_variable() {
-        let page = page();
-        assert!(!page.contains('@'), "a mark is left:\n{page}");
-        for flag in settings() {
-            let FlagInfoKind::Option { arg_name } = flag.kind else { panic!("{} takes a value", flag.long) };
-            let variable = variable_of(flag.long);
-            let label = format!("\n.TP\n.BI {} \" {arg_name}\"\n", code(flag.long));
-            assert_eq!(page.matches(&label).count(), 1, "{label}");
-            assert_eq!(page.matches(&format!("\n.TP\n.B {variable}\n")).count(), 1, "{variable}");
-            let (_, default) = described(flag);
-            let default = default.unwrap_or_else(|| panic!("{} says its default", flag.long));
-            assert!(page.contains(&format!("\nDefault: {}.\n", escaped(default))), "{default}");
-        }
-        for flag in ["\\-h \", \" \\-\\-help", "\\-V \", \" \\-\\-version", "\\-\\-man"] {
-            assert_eq!(page.matches(&format!("\n.TP\n.BR {flag}\n")).count(), 1, "{flag}");
-        }
+#[test]
+fn the_page_has_every_option_and_its_variable() {
+    let page = page();
+    assert!(!page.contains('@'), "a mark is left:\n{page}");
+    for flag in settings() {
+        let FlagInfoKind::Option { arg_name } = flag.kind else { panic!("{} takes a value", flag.long) };
+        let variable = variable_of(flag.long);
+        let label = format!("\n.TP\n.BI {} \" {arg_name}\"\n", code(flag.long));
+        assert_eq!(page.matches(&label).count(), 1, "{label}");
+        assert_eq!(page.matches(&format!("\n.TP\n.B {variable}\n")).count(), 1, "{variable}");
+        let (_, default) = described(flag);
+        let default = default.unwrap_or_else(|| panic!("{} says its default", flag.long));
+        assert!(page.contains(&format!("\nDefault: {}.\n", escaped(default))), "{default}");
     }
+    for flag in ["\\-h \", \" \\-\\-help", "\\-V \", \" \\-\\-version", "\\-\\-man"] {
+        assert_eq!(page.matches(&format!("\n.TP\n.BR {flag}\n")).count(), 1, "{flag}");
+    }
+}
 
-    #[test]
-    fn special_characters_of_roff_are_escaped() {
-        let expected = "\\&.a \\&\\(aqb\\(aq c\\ed \\(dqe\\(dq f-g \\fB\\-\\-h\\-i\\fP, \\fBSMOLCAST_J\\fP.\n\
-                        \\(gak\\(ga \\(ha\\(ti";
-        assert_eq!(text(".a 'b' c\\d \"e\" f-g --h-i, SMOLCAST_J. `k` ^~"), expected);
-    }
+#[test]
+fn special_characters_of_roff_are_escaped() {
+    let expected = "\\&.a \\&\\(aqb\\(aq c\\ed \\(dqe\\(dq f-g \\fB\\-\\-h\\-i\\fP, \\fBSMOLCAST_J\\fP.\n\
+                    \\(gak\\(ga \\(ha\\(ti";
+    assert_eq!(text(".a 'b' c\\d \"e\" f-g --h-i, SMOLCAST_J. `k` ^~"), expected);
 }
