@@ -15,9 +15,6 @@ use crate::http::request::SlowPolicy;
 use crate::metrics::{GaugeGuard, StreamEnd};
 use crate::net::{Deadline, Socket, close_in_stages, write_all};
 
-/// The event of a subscriber that skips: it has not asked for a resume point, and the newest events follow.
-const GAP: &[u8] = b"event: gap\ndata: {\"requested\":null,\"resumed_from\":null,\"oldest\":null}\n\n";
-
 /// Reconnect delays of streams that the server ends: at least this, spread over so many milliseconds.
 const RETRY_FROM: Duration = Duration::from_secs(3);
 const RETRY_SPREAD: u64 = 6000;
@@ -165,7 +162,7 @@ impl<'s, S: Socket> Stream<'s, S> {
         let mut prefix = self.membership.skip();
         // Until the prefix is written the client may have part of an event, and the audience does not know.
         self.membership.sink(|io| io.reset_on_close(true));
-        prefix.extend_from_slice(GAP);
+        prefix.extend_from_slice(frame::gap(None, None, None).as_bytes());
         prefix.extend_from_slice(&self.context.dispatcher.latest(&self.membership.filters()));
         self.context.shared.metrics.stream_skipped();
         let (context, position) = (self.context, self.membership.position());

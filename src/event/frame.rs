@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use memchr::{memchr2, memchr2_iter, memmem};
 
+use super::json::{self, Object};
+
 /// Message for every open stream, or for the streams that subscribed to one of its topics.
 ///
 /// ```
@@ -197,6 +199,16 @@ impl Frame {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// Event that tells a client that events are missing.
+///
+/// Its data names the id that the client `requested`, the id that the stream is `resumed_from`, and the `oldest` one.
+pub(crate) fn gap(requested: Option<&str>, resumed_from: Option<&str>, oldest: Option<&str>) -> String {
+    let ids = [("requested", requested), ("resumed_from", resumed_from), ("oldest", oldest)];
+    let data =
+        ids.into_iter().fold(Object::default(), |data, (name, id)| data.with_optional(name, id.map(json::string)));
+    format!("event: gap\ndata: {}\n\n", data.end())
 }
 
 /// Block that asks a client to reconnect after `delay`, for a stream that the server ends or rejects.

@@ -14,8 +14,7 @@ use super::history::{Cursor, History, StoredEvent};
 use super::log::Record;
 use super::queue::{Message, QueueSender, Queued};
 use super::{Draft, PublishError};
-use crate::event::frame::Frame;
-use crate::event::json;
+use crate::event::frame::{self, Frame};
 use crate::event::topic::{FilterSet, Topics};
 use crate::metrics::Metrics;
 use crate::sys::lock;
@@ -133,7 +132,8 @@ impl Sequence {
         let mut out = Vec::new();
         loop {
             if std::mem::take(&mut cursor.has_gap) {
-                out.extend_from_slice(gap(&history, cursor.after, filters, requested).as_bytes());
+                let (first, oldest) = (history.first_id(cursor.after, filters), history.oldest_id());
+                out.extend_from_slice(frame::gap(Some(requested), first, oldest).as_bytes());
             }
             history.read(cursor, last, filters, PORTION_BYTES, &mut out);
             if !cursor.has_gap {
@@ -150,17 +150,6 @@ impl Sequence {
         let (events, bytes, oldest_at) = history.stats();
         (events, bytes, oldest_at.map(|at| Duration::from_millis(now.saturating_sub(at))))
     }
-}
-
-/// The `gap` event, which tells a client that events are missing.
-fn gap(history: &History, after: u64, filters: &FilterSet, requested: &str) -> String {
-    let id = |id: Option<&str>| id.map_or_else(|| "null".to_owned(), json::string);
-    format!(
-        "event: gap\ndata: {{\"requested\":{},\"resumed_from\":{},\"oldest\":{}}}\n\n",
-        json::string(requested),
-        id(history.first_id(after, filters)),
-        id(history.oldest_id()),
-    )
 }
 
 /// Time in Unix milliseconds, by the wall clock.
