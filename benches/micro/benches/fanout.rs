@@ -1,4 +1,4 @@
-//! Messages from the hub to every subscriber, with sinks in place of sockets: what a delivery costs besides its `send`.
+//! Messages from the hub to every subscriber, with sinks instead of sockets: the cost of a delivery without its `send`.
 //!
 //! An element is a delivery: one message to one subscriber.
 
@@ -14,7 +14,7 @@ fn main() {
         let mut group = criterion.benchmark_group(format!("fanout/{waiting} waiting"));
         for subscribers in SUBSCRIBERS {
             let fan_out = micro::FanOut::default();
-            let seats: Vec<_> = (0..subscribers).map(|_| fan_out.join(&[])).collect();
+            let members: Vec<_> = (0..subscribers).map(|_| fan_out.join(&[])).collect();
             group.throughput(Throughput::Elements((subscribers * waiting) as u64));
             let mut messages = 0;
             group.bench_function(format!("{subscribers} subscribers"), |bencher| {
@@ -23,7 +23,7 @@ fn main() {
                     messages += waiting;
                 });
             });
-            micro::check(&seats, messages);
+            micro::check(&members, messages);
         }
         group.finish();
     }

@@ -1,10 +1,9 @@
 //! The cost of a subscriber as their number grows: time for each delivery, and memory.
 //!
-//! Memory is what the system has given the process, from before the subscribers join until all have: of each one the
-//! row in its audience's table and the seat by which its task holds it. Its socket and its task are not there. Each
-//! number of subscribers is measured on a million of them, in as many audiences as it takes, so that what the
-//! allocator keeps for itself does not count. A table doubles as it grows, and what it has in reserve the system does
-//! not back with memory before it is used; this is seen in none of the figures.
+//! Memory is the growth of the process's resident set while the subscribers join: for each one the row in its
+//! audience's table and its membership, without socket and task. Each size is measured on a million subscribers, in as
+//! many audiences as that takes, so that the allocator's own reserve does not count. A table doubles as it grows, and
+//! the kernel backs its unused half with no memory; no figure includes that half.
 
 use std::env;
 use std::fs;
@@ -32,16 +31,16 @@ fn main() {
         audiences.collect::<Vec<_>>()
     });
     // All of them stay until the end: memory that was given back would be used again and not be seen.
-    let mut seats = Vec::new();
+    let mut members = Vec::new();
     let mut bytes = Vec::new();
     for (fan_outs, subscribers) in fan_outs.iter().zip(SUBSCRIBERS) {
         let before = resident_bytes();
-        seats.push(fill(fan_outs, subscribers));
+        members.push(fill(fan_outs, subscribers));
         bytes.push((resident_bytes() - before) as f64 / MILLION as f64);
     }
     let nanoseconds = time(&fan_outs);
-    for (seats, subscribers) in seats.iter().zip(SUBSCRIBERS) {
-        micro::check(&seats[..subscribers], ROUNDS * MILLION / subscribers);
+    for (members, subscribers) in members.iter().zip(SUBSCRIBERS) {
+        micro::check(&members[..subscribers], ROUNDS * MILLION / subscribers);
     }
 
     println!("{:>12} {:>16} {:>20}", "subscribers", "ns a delivery", "bytes a subscriber");
@@ -52,13 +51,13 @@ fn main() {
     judge("bytes a subscriber", &bytes, MOST_MEMORY);
 }
 
-/// Has so many subscribers join each of the audiences.
+/// Joins this many subscribers to each audience.
 fn fill(fan_outs: &[FanOut], subscribers: usize) -> Vec<Membership<Counter>> {
-    let mut seats = Vec::with_capacity(fan_outs.len() * subscribers);
+    let mut members = Vec::with_capacity(fan_outs.len() * subscribers);
     for fan_out in fan_outs {
-        seats.extend((0..subscribers).map(|_| fan_out.join(&[])));
+        members.extend((0..subscribers).map(|_| fan_out.join(&[])));
     }
-    seats
+    members
 }
 
 /// The cost of a delivery in the first audience of each size: the fastest of rounds that alternate between the sizes,
@@ -77,7 +76,7 @@ fn time(fan_outs: &[Vec<FanOut>]) -> Vec<f64> {
     fastest
 }
 
-/// Says whether the most subscribers cost at most so many times what the fewest cost each.
+/// Judges the cost of the most subscribers, as a multiple of the cost of the fewest.
 fn judge(what: &str, figures: &[f64], most: f64) {
     let ratio = figures[figures.len() - 1] / figures[0];
     let verdict = if ratio <= most { "ok" } else { "MISSED" };

@@ -1,5 +1,4 @@
-//! A message to one stream of many that each ask for a topic of their own: what it costs does not grow with those that
-//! it is not for.
+//! A message to one of many streams with topics of their own: its cost does not grow with the other streams.
 
 use criterion::Throughput;
 
@@ -11,7 +10,7 @@ fn main() {
     for streams in STREAMS {
         let fan_out = micro::FanOut::default();
         let topic = |number| format!("room/{number}/messages");
-        let seats: Vec<_> = (0..streams).map(|number| fan_out.join(&[&topic(number)])).collect();
+        let members: Vec<_> = (0..streams).map(|number| fan_out.join(&[&topic(number)])).collect();
         let (wanted, mut messages) = (topic(streams / 2), 0);
         group.throughput(Throughput::Elements(1));
         group.bench_function(format!("{streams} streams"), |bencher| {
@@ -20,8 +19,8 @@ fn main() {
                 messages += 1;
             });
         });
-        micro::check(&seats[streams / 2..=streams / 2], messages);
-        micro::check(&seats[..streams / 2], 0);
+        micro::check(&members[streams / 2..=streams / 2], messages);
+        micro::check(&members[..streams / 2], 0);
     }
     group.finish();
     criterion.final_summary();

@@ -1,13 +1,14 @@
-//! The parts of smolcast by themselves: `cargo bench -p micro`.
+//! Single parts of smolcast, measured by `cargo bench -p micro`.
 //!
-//! Each bench is a file in `benches`; what they share is here. Their figures compare this machine today with itself:
-//! before a change and after it, few subscribers and many. How the server does on real sockets they do not say.
+//! Each bench is a file in `benches` and uses the tools here. Compare figures of one machine on one day: before and
+//! after a change, few subscribers and many. They say nothing about real sockets.
 //!
 //! - `parse`: a request's head, found and read
 //! - `chunked`: a chunked body, decoded
 //! - `frame`: a message, encoded
 //! - `fanout`: messages from the hub to sinks in place of sockets
-//! - `scale`: what a subscriber costs there, in time and in memory, as their number grows
+//! - `scale`: the time and memory of a subscriber there, as their number grows
+//! - `topics`: a message to one of many streams with topics of their own
 
 use std::cell::Cell;
 use std::hint::black_box;
