@@ -17,6 +17,7 @@
 //! - `forwarded`: clients behind proxies
 //! - `listen`: several addresses, unix sockets among them
 //! - `admin`: the admin address
+//! - `api`: the traits of the library's types
 //! - `lifecycle`: the server as a library, its start and its end
 //! - `binary`, `flags`: the program; `addresses`: its addresses; `reload`: its reload on SIGHUP
 //! - `systemd`: the program under a service manager
@@ -26,6 +27,7 @@ mod access;
 #[cfg(feature = "cli")]
 mod addresses;
 mod admin;
+mod api;
 #[cfg(feature = "cli")]
 mod binary;
 mod body;
