@@ -11,7 +11,6 @@ mod log;
 mod queue;
 mod sequence;
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -42,31 +41,22 @@ impl<'d> Draft<'d> {
 }
 
 /// Reason that an event was not published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
     /// A field of the event holds what the event-stream format cannot carry.
+    #[error("{0}")]
     InvalidField(InvalidField),
     /// The server has stopped, or was dropped.
+    #[error("the server has stopped")]
     Stopped,
     /// The disk of the history's file is full.
+    #[error("the disk of the history's file is full, so this was not published")]
     NoSpace,
     /// The history's file cannot be written.
+    #[error("the history's file cannot be written, so this was not published")]
     NotWritten,
 }
-
-impl fmt::Display for PublishError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InvalidField(field) => field.fmt(f),
-            Self::Stopped => f.write_str("the server has stopped"),
-            Self::NoSpace => f.write_str("the disk of the history's file is full, so this was not published"),
-            Self::NotWritten => f.write_str("the history's file cannot be written, so this was not published"),
-        }
-    }
-}
-
-impl std::error::Error for PublishError {}
 
 /// Handle on the hub, for every publisher and every shard.
 #[derive(Clone, Debug)]

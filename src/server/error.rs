@@ -1,6 +1,5 @@
 //! The reasons that a server is not bound, each with advice for the operator.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -8,58 +7,52 @@ use crate::config::{Address, ConfigError};
 use crate::net::RESERVED_DESCRIPTORS;
 
 /// The reason that a server could not be bound.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
     /// A value of the configuration is out of range.
-    Config(ConfigError),
+    #[error("{0}")]
+    Config(#[source] ConfigError),
     /// The process may not open enough files for a single connection.
+    #[error(
+        "this process may open too few files: the server needs {} or more for itself and one for each connection; \
+         raise the limit (ulimit -n)",
+        RESERVED_DESCRIPTORS
+    )]
     Descriptors,
     /// The history's file cannot be opened.
-    History(PathBuf, io::Error),
+    #[error("cannot use {} as the history's file: {}", .0.display(), .1)]
+    History(PathBuf, #[source] io::Error),
     /// A thread cannot be started: the log's or the admin side's.
-    Thread(io::Error),
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
     /// The server cannot listen on an address.
-    Listen(Address, io::Error),
+    #[error("{}", listen_advice(.0, .1))]
+    Listen(Address, #[source] io::Error),
     /// A socket that was handed over cannot be used.
-    Inherited(io::Error),
+    #[error("cannot use a socket that was handed over: {0}")]
+    Inherited(#[source] io::Error),
 }
 
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (address, error) = match self {
-            Self::Config(error) => return error.fmt(f),
-            Self::Descriptors => {
-                return write!(
-                    f,
-                    "this process may open too few files: the server needs {RESERVED_DESCRIPTORS} or more for itself \
-                     and one for each connection; raise the limit (ulimit -n)"
-                );
-            }
-            Self::History(path, error) => {
-                return write!(f, "cannot use {} as the history's file: {error}", path.display());
-            }
-            Self::Thread(error) => return write!(f, "cannot start a thread: {error}"),
-            Self::Inherited(error) => return write!(f, "cannot use a socket that was handed over: {error}"),
-            Self::Listen(address, error) => (address, error),
-        };
-        match address {
-            Address::Tcp(address) => write!(f, "cannot listen on {address}: ")?,
-            Address::Unix { path, .. } => {
-                return write!(f, "cannot listen on the unix socket {}: {}", path.display(), unix_advice(error));
-            }
+fn listen_advice(address: &Address, error: &io::Error) -> String {
+    match address {
+        Address::Tcp(address) => format!("cannot listen on {address}: {}", tcp_advice(error)),
+        Address::Unix { path, .. } => {
+            format!("cannot listen on the unix socket {}: {}", path.display(), unix_advice(error))
         }
-        match error.kind() {
-            io::ErrorKind::AddrInUse => f.write_str(
-                "the port is taken, by another program or another address of this server; choose one that is \
-                             free (0 picks one)",
-            ),
-            io::ErrorKind::AddrNotAvailable => {
-                f.write_str("this machine has no such address; choose one that it has, or 0.0.0.0 for all of them")
-            }
-            io::ErrorKind::PermissionDenied => f.write_str("this user may not listen there; choose a port above 1023"),
-            _ => error.fmt(f),
+    }
+}
+
+fn tcp_advice(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "the port is taken, by another program or another address of this server; choose \
+                                     one that is free (0 picks one)"
+            .to_owned(),
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address; choose one that it has, or 0.0.0.0 for all of them".to_owned()
         }
+        io::ErrorKind::PermissionDenied => "this user may not listen there; choose a port above 1023".to_owned(),
+        _ => error.to_string(),
     }
 }
 
@@ -72,14 +65,50 @@ fn unix_advice(error: &io::Error) -> String {
     }
 }
 
-impl std::error::Error for BindError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Config(error) => Some(error),
-            Self::Descriptors => None,
-            Self::History(_, error) | Self::Thread(error) | Self::Listen(_, error) | Self::Inherited(error) => {
-                Some(error)
-            }
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn errors_say_what_to_do() {
+        let of = |kind: io::ErrorKind| io::Error::from(kind);
+        let tcp = |kind| BindError::Listen(([127, 0, 0, 1], 80).into(), of(kind));
+        let unix = |error| BindError::Listen(Address::unix("/run/s"), error);
+        let other = || io::Error::other("odd");
+        for (error, text) in [
+            (
+                BindError::Descriptors,
+                "this process may open too few files: the server needs 64 or more for itself and one for each \
+                 connection; raise the limit (ulimit -n)",
+            ),
+            (BindError::History("/h".into(), other()), "cannot use /h as the history's file: odd"),
+            (BindError::Thread(other()), "cannot start a thread: odd"),
+            (BindError::Inherited(other()), "cannot use a socket that was handed over: odd"),
+            (
+                tcp(io::ErrorKind::AddrInUse),
+                "cannot listen on 127.0.0.1:80: the port is taken, by another program or another address of this \
+                 server; choose one that is free (0 picks one)",
+            ),
+            (
+                tcp(io::ErrorKind::AddrNotAvailable),
+                "cannot listen on 127.0.0.1:80: this machine has no such address; choose one that it has, or 0.0.0.0 \
+                 for all of them",
+            ),
+            (
+                tcp(io::ErrorKind::PermissionDenied),
+                "cannot listen on 127.0.0.1:80: this user may not listen there; choose a port above 1023",
+            ),
+            (
+                unix(of(io::ErrorKind::AddrInUse)),
+                "cannot listen on the unix socket /run/s: another program listens on it; end that, or choose another \
+                 path",
+            ),
+            (unix(other()), "cannot listen on the unix socket /run/s: odd"),
+        ] {
+            assert_eq!(error.to_string(), text);
+            assert_eq!(error.source().is_some(), !matches!(error, BindError::Descriptors), "{text}");
         }
     }
 }
