@@ -3,12 +3,13 @@
 //! They hold totals, not rates: the page takes differences, and a missed second costs it nothing. They hold no secret.
 
 use std::cmp::Reverse;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use super::{AdminContext, configuration};
 use crate::event::json::{self, Object};
 use crate::fanout::{Command, ShardHandle, SlowReport};
 use crate::metrics::{Distribution, StreamEnd};
+use crate::sys::unix_millis;
 
 /// Slow streams that a page lists.
 const STREAMS_SHOWN: usize = 20;
@@ -153,8 +154,4 @@ fn shard_and_number<'c>(context: &'c AdminContext, id: &str) -> Option<(&'c Shar
     let (worker, number) = rest.split_once('-')?;
     let worker: usize = worker.parse().ok()?;
     Some((context.handles().get(worker)?, number.parse().ok()?))
-}
-
-fn unix_millis(time: SystemTime) -> u128 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis())
 }

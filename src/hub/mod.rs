@@ -13,6 +13,7 @@ mod sequence;
 
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use self::budget::Budget;
 use self::history::History;
@@ -25,6 +26,7 @@ use crate::config::{HistorySync, Limits, Retention};
 use crate::event::frame::{Fields, Frame, InvalidField};
 use crate::event::topic::Topics;
 use crate::metrics::Metrics;
+use crate::sys::unix_millis;
 
 /// A message that is to be published. Fields and topics are checked.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +88,7 @@ impl Hub {
         shards: usize,
         metrics: Metrics,
     ) -> (Self, Vec<QueueReceiver>) {
-        let history = history.map(|retention| History::new(retention, sequence::unix_millis()));
+        let history = history.map(|retention| History::new(retention, unix_millis(SystemTime::now())));
         let (sequence, receivers) = start_sequence(limits, history, shards, &metrics);
         let budget = Budget::new(limits, shards, metrics);
         (Self(Arc::new(Inner { budget, sequence, order: Order::Memory })), receivers)

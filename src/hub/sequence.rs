@@ -7,7 +7,7 @@
 //! Room in the queue is the budget's concern, and writing to disk is the log's.
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::budget::Permit;
 use super::history::{Cursor, History, StoredEvent};
@@ -17,7 +17,7 @@ use super::{Draft, PublishError};
 use crate::event::frame::{self, Frame};
 use crate::event::topic::{FilterSet, Topics};
 use crate::metrics::Metrics;
-use crate::sys::lock;
+use crate::sys::{lock, unix_millis};
 
 /// Bytes of history that a subscriber is sent at once.
 const PORTION_BYTES: usize = 64 * 1024;
@@ -152,12 +152,6 @@ impl Sequence {
     }
 }
 
-/// Time in Unix milliseconds, by the wall clock.
-pub(super) fn unix_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    u64::try_from(since).unwrap_or(u64::MAX)
-}
-
 /// Time in Unix milliseconds that never goes back: only the start is read from the wall clock.
 #[derive(Debug)]
 struct Clock {
@@ -167,7 +161,7 @@ struct Clock {
 
 impl Clock {
     fn start() -> Self {
-        Self { start: Instant::now(), started_at: unix_millis() }
+        Self { start: Instant::now(), started_at: unix_millis(SystemTime::now()) }
     }
 
     fn now(&self) -> u64 {
@@ -198,7 +192,7 @@ mod tests {
         fn new(retention: Retention) -> Self {
             let (limits, metrics) = (Limits::default(), Metrics::default());
             let (sender, mut receivers) = queue(limits.publish_queue, 1);
-            let history = History::new(retention, unix_millis());
+            let history = History::new(retention, unix_millis(SystemTime::now()));
             let sequence = Sequence::new(Some(history), sender, metrics.clone());
             Self { sequence, budget: Budget::new(&limits, 1, metrics), receiver: receivers.remove(0) }
         }

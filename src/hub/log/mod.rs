@@ -62,6 +62,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use self::appender::Appender;
 #[cfg(test)]
@@ -72,9 +73,9 @@ pub(super) use self::record::Record;
 use self::recovery::Recovered;
 pub(super) use self::writer::LogWriter;
 use super::history::History;
-use super::sequence::unix_millis;
 use crate::config::Retention;
 use crate::event::topic::Topics;
+use crate::sys::unix_millis;
 
 /// First bytes of a file: the name of the format, and its version.
 const HEADER: [u8; HEADER_LENGTH as usize] = *b"smolcast-log\x01\0\0\0";
@@ -99,7 +100,7 @@ impl Log {
     ///
     /// Those of [`Journal::open`].
     pub(crate) fn open(path: &Path, retention: Retention) -> io::Result<Self> {
-        let mut history = History::new(retention, unix_millis());
+        let mut history = History::new(retention, unix_millis(SystemTime::now()));
         let (journal, recovered) = Journal::open(path, |record| {
             // No program of ours wrote other topics, and no client can ask for them.
             let Ok(topics) = Topics::parse(record.topics.iter().map(String::as_str)) else { return };
