@@ -96,8 +96,8 @@ impl Args {
 fn name_of_host_or_port(given: &Given) -> Option<&str> {
     let address = given.name_of("--listen").or(given.name_of("--unix"));
     let address_is_typed = address.is_some_and(is_flag);
-    let names = ["--host", "--port"].into_iter().filter_map(|flag| given.name_of(flag));
-    names.into_iter().find(|name| is_flag(name) || !address_is_typed)
+    let mut names = ["--host", "--port"].into_iter().filter_map(|flag| given.name_of(flag));
+    names.find(|name| is_flag(name) || !address_is_typed)
 }
 
 fn is_flag(name: &str) -> bool {

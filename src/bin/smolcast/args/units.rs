@@ -130,8 +130,7 @@ fn bytes(text: &str) -> Option<usize> {
         Some(digits) => (digits, 1024),
         None => text.strip_suffix(['m', 'M']).map_or((text, 1), |digits| (digits, 1024 * 1024)),
     };
-    let number = digits.bytes().all(|octet| octet.is_ascii_digit()).then(|| digits.parse::<usize>().ok())??;
-    number.checked_mul(unit).filter(|bytes| *bytes <= usize::MAX / 16)
+    number::<usize>(digits)?.checked_mul(unit).filter(|bytes| *bytes <= usize::MAX / 16)
 }
 
 /// A number of seconds, or of the suffix's unit, up to a year.
@@ -139,8 +138,12 @@ fn duration(text: &str) -> Option<Duration> {
     let units = [("ms", 1), ("s", 1000), ("m", 60 * 1000), ("h", 60 * 60 * 1000)];
     let with_unit = units.into_iter().find_map(|(suffix, millis)| Some((text.strip_suffix(suffix)?, millis)));
     let (digits, millis) = with_unit.unwrap_or((text, 1000));
-    let number = digits.bytes().all(|octet| octet.is_ascii_digit()).then(|| digits.parse::<u32>().ok())??;
-    Duration::from_millis(millis).checked_mul(number).filter(|time| *time <= LONGEST_TIME)
+    Duration::from_millis(millis).checked_mul(number(digits)?).filter(|time| *time <= LONGEST_TIME)
+}
+
+/// Reads digits alone: no sign.
+fn number<N: FromStr>(digits: &str) -> Option<N> {
+    digits.bytes().all(|octet| octet.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 #[cfg(test)]
