@@ -41,7 +41,7 @@
 //! # History
 //!
 //! With [`Config::history`] every event has an id. A client that reconnects gets the events that it missed, once and in
-//! order. If some of them are gone, the stream says so by an event `gap`. [`Config::history_file`] keeps the history
+//! order. If some of them are gone, the stream says so by an event `gap`. [`Config::history_dir`] keeps the history
 //! over restarts.
 //!
 //! # Shutdown
@@ -127,7 +127,7 @@ pub mod net;
 
 pub use auth::{AccessControl, AccessSettings, HostPattern, InvalidPattern, InvalidToken, OriginPattern, Token};
 pub use config::{
-    Address, Config, ConfigError, HistoryFile, HistorySync, InvalidAddress, InvalidProxy, Limits, Retention,
+    Address, Config, ConfigError, HistoryDir, HistorySync, InvalidAddress, InvalidProxy, Limits, Retention,
     TrustedProxy,
 };
 pub use event::{Event, Filter, InvalidField, InvalidFilter};

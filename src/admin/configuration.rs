@@ -60,16 +60,16 @@ fn messages(config: &Config) -> Vec<Row> {
     let group = "Messages and history";
     let history = config.retention();
     let history = history.map(|kept| format!("{}, {}, {}", kept.events, size(kept.bytes), time(kept.age)));
-    let file = config.history_file.as_ref();
-    let path = file.map(|file| file.path.display().to_string());
-    let sync = file.map(|file| match file.sync {
+    let dir = config.history_dir.as_ref();
+    let path = dir.map(|dir| dir.path.display().to_string());
+    let sync = dir.map(|dir| match dir.sync {
         HistorySync::Always => "always",
         HistorySync::Interval => "interval",
     });
     vec![
         (group, "--max-body", size(config.limits.body_bytes), "the longest message"),
         (group, "--history", optional(history, "none"), "the events kept for clients that reconnect"),
-        (group, "--history-file", optional(path, "none"), "the file in which the history outlives the server"),
+        (group, "--history-dir", optional(path, "none"), "the folder in which the history outlives the server"),
         (group, "--history-sync", optional(sync, "-"), "the time at which an event is on the disk"),
     ]
 }

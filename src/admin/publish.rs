@@ -13,7 +13,7 @@ use crate::http::request::PublishRequest;
 use crate::hub::Draft;
 use crate::net::within;
 
-/// Longest wait of a message for room in the queues, and for the history's file.
+/// Longest wait of a message for room in the queues, and for the history's disk.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Publishes a message; returns its receipt, a line of JSON.
@@ -28,11 +28,11 @@ pub(super) async fn publish(
         return Err(AdminResponse::line(unavailable, "The server is starting; try again later.\n"));
     }
     let published = within(patience, shared.hub.publish(Draft::new(&request.fields, message, &request.topics))).await;
-    let late = || match &context.config.history_file {
+    let late = || match &context.config.history_dir {
         None => AdminResponse::line(unavailable, "There was no room for it in time, so it was not published.\n"),
-        // The thread that writes the file may have it already, and the disk may still write it.
+        // The log's thread may have it already, and the disk may still write it.
         Some(_) => {
-            let text = "It was not written to the history's file in time; it may still be published.\n";
+            let text = "It was not written to the history's disk in time; it may still be published.\n";
             AdminResponse::line("504 Gateway Timeout", text)
         }
     };
@@ -46,7 +46,7 @@ mod tests {
 
     use super::*;
     use crate::admin::tests::{run, server};
-    use crate::config::{HistoryFile, HistorySync, Limits};
+    use crate::config::{HistoryDir, HistorySync, Limits};
     use crate::event::frame::Fields;
     use crate::event::topic::Topics;
 
@@ -60,9 +60,9 @@ mod tests {
     fn a_message_without_room_in_time_is_not_published() {
         let (mut context, mut shards) = server(Limits { publish_queue: 1, ..Limits::default() }, 1);
         run(publish(&context, &REQUEST, "before", PATIENCE)).expect("there is room for one");
-        let file = HistoryFile { path: Path::new("history").to_owned(), sync: HistorySync::Always };
-        for (history_file, expected) in [(None, "so it was not published"), (Some(file), "504 Gateway Timeout")] {
-            context.config.history_file = history_file;
+        let dir = HistoryDir { path: Path::new("history").to_owned(), sync: HistorySync::Always };
+        for (history_dir, expected) in [(None, "so it was not published"), (Some(dir), "504 Gateway Timeout")] {
+            context.config.history_dir = history_dir;
             let late = run(publish(&context, &REQUEST, "x", Duration::ZERO)).expect_err("there is no room");
             assert!(format!("{late:?}").contains(expected), "{late:?}");
         }

@@ -44,8 +44,8 @@ pub struct Config {
     pub heartbeat: Option<Duration>,
     /// Events held for clients that reconnect. Default: none, and then the server gives events no ids.
     pub history: Option<Retention>,
-    /// File in which the history outlives the server. Default: none.
-    pub history_file: Option<HistoryFile>,
+    /// Folder in which the history outlives the server. Default: none.
+    pub history_dir: Option<HistoryDir>,
     /// Hosts, origins and tokens that requests are checked against. Default: every request is allowed. A running
     /// server can replace them ([`Server::access_control`](crate::Server::access_control)).
     pub access: AccessSettings,
@@ -64,7 +64,7 @@ impl Default for Config {
             workers: None,
             heartbeat: Some(Duration::from_secs(15)),
             history: None,
-            history_file: None,
+            history_dir: None,
             access: AccessSettings::default(),
             trusted_proxies: Vec::new(),
             limits: Limits::default(),
@@ -78,7 +78,7 @@ impl Default for Config {
 pub struct Retention {
     /// Number of events. Default: 1000.
     pub events: usize,
-    /// Size in memory, in bytes. Default: 64 MiB.
+    /// Size in memory, in bytes, with topics and ids. Default: 64 MiB.
     pub bytes: usize,
     /// Age of an event. Default: 24 hours.
     pub age: Duration,
@@ -90,18 +90,17 @@ impl Default for Retention {
     }
 }
 
-/// File of the history.
+/// Folder of the history, of one server alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct HistoryFile {
-    /// Path of the file, which is created if it is missing. Files with `.new` and `.damaged` added to its name may
-    /// stand beside it.
+pub struct HistoryDir {
+    /// Path of the folder, which is created if its parent exists.
     pub path: PathBuf,
     /// Point at which an event has to be on the disk.
     pub sync: HistorySync,
 }
 
-impl HistoryFile {
+impl HistoryDir {
     /// Creates the default for a path: [`HistorySync::Interval`].
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), sync: HistorySync::default() }
@@ -245,9 +244,9 @@ impl Config {
         Self { listen: vec![address.into()], ..Self::default() }
     }
 
-    /// Bounds of the history: the chosen ones, or the default ones if only a file was chosen.
+    /// Bounds of the history: the chosen ones, or the default ones if only a folder was chosen.
     pub(crate) fn retention(&self) -> Option<Retention> {
-        self.history.or(self.history_file.as_ref().map(|_| Retention::default()))
+        self.history.or(self.history_dir.as_ref().map(|_| Retention::default()))
     }
 
     /// Checks every value, before anything is bound.

@@ -113,7 +113,7 @@ impl RequestError {
             Self::TooManyFields => (FIELDS_TOO_LARGE, "The request has too many fields; send fewer.\n"),
             Self::NotWritten => (
                 "500 Internal Server Error",
-                "The history's file cannot be written, so this was not published; see the server's log.\n",
+                "The history cannot be written, so this was not published; see the server's log.\n",
             ),
             Self::UnknownCoding => ("501 Not Implemented", "The only transfer coding understood is chunked, once.\n"),
             Self::Overloaded => (UNAVAILABLE, "The server is at its connection limit; try again later.\n"),

@@ -5,10 +5,12 @@
 //!
 //! The invariant: a published message is in the queue of every shard, in the same order for all.
 
+mod boot;
 mod budget;
 mod history;
 mod log;
 mod queue;
+mod runs;
 mod sequence;
 
 use std::io;
@@ -18,11 +20,11 @@ use std::time::SystemTime;
 use self::budget::Budget;
 use self::history::History;
 pub(crate) use self::log::Log;
-use self::log::LogWriter;
+use self::log::{LogWriter, Replies};
 pub use self::queue::QueueReceiver;
 pub(crate) use self::queue::{InFlight, Message};
 pub(crate) use self::sequence::Sequence;
-use crate::config::{HistorySync, Limits, Retention};
+use crate::config::{Limits, Retention};
 use crate::event::frame::{Fields, Frame, InvalidField};
 use crate::event::topic::Topics;
 use crate::metrics::Metrics;
@@ -52,11 +54,11 @@ pub enum PublishError {
     /// The server has stopped, or was dropped.
     #[error("the server has stopped")]
     Stopped,
-    /// The disk of the history's file is full.
-    #[error("the disk of the history's file is full, so this was not published")]
+    /// The disk of the history is full.
+    #[error("the disk of the history is full, so this was not published")]
     NoSpace,
-    /// The history's file cannot be written.
-    #[error("the history's file cannot be written, so this was not published")]
+    /// The history cannot be written to its disk.
+    #[error("the history cannot be written to its disk, so this was not published")]
     NotWritten,
 }
 
@@ -102,13 +104,12 @@ impl Hub {
     pub(crate) fn with_log(
         limits: &Limits,
         log: Log,
-        sync: HistorySync,
         shards: usize,
         metrics: Metrics,
     ) -> io::Result<(Self, Vec<QueueReceiver>)> {
-        let Log { journal, history } = log;
+        let Log { journal, history, sync } = log;
         let (sequence, receivers) = start_sequence(limits, Some(history), shards, &metrics);
-        let order = Order::Log(LogWriter::start(journal, Arc::clone(&sequence), sync, limits.publish_queue)?);
+        let order = Order::Log(LogWriter::start(journal, Arc::clone(&sequence), sync)?);
         let budget = Budget::new(limits, shards, metrics);
         Ok((Self(Arc::new(Inner { budget, sequence, order })), receivers))
     }
@@ -123,7 +124,12 @@ impl Hub {
         let permit = budget.reserve(Frame::size(draft.fields, draft.data)).await?;
         match order {
             Order::Memory => sequence.commit(draft, permit),
-            Order::Log(writer) => writer.commit(draft, permit).await.map(Some),
+            Order::Log(writer) => {
+                let replies = Replies::new();
+                writer.submit(draft, permit, &replies)?;
+                writer.wake();
+                replies.next().await
+            }
         }
     }
 
@@ -162,7 +168,7 @@ impl Hub {
         }
     }
 
-    /// Closes the hub and joins the log's thread, however long the disk takes. The log's file is free then, even if a
+    /// Closes the hub and joins the log's thread, however long the disk takes. The log's folder is free then, even if a
     /// publisher still has a handle.
     pub(crate) fn join(&self) {
         self.close();

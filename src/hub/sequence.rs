@@ -6,16 +6,16 @@
 //!
 //! Room in the queue is the budget's concern, and writing to disk is the log's.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::budget::Permit;
-use super::history::{Cursor, History, StoredEvent};
-use super::log::Record;
+use super::history::{Cursor, Gap, HeldEvent, History, StoredEvent};
 use super::queue::{Message, QueueSender, Queued};
+use super::runs::Place;
 use super::{Draft, PublishError};
 use crate::event::frame::{self, Frame};
-use crate::event::topic::{FilterSet, Topics};
+use crate::event::topic::FilterSet;
 use crate::metrics::Metrics;
 use crate::sys::{lock, unix_millis};
 
@@ -31,17 +31,17 @@ pub(crate) struct Sequence {
     keeps_history: bool,
     /// Written to under the lock of `history`.
     queue: QueueSender,
-    clock: Clock,
+    /// Start of this server. Time goes on from there, so that it never goes back.
+    start: Instant,
     metrics: Metrics,
 }
 
 impl Sequence {
     /// Starts the sequence behind the events of earlier servers that `history` holds.
     pub(super) fn new(history: Option<History>, queue: QueueSender, metrics: Metrics) -> Self {
-        let clock = Clock::start();
         let keeps_history = history.is_some();
-        let history = history.unwrap_or_else(|| History::new(Default::default(), clock.started_at));
-        Self { history: Mutex::new(history), keeps_history, queue, clock, metrics }
+        let history = history.unwrap_or_else(|| History::new(Default::default(), 0));
+        Self { history: Mutex::new(history), keeps_history, queue, start: Instant::now(), metrics }
     }
 
     /// Number of messages committed so far: a new stream begins behind them.
@@ -67,30 +67,27 @@ impl Sequence {
             return Ok(None);
         }
         let mut history = lock(&self.history);
+        let uptime = self.uptime();
         let id = fields.id.clone().unwrap_or_else(|| history.next_id());
-        let message = encode(Some(&id));
-        let event = StoredEvent { at: self.clock.now(), id: id.clone(), is_own: fields.id.is_some(), message };
+        let own_id = fields.id.as_deref().map(Arc::from);
+        let event = StoredEvent { uptime, own_id, message: encode(Some(&id)) };
         self.append(&mut history, event, permit)?;
         Ok(Some(id))
     }
 
-    /// Keeps and queues a message that the log has written under the next number. Returns the event's id.
-    pub(super) fn commit_written(
-        &self,
-        record: Record,
-        topics: Topics,
-        permit: Permit,
-    ) -> Result<String, PublishError> {
-        let event = record.into_event(topics);
-        let id = event.id.clone();
-        self.append(&mut lock(&self.history), event, permit)?;
-        Ok(id)
+    /// Keeps and queues messages that the log has written under the next numbers. Returns the number of them that were
+    /// queued, less than all if the queue is closed, and the number of events that the history has dropped so far.
+    pub(super) fn commit_written(&self, events: impl Iterator<Item = (StoredEvent, Permit)>) -> (usize, u64) {
+        let mut history = lock(&self.history);
+        let queued = events.map_while(|(event, permit)| self.append(&mut history, event, permit).ok()).count();
+        (queued, history.gone)
     }
 
     /// An event that the queue rejects is not kept, and the next one gets its number.
     fn append(&self, history: &mut History, event: StoredEvent, permit: Permit) -> Result<(), PublishError> {
         self.queue.push(Queued::new(event.message.clone(), permit))?;
-        history.push(event);
+        let now = history.time_at(event.uptime);
+        history.push(event, now);
         self.metrics.message_accepted();
         Ok(())
     }
@@ -100,15 +97,39 @@ impl Sequence {
         self.queue.close();
     }
 
-    /// Time, start of this server, and number of its next event, for the log's records.
-    pub(super) fn next_place(&self) -> (u64, u64, u64) {
-        let (boot, number) = lock(&self.history).next_place();
-        (self.clock.now(), boot, number)
+    /// Place of the next event, for the log's records.
+    pub(super) fn next_place(&self) -> Place {
+        lock(&self.history).next_place(self.uptime())
     }
 
-    /// Number of events that the history held once and does not any more, so that the log may release them.
-    pub(super) fn gone(&self) -> u64 {
-        lock(&self.history).gone
+    /// Drops the events that are too old. Returns the number of events that the history held once and does not any
+    /// more, so that the log may release them.
+    pub(super) fn expire(&self) -> u64 {
+        self.at_present().0.gone
+    }
+
+    /// The next held events behind a position, at most so many, and the position of the last of them.
+    pub(super) fn held_behind(&self, position: u64, most: usize) -> (Vec<HeldEvent>, u64) {
+        lock(&self.history).held_behind(position, most)
+    }
+
+    /// Follows the wall clock if that was put forward, so that ages stay right: a clock may be wrong at the start.
+    pub(super) fn correct_clock(&self, now: SystemTime) {
+        let mut history = lock(&self.history);
+        history.correct_own_start(unix_millis(now).saturating_sub(self.uptime()));
+    }
+
+    /// Milliseconds since the start.
+    fn uptime(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The history without events that are too old, and the time in Unix milliseconds.
+    fn at_present(&self) -> (MutexGuard<'_, History>, u64) {
+        let mut history = lock(&self.history);
+        let now = history.time_at(self.uptime());
+        history.expire(now);
+        (history, now)
     }
 
     /// Number of events that came from earlier servers.
@@ -118,9 +139,7 @@ impl Sequence {
 
     /// Finds the place behind the event with this id, the last one that a client has.
     pub(crate) fn resume(&self, id: &str) -> Cursor {
-        let mut history = lock(&self.history);
-        history.expire(self.clock.now());
-        history.resume(id)
+        self.at_present().0.resume(id)
     }
 
     /// Reads the next events behind the cursor, up to the event `last`, and moves the cursor behind them.
@@ -131,12 +150,13 @@ impl Sequence {
         let history = lock(&self.history);
         let mut out = Vec::new();
         loop {
-            if std::mem::take(&mut cursor.has_gap) {
+            if cursor.gap == Gap::Due {
+                cursor.gap = Gap::Told;
                 let (first, oldest) = (history.first_id(cursor.after, filters), history.oldest_id());
-                out.extend_from_slice(frame::gap(Some(requested), first, oldest).as_bytes());
+                out.extend_from_slice(frame::gap(Some(requested), first.as_deref(), oldest.as_deref()).as_bytes());
             }
             history.read(cursor, last, filters, PORTION_BYTES, &mut out);
-            if !cursor.has_gap {
+            if cursor.gap != Gap::Due {
                 return out;
             }
         }
@@ -144,40 +164,20 @@ impl Sequence {
 
     /// Number of held events, their bytes, and the age of the oldest.
     pub(crate) fn held(&self) -> (usize, usize, Option<Duration>) {
-        let mut history = lock(&self.history);
-        let now = self.clock.now();
-        history.expire(now);
-        let (events, bytes, oldest_at) = history.stats();
-        (events, bytes, oldest_at.map(|at| Duration::from_millis(now.saturating_sub(at))))
-    }
-}
-
-/// Time in Unix milliseconds that never goes back: only the start is read from the wall clock.
-#[derive(Debug)]
-struct Clock {
-    start: Instant,
-    started_at: u64,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Self { start: Instant::now(), started_at: unix_millis(SystemTime::now()) }
-    }
-
-    fn now(&self) -> u64 {
-        self.started_at.saturating_add(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+        let (history, now) = self.at_present();
+        let (events, bytes, age) = history.stats(now);
+        (events, bytes, age.map(Duration::from_millis))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use smol::block_on;
 
     use super::*;
     use crate::config::{Limits, Retention};
     use crate::event::frame::Fields;
+    use crate::event::topic::Topics;
     use crate::hub::budget::Budget;
     use crate::hub::queue::{QueueReceiver, queue};
 

@@ -1,7 +1,7 @@
 //! The hub's promises to publishers, and its end, on a disk that the test controls.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io::Write;
 use std::pin::Pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -9,25 +9,20 @@ use std::time::Duration;
 use smol::channel::{self, Receiver};
 use smol::future::{block_on, or};
 
-use super::log::Storage;
-use super::log::tests::Folder;
+use super::log::Disk;
+use super::log::tests::Temporary;
 use super::*;
+use crate::config::HistorySync;
 
 /// A disk that takes each write only after a word from the test.
-struct Hanging {
-    file: File,
-    gate: Receiver<()>,
-}
+#[derive(Debug)]
+struct Hanging(Receiver<()>);
 
-impl Storage for Hanging {
-    fn file(&self) -> &File {
-        &self.file
-    }
-
-    fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+impl Disk for Hanging {
+    fn append(&self, mut file: &File, bytes: &[u8]) -> io::Result<()> {
         // It takes everything once the test has dropped its end.
-        let _ = self.gate.recv_blocking();
-        self.file.write_all_at(bytes, offset)
+        let _ = self.0.recv_blocking();
+        file.write_all(bytes)
     }
 }
 
@@ -87,15 +82,15 @@ fn a_hub_without_shards_rejects_messages() {
     assert_eq!(in_time(publish(&hub)), Err(PublishError::Stopped));
 }
 
-/// Streams end in their time while a disk hangs, and the file has in the end what was written.
+/// Streams end in their time while a disk hangs, and the log has in the end what was written.
 #[test]
 fn a_hanging_disk_delays_only_its_own_thread() {
-    let folder = Folder::new();
-    let open = || Log::open(&folder.file(), Retention::default()).expect("a file of its own");
+    let folder = Temporary::new();
+    let open = || Log::open(&folder.log(), HistorySync::Interval, Retention::default()).expect("a folder of its own");
     let mut log = open();
     let (release, gate) = channel::bounded(2);
-    log.journal.put_on(|file| Hanging { file, gate });
-    let opened = Hub::with_log(&Limits::default(), log, HistorySync::Interval, 1, Metrics::default());
+    log.journal.put_on(Arc::new(Hanging(gate)));
+    let opened = Hub::with_log(&Limits::default(), log, 1, Metrics::default());
     let (hub, mut receivers) = opened.expect("a thread can be started");
     release.try_send(()).expect("there is room");
     let id = in_time(publish(&hub)).expect("it is written");
@@ -111,5 +106,5 @@ fn a_hanging_disk_delays_only_its_own_thread() {
     drop(release);
     assert_eq!(in_time(held_up), Err(PublishError::Stopped));
     in_time(async { (log_closed.await, hub.log_synced().await) });
-    assert_eq!((id.is_some(), open().history.stats().0), (true, 2), "the file has both");
+    assert_eq!((id.is_some(), open().history.stats(0).0), (true, 2), "the log has both");
 }

@@ -20,8 +20,8 @@ pub enum BindError {
         RESERVED_DESCRIPTORS
     )]
     Descriptors,
-    /// The history's file cannot be opened.
-    #[error("cannot use {} as the history's file: {}", .0.display(), .1)]
+    /// The history's folder cannot be opened.
+    #[error("cannot use {} as the history's folder: {}", .0.display(), .1)]
     History(PathBuf, #[source] io::Error),
     /// A thread cannot be started: the log's or the admin side's.
     #[error("cannot start a thread: {0}")]
@@ -83,7 +83,7 @@ mod tests {
                 "this process may open too few files: the server needs 64 or more for itself and one for each \
                  connection; raise the limit (ulimit -n)",
             ),
-            (BindError::History("/h".into(), other()), "cannot use /h as the history's file: odd"),
+            (BindError::History("/h".into(), other()), "cannot use /h as the history's folder: odd"),
             (BindError::Thread(other()), "cannot start a thread: odd"),
             (BindError::Inherited(other()), "cannot use a socket that was handed over: odd"),
             (

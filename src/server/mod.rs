@@ -24,7 +24,7 @@ use self::shards::Shards;
 use self::shutdown::HubGuard;
 use crate::admin::{Admin, AdminContext};
 use crate::auth::AccessControl;
-use crate::config::{Address, Config, HistoryFile};
+use crate::config::{Address, Config, HistoryDir};
 use crate::connection::Shared;
 use crate::event::topic::Filter;
 use crate::fanout::{ShardHandle, SubscriberCounts};
@@ -56,7 +56,7 @@ impl Server {
     /// # Errors
     ///
     /// Each [`BindError`]: a value of the configuration is out of range, the process may not open enough files, the
-    /// history's file cannot be used, or an address is taken, not permitted or not of this machine.
+    /// history's folder cannot be used, or an address is taken, not permitted or not of this machine.
     pub fn bind(config: Config) -> Result<Self, BindError> {
         Self::bind_with(config, Sockets::default())
     }
@@ -173,7 +173,7 @@ impl Server {
 
     /// Serves until `until` ends, then shuts down gracefully: stops accepting, answers the requests in flight, delivers
     /// every message and ends each stream between two events, for at most [`Limits::drain_timeout`]. With a history's
-    /// file it then waits until the disk has everything, however long that takes.
+    /// folder it then waits until the disk has everything, however long that takes.
     ///
     /// The future runs on any executor. Dropping it ends the server at once, but waits for its threads and the disk.
     ///
@@ -246,15 +246,15 @@ fn leaves_v4_to_others(wildcard: SocketAddr, addresses: &[Address]) -> bool {
         && addresses.iter().filter_map(Address::tcp).any(is_v4)
 }
 
-/// Makes the hub that the configuration asks for, with the events that its history's file has.
+/// Makes the hub that the configuration asks for, with the events that its history's folder has.
 fn open_hub(config: &Config, shards: usize, metrics: Metrics) -> Result<(Hub, Vec<QueueReceiver>), BindError> {
     let (limits, retention) = (&config.limits, config.retention());
-    let Some(HistoryFile { path, sync }) = &config.history_file else {
+    let Some(HistoryDir { path, sync }) = &config.history_dir else {
         return Ok(Hub::new(limits, retention, shards, metrics));
     };
-    let log =
-        Log::open(path, retention.unwrap_or_default()).map_err(|error| BindError::History(path.clone(), error))?;
-    Hub::with_log(limits, log, *sync, shards, metrics).map_err(BindError::Thread)
+    let log = Log::open(path, *sync, retention.unwrap_or_default());
+    let log = log.map_err(|error| BindError::History(path.clone(), error))?;
+    Hub::with_log(limits, log, shards, metrics).map_err(BindError::Thread)
 }
 
 /// Descriptors that the admin address needs besides its connections: for one over the limit, which is closed at once.

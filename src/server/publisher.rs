@@ -53,12 +53,13 @@ impl Publisher {
     /// [`Limits::publish_queue_bytes`](crate::Limits::publish_queue_bytes)). It takes them from when
     /// [`Server::run`](crate::Server::run) begins.
     ///
-    /// Cancel safe: an event is not published if this is dropped before it returns. With a history's file it may be.
+    /// Cancel safe: an event is not published if this is dropped before it returns. With a history on the disk it may
+    /// be.
     ///
     /// # Errors
     ///
-    /// If a field cannot be encoded, if the history's file cannot be written, or if the server has stopped.
-    /// If the file's disk hung until the server stopped, the event may be in the file, for clients that resume.
+    /// If a field cannot be encoded, if the history cannot be written, or if the server has stopped.
+    /// If its disk hung until the server stopped, the event may be on it, for clients that resume.
     pub async fn publish(&self, event: Event) -> Result<Receipt, PublishError> {
         let (fields, data) = event.parts().map_err(PublishError::InvalidField)?;
         let topics = Topics::parse(event.topics());

@@ -56,7 +56,7 @@ pub(super) async fn shut_down(serving: Serving, listener: Listener, mut shards: 
     drop(shards);
     // 8. Without a bound: a message that was accepted is on the disk in the end.
     if within(DISK_PATIENCE, hub.log_synced()).await.is_none() {
-        log::warn!("waiting for the disk to take the last of the history's file");
+        log::warn!("waiting for the disk to take the last of the history");
         hub.log_synced().await;
     }
 }
@@ -117,8 +117,8 @@ impl Drop for EndNotice {
     }
 }
 
-/// Steps 4 and 8 when dropped, however the server ends: nothing more is published and the log's file is unlocked, even
-/// if the program still has a publisher.
+/// Steps 4 and 8 when dropped, however the server ends: nothing more is published and the log's folder is unlocked,
+/// even if the program still has a publisher.
 #[derive(Debug)]
 pub(super) struct HubGuard(pub(super) Hub);
 

@@ -79,8 +79,13 @@ fn expect_error(page: &mut Page) {
 fn crashes_cost_a_page_no_message_of_its_topic() {
     let Some(chromium) = Chromium::find("a history on disk") else { return };
     let folder = Folder::new();
-    let file = folder.file("history");
-    let history = [("SMOLCAST_HISTORY", "1000"), ("SMOLCAST_HISTORY_FILE", file.as_str())];
+    let history_dir = folder.file("history");
+    // With a sync of each event the next server knows that a crash has cost none.
+    let history = [
+        ("SMOLCAST_HISTORY", "1000"),
+        ("SMOLCAST_HISTORY_DIR", history_dir.as_str()),
+        ("SMOLCAST_HISTORY_SYNC", "always"),
+    ];
     let mut program = start(0, &history);
     let port = program.addr.port();
     let mut page = open_stream(chromium, program.addr);

@@ -75,10 +75,10 @@ fn messages_missed_on_broken_connections_arrive_once() {
 fn a_restart_costs_an_event_source_of_node_no_message() {
     let Some(listen) = find("a restart for Node") else { return };
     let folder = Folder::new();
-    let file = folder.path("history").to_str().expect("UTF-8").to_owned();
+    let history_dir = folder.path("history").to_str().expect("UTF-8").to_owned();
     let start = |port: u16| {
         let port = port.to_string();
-        Program::start_without_flags(&[("SMOLCAST_PORT", &port), ("SMOLCAST_HISTORY_FILE", &file)])
+        Program::start_without_flags(&[("SMOLCAST_PORT", &port), ("SMOLCAST_HISTORY_DIR", &history_dir)])
     };
     let program = start(0);
     let addr = program.addr;

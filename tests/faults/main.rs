@@ -17,7 +17,7 @@
 //! - `vanish`, `resets`, `slowloris`: peers that vanish, that reset at any moment, that are slow
 //! - `descriptors`: accepts that fail; `capacity`: more clients than the server admits
 //! - `ending`, `starting`: the shutdown, and starts that fail
-//! - `disk`: a full disk under the history
+//! - `disk`: disks under the history that are full, fail, hang, lose files or their power
 //! - `resume`: clients that come and go over restarts
 //! - `output`: an output that blocks or fails; `pause`: a stopped process, a wall clock that jumps
 

@@ -109,19 +109,19 @@ fn publish(addr: SocketAddr, publisher: usize, numbers: Range<usize>) {
 
 /// Starts a server at the same port, with the history of the last one.
 #[track_caller]
-fn start(port: u16, file: &str) -> Program {
+fn start(port: u16, history_dir: &str) -> Program {
     Program::start_without_flags(&[
         ("SMOLCAST_PORT", &port.to_string()),
         ("SMOLCAST_HISTORY", "30000,64m,1h"),
-        ("SMOLCAST_HISTORY_FILE", file),
+        ("SMOLCAST_HISTORY_DIR", history_dir),
         ("SMOLCAST_HISTORY_SYNC", "always"),
     ])
 }
 
 /// Publishes to one server after the other; each is shut down or killed.
 #[track_caller]
-fn publish_to_servers(port: u16, file: &str) -> Program {
-    let mut program = start(port, file);
+fn publish_to_servers(port: u16, history_dir: &str) -> Program {
+    let mut program = start(port, history_dir);
     for server in 0..SERVERS {
         let (addr, numbers) = (program.addr, server * MESSAGES..(server + 1) * MESSAGES);
         thread::scope(|scope| {
@@ -136,7 +136,7 @@ fn publish_to_servers(port: u16, file: &str) -> Program {
         } else {
             drop(program.kill());
         }
-        program = start(port, file);
+        program = start(port, history_dir);
     }
     program.publish("end");
     program
@@ -147,7 +147,7 @@ fn publish_to_servers(port: u16, file: &str) -> Program {
 fn clients_get_each_event_once_in_order_over_restarts() {
     make_room();
     let folder = Folder::new();
-    let file = folder.file("history");
+    let history_dir = folder.file("history");
     let port = FreePort::new();
     let addr = port.addr();
     let ((lines, order), took) = timed(|| {
@@ -159,7 +159,7 @@ fn clients_get_each_event_once_in_order_over_restarts() {
                     scope.spawn(move || Wanderer { addr, filters, last, lines: Vec::new(), turn }.wander())
                 })
                 .collect();
-            let program = publish_to_servers(port.number(), &file);
+            let program = publish_to_servers(port.number(), &history_dir);
             let request = b"GET /sse?topic=%23&last_event_id=earliest HTTP/1.1\r\nHost: h\r\n\r\n";
             let mut all = EventStream::open_with(program.connect(), request).0;
             let order: Vec<_> = (0..PUBLISHERS * MESSAGES * SERVERS).map(|_| all.message().data).collect();

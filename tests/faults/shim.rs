@@ -16,8 +16,11 @@ const SOURCE: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -46,6 +49,73 @@ int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags) {
         return -1;
     }
     return real(fd, address, length, flags);
+}
+
+/* A disk: only regular files count, so that sockets and outputs are left alone. */
+static int is_file(int fd) {
+    struct stat data;
+    return fstat(fd, &data) == 0 && S_ISREG(data.st_mode);
+}
+
+/* Copies a file that reached the disk to the folder FAULT_SYNCED, under the number of its inode. */
+static void keep(int fd) {
+    const char *folder = getenv("FAULT_SYNCED");
+    struct stat data;
+    char from[64], to[4096], piece[65536];
+    size_t count;
+    if (!folder || fstat(fd, &data) != 0 || !S_ISREG(data.st_mode)) return;
+    snprintf(from, sizeof from, "/proc/self/fd/%d", fd);
+    snprintf(to, sizeof to, "%s/%lu", folder, (unsigned long)data.st_ino);
+    FILE *source = fopen(from, "r"), *copy = fopen(to, "w");
+    while (source && copy && (count = fread(piece, 1, sizeof piece, source)) > 0) fwrite(piece, 1, count, copy);
+    if (source) fclose(source);
+    if (copy) fclose(copy);
+}
+
+/* While FAULT_FILE is there: sleeps for SYNC_SECONDS, then fails with SYNC_ERRNO. */
+static int sync_with(const char *name, int fd) {
+    int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
+    if (told("FAULT_FILE")) {
+        sleep((unsigned)number("SYNC_SECONDS"));
+        if (number("SYNC_ERRNO")) {
+            errno = (int)number("SYNC_ERRNO");
+            return -1;
+        }
+    }
+    int outcome = real(fd);
+    if (outcome == 0) keep(fd);
+    return outcome;
+}
+
+int fdatasync(int fd) { return sync_with("fdatasync", fd); }
+int fsync(int fd) { return sync_with("fsync", fd); }
+
+/* While FAULT_FILE is there, a file takes WRITE_BYTES of each write, and then fails with WRITE_ERRNO. */
+ssize_t write(int fd, const void *bytes, size_t count) {
+    static ssize_t (*real)(int, const void *, size_t);
+    static int torn;
+    if (!real) real = (ssize_t (*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
+    if (number("WRITE_ERRNO") && told("FAULT_FILE") && is_file(fd)) {
+        size_t most = (size_t)number("WRITE_BYTES");
+        if (torn || most == 0) {
+            torn = 0;
+            errno = (int)number("WRITE_ERRNO");
+            return -1;
+        }
+        torn = 1;
+        return real(fd, bytes, count < most ? count : most);
+    }
+    return real(fd, bytes, count);
+}
+
+/* While FAULT_FILE is there, no file can be made shorter if TRUNCATE_ERRNO is set. */
+int ftruncate64(int fd, off_t length) {
+    int (*real)(int, off_t) = (int (*)(int, off_t))dlsym(RTLD_NEXT, "ftruncate64");
+    if (number("TRUNCATE_ERRNO") && told("FAULT_FILE")) {
+        errno = (int)number("TRUNCATE_ERRNO");
+        return -1;
+    }
+    return real(fd, length);
 }
 
 /* While the file FAULT_FILE is there, the wall clock is FAULT_SECONDS behind. */

@@ -5,7 +5,7 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use smolcast::{
-    AccessControl, AccessSettings, Address, BindError, Config, ConfigError, Event, Filter, Health, HistoryFile,
+    AccessControl, AccessSettings, Address, BindError, Config, ConfigError, Event, Filter, Health, HistoryDir,
     HostPattern, Inherited, InvalidAddress, InvalidField, InvalidFilter, InvalidPattern, InvalidProxy, InvalidToken,
     Limits, Metrics, NotReady, OriginPattern, PublishError, Publisher, Receipt, Retention, Server, Sockets, StreamEnd,
     Token, TrustedProxy,
@@ -35,7 +35,7 @@ fn public_types_implement_the_common_traits() {
     is_value::<Config>();
     is_value::<Limits>();
     is_value::<Retention>();
-    is_value::<HistoryFile>();
+    is_value::<HistoryDir>();
     is_value::<AccessSettings>();
     is_value::<Event>();
     is_value::<Receipt>();

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use smolcast::{Event, HistoryFile, Limits, NotReady, Publisher, Server};
+use smolcast::{Event, HistoryDir, Limits, NotReady, Publisher, Server};
 use support::{
     Client, DEADLINE, End, EventStream, Folder, Served, TestServer, alone, assert_bytes, config, get, parse_responses,
     post, wait_until, with, within_deadline,
@@ -266,10 +266,10 @@ fn dropping_the_run_frees_everything_at_once() {
 
 /// Even if a `Publisher` of it lives on.
 #[test]
-fn a_dropped_run_unlocks_its_history_file() {
+fn a_dropped_run_unlocks_its_history_dir() {
     let folder = Folder::new();
-    let file = || Some(HistoryFile::new(folder.path("history")));
-    let bind = || Server::bind(with!(config(Limits::default()), { history_file: file() })).expect("it binds");
+    let dir = || Some(HistoryDir::new(folder.path("history")));
+    let bind = || Server::bind(with!(config(Limits::default()), { history_dir: dir() })).expect("it binds");
     let server = bind();
     let publisher = server.publisher();
     within_deadline(publisher.publish(Event::new("x"))).expect("it is taken");

@@ -1,7 +1,7 @@
 //! A history that outlives its server: the next server has the same events and ids, however the last one ended.
 
 use std::fs::{self, OpenOptions};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use support::{EventStream, Finished, Folder, Served, post};
@@ -9,7 +9,7 @@ use support::{EventStream, Finished, Folder, Served, post};
 use crate::{Program, finished};
 
 fn start(file: &str, flags: &[&str]) -> Program {
-    Program::start(&[&["--history-file", file], flags].concat())
+    Program::start(&[&["--history-dir", file], flags].concat())
 }
 
 fn resume(program: &Program, query: &str) -> EventStream {
@@ -75,26 +75,75 @@ fn a_kill_loses_no_accepted_event_with_sync_always() {
     }
 }
 
-fn cut(file: &str, bytes: u64) {
-    let file = OpenOptions::new().write(true).open(file).expect("the file is there");
-    let length = file.metadata().expect("it has a length").len();
-    file.set_len(length - bytes).expect("it can be cut");
+/// Path of a segment of the history in this folder.
+fn segment(history: &str, number: u32) -> PathBuf {
+    Path::new(history).join(format!("{number:012}.log"))
+}
+
+#[track_caller]
+fn expect_gap(stream: &mut EventStream) {
+    let block = String::from_utf8(stream.block()).expect("text");
+    assert!(block.starts_with("event: gap\n"), "{block}");
 }
 
 #[test]
-fn a_torn_end_is_cut_off_and_logged() {
+fn a_torn_end_is_a_gap_and_one_line() {
     let folder = Folder::new();
-    let program = start(&folder.file("history"), &[]);
+    let history = folder.file("history");
+    let program = start(&history, &["--history-sync", "always"]);
     let first = program.publish_for_id("", "whole");
     program.publish_for_id("", "torn");
-    drop(program.kill());
-    cut(&folder.file("history"), 3);
-    let program = start(&folder.file("history"), &[]);
-    expect_held(&program, "", &[(&first, "whole")]);
+    program.signal(Signal::TERM);
+    assert_eq!(program.finish().code, Some(0));
+    let file = OpenOptions::new().write(true).open(segment(&history, 1)).expect("the file is there");
+    let length = file.metadata().expect("it has a length").len();
+    // The note of the end has 53 bytes.
+    file.set_len(length - 60).expect("it can be cut");
+    let program = start(&history, &["--history-sync", "always"]);
     let next = program.publish_for_id("", "next");
-    expect_held(&program, "", &[(&first, "whole"), (&next, "next")]);
+    let mut stream = resume(&program, &format!("last_event_id={first}"));
+    expect_gap(&mut stream);
+    stream.expect(format!("id: {next}\ndata: next\n\n").as_bytes());
     let Finished { stderr, .. } = program.kill();
-    assert!(stderr.starts_with("smolcast: warn: cut ") && stderr.lines().count() == 1, "{stderr:?}");
+    let line = format!(
+        "smolcast: warn: history in {history}: 1 events are missing; clients that resume across them get a gap\n"
+    );
+    assert_eq!(stderr, line);
+}
+
+#[test]
+fn what_is_sound_behind_damage_is_held() {
+    let folder = Folder::new();
+    let history = folder.file("history");
+    let program = start(&history, &[]);
+    let ids = ["a", "b", "c"].map(|line| program.publish_for_id("", line));
+    program.signal(Signal::TERM);
+    assert_eq!(program.finish().code, Some(0));
+    let mut bytes = fs::read(segment(&history, 1)).expect("the file is there");
+    let b = bytes.windows(9).position(|window| window == b"data: b\n\n").expect("it is there");
+    bytes[b + 6] ^= 1;
+    fs::write(segment(&history, 1), bytes).expect("it can be written");
+    let program = start(&history, &[]);
+    let mut stream = resume(&program, &format!("last_event_id={}", ids[0]));
+    expect_gap(&mut stream);
+    stream.expect(format!("id: {}\ndata: c\n\n", ids[2]).as_bytes());
+    resume(&program, &format!("last_event_id={}", ids[2]));
+}
+
+/// Its last second may be lost with the power, and the next server cannot know.
+#[test]
+fn without_a_shutdown_the_end_is_a_gap() {
+    let folder = Folder::new();
+    let program = start(&folder.file("history"), &[]);
+    let last = program.publish_for_id("", "last");
+    drop(program.kill());
+    let program = start(&folder.file("history"), &[]);
+    let mut stream = resume(&program, &format!("last_event_id={last}"));
+    expect_gap(&mut stream);
+    let next = program.publish_for_id("", "next");
+    stream.expect(format!("id: {next}\ndata: next\n\n").as_bytes());
+    let Finished { stderr, .. } = program.kill();
+    assert!(stderr.contains("the last server did not shut down") && stderr.lines().count() == 1, "{stderr:?}");
 }
 
 #[test]
@@ -104,29 +153,31 @@ fn the_bounds_hold_over_restarts() {
     for _ in 0..3 {
         let program = start(&folder.file("history"), &["--history", "3"]);
         ids.extend(["x", "x"].map(|line| program.publish_for_id("", line)));
-        drop(program.kill());
+        program.signal(Signal::TERM);
+        assert_eq!(program.finish().code, Some(0));
     }
     let program = start(&folder.file("history"), &["--history", "3"]);
     let held: Vec<_> = ids[3..].iter().map(|id| (&**id, "x")).collect();
     expect_held(&program, "", &held);
-    let mut stream = resume(&program, &format!("last_event_id={}", ids[0]));
-    let block = String::from_utf8(stream.block()).expect("text");
-    assert!(block.starts_with("event: gap\n"), "{block}");
+    expect_gap(&mut resume(&program, &format!("last_event_id={}", ids[0])));
 }
 
 #[test]
-fn a_foreign_or_locked_file_is_refused_in_one_line() {
+fn a_file_or_a_locked_folder_is_refused_in_one_line() {
     let folder = Folder::new();
     let program = start(&folder.file("history"), &[]);
     let other = folder.path("other");
     fs::write(&other, "something else entirely").expect("it can be written");
-    let table =
-        [folder.file("history"), other.to_string_lossy().into_owned(), folder.as_ref().to_string_lossy().into_owned()];
-    for file in table {
-        let refused = finished(&["--port", "0", "--history-file", &file], &[]);
-        assert_eq!((refused.code, refused.stderr.lines().count()), (Some(1), 1), "{refused:?}");
-        assert!(refused.stderr.contains(&file), "{refused:?}");
+    let other = other.to_string_lossy().into_owned();
+    for (path, reason) in [
+        (folder.file("history"), "another server has the history folder open; each server needs one of its own"),
+        (other.clone(), "it is a file; name a folder, which is created if it is missing"),
+        (folder.file("no/parent"), "its parent does not exist; create that, or choose another path"),
+    ] {
+        let Finished { code, stderr, .. } = finished(&["--port", "0", "--history-dir", &path], &[]);
+        let line = format!("smolcast: cannot use {path} as the history's folder: {reason}\n");
+        assert_eq!((code, stderr), (Some(1), line));
     }
-    assert!(Path::new(&other).exists());
+    assert_eq!(fs::read_to_string(other).expect("it is there"), "something else entirely");
     program.publish_for_id("", "it goes on");
 }

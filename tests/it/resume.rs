@@ -20,7 +20,7 @@ fn events(ids: &[String], lines: &[&str]) -> String {
     ids.iter().zip(lines).map(|(id, line)| format!("id: {id}\ndata: {line}\n\n")).collect()
 }
 
-/// A number follows the time of the server's start.
+/// A number follows the time of the server's start and random digits.
 #[test]
 fn every_event_has_its_publishers_id_or_a_number() {
     let server = with_history(10);
@@ -31,7 +31,8 @@ fn every_event_has_its_publishers_id_or_a_number() {
         server.publish_for_id("?id=own", "c"),
     ];
     let boot = ids[0].strip_suffix("-1").expect("the first");
-    assert!(boot.len() == 13 && boot.bytes().all(|digit| digit.is_ascii_digit()), "{boot}");
+    let is_digit = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_lowercase();
+    assert!(boot.len() == 14 && boot.bytes().all(is_digit), "{boot}: the time and random digits, in base 36");
     assert_eq!(ids[1..], [format!("{boot}-2"), "own".to_owned()]);
     stream.expect(format!("id: {boot}-1\ndata: a\n\nevent: e\nid: {boot}-2\nretry: 5\ndata: b\n\n").as_bytes());
     stream.expect(b"id: own\ndata: c\n\n");

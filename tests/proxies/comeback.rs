@@ -110,9 +110,9 @@ fn publish_all(proxy: &Proxy, told: &Told) {
 }
 
 /// Starts the server with a history, at this port.
-fn start(port: u16, file: &str) -> Program {
+fn start(port: u16, history_dir: &str) -> Program {
     let port = port.to_string();
-    let history = [("SMOLCAST_HISTORY", "10000"), ("SMOLCAST_HISTORY_FILE", file)];
+    let history = [("SMOLCAST_HISTORY", "10000"), ("SMOLCAST_HISTORY_DIR", history_dir)];
     Program::start_without_flags(&[&[("SMOLCAST_PORT", port.as_str())], &history[..]].concat())
 }
 
@@ -140,8 +140,8 @@ fn await_reload(kind: Kind, told: &Told) -> (&'static str, Duration) {
 fn a_reload_and_a_restart_cost_browsers_no_event() {
     for_each("comeback", |kind| {
         let folder = Folder::new();
-        let file = folder.path("history").to_str().expect("the path is UTF-8").to_owned();
-        let program = start(0, &file);
+        let history_dir = folder.path("history").to_str().expect("the path is UTF-8").to_owned();
+        let program = start(0, &history_dir);
         let port = program.addr.port();
         let proxy = Proxy::start(kind, program.addr, changes(kind));
         let told = Told::default();
@@ -163,7 +163,7 @@ fn a_reload_and_a_restart_cost_browsers_no_event() {
             program.signal(Signal::TERM);
             assert_eq!(program.finish().code, Some(0));
             thread::park_timeout(AWAY);
-            let program = start(port, &file);
+            let program = start(port, &history_dir);
             let restart = told.wait_for_opened("all streams are back from a restart", before + ALL);
             program.wait_for_count(ALL);
             told.is_enough.store(true, SeqCst);

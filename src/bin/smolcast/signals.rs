@@ -1,4 +1,5 @@
-//! Signals: the first SIGTERM or SIGINT ends the program gracefully, a second one at once, and SIGHUP reloads files.
+//! Signals: the first SIGTERM or SIGINT ends the program gracefully, a second one at once. SIGHUP reloads files, and
+//! SIGXFSZ does nothing.
 
 use std::io;
 use std::process;
@@ -48,6 +49,13 @@ async fn end_at_next(mut signals: Signals) {
 /// Reload requests: one for each SIGHUP, or for several that come at once. From this call on SIGHUP ends no process.
 pub(crate) fn reloads() -> io::Result<impl Stream<Item = ()>> {
     Ok(Signals::new([Signal::Hup])?.filter_map(|signal| signal.ok().map(drop)))
+}
+
+/// Keeps the process alive where it writes beyond its limit of a file's size (`ulimit -f`): the write fails instead.
+///
+/// The caller keeps what this returns for as long as the program runs.
+pub(crate) fn ignore_file_size_signal() -> io::Result<Signals> {
+    Signals::new([Signal::Xfsz])
 }
 
 async fn next_to_end(signals: &mut Signals) -> Signal {

@@ -25,6 +25,10 @@ const MOST_LEVELS: usize = 32;
 /// Most different topics of one message.
 const MOST_TOPICS_OF_A_MESSAGE: usize = 16;
 
+/// Estimated memory of a set, and of each of its texts, besides their bytes: the allocation and the reference.
+const SET_OVERHEAD: usize = 32;
+const TEXT_OVERHEAD: usize = 32;
+
 /// Most different filters of one stream.
 const MOST_TOPICS_OF_A_STREAM: usize = 64;
 
@@ -55,6 +59,15 @@ impl Topics {
     /// Returns true for a broadcast.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Estimated memory of the set, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        if self.is_empty() {
+            0
+        } else {
+            SET_OVERHEAD + self.iter().map(|topic| TEXT_OVERHEAD + topic.len()).sum::<usize>()
+        }
     }
 
     /// Each topic once, in order.

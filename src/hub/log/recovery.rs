@@ -1,177 +1,292 @@
-//! Recovery of a file that is opened: whole records, and perhaps other bytes behind them.
+//! Recovery of a log that is opened: its sound events, and marks where events are missing.
 //!
-//! One record at a time is in memory. The invariant: a file of another program is not touched, and bytes that are cut
-//! off are one torn record or are kept aside.
+//! It reads and changes nothing. One segment at a time is in memory. The invariant: whatever bytes of the segments are
+//! wrong, lost or cut off, each sound event is found, once and in its order, and a mark stands where any is missing.
 //!
-//! The bytes behind the last whole record are one torn record if they are
+//! Events are missing where
 //!
-//! - shorter than a record's head, or
-//! - a sound head, with its own checksum, whose record reaches to the end of the file or beyond, or
-//! - all zeros, which some file systems leave in place of a write that did not finish.
-//!
-//! Everything else is damage. A write that a crash or a full disk cuts short leaves a torn record. A power failure may
-//! take a part from the middle of a group of records, and the rest is kept aside then.
+//! - the numbers of a server's events do not follow one another,
+//! - bytes between two sound items are no item, or a segment is gone,
+//! - a server ended without a last note of progress, and did not sync each event before its publisher knew, or
+//! - a note of progress counts events that are not there.
 
-use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::mem;
+use std::path::Path;
+use std::sync::Arc;
 
-use super::record::{HEAD_LENGTH, Head, Record};
-use super::{HEADER, HEADER_LENGTH, file};
+use super::folder::{Folder, Identity};
+use super::header::{self, Header, Point};
+use super::item::{self, Item, Record};
+use super::{Segment, Segments};
+use crate::config::Retention;
+use crate::event::frame::Frame;
+use crate::hub::history::{History, StoredEvent};
+use crate::hub::queue::Message;
+use crate::hub::runs::{EventKey, Stamp};
 
-/// Bytes of the header that name the format; the version follows.
-const NAME_LENGTH: usize = 12;
+/// Most bytes of a segment that are read: no server writes one as long.
+const MOST_BYTES: u64 = 1 << 30;
 
-/// Findings of opening a file.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Recovered {
-    /// Number of whole records.
-    pub(crate) records: usize,
-    /// Number of bytes cut off behind them.
-    pub(crate) cut: u64,
-    /// File to which those bytes were added, if they are more than one torn record.
-    pub(crate) damaged: Option<PathBuf>,
+/// A log that was read.
+pub(super) struct Recovered {
+    pub(super) history: History,
+    pub(super) segments: Segments,
+    /// Segments that do not count: later ones replace them.
+    pub(super) void: Vec<(u64, Identity)>,
+    pub(super) losses: Losses,
 }
 
-/// Gives the records of a file to `keep`, oldest first, and cuts off the bytes behind them. Returns their lengths too.
-/// An empty file gets its header.
-pub(super) fn recover(
-    file: &File,
-    path: &Path,
-    mut keep: impl FnMut(Record),
-) -> io::Result<(VecDeque<u32>, Recovered)> {
-    let length = file.metadata()?.len();
-    if !has_header(file, length)? {
-        begin(file, path)?;
-        return Ok((VecDeque::new(), Recovered { records: 0, cut: length, damaged: None }));
-    }
-    let mut reader = Reader::new(file, length)?;
-    let mut lengths = VecDeque::new();
-    while let Some((record, length)) = reader.next()? {
-        lengths.push_back(length);
-        keep(record);
-    }
-    let end = reader.position;
-    let damaged = if is_damage(file, end, length)? { Some(keep_aside(file, path, end)?) } else { None };
-    if end < length {
-        file.set_len(end)?;
-        file.sync_all()?;
-    }
-    let records = lengths.len();
-    Ok((lengths, Recovered { records, cut: length - end, damaged }))
+/// What is missing, as far as it can be counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Losses {
+    /// Number of events that are known to be missing.
+    pub(super) events: u64,
+    /// Number of places where bytes are no item, and their bytes.
+    pub(super) places: u64,
+    pub(super) bytes: u64,
+    /// Number of segments that are gone or have no sound header.
+    pub(super) segments: u64,
+    /// Set if the last server did not shut down, and may have lost the events of its last second.
+    pub(super) is_unclean: bool,
 }
 
-/// Returns true if the file has its header, and false for a file that a crash left with a part of it. Any other file is
-/// an error.
-fn has_header(file: &File, length: u64) -> io::Result<bool> {
-    let mut header = HEADER;
-    let found = &mut header[..length.min(HEADER_LENGTH) as usize];
-    file.read_exact_at(found, 0)?;
-    if HEADER.starts_with(found) {
-        return Ok(found.len() == HEADER.len());
-    }
-    let line = match header.split_at(NAME_LENGTH) {
-        (name, version) if length >= HEADER_LENGTH && name == &HEADER[..NAME_LENGTH] => {
-            let version = version.try_into().map_or(0, u32::from_le_bytes);
-            format!("the history file is of version {version}, and this server reads version 1")
+impl Losses {
+    /// One line about them for the operator; `None` if nothing is missing.
+    pub(super) fn describe(&self, path: &Path) -> Option<String> {
+        let Self { events, places, bytes, segments, is_unclean } = *self;
+        let mut parts = Vec::new();
+        if events > 0 {
+            parts.push(format!("{events} events are missing"));
         }
-        _ => "the file is not a history file of smolcast, and is left as it is".to_owned(),
+        if places > 0 {
+            parts.push(format!("{bytes} bytes in {places} places are damaged"));
+        }
+        if segments > 0 {
+            parts.push(format!("{segments} segments are lost or have damaged headers"));
+        }
+        if is_unclean {
+            parts.push("the last server did not shut down, and events of its last second may be missing".to_owned());
+        }
+        let path = path.display();
+        (!parts.is_empty())
+            .then(|| format!("history in {path}: {}; clients that resume across them get a gap", parts.join(", ")))
+    }
+}
+
+/// Reads the log in a folder.
+///
+/// # Errors
+///
+/// `InvalidData` for a segment of another version of the format, and those of the system.
+pub(super) fn recover(folder: &Folder, retention: Retention) -> io::Result<Recovered> {
+    let (numbers, next) = folder.segments()?;
+    let mut found = Vec::new();
+    for number in numbers {
+        found.push(open(folder, number)?);
+    }
+    let (chain, void) = chain(found);
+    let mut reader = Reader::new(retention);
+    let (mut segments, mut end) = (Vec::new(), Point::default());
+    for link in chain {
+        let number = link.found.number;
+        let (identity, sound) = (link.found.identity, reader.read(link)?);
+        let last = reader.last.map_or(EventKey::default(), |last| last.key());
+        end = Point { segment: number, end: sound, last };
+        segments.push(Segment { number, identity, end: sound, last, position: reader.history.newest() });
+    }
+    reader.end(&folder.read_note()?);
+    let Reader { history, is_behind_gap, losses, .. } = reader;
+    let void = void.into_iter().map(|found| (found.number, found.identity)).collect();
+    Ok(Recovered { history, segments: Segments { segments, end, is_behind_gap, next }, void, losses })
+}
+
+/// A segment of a folder, opened.
+struct Found {
+    number: u64,
+    file: File,
+    identity: Identity,
+    /// `None` if it is not sound.
+    header: Option<Header>,
+}
+
+fn open(folder: &Folder, number: u64) -> io::Result<Found> {
+    let mut file = folder.open_segment(number)?;
+    let mut start = Vec::new();
+    (&mut file).take(header::LENGTH as u64).read_to_end(&mut start)?;
+    let header = match Header::decode(&start) {
+        header::Decoded::Header(header) => Some(header).filter(|header| header.number == number),
+        header::Decoded::Unsound => None,
+        header::Decoded::Version(version) => {
+            let line = format!("its segment {number} is of version {version}, and this server reads version 2");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, line));
+        }
     };
-    Err(io::Error::new(io::ErrorKind::InvalidData, line))
+    let identity = Identity::of(&file)?;
+    Ok(Found { number, file, identity, header })
 }
 
-/// Replaces the content of a file with a header.
-fn begin(file: &File, path: &Path) -> io::Result<()> {
-    file.set_len(0)?;
-    file.write_all_at(&HEADER, 0)?;
-    file.sync_all()?;
-    file::sync_folder_of(path)
+/// A segment that counts.
+struct Link {
+    found: Found,
+    /// Number of its bytes that count, if a later segment says so.
+    limit: Option<u64>,
+    /// Set if a segment right before it is gone.
+    is_behind_loss: bool,
 }
 
-/// Reads whole records, until there is none.
-struct Reader<'f> {
-    file: BufReader<&'f File>,
-    /// Position of the next record.
-    position: u64,
-    /// Length of the file: no more is read, or allocated for.
-    length: u64,
-    payload: Vec<u8>,
-}
-
-impl<'f> Reader<'f> {
-    fn new(mut file: &'f File, length: u64) -> io::Result<Self> {
-        file.seek(SeekFrom::Start(HEADER_LENGTH))?;
-        let file = BufReader::with_capacity(64 * 1024, file);
-        Ok(Self { file, position: HEADER_LENGTH, length, payload: Vec::new() })
-    }
-
-    /// The next record and its length.
-    fn next(&mut self) -> io::Result<Option<(Record, u32)>> {
-        if self.length - self.position < HEAD_LENGTH as u64 {
-            return Ok(None);
-        }
-        let mut head = [0; HEAD_LENGTH];
-        self.file.read_exact(&mut head)?;
-        let Some(head) = Head::decode(&head).filter(|head| self.length - self.position >= reach(*head)) else {
-            return Ok(None);
+/// Follows the headers from the newest segment to the oldest. Returns the segments that count, oldest first, and those
+/// that later ones have replaced.
+fn chain(found: Vec<Found>) -> (Vec<Link>, Vec<Found>) {
+    let (mut links, mut void) = (Vec::<Link>::new(), Vec::new());
+    // The end of the log before the link that was added last, if that is known.
+    let mut behind = None;
+    for found in found.into_iter().rev() {
+        let limit = match behind {
+            Some(Point { segment, .. }) if found.number > segment => {
+                void.push(found);
+                continue;
+            }
+            Some(Point { segment, end, .. }) if found.number == segment => Some(end),
+            Some(_) => {
+                if let Some(later) = links.last_mut() {
+                    later.is_behind_loss = true;
+                }
+                None
+            }
+            None => None,
         };
-        self.payload.resize(head.payload_length(), 0);
-        self.file.read_exact(&mut self.payload)?;
-        let record = if head.announces(&self.payload) { Record::decode(&self.payload) } else { None };
-        if record.is_some() {
-            self.position += reach(head);
+        behind = found.header.map(|header| header.behind);
+        links.push(Link { found, limit, is_behind_loss: false });
+    }
+    links.reverse();
+    (links, void)
+}
+
+/// Reads segments in their order.
+struct Reader {
+    history: History,
+    /// The last event.
+    last: Option<Stamp>,
+    /// Set if events are missing behind that one.
+    is_behind_gap: bool,
+    /// Set if each event of the segment was on the disk before its publisher knew.
+    syncs_always: bool,
+    /// Set if no event can be missing at the end: each was synced, or a server has noted its end.
+    is_complete: bool,
+    losses: Losses,
+}
+
+impl Reader {
+    fn new(retention: Retention) -> Self {
+        let history = History::of_earlier(retention);
+        let losses = Losses::default();
+        Self { history, last: None, is_behind_gap: false, syncs_always: true, is_complete: true, losses }
+    }
+
+    /// Reads a segment; returns the position behind its last sound item.
+    fn read(&mut self, link: Link) -> io::Result<u64> {
+        let Link { found: Found { mut file, header, .. }, limit, is_behind_loss } = link;
+        let mut bytes = vec![0; header::LENGTH];
+        // The file's position is behind the header.
+        let most = limit.unwrap_or(MOST_BYTES).clamp(header::LENGTH as u64, MOST_BYTES) - header::LENGTH as u64;
+        (&mut file).take(most).read_to_end(&mut bytes)?;
+        self.losses.segments += u64::from(is_behind_loss) + u64::from(header.is_none());
+        self.is_behind_gap |= is_behind_loss || header.is_none_or(|header| header.is_behind_gap);
+        if let Some(header) = header {
+            self.expect(header.behind.last);
         }
-        Ok(record.map(|record| (record, head.record_length())))
+        self.syncs_always = header.is_some_and(|header| header.syncs_always);
+        self.is_complete = self.syncs_always;
+        let sound = self.read_items(&bytes);
+        // What was cut off behind the last sound item counted.
+        self.is_behind_gap |= limit.is_some_and(|limit| (sound as u64) < limit);
+        Ok(sound as u64)
     }
-}
 
-fn reach(head: Head) -> u64 {
-    u64::from(head.record_length())
-}
-
-/// Returns true if the bytes from `end` to `length`, behind the last whole record, are more than one torn record.
-fn is_damage(file: &File, end: u64, length: u64) -> io::Result<bool> {
-    if length - end < HEAD_LENGTH as u64 {
-        return Ok(false);
-    }
-    let mut head = [0; HEAD_LENGTH];
-    file.read_exact_at(&mut head, end)?;
-    Ok(match Head::decode(&head) {
-        Some(head) => reach(head) < length - end,
-        None => !is_zeros(file, end)?,
-    })
-}
-
-fn is_zeros(mut file: &File, from: u64) -> io::Result<bool> {
-    file.seek(SeekFrom::Start(from))?;
-    let mut rest = BufReader::with_capacity(64 * 1024, file);
-    loop {
-        let bytes = rest.fill_buf()?;
-        if bytes.is_empty() {
-            return Ok(true);
+    fn read_items(&mut self, bytes: &[u8]) -> usize {
+        let (mut position, mut sound) = (header::LENGTH, header::LENGTH);
+        while position < bytes.len() {
+            match item::decode(&bytes[position..]) {
+                item::Decoded::Item(item, length) => {
+                    if sound < position {
+                        self.skip(position - sound);
+                    }
+                    self.add(item);
+                    position += length;
+                    sound = position;
+                }
+                item::Decoded::Torn | item::Decoded::Unsound => {
+                    position += item::distance_to_next(&bytes[position..]);
+                }
+            }
         }
-        if bytes.iter().any(|byte| *byte != 0) {
-            return Ok(false);
+        // One item that is torn is what a write leaves that did not finish, so no publisher knows of it.
+        if sound < bytes.len() && item::decode(&bytes[sound..]) != item::Decoded::Torn {
+            self.skip(bytes.len() - sound);
         }
-        let count = bytes.len();
-        rest.consume(count);
+        sound
+    }
+
+    /// Counts bytes that are no item.
+    fn skip(&mut self, bytes: usize) {
+        self.losses.places += 1;
+        self.losses.bytes += bytes as u64;
+        self.is_behind_gap = true;
+    }
+
+    fn add(&mut self, item: Item<'_>) {
+        match item {
+            Item::Event(record) => self.add_event(record),
+            Item::Progress(stamp) => {
+                self.expect(stamp.key());
+                self.history.correct_start(stamp.boot, stamp.started_at);
+                self.is_complete = true;
+            }
+        }
+    }
+
+    fn add_event(&mut self, record: Record<'_>) {
+        let Record { stamp, is_behind_gap, own_id, topics, frame } = record;
+        if let Some(last) = self.last {
+            if stamp.key() <= last.key() {
+                // No log has an event twice. A segment that somebody copied has some.
+                return;
+            }
+            self.expect(EventKey { number: stamp.number - 1, ..stamp.key() });
+        }
+        let is_behind_gap = (mem::take(&mut self.is_behind_gap) || is_behind_gap) && self.last.is_some();
+        let message = Message { frame: Frame::encoded(Arc::from(frame)), topics };
+        let event = StoredEvent { uptime: stamp.uptime, own_id: own_id.map(Arc::from), message };
+        self.history.restore(stamp, is_behind_gap, event);
+        self.last = Some(stamp);
+        self.is_complete = self.syncs_always;
+    }
+
+    /// Counts what is missing if the last event is before this one.
+    fn expect(&mut self, key: EventKey) {
+        let Some(last) = self.last.map(|last| last.key()).filter(|last| *last < key) else { return };
+        let known = if last.boot == key.boot { last.number } else { 0 };
+        self.losses.events += key.number - known;
+        self.is_behind_gap |= key.number > known;
+    }
+
+    /// Compares the end with the note of progress beside the segments.
+    fn end(&mut self, note: &[u8]) {
+        if !mem::replace(&mut self.is_complete, true) {
+            self.losses.is_unclean = true;
+            self.is_behind_gap = true;
+        }
+        // A note of an earlier server expects nothing: a later one has not noted anything yet.
+        if let item::Decoded::Item(item @ Item::Progress(_), _) = decode_note(note) {
+            self.add(item);
+        }
+        self.is_behind_gap &= self.last.is_some();
+        self.losses.is_unclean &= self.last.is_some();
     }
 }
 
-/// Appends the bytes behind `end` to the file for damaged bytes.
-fn keep_aside(mut file: &File, path: &Path, end: u64) -> io::Result<PathBuf> {
-    let aside = file::beside(path, ".damaged");
-    let mut kept = file::open_to_add(&aside)?;
-    let before = kept.seek(SeekFrom::End(0))?;
-    file.seek(SeekFrom::Start(end))?;
-    let copied = io::copy(&mut file, &mut kept).and_then(|_| kept.sync_all());
-    if let Err(error) = copied {
-        let _ = kept.set_len(before);
-        let line = format!("what is damaged in it cannot be kept in {}: {error}", aside.display());
-        return Err(io::Error::new(error.kind(), line));
-    }
-    file::sync_folder_of(&aside)?;
-    Ok(aside)
+fn decode_note(note: &[u8]) -> item::Decoded<'_> {
+    if note.is_empty() { item::Decoded::Unsound } else { item::decode(note) }
 }

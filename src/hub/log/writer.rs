@@ -1,87 +1,96 @@
 //! The log's thread: writes messages before anyone gets them.
 //!
 //! It numbers, encodes and writes messages in the order in which they come, and only then commits them to the sequence.
-//! Messages that wait leave in one write, and in one sync if each has to be on disk. The publisher of a
-//! message that cannot be written gets the error, and the message is not published.
+//! Messages that wait leave in one write, and in one sync if each has to be on disk. The publisher of a message that
+//! cannot be written gets the error, and the message is not published. With [`HistorySync::Interval`] a thread of its
+//! own syncs, and nobody waits for it.
+//!
+//! Once a second the thread looks after the log: that its files are there, that the oldest go, and that the clock is
+//! right.
 
 use std::io;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
-use std::sync::{Arc, Mutex};
+use std::mem;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use smol::channel::{self, Sender};
+use smol::channel;
 
-use super::{Journal, Record};
+use super::is_full;
+use super::item::Record;
+use super::jobs::{Content, Inbox, Job, Replies};
+use super::journal::{Journal, SyncOutcome, SyncRequest};
 use crate::config::HistorySync;
-use crate::event::frame::{Fields, Frame};
-use crate::event::topic::Topics;
+use crate::event::frame::Frame;
 use crate::hub::budget::Permit;
+use crate::hub::history::StoredEvent;
+use crate::hub::queue::Message;
+use crate::hub::runs::{EventKey, Stamp};
 use crate::hub::{Draft, PublishError, Sequence};
 use crate::sys::{Throttle, lock};
 
 /// Longest time that an event is in the system's memory alone, with [`HistorySync::Interval`].
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Most messages in one write.
-const MOST_AT_ONCE: usize = 256;
+/// Time between two looks after the log. With the time that they take, a file that is lost is noticed within a second.
+const CARE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A message on its way to the thread, and the way back for its id.
-struct Job {
-    fields: Fields,
-    data: String,
-    topics: Topics,
-    permit: Permit,
-    reply: Sender<Result<String, PublishError>>,
-}
+/// Memory that the buffer for encoding keeps between two writes, in bytes.
+const MOST_KEPT: usize = 1 << 20;
 
 /// Handle on the thread, which ends when this is closed or dropped and all messages are written.
 #[derive(Debug)]
 pub(in crate::hub) struct LogWriter {
-    /// `None` once it is closed.
-    jobs: Mutex<Option<SyncSender<Job>>>,
+    inbox: Arc<Inbox>,
     /// Closed when nothing more is committed.
     committed: channel::Receiver<()>,
-    /// Closed at the thread's end, when its file is free.
+    /// Closed at the thread's end, when its folder is free.
     ended: channel::Receiver<()>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl LogWriter {
-    /// Starts the thread. At most `queue` messages have a permit at one time, so each finds room on the way to it.
-    pub(in crate::hub) fn start(
-        journal: Journal,
-        sequence: Arc<Sequence>,
-        sync: HistorySync,
-        queue: usize,
-    ) -> io::Result<Self> {
-        let (jobs, waiting) = mpsc::sync_channel(queue);
-        let mut writer =
-            Writer { journal, sequence, sync, released: 0, unsynced_since: None, warnings: Throttle::default() };
-        writer.release();
-        let (committing, committed) = channel::bounded(1);
-        let (running, ended) = channel::bounded(1);
+    /// Starts the thread.
+    pub(in crate::hub) fn start(journal: Journal, sequence: Arc<Sequence>, sync: HistorySync) -> io::Result<Self> {
+        let inbox = Arc::new(Inbox::default());
+        let syncer = match sync {
+            HistorySync::Always => None,
+            HistorySync::Interval => Some(Syncer::start(Arc::clone(&inbox))?),
+        };
+        let (committing, committed) = channel::bounded::<()>(1);
+        let (running, ended) = channel::bounded::<()>(1);
+        let writer = Writer::new(journal, sequence, syncer);
+        let of_thread = Arc::clone(&inbox);
         let thread = thread::Builder::new().name("smolcast-history".into()).spawn(move || {
+            // Closed last: the folder is free then.
             let _running = running;
-            writer.run(&waiting, committing);
+            let mut writer = writer;
+            let closing = CloseOnDrop(&of_thread);
+            writer.run(&of_thread);
+            drop((closing, committing));
+            writer.end(&of_thread);
         })?;
-        Ok(Self { jobs: Mutex::new(Some(jobs)), committed, ended, thread: Mutex::new(Some(thread)) })
+        Ok(Self { inbox, committed, ended, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Hands a message to the thread, which writes and commits it; returns its id.
-    ///
-    /// Not cancel safe: the message may still be published.
-    pub(in crate::hub) async fn commit(&self, draft: Draft<'_>, permit: Permit) -> Result<String, PublishError> {
-        let Draft { fields, data, topics } = draft;
-        let (reply, committed) = channel::bounded(1);
-        let job = Job { fields: fields.clone(), data: data.to_owned(), topics: topics.clone(), permit, reply };
-        let is_sent = lock(&self.jobs).as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
-        if is_sent { committed.recv().await.unwrap_or(Err(PublishError::Stopped)) } else { Err(PublishError::Stopped) }
+    /// Hands a message to the thread, which writes and commits it once it is awake; the outcome comes by `replies`.
+    pub(in crate::hub) fn submit(
+        &self,
+        draft: Draft<'_>,
+        permit: Permit,
+        replies: &Replies,
+    ) -> Result<(), PublishError> {
+        self.inbox.add(|| Job::new(draft, permit, replies))
+    }
+
+    /// Has the thread write what it was handed.
+    pub(in crate::hub) fn wake(&self) {
+        self.inbox.wake();
     }
 
     /// Rejects further messages.
     pub(in crate::hub) fn close(&self) {
-        *lock(&self.jobs) = None;
+        self.inbox.close();
     }
 
     /// Returns once all messages that it took are committed, if it is closed.
@@ -112,112 +121,259 @@ impl Drop for LogWriter {
     }
 }
 
+/// Rejects the messages that are left when the thread ends, even by a panic: their publishers wait for an outcome.
+struct CloseOnDrop<'i>(&'i Inbox);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+        drop(self.0.take_jobs());
+    }
+}
+
+/// A thread that syncs files, so that nobody waits for it.
+pub(super) struct Syncer {
+    requests: mpsc::Sender<SyncRequest>,
+    is_busy: bool,
+    thread: JoinHandle<()>,
+}
+
+impl Syncer {
+    fn start(inbox: Arc<Inbox>) -> io::Result<Self> {
+        let (requests, waiting) = mpsc::channel::<SyncRequest>();
+        let thread = thread::Builder::new().name("smolcast-sync".into()).spawn(move || {
+            for request in waiting {
+                inbox.add_synced(request.carry_out());
+            }
+        })?;
+        Ok(Self { requests, is_busy: false, thread })
+    }
+
+    fn end(self) {
+        drop(self.requests);
+        // The panic hook has reported a thread that panicked.
+        let _ = self.thread.join();
+    }
+}
+
 /// State of the thread.
-struct Writer {
-    journal: Journal,
+pub(super) struct Writer {
+    pub(super) journal: Journal,
     sequence: Arc<Sequence>,
-    sync: HistorySync,
-    /// Number of events that the journal has released.
-    released: u64,
-    /// Time of the oldest write that is not synced.
+    /// `None` if each write is synced.
+    syncer: Option<Syncer>,
+    /// First part of the ids that this server gives.
+    id_prefix: String,
+    /// Time of the oldest write that no sync was requested for.
     unsynced_since: Option<Instant>,
+    last_care: Instant,
+    /// Number of the last event in the note of progress.
+    noted: u64,
     warnings: Throttle,
+    items: Vec<u8>,
 }
 
 impl Writer {
-    fn run(mut self, waiting: &Receiver<Job>, committing: Sender<()>) {
-        while let Some(first) = self.next(waiting) {
-            let mut jobs = vec![first];
-            while jobs.len() < MOST_AT_ONCE {
-                let Ok(job) = waiting.try_recv() else { break };
-                jobs.push(job);
-            }
-            if !self.publish(jobs) {
-                break;
-            }
-        }
-        drop(committing);
-        self.sync_now();
+    pub(super) fn new(journal: Journal, sequence: Arc<Sequence>, syncer: Option<Syncer>) -> Self {
+        let id_prefix = format!("{}-", sequence.next_place().stamp.boot);
+        let (last_care, warnings) = (Instant::now(), Throttle::default());
+        let (unsynced_since, noted, items) = (None, 0, Vec::new());
+        Self { journal, sequence, syncer, id_prefix, unsynced_since, last_care, noted, warnings, items }
     }
 
-    /// Waits for the next message, and syncs in time meanwhile; `None` once it is closed and empty.
-    fn next(&mut self, waiting: &Receiver<Job>) -> Option<Job> {
-        while let Some(since) = self.unsynced_since {
-            match waiting.recv_timeout(SYNC_INTERVAL.saturating_sub(since.elapsed())) {
-                Ok(job) => {
-                    if since.elapsed() >= SYNC_INTERVAL {
-                        self.sync_now();
-                    }
-                    return Some(job);
-                }
-                Err(RecvTimeoutError::Timeout) => self.sync_now(),
-                Err(RecvTimeoutError::Disconnected) => return None,
+    /// Publishes messages until the inbox is closed and empty, or nothing can be published any more.
+    fn run(&mut self, inbox: &Inbox) {
+        loop {
+            let Content { jobs, synced, is_closed, .. } = inbox.take(self.next_deadline());
+            if let Some(outcome) = synced {
+                self.note_synced(outcome);
             }
+            if jobs.is_empty() && is_closed || !self.publish(jobs) {
+                return;
+            }
+            let now = Instant::now();
+            if now.saturating_duration_since(self.last_care) >= CARE_INTERVAL {
+                self.last_care = now;
+                self.look_after();
+            }
+            self.request_sync(now);
         }
-        waiting.recv().ok()
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let care = self.last_care + CARE_INTERVAL;
+        let is_idle = self.syncer.as_ref().is_some_and(|syncer| !syncer.is_busy);
+        let sync = self.unsynced_since.filter(|_| is_idle).map(|since| since + SYNC_INTERVAL);
+        sync.map_or(care, |sync| sync.min(care))
     }
 
     /// Writes messages, all of them or none, and commits them. Returns false once the sequence is closed: the next
     /// messages would get the numbers of these.
-    fn publish(&mut self, jobs: Vec<Job>) -> bool {
-        let records = self.number(&jobs);
-        let written = self.write(&records);
-        let mut is_open = true;
-        for (record, Job { topics, permit, reply, .. }) in records.into_iter().zip(jobs) {
-            let committed = written.and_then(|()| self.sequence.commit_written(record, topics, permit));
-            is_open &= committed != Err(PublishError::Stopped);
-            // A cancelled publisher has dropped the other end.
-            let _ = reply.try_send(committed);
+    pub(super) fn publish(&mut self, jobs: Vec<Job>) -> bool {
+        if jobs.is_empty() {
+            return true;
         }
-        self.release();
-        is_open
-    }
-
-    /// Encodes messages with the next numbers of the sequence, to which nobody else commits.
-    fn number(&self, jobs: &[Job]) -> Vec<Record> {
-        let (at, boot, first) = self.sequence.next_place();
-        let record = |(Job { fields, data, topics, .. }, number): (&Job, u64)| {
-            let topics = topics.iter().map(str::to_owned).collect();
-            let mut record = Record { at, boot, number, own_id: fields.id.clone(), topics, frame: Arc::from([]) };
-            record.frame = Frame::with_fields(fields, Some(&record.id()), data).into_bytes();
-            record
-        };
-        jobs.iter().zip(first..).map(record).collect()
-    }
-
-    /// Releases the journal's records of events that the history has dropped.
-    fn release(&mut self) {
-        let gone = self.sequence.gone();
-        self.journal.release(usize::try_from(gone - self.released).unwrap_or(usize::MAX));
-        self.released = gone;
-    }
-
-    fn write(&mut self, records: &[Record]) -> Result<(), PublishError> {
-        let written = self.journal.append_all(records).and_then(|()| match self.sync {
-            HistorySync::Always => self.journal.sync(),
-            HistorySync::Interval => {
-                self.unsynced_since.get_or_insert_with(Instant::now);
-                Ok(())
+        let written = self.write(&jobs);
+        let count = jobs.len();
+        let (permits, replies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.permit, job.reply)).unzip();
+        match written {
+            Ok(Written { events, ids }) => {
+                let (committed, gone) = self.sequence.commit_written(events.into_iter().zip(permits));
+                for (index, (reply, id)) in replies.into_iter().zip(ids).enumerate() {
+                    reply.send(if index < committed { Ok(Some(id)) } else { Err(PublishError::Stopped) });
+                }
+                if let Err(error) = self.journal.release(gone) {
+                    self.warn(format_args!("cannot delete what the history has dropped: {error}"));
+                }
+                committed == count
             }
-        });
-        written.map_err(|error| {
-            self.warn(&error);
-            let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-            if is_full { PublishError::NoSpace } else { PublishError::NotWritten }
-        })
-    }
-
-    fn sync_now(&mut self) {
-        if self.unsynced_since.take().is_some() {
-            if let Err(error) = self.journal.sync() {
-                self.warn(&error);
+            Err(error) => {
+                drop(permits);
+                let outcome = self.explain(&error);
+                // What was refused is declared void at once, if that is possible, and not only before the next message.
+                let _ = self.renew();
+                replies.into_iter().for_each(|reply| reply.send(Err(outcome)));
+                true
             }
         }
     }
 
-    fn warn(&mut self, error: &io::Error) {
+    /// Encodes messages with the next numbers of the sequence, to which nobody else commits, and writes them.
+    fn write(&mut self, jobs: &[Job]) -> io::Result<Written> {
+        self.renew()?;
+        let place = self.sequence.next_place();
+        let (mut events, mut ids) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
+        self.items.clear();
+        for (Job { fields, data, topics, .. }, index) in jobs.iter().zip(0..) {
+            let stamp = Stamp { number: place.stamp.number + index, ..place.stamp };
+            let own_id = fields.id.as_deref();
+            let id = own_id.map_or_else(|| format!("{}{}", self.id_prefix, stamp.number), str::to_owned);
+            let frame = Frame::with_fields(fields, Some(&id), data);
+            let is_behind_gap = index == 0 && place.is_behind_gap;
+            let record = Record { stamp, is_behind_gap, own_id, topics: topics.clone(), frame: frame.as_bytes() };
+            record.encode(&mut self.items)?;
+            let Record { topics, .. } = record;
+            let message = Message { frame, topics };
+            events.push(StoredEvent { uptime: stamp.uptime, own_id: own_id.map(Arc::from), message });
+            ids.push(id);
+        }
+        let count = jobs.len() as u64;
+        let last = EventKey { number: place.stamp.number + count - 1, ..place.stamp.key() };
+        self.journal.append(&self.items, last, place.newest + count)?;
+        self.items.clear();
+        self.items.shrink_to(MOST_KEPT);
+        if self.syncer.is_some() {
+            self.unsynced_since.get_or_insert_with(Instant::now);
+        }
+        Ok(Written { events, ids })
+    }
+
+    /// Makes the journal sound again after a failure.
+    fn renew(&mut self) -> io::Result<()> {
+        if self.journal.is_sound() {
+            return Ok(());
+        }
+        self.journal.renew(|position, most| self.sequence.held_behind(position, most))?;
+        self.unsynced_since = None;
+        log::warn!("the history in {} can be written again", self.journal.path().display());
+        Ok(())
+    }
+
+    /// Looks after the log.
+    pub(super) fn look_after(&mut self) {
+        self.sequence.correct_clock(SystemTime::now());
+        let gone = self.sequence.expire();
+        match self.journal.check() {
+            Ok(None) => {}
+            Ok(Some(lost)) => {
+                let path = self.journal.path().display();
+                log::error!("history in {path}: {lost}; writing all of it anew from memory");
+            }
+            Err(error) => self.warn(format_args!("cannot look after the history: {error}")),
+        }
+        let cared = self.renew().and_then(|()| self.journal.release(gone)).and_then(|()| self.note());
+        if let Err(error) = cared {
+            self.explain(&error);
+        }
+    }
+
+    /// Notes progress, if there was any.
+    fn note(&mut self) -> io::Result<()> {
+        let progress = self.progress();
+        if progress.number != self.noted {
+            self.journal.note(&progress)?;
+            self.noted = progress.number;
+        }
+        Ok(())
+    }
+
+    /// Origin of the last event.
+    fn progress(&self) -> Stamp {
+        let stamp = self.sequence.next_place().stamp;
+        Stamp { number: stamp.number - 1, ..stamp }
+    }
+
+    fn request_sync(&mut self, now: Instant) {
+        let Some(syncer) = &mut self.syncer else { return };
+        let is_due = self.unsynced_since.is_some_and(|since| now.saturating_duration_since(since) >= SYNC_INTERVAL);
+        if syncer.is_busy || !is_due {
+            return;
+        }
+        match self.journal.sync_request() {
+            Ok(Some(request)) => {
+                // The thread ends only after this one.
+                syncer.is_busy = syncer.requests.send(request).is_ok();
+                self.unsynced_since = None;
+            }
+            Ok(None) => self.unsynced_since = None,
+            Err(error) => self.warn(format_args!("cannot sync the history, trying again: {error}")),
+        }
+    }
+
+    pub(super) fn note_synced(&mut self, outcome: SyncOutcome) {
+        if let Some(syncer) = &mut self.syncer {
+            syncer.is_busy = false;
+        }
+        if let Err(error) = self.journal.synced(outcome) {
+            self.warn(format_args!("a sync of the history failed, so its end is written again: {error}"));
+            if let Err(error) = self.renew() {
+                self.explain(&error);
+            }
+        }
+    }
+
+    /// Says why publishing fails, in the log and to publishers.
+    fn explain(&mut self, error: &io::Error) -> PublishError {
+        self.warn(format_args!("cannot write the history, so publishing fails until that works again: {error}"));
+        if is_full(error) { PublishError::NoSpace } else { PublishError::NotWritten }
+    }
+
+    fn warn(&mut self, line: std::fmt::Arguments<'_>) {
         if self.warnings.permits(Instant::now()) {
-            log::error!("cannot write the history file, so nothing is published until that works again: {error}");
+            log::error!("{}: {line}", self.journal.path().display());
         }
     }
+
+    /// Has everything on the disk, however long that takes, and notes that nothing is missing.
+    pub(super) fn end(&mut self, inbox: &Inbox) {
+        if let Some(syncer) = mem::take(&mut self.syncer) {
+            syncer.end();
+        }
+        if let Some(outcome) = inbox.take_synced() {
+            self.note_synced(outcome);
+        }
+        let progress = self.progress();
+        let mut end = || self.renew().and_then(|()| self.journal.end_with(&progress));
+        // After a sync that failed, a new segment may still take what it had.
+        if let Err(error) = end().or_else(|_| end()) {
+            let path = self.journal.path().display();
+            log::error!("{path}: cannot write the end of the history, so its last events may be lost: {error}");
+        }
+    }
+}
+
+/// Messages that were written.
+struct Written {
+    events: Vec<StoredEvent>,
+    ids: Vec<String>,
 }

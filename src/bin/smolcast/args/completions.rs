@@ -64,7 +64,7 @@ mod tests {
             eprintln!("SKIPPED: there is no bash");
             return;
         };
-        assert_eq!(found, ["--history", "--history-file", "--history-sync"]);
+        assert_eq!(found, ["--history", "--history-dir", "--history-sync"]);
         let all = completed_by_bash("smolcast --port 80 --").expect("it was there a moment ago");
         assert_eq!(all.len(), flags().len(), "{all:?}");
         let value = completed_by_bash("smolcast --unix ''").expect("it was there a moment ago");

@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use smolcast::{Address, Config, HistoryFile, Limits, Token};
+use smolcast::{Address, Config, HistoryDir, Limits, Token};
 
 use super::Args;
 use super::env::Given;
@@ -24,7 +24,7 @@ impl Args {
         let mut config = Config::default();
         config.listen = listen;
         config.admin = admin;
-        config.history_file = self.history_file(given)?;
+        config.history_dir = self.history_dir(given)?;
         set(&mut config.heartbeat, self.heartbeat);
         self.set_limits(&mut config.limits);
         config.workers = self.workers;
@@ -79,14 +79,16 @@ impl Args {
         Ok(addresses)
     }
 
-    fn history_file(&self, given: &Given) -> Result<Option<HistoryFile>, String> {
+    fn history_dir(&self, given: &Given) -> Result<Option<HistoryDir>, String> {
         let sync = self.history_sync.unwrap_or_default();
-        match (self.history_file.clone(), given.name_of("--history-sync")) {
-            (None, Some(name)) => Err(format!("{name} needs a history file: name one with --history-file")),
+        match (self.history_dir.clone(), given.name_of("--history-sync")) {
+            (None, Some(name)) => {
+                Err(format!("{name} needs a history on the disk: name its folder with --history-dir"))
+            }
             (path, _) => Ok(path.map(|path| {
-                let mut file = HistoryFile::new(path);
-                file.sync = sync;
-                file
+                let mut dir = HistoryDir::new(path);
+                dir.sync = sync;
+                dir
             })),
         }
     }

@@ -10,6 +10,10 @@ use smolcast::Token;
 
 use super::{Args, NAME, PRINTING, units};
 
+/// Flags of earlier versions, and what takes their place.
+const SUCCESSORS: [(&str, &str); 1] =
+    [("--history-file", "use --history-dir DIR, a new folder; the events of an old file cannot be read")];
+
 /// The given flags, in their order.
 pub(super) struct Given(Vec<Item>);
 
@@ -55,6 +59,12 @@ impl Given {
 
     /// Appends the variables of flags that were not typed.
     pub(super) fn add_variables(&mut self, variable: impl Fn(&str) -> Option<OsString>) -> Result<(), String> {
+        for (flag, successor) in SUCCESSORS {
+            let name = variable_of(flag);
+            if variable(&name).is_some() {
+                return Err(format!("{name} is gone: {successor}"));
+            }
+        }
         for flag in settings() {
             let name = variable_of(flag.long);
             let Some(value) = variable(&name).filter(|_| self.name_of(flag.long).is_none()) else { continue };
@@ -106,6 +116,9 @@ fn without_value(flag: &str) -> String {
 fn unknown(name: &str) -> String {
     if !name.starts_with('-') || name == "-" {
         return not_an_option(name);
+    }
+    if let Some((flag, successor)) = SUCCESSORS.iter().find(|(flag, _)| *flag == name) {
+        return format!("{flag} is gone: {successor}");
     }
     let nearest = flags().iter().map(|flag| (distance(name, flag.long), flag.long)).min();
     // If more than half of a short name differs, it is another name.

@@ -95,12 +95,13 @@ struct Args {
     #[argh(option, arg_name = "SIZE", from_str_fn(units::size))]
     max_body: Option<usize>,
     /// give each event an id, and keep the last N for clients that reconnect. They take at most SIZE of memory (64m
-    /// unless given), and none is older than TIME (24h unless given) [default: none]
+    /// unless given), topics and ids included, and none is older than TIME (24h unless given) [default: none]
     #[argh(option, arg_name = "N[,SIZE[,TIME]]", from_str_fn(units::retention))]
     history: Option<Retention>,
-    /// file that keeps the history over restarts. Without --history it holds 1000,64m,24h [default: none]
-    #[argh(option, arg_name = "PATH", from_str_fn(units::path))]
-    history_file: Option<PathBuf>,
+    /// folder that keeps the history over restarts, which is created if its parent exists. Without --history it holds
+    /// 1000,64m,24h [default: none]
+    #[argh(option, arg_name = "DIR", from_str_fn(units::path))]
+    history_dir: Option<PathBuf>,
     /// time of the sync to disk: always syncs an event before its publisher gets 202, interval within a second
     /// [default: interval]
     #[argh(option, arg_name = "WHEN", from_str_fn(units::history_sync))]

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use argh::{FlagInfo, FlagInfoKind, Optionality};
-use smolcast::{Address, HistoryFile, HistorySync, Retention};
+use smolcast::{Address, HistoryDir, HistorySync, Retention};
 
 use self::man::described;
 use super::env::{flags, settings, variable_of};
@@ -173,11 +173,21 @@ fn a_history_takes_events_then_bytes_then_an_age() {
     for text in ["", "0", "7,0", "7,1k,0", "7,,", "7,1k,1h,1", "x"] {
         assert!(history(text).is_err(), "{text:?}");
     }
-    let file = serve(&["--history-file", "f", "--history-sync", "always"], &[]).map(|config| config.history_file);
-    let mut synced = HistoryFile::new("f");
+    let dir = serve(&["--history-dir", "d", "--history-sync", "always"], &[]).map(|config| config.history_dir);
+    let mut synced = HistoryDir::new("d");
     synced.sync = HistorySync::Always;
-    assert_eq!(file, Ok(Some(synced)));
-    assert!(serve(&["--history-sync", "always"], &[]).is_err(), "of which file");
+    assert_eq!(dir, Ok(Some(synced)));
+    assert!(serve(&["--history-sync", "always"], &[]).is_err(), "of which folder");
+}
+
+#[test]
+fn an_option_that_is_gone_names_its_successor() {
+    let advice = "use --history-dir DIR, a new folder; the events of an old file cannot be read; see smolcast --help";
+    for typed in [&["--history-file", "f"][..], &["--history-file=f"]] {
+        assert_eq!(serve(typed, &[]), Err(format!("--history-file is gone: {advice}")));
+    }
+    let set = serve(&[], &[("SMOLCAST_HISTORY_FILE", "f")]);
+    assert_eq!(set, Err(format!("SMOLCAST_HISTORY_FILE is gone: {advice}")));
 }
 
 #[test]
@@ -297,8 +307,8 @@ fn usage_errors_are_complete() {
     ] {
         assert_eq!(serve(typed, &[]), Err(expected.to_owned()));
     }
-    let alone = serve(&[], &[("SMOLCAST_HISTORY_SYNC", "always")]).expect_err("of which file");
-    assert!(alone.starts_with("SMOLCAST_HISTORY_SYNC needs a history file: "), "{alone}");
+    let alone = serve(&[], &[("SMOLCAST_HISTORY_SYNC", "always")]).expect_err("of which folder");
+    assert!(alone.starts_with("SMOLCAST_HISTORY_SYNC needs a history on the disk: "), "{alone}");
 }
 
 #[cfg(unix)]
@@ -307,15 +317,15 @@ fn values_that_are_not_utf8_are_rejected() {
     use std::os::unix::ffi::OsStringExt;
 
     let odd = OsString::from_vec(b"\xff".to_vec());
-    let flags = ["--history-file".into(), odd.clone()];
+    let flags = ["--history-dir".into(), odd.clone()];
     let typed = parse_from(flags.into_iter(), |_| None).err().expect("no text");
     assert_eq!(typed, "\"\\xFF\" is not UTF-8; see smolcast --help");
-    let set = parse_from([].into_iter(), |name| (name == "SMOLCAST_HISTORY_FILE").then(|| odd.clone()));
+    let set = parse_from([].into_iter(), |name| (name == "SMOLCAST_HISTORY_DIR").then(|| odd.clone()));
     let set = set.err().expect("no text");
     let secret = parse_from([].into_iter(), |name| (name == "SMOLCAST_PUBLISH_TOKEN").then(|| odd.clone()));
     let secret = secret.err().expect("no text");
     assert!(secret.starts_with("SMOLCAST_PUBLISH_TOKEN takes ") && !secret.contains("xFF"), "{secret}");
-    assert_eq!(set, "SMOLCAST_HISTORY_FILE takes UTF-8 text, not \"\\xFF\"; see smolcast --help");
+    assert_eq!(set, "SMOLCAST_HISTORY_DIR takes UTF-8 text, not \"\\xFF\"; see smolcast --help");
 }
 
 /// Covers defaults that are values; the others are words.
@@ -333,8 +343,8 @@ fn documented_defaults_are_the_defaults() {
     assert_eq!(unix(&["--unix", "s", "--unix-mode", "660"]), unix(&["--unix", "s"]));
     let admin = |typed: &[&str]| serve(typed, &[]).map(|config| config.admin);
     assert_eq!(admin(&["--admin", "unix:s", "--admin-mode", "660"]), admin(&["--admin", "unix:s"]));
-    let file = |typed: &[&str]| serve(typed, &[]).map(|config| config.history_file);
-    assert_eq!(file(&["--history-file", "f", "--history-sync", "interval"]), file(&["--history-file", "f"]));
+    let dir = |typed: &[&str]| serve(typed, &[]).map(|config| config.history_dir);
+    assert_eq!(dir(&["--history-dir", "d", "--history-sync", "interval"]), dir(&["--history-dir", "d"]));
 }
 
 /// Each row has the option's value and default.
