@@ -172,6 +172,9 @@ pub struct Limits {
     /// Bytes of messages that not every shard has written. A publisher waits while there are so many, so at most one
     /// message more is in flight. Default: 16 MiB.
     pub publish_queue_bytes: usize,
+    /// Publish requests of one connection that are under way at a time, if the history is on a disk: they are written
+    /// together. A client that pipelines more waits. Default: 256.
+    pub pipelined_publishes: usize,
     /// Open connections of the admin address, live pages included; more are closed at once. Default: 32.
     pub admin_connections: usize,
     /// Responses collected for one write. Default: 16 KiB, about a hundred responses.
@@ -215,6 +218,7 @@ impl Default for Limits {
             longest_rest: Duration::from_millis(25),
             publish_queue: 1024,
             publish_queue_bytes: 16 * 1024 * KIB,
+            pipelined_publishes: 256,
             admin_connections: 32,
             answer_bytes: 16 * KIB,
             head_timeout: Duration::from_secs(10),
@@ -260,6 +264,7 @@ impl Config {
             ("batch_bytes", limits.batch_bytes),
             ("publish_queue", limits.publish_queue),
             ("publish_queue_bytes", limits.publish_queue_bytes),
+            ("pipelined_publishes", limits.pipelined_publishes),
         ];
         for (name, value) in positive {
             if value == 0 {

@@ -4,51 +4,121 @@
 
 use super::reader::ConnectionEnd;
 use super::requests::{Envelope, Exchange};
+use crate::auth::Cors;
 use crate::event::json;
+use crate::event::topic::Topics;
 use crate::http::request::PublishRequest;
 use crate::http::{Persistence, RequestError, response};
-use crate::hub::{Draft, Hub, PublishError};
+use crate::hub::{Draft, PublishError};
 use crate::metrics::{PublishOutcome, StatusClass};
 use crate::net::Socket;
 
+/// What the response to a publish request needs once its message has an outcome.
+pub(super) struct Unanswered {
+    persistence: Persistence,
+    /// The topics, for the number of subscribers, if the publisher asked for a receipt.
+    receipt: Option<Topics>,
+    cors: Option<Cors>,
+}
+
 impl<S: Socket> Exchange<'_, S> {
-    /// Publishes the body of the request at hand and queues the response.
+    /// Publishes the body of the request at hand, and queues the response once the message has an outcome.
+    ///
+    /// Returns if the connection stays open for another request.
     pub(super) async fn publish(
         &mut self,
         request: &PublishRequest,
         envelope: &Envelope,
     ) -> Result<Persistence, ConnectionEnd> {
-        let hub = &self.context.shared.hub;
-        let published = {
+        // The client may wait for the responses before it sends the rest of this request.
+        if envelope.expects_continue || !self.reader.has_body(envelope.framing) {
+            self.answer_all().await?;
+        }
+        let submitted = {
             let body = self.reader.body(envelope.framing, envelope.expects_continue).await?;
-            publish(hub, &body, request).await
+            match std::str::from_utf8(&body) {
+                Ok(data) => {
+                    let draft = Draft::new(&request.fields, data, &request.topics);
+                    let submitted = self.pipeline.submit(draft).await.map_err(RequestError::from)?;
+                    submitted.map(|outcome| outcome.map_err(RequestError::from))
+                }
+                Err(_) => Some(Err(RequestError::NotUtf8)),
+            }
         };
-        // A server that is stopping responds to the request that it has begun, and to no other.
-        let stopping = self.context.clock.is_stopping();
-        let persistence = if stopping { Persistence::Close } else { envelope.persistence };
-        match published {
+        let receipt = request.wants_json.then(|| request.topics.clone());
+        let unanswered = Unanswered { persistence: envelope.persistence, receipt, cors: self.cors.take() };
+        let Some(outcome) = submitted else {
+            self.unanswered.push_back(unanswered);
+            let is_last = envelope.persistence == Persistence::Close || self.context.clock.is_stopping();
+            let is_full = self.unanswered.len() >= self.context.shared.limits.pipelined_publishes;
+            return if is_last || is_full { self.answer_some(is_last).await } else { Ok(Persistence::KeepAlive) };
+        };
+        self.answer_all().await?;
+        self.answer(unanswered, outcome)
+    }
+
+    /// Waits for the outcome of every message that is under way, and queues the responses.
+    pub(super) async fn answer_all(&mut self) -> Result<Persistence, ConnectionEnd> {
+        self.answer_some(true).await
+    }
+
+    /// Waits for the outcome of the oldest message that is under way, or of all, and queues the responses to those that
+    /// have one.
+    async fn answer_some(&mut self, all: bool) -> Result<Persistence, ConnectionEnd> {
+        let mut persistence = Persistence::KeepAlive;
+        let mut must_wait = true;
+        while !self.unanswered.is_empty() {
+            let outcome = match self.pipeline.try_next() {
+                Some(outcome) => outcome,
+                None if must_wait || all => self.pipeline.next().await,
+                None => break,
+            };
+            must_wait = false;
+            let Some(unanswered) = self.unanswered.pop_front() else { break };
+            persistence = self.answer(unanswered, outcome.map_err(RequestError::from))?;
+            if self.reader.output.len() >= self.context.shared.limits.answer_bytes {
+                self.reader.flush().await?;
+            }
+        }
+        Ok(persistence)
+    }
+
+    /// Queues the response to a publish request.
+    fn answer(
+        &mut self,
+        unanswered: Unanswered,
+        outcome: Result<Option<String>, RequestError>,
+    ) -> Result<Persistence, ConnectionEnd> {
+        let Unanswered { persistence, receipt: receipt_for, cors } = unanswered;
+        // A server that is stopping responds to the requests that it has begun, and to no other.
+        let is_last = self.unanswered.is_empty() && self.context.clock.is_stopping();
+        let persistence = if is_last { Persistence::Close } else { persistence };
+        // The request at hand may be another one.
+        let at_hand = (std::mem::replace(&mut self.cors, cors), std::mem::replace(&mut self.is_publish, true));
+        let answered = match outcome {
             Ok(id) => {
-                let subscribers = || self.context.shared.subscribers_of(&request.topics);
-                let receipt = request.wants_json.then(|| receipt(id.as_deref(), subscribers()));
+                let subscribers = |topics: &Topics| self.context.shared.subscribers_of(topics);
+                let receipt = receipt_for.map(|topics| receipt(id.as_deref(), subscribers(&topics)));
                 self.respond(StatusClass::Successful, |out, common| {
                     response::accepted(out, common, receipt.as_deref(), persistence);
                 });
                 self.context.shard_metrics.publish_ended(PublishOutcome::Accepted);
+                Ok(persistence)
             }
             // The body was read to its end, so the next request can follow.
             Err(error @ (RequestError::NotUtf8 | RequestError::NoSpace | RequestError::NotWritten)) => {
                 self.respond_error(error, persistence);
+                Ok(persistence)
             }
-            Err(error) => return Err(error.into()),
-        }
-        Ok(persistence)
+            Err(error) => {
+                // The connection ends, so there is no response to those behind.
+                self.unanswered.clear();
+                Err(error.into())
+            }
+        };
+        (self.cors, self.is_publish) = if answered.is_ok() { at_hand } else { (self.cors.take(), true) };
+        answered
     }
-}
-
-/// Publishes a body, which has to be text; returns the id that it got.
-async fn publish(hub: &Hub, body: &[u8], request: &PublishRequest) -> Result<Option<String>, RequestError> {
-    let message = std::str::from_utf8(body).map_err(|_| RequestError::NotUtf8)?;
-    hub.publish(Draft::new(&request.fields, message, &request.topics)).await.map_err(RequestError::from)
 }
 
 impl From<PublishError> for RequestError {

@@ -93,6 +93,21 @@ impl<'s, S: Socket> RequestReader<'s, S> {
         }
     }
 
+    /// Length of the next head if the client has sent all of it, as [`Self::head`] returns it.
+    pub(crate) fn received_head(&mut self) -> Result<Option<usize>, ConnectionEnd> {
+        self.release_body();
+        Ok(Scanner::default().scan(self.input.bytes(), self.limits)?)
+    }
+
+    /// Says if a body can be read without a wait for the client. Its head was consumed.
+    pub(crate) fn has_body(&self, framing: Framing) -> bool {
+        match framing {
+            Framing::None => true,
+            Framing::Length(length) => length <= self.input.len() as u64,
+            Framing::Chunked => false,
+        }
+    }
+
     /// Bytes that no request has taken yet.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.input.bytes()

@@ -4,7 +4,10 @@
 //! keep their order, and those to requests that have arrived leave in one write. A rejected request is the last one, as
 //! is one that says so; nothing after it is carried out.
 
+use std::collections::VecDeque;
+
 use super::Context;
+use super::publish::Unanswered;
 use super::reader::{ConnectionEnd, RequestReader};
 use super::stream::retry_delay;
 use super::subscribe::OpenedStream;
@@ -15,6 +18,7 @@ use crate::http::head::RequestHead;
 use crate::http::request::{Request, Route, SubscribeRequest};
 use crate::http::response::{self, Common};
 use crate::http::{Persistence, RequestError, forwarded};
+use crate::hub::Pipeline;
 use crate::metrics::StatusClass;
 use crate::net::{Proxy, Socket};
 
@@ -29,17 +33,16 @@ pub(super) async fn serve<S: Socket>(
 ) -> Option<OpenedStream<'_, S>> {
     let _in_flight = context.requests.enter();
     let reader = RequestReader::new(io, &context.clock, &context.shared.limits, &context.read_buffer);
-    let mut exchange = Exchange { context, reader, proxy, rejection, is_publish: false, cors: None };
+    let pipeline = Pipeline::new(&context.shared.hub);
+    let (unanswered, cors) = (VecDeque::new(), None);
+    let mut exchange = Exchange { context, reader, pipeline, unanswered, proxy, rejection, is_publish: false, cors };
     let end = match exchange.serve_requests().await {
         Ok(Some(subscribe)) => match exchange.open_stream(&subscribe).await {
             Ok(opened) => return Some(opened),
             Err(end) => Err(end),
         },
         Ok(None) => exchange.close().await,
-        Err(ConnectionEnd::Rejected(error)) => {
-            exchange.respond_error(error, Persistence::Close);
-            exchange.close().await
-        }
+        Err(ConnectionEnd::Rejected(error)) => exchange.close_with(error).await,
         Err(end) => Err(end),
     };
     match end {
@@ -63,21 +66,35 @@ pub(super) struct Envelope {
 pub(super) struct Exchange<'s, S> {
     pub(super) context: &'s Context<S>,
     pub(super) reader: RequestReader<'s, S>,
+    /// The messages of the client that are under way, and what the response to each needs.
+    pub(super) pipeline: Pipeline<'s>,
+    pub(super) unanswered: VecDeque<Unanswered>,
     /// Set if the requests are those of a trusted proxy's clients.
     pub(super) proxy: Option<Box<Proxy>>,
     /// Set if there is no room for the client: its number among those, by which its return is spread.
     rejection: Option<u64>,
     /// Set if the request at hand is one to publish, whose outcome is counted.
-    is_publish: bool,
+    pub(super) is_publish: bool,
     /// The pages that may read the response, known once the head is read.
-    cors: Option<Cors>,
+    pub(super) cors: Option<Cors>,
 }
 
 impl<S: Socket> Exchange<'_, S> {
     /// Serves requests until one is the last; returns that one if it asks for a stream.
     async fn serve_requests(&mut self) -> Result<Option<SubscribeRequest>, ConnectionEnd> {
         loop {
-            let (request, envelope) = self.next_request().await?;
+            // Until the head is read, no page of a listed origin may read a response.
+            self.cors = None;
+            self.is_publish = false;
+            let received = self.reader.received_head()?;
+            // The client may wait for the responses before it sends another request.
+            if received.is_none() && self.answer_all().await? == Persistence::Close {
+                return Ok(None);
+            }
+            let (request, envelope) = self.next_request(received).await?;
+            if !matches!(request, Request::Publish(_)) {
+                self.answer_all().await?;
+            }
             if let Some(number) = self.rejection {
                 self.reject(&request, number)?;
                 return Ok(None);
@@ -103,11 +120,12 @@ impl<S: Socket> Exchange<'_, S> {
         }
     }
 
-    async fn next_request(&mut self) -> Result<(Request, Envelope), ConnectionEnd> {
-        // Until the head is read, no page of a listed origin may read a response.
-        self.cors = None;
-        self.is_publish = false;
-        let length = self.reader.head().await?;
+    /// Reads the next request, whose head was received up to this length, or else has to come.
+    async fn next_request(&mut self, received: Option<usize>) -> Result<(Request, Envelope), ConnectionEnd> {
+        let length = match received {
+            Some(length) => length,
+            None => self.reader.head().await?,
+        };
         let bytes = &self.reader.bytes()[..length];
         let head = RequestHead::parse(bytes)?;
         let has_room = self.proxy.as_mut().is_none_or(|proxy| {
@@ -184,6 +202,17 @@ impl<S: Socket> Exchange<'_, S> {
         if let Some(proxy) = &mut self.proxy {
             proxy.release_client();
         }
+    }
+
+    /// Responds to a request that is rejected, after the ones before it, and closes the connection.
+    async fn close_with(&mut self, error: RequestError) -> Result<(), ConnectionEnd> {
+        let error = match self.answer_all().await {
+            Ok(_) => error,
+            Err(ConnectionEnd::Rejected(earlier)) => earlier,
+            Err(end) => return Err(end),
+        };
+        self.respond_error(error, Persistence::Close);
+        self.close().await
     }
 
     async fn close(&mut self) -> Result<(), ConnectionEnd> {

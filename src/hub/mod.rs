@@ -9,6 +9,7 @@ mod boot;
 mod budget;
 mod history;
 mod log;
+mod pipeline;
 mod queue;
 mod runs;
 mod sequence;
@@ -20,12 +21,13 @@ use std::time::SystemTime;
 use self::budget::Budget;
 use self::history::History;
 pub(crate) use self::log::Log;
-use self::log::{LogWriter, Replies};
+use self::log::LogWriter;
+pub(crate) use self::pipeline::Pipeline;
 pub use self::queue::QueueReceiver;
 pub(crate) use self::queue::{InFlight, Message};
 pub(crate) use self::sequence::Sequence;
 use crate::config::{Limits, Retention};
-use crate::event::frame::{Fields, Frame, InvalidField};
+use crate::event::frame::{Fields, InvalidField};
 use crate::event::topic::Topics;
 use crate::metrics::Metrics;
 use crate::sys::unix_millis;
@@ -120,16 +122,10 @@ impl Hub {
     /// Waits while the budget is used up. The message is encoded only then, so a publisher that waits holds nothing but
     /// its draft. Cancel safe, except with a log: the message may then still be published.
     pub async fn publish(&self, draft: Draft<'_>) -> Result<Option<String>, PublishError> {
-        let Inner { budget, sequence, order } = &*self.0;
-        let permit = budget.reserve(Frame::size(draft.fields, draft.data)).await?;
-        match order {
-            Order::Memory => sequence.commit(draft, permit),
-            Order::Log(writer) => {
-                let replies = Replies::new();
-                writer.submit(draft, permit, &replies)?;
-                writer.wake();
-                replies.next().await
-            }
+        let mut pipeline = Pipeline::new(self);
+        match pipeline.submit(draft).await? {
+            Some(outcome) => outcome,
+            None => pipeline.next().await,
         }
     }
 

@@ -108,3 +108,64 @@ fn a_hanging_disk_delays_only_its_own_thread() {
     in_time(async { (log_closed.await, hub.log_synced().await) });
     assert_eq!((id.is_some(), open().history.stats(0).0), (true, 2), "the log has both");
 }
+
+/// A publisher that hands over many messages gets each outcome in its place, from one write.
+#[test]
+fn pipelined_messages_are_written_together() {
+    let folder = Temporary::new();
+    let mut log = Log::open(&folder.log(), HistorySync::Interval, Retention::default()).expect("a folder of its own");
+    let (release, gate) = channel::bounded(8);
+    log.journal.put_on(Arc::new(Hanging(gate)));
+    let (hub, _receivers) = Hub::with_log(&Limits::default(), log, 1, Metrics::default()).expect("threads");
+    let mut pipeline = Pipeline::new(&hub);
+    let topics = Topics::none();
+    for number in 0..100 {
+        let fields = Fields { id: Some(number.to_string()), ..Fields::default() };
+        let submitted = in_time(pipeline.submit(Draft::new(&fields, "x", &topics)));
+        assert_eq!(submitted, Ok(None), "{number} is under way");
+    }
+    // One write for all, or two if the thread looked in between.
+    (0..2).for_each(|_| release.try_send(()).expect("there is room"));
+    for number in 0..100 {
+        assert_eq!(in_time(pipeline.next()), Ok(Some(number.to_string())));
+    }
+    assert_eq!(in_time(pipeline.next()), Err(PublishError::Stopped), "none is under way");
+    drop(release);
+}
+
+/// The bytes of a publisher's own messages come back although it waits for more of them.
+#[test]
+fn a_pipeline_never_waits_for_itself() {
+    let folder = Temporary::new();
+    let log = Log::open(&folder.log(), HistorySync::Interval, Retention::default()).expect("a folder of its own");
+    let limits = Limits { publish_queue: 2, ..Limits::default() };
+    let (hub, mut receivers) = Hub::with_log(&limits, log, 1, Metrics::default()).expect("threads");
+    let taker = std::thread::spawn(move || {
+        let next = || in_time(std::future::poll_fn(|cx| receivers[0].poll_batch(cx, 1, &mut Vec::new())));
+        std::iter::from_fn(next).count()
+    });
+    let mut pipeline = Pipeline::new(&hub);
+    let (fields, topics) = (Fields::default(), Topics::none());
+    for _ in 0..10 {
+        assert_eq!(in_time(pipeline.submit(Draft::new(&fields, "x", &topics))), Ok(None));
+    }
+    for _ in 0..10 {
+        assert!(in_time(pipeline.next()).is_ok());
+    }
+    hub.join();
+    assert_eq!(taker.join().expect("it ends"), 10);
+}
+
+#[test]
+fn messages_that_the_log_does_not_take_any_more_are_rejected() {
+    let folder = Temporary::new();
+    let log = Log::open(&folder.log(), HistorySync::Interval, Retention::default()).expect("a folder of its own");
+    let (hub, receivers) = Hub::with_log(&Limits::default(), log, 1, Metrics::default()).expect("threads");
+    let mut pipeline = Pipeline::new(&hub);
+    let (fields, topics) = (Fields::default(), Topics::none());
+    assert_eq!(in_time(pipeline.submit(Draft::new(&fields, "x", &topics))), Ok(None));
+    drop(receivers);
+    assert_eq!(in_time(pipeline.next()), Err(PublishError::Stopped), "no shard is left");
+    hub.join();
+    assert_eq!(in_time(pipeline.submit(Draft::new(&fields, "x", &topics))), Err(PublishError::Stopped));
+}

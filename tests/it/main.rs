@@ -13,7 +13,7 @@
 //! - `access`: the lists of hosts and origins; `token`: publish tokens
 //! - `head`, `host`, `body`, `chunked`, `expect`: requests, good and bad
 //! - `connection`, `deadline`, `limit`: the life of a connection; `endings`: the reasons for which streams end
-//! - `load`, `churn`: many clients at once, and slow ones
+//! - `load`, `churn`: many clients at once, and slow ones; `pipelined`: many requests at once
 //! - `forwarded`: clients behind proxies
 //! - `listen`: several addresses, unix sockets among them
 //! - `admin`: the admin address
@@ -50,6 +50,7 @@ mod lifecycle;
 mod limit;
 mod listen;
 mod load;
+mod pipelined;
 #[cfg(all(target_os = "linux", feature = "cli"))]
 mod reload;
 #[cfg(feature = "cli")]

@@ -38,6 +38,11 @@ impl Replies {
     pub(in crate::hub) async fn next(&self) -> Outcome {
         self.receiver.recv().await.unwrap_or(Err(PublishError::Stopped))
     }
+
+    /// The next outcome, if it is there.
+    pub(in crate::hub) fn try_next(&self) -> Option<Outcome> {
+        self.receiver.try_recv().ok()
+    }
 }
 
 /// A message on its way to the thread.

@@ -75,7 +75,7 @@ use std::time::SystemTime;
 
 use self::folder::{Folder, Identity};
 use self::header::Point;
-pub(super) use self::jobs::Replies;
+pub(super) use self::jobs::{Outcome, Replies};
 #[cfg(test)]
 pub(super) use self::journal::Disk;
 use self::journal::{Journal, SystemDisk};

@@ -111,7 +111,7 @@ impl Server {
         assert!(self.writer.publish(jobs), "the queue is open");
         let mut result = Ok(());
         for message in messages {
-            match block_on(replies.next()) {
+            match replies.try_next().expect("an outcome for each") {
                 Ok(id) => self.accepted.push((id.expect("an id"), (*message).to_owned())),
                 Err(error) => {
                     self.refused.push((*message).to_owned());
