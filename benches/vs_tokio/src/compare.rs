@@ -25,6 +25,7 @@ const CHECK_SECONDS: f64 = 0.5;
 #[argh(
     note = "Other uses of this program:
   load   the load alone, against a server that runs already
+  posts  the cost of publishing, with each way to keep a history
   soak   everything at once against one server, healthy and hostile, for 15 minutes or any other time
   check  whether a server does the five tasks
   serve  one of the servers, to look at

@@ -15,7 +15,7 @@
 //! - `scenario`: the runs of a comparison, a file each, in interleaved rounds
 //! - `goals`, `report`: the aims of smolcast, and tables, JSON and plots
 //! - `soak`: everything at once, for long: leaks, losses, breaks
-//! - `check`, `lone`, `compare`: the commands that are not modules above
+//! - `check`, `lone`, `posts`, `compare`: the commands that are not modules above
 
 #![forbid(unsafe_code)]
 
@@ -32,6 +32,7 @@ mod interrupt;
 mod load;
 mod lone;
 mod number;
+mod posts;
 mod process;
 mod progress;
 mod publisher;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Some((first, rest)) if first == "serve" => servers::main(rest),
         Some((first, rest)) if first == "check" => check::main(rest),
         Some((first, rest)) if first == "load" => lone::main(rest),
+        Some((first, rest)) if first == "posts" => posts::main(rest),
         Some((first, rest)) if first == "soak" => soak::main(rest),
         _ => compare::main(&arguments),
     };
