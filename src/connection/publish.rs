@@ -21,6 +21,15 @@ pub(super) struct Unanswered {
     cors: Option<Cors>,
 }
 
+/// Permission to end the connection with the last response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MayClose {
+    /// Another request has begun, whose response comes behind it.
+    No,
+    /// It ends if the server is stopping.
+    IfStopping,
+}
+
 impl<S: Socket> Exchange<'_, S> {
     /// Publishes the body of the request at hand, and queues the response once the message has an outcome.
     ///
@@ -32,7 +41,7 @@ impl<S: Socket> Exchange<'_, S> {
     ) -> Result<Persistence, ConnectionEnd> {
         // The client may wait for the responses before it sends the rest of this request.
         if envelope.expects_continue || !self.reader.has_body(envelope.framing) {
-            self.answer_all().await?;
+            self.answer_all(MayClose::No).await?;
         }
         let submitted = {
             let body = self.reader.body(envelope.framing, envelope.expects_continue).await?;
@@ -51,20 +60,24 @@ impl<S: Socket> Exchange<'_, S> {
             self.unanswered.push_back(unanswered);
             let is_last = envelope.persistence == Persistence::Close || self.context.clock.is_stopping();
             let is_full = self.unanswered.len() >= self.context.shared.limits.pipelined_publishes;
-            return if is_last || is_full { self.answer_some(is_last).await } else { Ok(Persistence::KeepAlive) };
+            return match (is_last, is_full) {
+                (true, _) => self.answer_all(MayClose::IfStopping).await,
+                (false, true) => self.answer_some(false, MayClose::No).await,
+                (false, false) => Ok(Persistence::KeepAlive),
+            };
         };
-        self.answer_all().await?;
-        self.answer(unanswered, outcome)
+        self.answer_all(MayClose::No).await?;
+        self.answer(unanswered, outcome, MayClose::IfStopping)
     }
 
     /// Waits for the outcome of every message that is under way, and queues the responses.
-    pub(super) async fn answer_all(&mut self) -> Result<Persistence, ConnectionEnd> {
-        self.answer_some(true).await
+    pub(super) async fn answer_all(&mut self, may_close: MayClose) -> Result<Persistence, ConnectionEnd> {
+        self.answer_some(true, may_close).await
     }
 
     /// Waits for the outcome of the oldest message that is under way, or of all, and queues the responses to those that
     /// have one.
-    async fn answer_some(&mut self, all: bool) -> Result<Persistence, ConnectionEnd> {
+    async fn answer_some(&mut self, all: bool, may_close: MayClose) -> Result<Persistence, ConnectionEnd> {
         let mut persistence = Persistence::KeepAlive;
         let mut must_wait = true;
         while !self.unanswered.is_empty() {
@@ -75,7 +88,7 @@ impl<S: Socket> Exchange<'_, S> {
             };
             must_wait = false;
             let Some(unanswered) = self.unanswered.pop_front() else { break };
-            persistence = self.answer(unanswered, outcome.map_err(RequestError::from))?;
+            persistence = self.answer(unanswered, outcome.map_err(RequestError::from), may_close)?;
             if self.reader.output.len() >= self.context.shared.limits.answer_bytes {
                 self.reader.flush().await?;
             }
@@ -88,10 +101,12 @@ impl<S: Socket> Exchange<'_, S> {
         &mut self,
         unanswered: Unanswered,
         outcome: Result<Option<String>, RequestError>,
+        may_close: MayClose,
     ) -> Result<Persistence, ConnectionEnd> {
         let Unanswered { persistence, receipt: receipt_for, cors } = unanswered;
         // A server that is stopping responds to the requests that it has begun, and to no other.
-        let is_last = self.unanswered.is_empty() && self.context.clock.is_stopping();
+        let is_stopping = may_close == MayClose::IfStopping && self.context.clock.is_stopping();
+        let is_last = self.unanswered.is_empty() && is_stopping;
         let persistence = if is_last { Persistence::Close } else { persistence };
         // The request at hand may be another one.
         let at_hand = (std::mem::replace(&mut self.cors, cors), std::mem::replace(&mut self.is_publish, true));

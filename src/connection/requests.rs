@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::Context;
-use super::publish::Unanswered;
+use super::publish::{MayClose, Unanswered};
 use super::reader::{ConnectionEnd, RequestReader};
 use super::stream::retry_delay;
 use super::subscribe::OpenedStream;
@@ -88,12 +88,12 @@ impl<S: Socket> Exchange<'_, S> {
             self.is_publish = false;
             let received = self.reader.received_head()?;
             // The client may wait for the responses before it sends another request.
-            if received.is_none() && self.answer_all().await? == Persistence::Close {
+            if received.is_none() && self.answer_all(MayClose::IfStopping).await? == Persistence::Close {
                 return Ok(None);
             }
             let (request, envelope) = self.next_request(received).await?;
             if !matches!(request, Request::Publish(_)) {
-                self.answer_all().await?;
+                self.answer_all(MayClose::No).await?;
             }
             if let Some(number) = self.rejection {
                 self.reject(&request, number)?;
@@ -206,7 +206,7 @@ impl<S: Socket> Exchange<'_, S> {
 
     /// Responds to a request that is rejected, after the ones before it, and closes the connection.
     async fn close_with(&mut self, error: RequestError) -> Result<(), ConnectionEnd> {
-        let error = match self.answer_all().await {
+        let error = match self.answer_all(MayClose::No).await {
             Ok(_) => error,
             Err(ConnectionEnd::Rejected(earlier)) => earlier,
             Err(end) => return Err(end),

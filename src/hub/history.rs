@@ -172,6 +172,11 @@ impl History {
         self.gone + self.events.len() as u64
     }
 
+    /// Origin of the newest event, if it is held.
+    pub(super) fn last_stamp(&self) -> Option<Stamp> {
+        self.events.back().and_then(|newest| self.runs.stamp_at(self.newest(), newest.uptime))
+    }
+
     /// Appends an event of this server and drops those over the bounds at this time.
     pub(super) fn push(&mut self, event: StoredEvent, now: u64) {
         self.keep(event);
@@ -290,17 +295,18 @@ impl History {
         }
     }
 
-    /// The held events behind a position, at most so many, with their origin. Also the position of the last of them.
+    /// The held events behind a position with their origin, until so many bytes are there, and the position of the last
+    /// of them.
     pub(super) fn held_behind(&self, position: u64, most: usize) -> (Vec<HeldEvent>, u64) {
-        let after = position.max(self.gone);
-        let held = (after + 1..).map_while(|position| {
-            let event = self.held(position)?.clone();
-            let (stamp, is_behind_gap) =
-                (self.runs.stamp_at(position, event.uptime)?, self.runs.has_gap_before(position));
-            Some(HeldEvent { stamp, is_behind_gap, event })
-        });
-        let held: Vec<_> = held.take(most).collect();
-        let last = after + held.len() as u64;
+        let (mut held, mut last, mut bytes) = (Vec::new(), position.max(self.gone), 0);
+        while bytes < most {
+            let position = last + 1;
+            let Some(event) = self.held(position).cloned() else { break };
+            let Some(stamp) = self.runs.stamp_at(position, event.uptime) else { break };
+            bytes += event.cost();
+            held.push(HeldEvent { stamp, is_behind_gap: self.runs.has_gap_before(position), event });
+            last = position;
+        }
         (held, last)
     }
 }
@@ -481,7 +487,7 @@ mod tests {
     fn what_is_written_again_is_what_was_restored() {
         let history = after_losses(Retention { events: 9, ..BOUNDS });
         let mut again = History::of_earlier(history.retention);
-        let (held, last) = history.held_behind(0, 9);
+        let (held, last) = history.held_behind(0, usize::MAX);
         for HeldEvent { stamp, is_behind_gap, event } in held {
             again.restore(stamp, is_behind_gap, event);
         }

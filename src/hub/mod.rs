@@ -147,8 +147,8 @@ impl Hub {
         }
     }
 
-    /// Rejects further messages, and those that the log has yet to write. Those in the queue are still delivered. Never
-    /// blocks.
+    /// Rejects further messages, and those that the log has not committed yet. Those in the queue are still delivered.
+    /// Never blocks.
     pub(crate) fn close(&self) {
         if let Some(writer) = self.log_writer() {
             writer.close();

@@ -33,7 +33,7 @@ impl<'h> Pipeline<'h> {
     ///
     /// # Errors
     ///
-    /// `Stopped` if the hub is closed.
+    /// `Stopped` if the hub is closed, and `NotWritten` if the message is too long for the log.
     pub(crate) async fn submit(&mut self, draft: Draft<'_>) -> Result<Option<Outcome>, PublishError> {
         let inner = &*self.hub.0;
         let mut permit = pin!(inner.budget.reserve(Frame::size(draft.fields, draft.data)));

@@ -108,7 +108,7 @@ impl Sequence {
         self.at_present().0.gone
     }
 
-    /// The next held events behind a position, at most so many, and the position of the last of them.
+    /// The next held events behind a position, until so many bytes are there, and the position of the last of them.
     pub(super) fn held_behind(&self, position: u64, most: usize) -> (Vec<HeldEvent>, u64) {
         lock(&self.history).held_behind(position, most)
     }

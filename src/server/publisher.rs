@@ -59,7 +59,7 @@ impl Publisher {
     /// # Errors
     ///
     /// If a field cannot be encoded, if the history cannot be written, or if the server has stopped.
-    /// If its disk hung until the server stopped, the event may be on it, for clients that resume.
+    /// If its disk fails altogether, an event that was refused may be on it, for clients that resume.
     pub async fn publish(&self, event: Event) -> Result<Receipt, PublishError> {
         let (fields, data) = event.parts().map_err(PublishError::InvalidField)?;
         let topics = Topics::parse(event.topics());

@@ -245,6 +245,7 @@ const UNFINISHED: &str = "new";
 
 /// Digits of a number in a name, so that names sort as numbers do.
 const DIGITS: usize = 12;
+const MOST_NUMBER: u64 = 10_u64.pow(DIGITS as u32);
 
 fn name(number: u64, extension: &str) -> String {
     format!("{number:0DIGITS$}.{extension}")
@@ -253,7 +254,7 @@ fn name(number: u64, extension: &str) -> String {
 fn parse_name(text: &str) -> Option<(u64, &'static str)> {
     let (number, extension) = text.split_once('.')?;
     let extension = [FINISHED, UNFINISHED].into_iter().find(|known| *known == extension)?;
-    let number = number.parse().ok().filter(|number| (1..u64::MAX).contains(number))?;
+    let number = number.parse().ok().filter(|number| (1..MOST_NUMBER).contains(number))?;
     (name(number, extension) == text).then_some((number, extension))
 }
 

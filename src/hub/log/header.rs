@@ -1,7 +1,7 @@
 //! The header of a segment, which says where the log goes on from.
 //!
-//! Pure: `super` has the format as a table. The invariant: the segments before this one count up to the point that it
-//! names, whatever else their files have. So what was written and then refused never counts.
+//! Pure: `super` has the format as a table. The invariant: the segments before this one count from the oldest up to the
+//! point that it names, whatever else their files have. So what was written and then refused never counts.
 
 use crate::hub::boot::Boot;
 use crate::hub::runs::EventKey;
@@ -13,13 +13,12 @@ const NAME: [u8; 16] = *b"smolcast-log\x02\0\0\0";
 const VERSION_LENGTH: usize = 4;
 
 /// Length of a header, in bytes.
-pub(super) const LENGTH: usize = 72;
+pub(super) const LENGTH: usize = 80;
 
 /// Length of the fields before the checksum.
 const FIELDS: usize = LENGTH - 4;
 
-const IS_BEHIND_GAP: u32 = 1;
-const SYNCS_ALWAYS: u32 = 2;
+const SYNCS_ALWAYS: u32 = 1;
 
 /// Header of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +27,8 @@ pub(super) struct Header {
     pub(super) number: u64,
     /// End of the log before this segment.
     pub(super) behind: Point,
-    /// Mark: events are missing before its first one.
-    pub(super) is_behind_gap: bool,
+    /// Number of the oldest segment that counts: this one, if none before it does.
+    pub(super) oldest: u64,
     /// Set if each of its events was on the disk before its publisher knew.
     pub(super) syncs_always: bool,
 }
@@ -55,8 +54,7 @@ pub(super) enum Decoded {
 
 impl Header {
     pub(super) fn encode(&self) -> [u8; LENGTH] {
-        let flag = |is_set: bool, flag: u32| if is_set { flag } else { 0 };
-        let flags = flag(self.is_behind_gap, IS_BEHIND_GAP) | flag(self.syncs_always, SYNCS_ALWAYS);
+        let flags = if self.syncs_always { SYNCS_ALWAYS } else { 0 };
         let mut bytes = [0; LENGTH];
         bytes[..16].copy_from_slice(&NAME);
         bytes[16..24].copy_from_slice(&self.number.to_le_bytes());
@@ -64,7 +62,8 @@ impl Header {
         bytes[32..40].copy_from_slice(&self.behind.end.to_le_bytes());
         bytes[40..56].copy_from_slice(&self.behind.last.boot.to_le_bytes());
         bytes[56..64].copy_from_slice(&self.behind.last.number.to_le_bytes());
-        bytes[64..FIELDS].copy_from_slice(&flags.to_le_bytes());
+        bytes[64..72].copy_from_slice(&self.oldest.to_le_bytes());
+        bytes[72..FIELDS].copy_from_slice(&flags.to_le_bytes());
         let checksum = crc32fast::hash(&bytes[..FIELDS]);
         bytes[FIELDS..].copy_from_slice(&checksum.to_le_bytes());
         bytes
@@ -84,12 +83,11 @@ impl Header {
         }
         let boot = Boot::from_le_bytes(bytes[40..].first_chunk().copied().unwrap_or_default());
         let last = EventKey { boot, number: u64_at(56) };
-        let flags = u32_at(64);
         Decoded::Header(Self {
             number: u64_at(16),
             behind: Point { segment: u64_at(24), end: u64_at(32), last },
-            is_behind_gap: flags & IS_BEHIND_GAP != 0,
-            syncs_always: flags & SYNCS_ALWAYS != 0,
+            oldest: u64_at(64),
+            syncs_always: u32_at(72) & SYNCS_ALWAYS != 0,
         })
     }
 }
@@ -101,7 +99,7 @@ mod tests {
     const HEADER: Header = Header {
         number: 3,
         behind: Point { segment: 2, end: 0x0102, last: EventKey { boot: Boot::from_number(7), number: 6 } },
-        is_behind_gap: true,
+        oldest: 1,
         syncs_always: true,
     };
 
@@ -109,12 +107,12 @@ mod tests {
     #[test]
     fn a_header_is_encoded_as_documented() {
         let fields = b"smolcast-log\x02\0\0\0\x03\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x02\x01\0\0\0\0\0\0\
-            \x07\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0\x03\0\0\0";
+            \x07\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0";
         let bytes = HEADER.encode();
         assert_eq!(bytes[..FIELDS], *fields);
         assert_eq!(bytes[FIELDS..], crc32fast::hash(fields).to_le_bytes());
         assert_eq!(Header::decode(&[&bytes[..], b"more"].concat()), Decoded::Header(HEADER));
-        let plain = Header { is_behind_gap: false, syncs_always: false, ..HEADER };
+        let plain = Header { syncs_always: false, ..HEADER };
         assert_eq!(Header::decode(&plain.encode()), Decoded::Header(plain));
     }
 

@@ -24,11 +24,13 @@ const STAMP_LENGTH: usize = 1 + 16 + 8 + 8 + 8;
 /// Above any event that a sensible limit lets in, and small enough to be read at once.
 const MOST_PAYLOAD: usize = 1 << 28;
 
-/// Kinds of items; bits of an event's.
+/// Kinds of items; further bits.
 const PROGRESS: u8 = 0;
 const EVENT: u8 = 1;
 const HAS_ID: u8 = 2;
 const IS_BEHIND_GAP: u8 = 4;
+const HAS_SUCCESSOR: u8 = 8;
+const IS_END: u8 = 2;
 
 /// An item of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +38,18 @@ pub(super) enum Item<'b> {
     /// A published event.
     Event(Record<'b>),
     /// The last event of a server so far, or of a server that ended.
-    Progress(Stamp),
+    Progress(Progress),
+}
+
+/// A note of progress.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// Origin of the last event, or with number 0 of none.
+    pub(super) stamp: Stamp,
+    /// Mark: events are missing behind it.
+    pub(super) is_before_gap: bool,
+    /// Set if the server shut down with this event as its last.
+    pub(super) is_end: bool,
 }
 
 /// A published event, with all that a later server needs to send it again.
@@ -45,6 +58,8 @@ pub(super) struct Record<'b> {
     pub(super) stamp: Stamp,
     /// Mark: events are missing before it.
     pub(super) is_behind_gap: bool,
+    /// Set if the same write has another event behind this one, and without that neither counts.
+    pub(super) has_successor: bool,
     /// Id that its publisher gave it.
     pub(super) own_id: Option<&'b str>,
     pub(super) topics: Topics,
@@ -64,7 +79,8 @@ impl Record<'_> {
         buffer.reserve(HEAD_LENGTH + length);
         let with_id = if self.own_id.is_some() { HAS_ID } else { 0 };
         let behind_gap = if self.is_behind_gap { IS_BEHIND_GAP } else { 0 };
-        let start = begin(EVENT | with_id | behind_gap, &self.stamp, buffer);
+        let with_successor = if self.has_successor { HAS_SUCCESSOR } else { 0 };
+        let start = begin(EVENT | with_id | behind_gap | with_successor, &self.stamp, buffer);
         if let Some(id) = self.own_id {
             encode_text(id, buffer);
         }
@@ -79,8 +95,10 @@ impl Record<'_> {
 }
 
 /// Adds the bytes of a note of progress to a buffer.
-pub(super) fn encode_progress(stamp: &Stamp, buffer: &mut Vec<u8>) {
-    let start = begin(PROGRESS, stamp, buffer);
+pub(super) fn encode_progress(progress: &Progress, buffer: &mut Vec<u8>) {
+    let before_gap = if progress.is_before_gap { IS_BEHIND_GAP } else { 0 };
+    let end_of_server = if progress.is_end { IS_END } else { 0 };
+    let start = begin(PROGRESS | before_gap | end_of_server, &progress.stamp, buffer);
     end(start, buffer);
 }
 
@@ -103,6 +121,12 @@ fn end(start: usize, buffer: &mut [u8]) {
     let length = (payload.len() as u32).to_le_bytes();
     head[4..8].copy_from_slice(&length);
     head[8..].copy_from_slice(&checksum(length, payload).to_le_bytes());
+}
+
+/// Says if an event with so many bytes of id, topics and frame is short enough for an item.
+pub(super) fn fits(length: usize) -> bool {
+    // The lengths of the texts take some as well.
+    length.saturating_add(1024) <= MOST_PAYLOAD
 }
 
 /// Encodes a text behind its length. The caller has checked that the item is short enough for the length to fit.
@@ -156,18 +180,21 @@ fn decode_payload(payload: &[u8]) -> Option<Item<'_>> {
     let kind = *fields.take(1)?.first()?;
     let boot = Boot::from_le_bytes(fields.take(16)?.try_into().ok()?);
     let stamp = Stamp { boot, started_at: fields.u64()?, uptime: fields.u64()?, number: fields.u64()? };
-    if kind == PROGRESS {
-        return fields.0.is_empty().then_some(Item::Progress(stamp));
+    let has = |bit: u8| kind & bit != 0;
+    if kind & !(IS_BEHIND_GAP | IS_END) == PROGRESS {
+        let progress = Progress { stamp, is_before_gap: has(IS_BEHIND_GAP), is_end: has(IS_END) };
+        return fields.0.is_empty().then_some(Item::Progress(progress));
     }
-    if kind & !(HAS_ID | IS_BEHIND_GAP) != EVENT {
+    if kind & !(HAS_ID | IS_BEHIND_GAP | HAS_SUCCESSOR) != EVENT || stamp.number == 0 {
         return None;
     }
-    let own_id = if kind & HAS_ID == 0 { None } else { Some(fields.text()?) };
+    let own_id = if has(HAS_ID) { Some(fields.text()?) } else { None };
     // The list grows with its texts, and not with the count that the file names.
     let topics: Vec<_> = (0..fields.u32()?).map(|_| fields.text()).collect::<Option<_>>()?;
     // No program of ours wrote other topics, and no client can ask for them.
     let topics = Topics::parse(topics).ok()?;
-    Some(Item::Event(Record { stamp, is_behind_gap: kind & IS_BEHIND_GAP != 0, own_id, topics, frame: fields.0 }))
+    let (is_behind_gap, has_successor) = (has(IS_BEHIND_GAP), has(HAS_SUCCESSOR));
+    Some(Item::Event(Record { stamp, is_behind_gap, has_successor, own_id, topics, frame: fields.0 }))
 }
 
 /// Distance to the next place behind the first byte where an item may begin, or to the end.
@@ -213,7 +240,8 @@ mod tests {
 
     fn record() -> Record<'static> {
         let topics = topics(&["a", "b/c"]);
-        Record { stamp: stamp(), is_behind_gap: true, own_id: Some("é"), topics, frame: b"data: x\n\n" }
+        let (is_behind_gap, has_successor) = (true, true);
+        Record { stamp: stamp(), is_behind_gap, has_successor, own_id: Some("é"), topics, frame: b"data: x\n\n" }
     }
 
     fn encoded(record: &Record<'_>) -> Vec<u8> {
@@ -230,7 +258,7 @@ mod tests {
     fn an_event_is_encoded_as_documented() {
         let mut buffer = b"before".to_vec();
         record().encode(&mut buffer).expect("it is short");
-        let payload = [b"\x07", STAMP, b"\x02\0\0\0\xc3\xa9\x02\0\0\0\x01\0\0\0a\x03\0\0\0b/cdata: x\n\n"].concat();
+        let payload = [b"\x0f", STAMP, b"\x02\0\0\0\xc3\xa9\x02\0\0\0\x01\0\0\0a\x03\0\0\0b/cdata: x\n\n"].concat();
         let (head, rest) = buffer.strip_prefix(b"before").expect("it is added").split_at(HEAD_LENGTH);
         assert_eq!(rest, payload);
         assert_eq!(head[..8], *b"\xffsm\xfe\x48\0\0\0");
@@ -242,9 +270,10 @@ mod tests {
     #[test]
     fn progress_is_encoded_as_documented() {
         let mut buffer = Vec::new();
-        encode_progress(&stamp(), &mut buffer);
-        assert_eq!(buffer[HEAD_LENGTH..], [b"\0", STAMP].concat());
-        assert_eq!(decode(&buffer), Decoded::Item(Item::Progress(stamp()), buffer.len()));
+        let progress = Progress { stamp: stamp(), is_before_gap: true, is_end: true };
+        encode_progress(&progress, &mut buffer);
+        assert_eq!(buffer[HEAD_LENGTH..], [b"\x06", STAMP].concat());
+        assert_eq!(decode(&buffer), Decoded::Item(Item::Progress(progress), buffer.len()));
     }
 
     #[test]
@@ -274,7 +303,8 @@ mod tests {
         };
         let bare = [b"\x01", STAMP, b"\0\0\0\0"].concat();
         assert!(!with_payload(&bare), "an event without anything");
-        assert!(with_payload(&[b"\x09", STAMP, b"\0\0\0\0"].concat()), "another kind");
+        assert!(with_payload(&[b"\x11", STAMP, b"\0\0\0\0"].concat()), "another kind");
+        assert!(with_payload(&[&bare[..33], &[0; 8], &bare[41..]].concat()), "an event with number 0");
         assert!(with_payload(&[b"\0", STAMP, b"x"].concat()), "progress with something behind it");
         assert!(with_payload(&[b"\x03", STAMP, b"\0\0\0\0"].concat()), "an ID, but no topics");
         assert!(with_payload(&[b"\x01", STAMP, b"\xff\xff\xff\xff"].concat()), "more topics than there are");

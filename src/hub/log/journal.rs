@@ -18,17 +18,17 @@ use std::sync::Arc;
 
 use super::folder::{Folder, Identity};
 use super::header::{self, Header, Point};
-use super::item::{self, Record};
+use super::item::{self, Progress, Record};
 use super::{Segment, Segments};
-use crate::hub::history::HeldEvent;
-use crate::hub::runs::{EventKey, Stamp};
+use crate::hub::history::{HeldEvent, StoredEvent};
+use crate::hub::runs::{EventKey, Place, Stamp};
 
 /// Bounds of a segment's length: an eighth of the log, within these. A single write may go beyond.
 const SEGMENT_BYTES: (u64, u64) = (5 << 18, 64 << 20);
 const SEGMENTS: u64 = 8;
 
-/// Events that are written at once when a new segment gets those of the history again.
-const EVENTS_AT_ONCE: usize = 256;
+/// Most bytes of events that are encoded at once when new segments get those of the history again.
+const BYTES_AT_ONCE: u64 = 1 << 20;
 
 /// The operations on a file that can fail. Tests have a disk that does.
 pub(crate) trait Disk: fmt::Debug + Send + Sync {
@@ -58,6 +58,14 @@ pub(super) struct Mark {
     position: u64,
 }
 
+impl Mark {
+    /// The mark so many events and bytes further on, in the same segment.
+    pub(super) fn advanced(self, last: EventKey, events: u64, bytes: u64) -> Self {
+        let Self { point: Point { segment, end, .. }, position } = self;
+        Self { point: Point { segment, end: end + bytes, last }, position: position + events }
+    }
+}
+
 /// Condition of a journal's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Condition {
@@ -82,8 +90,6 @@ pub(in crate::hub) struct Journal {
     /// Number of the next segment; none is used twice.
     next: u64,
     condition: Condition,
-    /// Mark of the first segment: events are missing before it.
-    is_behind_gap: bool,
     /// The log is on the disk up to here.
     synced: Mark,
     /// Files with bytes behind that, and the folder if it has names behind it.
@@ -93,7 +99,6 @@ pub(in crate::hub) struct Journal {
     generation: u64,
     /// Length at which a segment is full, if the system does not let files grow as usual.
     most_bytes: u64,
-    buffer: Vec<u8>,
 }
 
 /// Files for a thread that syncs them.
@@ -126,7 +131,7 @@ impl SyncRequest {
 impl Journal {
     /// Opens a log behind what was recovered of it. It takes items once [`Self::renew`] has begun a segment.
     pub(super) fn behind(recovered: Segments, folder: Folder, disk: Arc<dyn Disk>, syncs_always: bool) -> Self {
-        let Segments { segments, end, is_behind_gap, next } = recovered;
+        let Segments { segments, end, next } = recovered;
         let position = segments.last().map_or(0, |segment| segment.position);
         Self {
             folder,
@@ -136,13 +141,11 @@ impl Journal {
             current: None,
             next,
             condition: Condition::Unsynced,
-            is_behind_gap,
             synced: Mark { point: end, position },
             unsynced: Vec::new(),
             is_folder_unsynced: false,
             generation: 0,
             most_bytes: u64::MAX,
-            buffer: Vec::new(),
         }
     }
 
@@ -160,16 +163,18 @@ impl Journal {
         self.condition == Condition::Sound
     }
 
-    /// Appends the items of events up to this one, all or none, and syncs them if that is done for each.
+    /// Appends the items of events up to this one, all or none, and syncs them if that is done for each. Returns the
+    /// end of the log before them.
     ///
     /// # Errors
     ///
     /// The system's. Nothing of the items counts then. A later attempt may succeed, after [`Self::renew`] if the
     /// journal is not sound any more.
-    pub(super) fn append(&mut self, items: &[u8], last: EventKey, position: u64) -> io::Result<()> {
+    pub(super) fn append(&mut self, items: &[u8], last: EventKey, position: u64) -> io::Result<Mark> {
         if self.is_full(items.len() as u64) {
             self.begin_segment()?;
         }
+        let before = self.mark();
         self.write(items)?;
         if self.syncs_always {
             self.sync_current()?;
@@ -181,7 +186,7 @@ impl Journal {
         if self.syncs_always {
             self.set_synced(self.mark());
         }
-        Ok(())
+        Ok(before)
     }
 
     /// Writes behind the end that counts, or cuts off a part that was written.
@@ -189,9 +194,8 @@ impl Journal {
         let Some(current) = self.current.clone() else { return Err(io::Error::other("the journal has no segment")) };
         let written = self.disk.append(&current, items);
         if let Err(error) = &written {
-            // The system's limit of a file's size (`ulimit -f`): later segments stay below it.
-            if error.kind() == io::ErrorKind::FileTooLarge && self.end() > header::LENGTH as u64 {
-                self.most_bytes = self.end();
+            if self.end() > header::LENGTH as u64 {
+                self.learn_limit(error, self.end());
             }
             self.cut_off(&current);
         } else if !self.unsynced.last().is_some_and(|last| Arc::ptr_eq(last, &current)) {
@@ -200,8 +204,36 @@ impl Journal {
         written
     }
 
+    /// Has later segments stay below a length if an error says that a file cannot grow further (`ulimit -f`).
+    fn learn_limit(&mut self, error: &io::Error, bytes: u64) {
+        if error.kind() == io::ErrorKind::FileTooLarge {
+            self.most_bytes = bytes;
+        }
+    }
+
+    /// Cuts off what is behind the end that counts.
     fn cut_off(&mut self, current: &File) {
-        if self.disk.truncate(current, self.end()).is_err() {
+        if current.metadata().is_ok_and(|data| data.len() < self.end()) {
+            // Somebody else has cut off more, which this would hide.
+            self.condition = Condition::Lost;
+        } else if self.disk.truncate(current, self.end()).is_err() {
+            self.condition = Condition::Unsynced;
+            // Should no new segment say so, this does.
+            let EventKey { boot, number } = self.mark().point.last;
+            let stamp = Stamp { boot, number, ..Stamp::default() };
+            let mut item = Vec::new();
+            item::encode_progress(&Progress { stamp, ..Progress::default() }, &mut item);
+            let _ = self.disk.append(current, &item);
+        }
+    }
+
+    /// Takes back events that were appended behind this mark. They are void once [`Self::renew`] has succeeded.
+    pub(super) fn take_back(&mut self, mark: Mark) {
+        if self.synced.position > mark.position {
+            self.set_synced(mark);
+        }
+        self.generation += 1;
+        if self.condition == Condition::Sound {
             self.condition = Condition::Unsynced;
         }
     }
@@ -242,17 +274,22 @@ impl Journal {
 
     /// Says if these bytes belong into a new segment.
     fn is_full(&self, more: u64) -> bool {
+        self.end() > header::LENGTH as u64 && self.end() + more > self.most_segment_bytes()
+    }
+
+    /// Length at which a segment is full.
+    fn most_segment_bytes(&self) -> u64 {
         let (least, most) = SEGMENT_BYTES;
         let bytes: u64 = self.segments.iter().map(|segment| segment.end).sum();
-        let bound = (bytes / SEGMENTS).clamp(least, most).min(self.most_bytes);
-        self.end() > header::LENGTH as u64 && self.end() + more > bound
+        (bytes / SEGMENTS).clamp(least, most).min(self.most_bytes)
     }
 
     /// Begins a new segment behind the last one.
     fn begin_segment(&mut self) -> io::Result<()> {
         let Mark { point: behind, position } = self.mark();
         let number = self.take_number();
-        let header = Header { number, behind, is_behind_gap: false, syncs_always: self.syncs_always };
+        let oldest = self.segments.front().map_or(number, |segment| segment.number);
+        let header = Header { number, behind, oldest, syncs_always: self.syncs_always };
         let (file, segment) = create(&self.folder, &*self.disk, &header, position)?;
         if let Err(error) = self.folder.finish(number) {
             self.folder.discard(number);
@@ -267,37 +304,33 @@ impl Journal {
     }
 
     fn take_number(&mut self) -> u64 {
-        self.next += 1;
+        self.next = self.next.saturating_add(1);
         self.next - 1
     }
 
-    /// Begins a new segment that has again what may not be on the disk, and has it there. `held_behind` reads the
-    /// history behind a position, as [`Sequence::held_behind`](crate::hub::Sequence::held_behind).
+    /// Begins a new segment that has again what may not be on the disk, or several, and has them there. `place` is that
+    /// of the next event, and `held_behind` reads the history behind a position, as
+    /// [`Sequence::held_behind`](crate::hub::Sequence::held_behind).
     ///
     /// # Errors
     ///
     /// The system's, and `ResourceBusy` if another server has the folder's place. The journal stays as it was.
-    pub(super) fn renew(&mut self, mut held_behind: impl FnMut(u64, usize) -> (Vec<HeldEvent>, u64)) -> io::Result<()> {
+    pub(super) fn renew(&mut self, place: &Place, held_behind: impl HeldBehind) -> io::Result<()> {
         let is_lost = self.condition == Condition::Lost;
         if is_lost {
             self.reach_folder()?;
         }
         // Without the segment of the last sync, which the history has dropped or others have taken, all is written.
-        let base = self.segments.iter().any(|segment| segment.number == self.synced.point.segment && !is_lost);
-        let base = if base { self.synced } else { Mark::default() };
-        let number = self.take_number();
-        let (is_behind_gap, syncs_always) = (self.is_behind_gap, self.syncs_always);
-        let header = Header { number, behind: base.point, is_behind_gap, syncs_always };
-        let (file, mut segment) = create(&self.folder, &*self.disk, &header, base.position)?;
-        let finished = self
-            .write_again(&file, &mut segment, &mut held_behind)
-            .and_then(|()| self.disk.sync(&file))
-            .and_then(|()| self.folder.finish(number))
-            .and_then(|()| self.folder.sync());
+        let has_base = self.segments.iter().any(|segment| segment.number == self.synced.point.segment) && !is_lost;
+        let base = if has_base { self.synced } else { Mark::default() };
+        let mut made = Vec::new();
+        let finished = self.write_again(base, place, held_behind, &mut made).and_then(|()| self.finish(place, &made));
         if let Err(error) = finished {
-            self.folder.discard(number);
-            // It may have its name already. If it stays, the next segment declares it void.
-            let _ = self.folder.remove_segment(number, segment.identity);
+            for (_, Segment { number, identity, .. }) in made {
+                self.folder.discard(number);
+                // It may have its name already. If it stays, the next segment declares it void.
+                let _ = self.folder.remove_segment(number, identity);
+            }
             return Err(error);
         }
         while self.segments.back().is_some_and(|last| last.number > base.point.segment) {
@@ -309,44 +342,72 @@ impl Journal {
         if let Some(last) = self.segments.back_mut() {
             (last.end, last.last, last.position) = (base.point.end, base.point.last, base.position);
         }
-        self.segments.push_back(segment);
-        self.current = Some(Arc::new(file));
+        for (file, segment) in made {
+            self.segments.push_back(segment);
+            self.current = Some(Arc::new(file));
+        }
         self.condition = Condition::Sound;
-        self.is_behind_gap = false;
         self.set_synced(self.mark());
         Ok(())
     }
 
-    /// Writes the events of the history behind a new segment's position.
+    /// Writes the events of the history behind a mark to new segments, which have no names yet.
     fn write_again(
         &mut self,
-        file: &File,
-        segment: &mut Segment,
-        held_behind: &mut impl FnMut(u64, usize) -> (Vec<HeldEvent>, u64),
+        base: Mark,
+        place: &Place,
+        held_behind: impl HeldBehind,
+        made: &mut Vec<(File, Segment)>,
     ) -> io::Result<()> {
+        let most = self.most_segment_bytes();
+        let portion = BYTES_AT_ONCE.min(most / 4).max(1);
+        let oldest = self.segments.front().map(|segment| segment.number).filter(|_| base.point.segment > 0);
+        let (mut behind, mut position) = (base.point, base.position);
         loop {
-            let (held, position) = held_behind(segment.position, EVENTS_AT_ONCE);
-            if held.is_empty() {
-                return Ok(());
+            let number = self.take_number();
+            let oldest = oldest.or(made.first().map(|(_, first)| first.number)).unwrap_or(number);
+            let header = Header { number, behind, oldest, syncs_always: self.syncs_always };
+            made.push(create(&self.folder, &*self.disk, &header, position)?);
+            let Some((file, segment)) = made.last_mut() else { return Ok(()) };
+            while segment.end + portion < most {
+                let (held, last) = held_behind(segment.position, portion as usize);
+                let mut items = Vec::new();
+                for event in &held {
+                    event.encode(&mut items)?;
+                    segment.last = event.stamp.key();
+                }
+                let is_end = held.is_empty();
+                if is_end && place.is_behind_gap {
+                    let stamp = Stamp { number: place.stamp.number - 1, ..place.stamp };
+                    item::encode_progress(&Progress { stamp, is_before_gap: true, is_end: false }, &mut items);
+                }
+                if let Err(error) = self.disk.append(file, &items) {
+                    self.learn_limit(&error, segment.end.max(items.len() as u64 / 2));
+                    return Err(error);
+                }
+                segment.end += items.len() as u64;
+                segment.position = last.max(segment.position);
+                if is_end {
+                    return Ok(());
+                }
             }
-            self.buffer.clear();
-            for HeldEvent { stamp, is_behind_gap, event } in &held {
-                let message = &event.message;
-                let record = Record {
-                    stamp: *stamp,
-                    is_behind_gap: *is_behind_gap,
-                    own_id: event.own_id.as_deref(),
-                    topics: message.topics.clone(),
-                    frame: message.frame.as_bytes(),
-                };
-                record.encode(&mut self.buffer)?;
-                segment.last = stamp.key();
-            }
-            self.disk.append(file, &self.buffer)?;
-            segment.end += self.buffer.len() as u64;
-            segment.position = position;
-            self.buffer = Vec::new();
+            behind = Point { segment: segment.number, end: segment.end, last: segment.last };
+            position = segment.position;
         }
+    }
+
+    /// Has new segments on the disk and gives them their names, the oldest first. If that is interrupted, the note
+    /// tells what is missing.
+    fn finish(&mut self, place: &Place, made: &[(File, Segment)]) -> io::Result<()> {
+        let progress = Stamp { number: place.stamp.number - 1, ..place.stamp };
+        made.iter().try_for_each(|(file, _)| self.disk.sync(file))?;
+        if made.len() > 1 {
+            self.note(&progress)?;
+            self.folder.sync_note()?;
+        }
+        made.iter().try_for_each(|(_, segment)| self.folder.finish(segment.number))?;
+        self.folder.sync()?;
+        self.note(&progress)
     }
 
     /// Opens the folder at the log's path, if that is not the open one. Files in the old place are left as they are.
@@ -440,22 +501,45 @@ impl Journal {
 
     /// Notes progress beside the segments, so that a later server finds what is missing at the end.
     pub(super) fn note(&mut self, progress: &Stamp) -> io::Result<()> {
-        self.buffer.clear();
-        item::encode_progress(progress, &mut self.buffer);
-        self.folder.write_note(&self.buffer)
+        let mut note = Vec::new();
+        item::encode_progress(&Progress { stamp: *progress, ..Progress::default() }, &mut note);
+        self.folder.write_note(&note)
     }
 
     /// Ends the log: notes in it that nothing is missing, and has everything on the disk.
-    pub(super) fn end_with(&mut self, progress: &Stamp) -> io::Result<()> {
-        self.note(progress)?;
-        let items = mem::take(&mut self.buffer);
-        self.write(&items)?;
+    pub(super) fn end_with(&mut self, place: &Place) -> io::Result<()> {
+        let stamp = Stamp { number: place.stamp.number - 1, ..place.stamp };
+        let mut item = Vec::new();
+        item::encode_progress(&Progress { stamp, is_before_gap: place.is_behind_gap, is_end: true }, &mut item);
+        // Without room for the note the events still have to reach the disk.
+        let noted = self.write(&item).and_then(|()| self.note(&stamp));
         let mut files = mem::take(&mut self.unsynced).into_iter();
         let synced = files.try_for_each(|file| self.disk.sync(&file)).and_then(|()| self.folder.sync());
         if synced.is_err() {
             self.condition = Condition::Unsynced;
         }
-        synced.and_then(|()| self.folder.sync_note())
+        synced.and(noted).and_then(|()| self.folder.sync_note())
+    }
+}
+
+/// A function that reads the history behind a position, until so many bytes are there.
+pub(super) trait HeldBehind: Fn(u64, usize) -> (Vec<HeldEvent>, u64) {}
+
+impl<F: Fn(u64, usize) -> (Vec<HeldEvent>, u64)> HeldBehind for F {}
+
+impl HeldEvent {
+    /// Adds the bytes of its item to a buffer.
+    fn encode(&self, buffer: &mut Vec<u8>) -> io::Result<()> {
+        let StoredEvent { own_id, message, .. } = &self.event;
+        let record = Record {
+            stamp: self.stamp,
+            is_behind_gap: self.is_behind_gap,
+            has_successor: false,
+            own_id: own_id.as_deref(),
+            topics: message.topics.clone(),
+            frame: message.frame.as_bytes(),
+        };
+        record.encode(buffer)
     }
 }
 

@@ -7,7 +7,8 @@
 //!
 //! - An event that was refused is never published later: its bytes are cut off, or the next segment declares them void.
 //! - An event that was accepted is in the log, or a client that resumes across its place is told of a gap.
-//! - Files that others remove, move or change are noticed within a second, and written anew from memory.
+//! - Files that others remove, move, replace, cut off or add to are noticed within a second, and written anew from
+//!   memory.
 //!
 //! # The files
 //!
@@ -29,8 +30,9 @@
 //! | 8 | number of the segment before it, or 0 if none before it counts |
 //! | 8 | number of that segment's bytes that count |
 //! | 16, 8 | boot and number of the last event before this segment, or 0 |
-//! | 4 | flags: 1 if events are missing before it, 2 if each event was synced before its publisher knew |
-//! | 4 | the CRC-32 of the 68 bytes before |
+//! | 8 | number of the oldest segment that counts; those before it were deleted, or should have been |
+//! | 4 | flags: 1 if each event was synced before its publisher knew |
+//! | 4 | the CRC-32 of the 76 bytes before |
 //!
 //! then items until its end, each
 //!
@@ -45,7 +47,9 @@
 //!
 //! | bytes | what |
 //! | --- | --- |
-//! | 1 | 0 for a note of progress, 1 for an event; plus 2 if it has its publisher's ID, plus 4 if it is behind a gap |
+//! | 1 | 0 for a note of progress, plus 2 if its server shut down there, 4 if events are missing behind it |
+//! |   | or 1 for an event, plus 2 if its publisher gave it an ID, 4 if events are missing before it, |
+//! |   | 8 if it is not the last of its write |
 //! | 16 | boot of the server that accepted it |
 //! | 8 | start of that server, in milliseconds since 1970 |
 //! | 8 | milliseconds since that start |
@@ -54,6 +58,9 @@
 //! | 4 | of an event: how many topics it has |
 //! | 4, k each | the length of a topic and the topic, in UTF-8 |
 //! | the rest | the event as it goes out, in the event-stream format |
+//!
+//! Events of one write count together: if the log ends before the last of them, none of them was accepted. Nor were
+//! they if a note of progress behind them has the event before them.
 //!
 //! A server that shuts down ends its last segment with a note of progress. It writes the same note into `lock` once a
 //! second, so that a later server finds out if the end of the log was cut off.
@@ -113,8 +120,6 @@ struct Segments {
     segments: Vec<Segment>,
     /// End of the sound bytes.
     end: Point,
-    /// Mark: events are missing at the end.
-    is_behind_gap: bool,
     /// Number of the next segment.
     next: u64,
 }
@@ -128,7 +133,7 @@ impl Log {
     /// system. Nothing is lost then. A full disk is no error: publishing fails until there is room.
     pub(crate) fn open(path: &Path, sync: HistorySync, retention: Retention) -> io::Result<Self> {
         let folder = Folder::open(path)?;
-        let Recovered { mut history, segments, void, losses } = recovery::recover(&folder, retention)?;
+        let Recovered { mut history, segments, void, is_before_gap, losses } = recovery::recover(&folder, retention)?;
         if let Some(line) = losses.describe(path) {
             log::warn!("{line}");
         }
@@ -136,10 +141,10 @@ impl Log {
             folder.remove_segment(number, identity)?;
         }
         let started_at = unix_millis(SystemTime::now());
-        history.start(Boot::starting_at(started_at), started_at, segments.is_behind_gap);
+        history.start(Boot::starting_at(started_at), started_at, is_before_gap);
         let mut journal = Journal::behind(segments, folder, Arc::new(SystemDisk), sync == HistorySync::Always);
         journal.release(history.gone)?;
-        match journal.renew(|position, most| history.held_behind(position, most)) {
+        match journal.renew(&history.next_place(0), |position, most| history.held_behind(position, most)) {
             Err(error) if is_full(&error) => {
                 log::error!("the disk of the history in {} is full, so publishing fails for now", path.display());
             }

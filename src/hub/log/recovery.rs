@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use super::folder::{Folder, Identity};
 use super::header::{self, Header, Point};
-use super::item::{self, Item, Record};
+use super::item::{self, Item, Progress, Record};
 use super::{Segment, Segments};
 use crate::config::Retention;
 use crate::event::frame::Frame;
@@ -33,8 +33,10 @@ const MOST_BYTES: u64 = 1 << 30;
 pub(super) struct Recovered {
     pub(super) history: History,
     pub(super) segments: Segments,
-    /// Segments that do not count: later ones replace them.
+    /// Segments that do not count: later ones replace them, or they should have been deleted.
     pub(super) void: Vec<(u64, Identity)>,
+    /// Mark: events are missing at the end.
+    pub(super) is_before_gap: bool,
     pub(super) losses: Losses,
 }
 
@@ -92,14 +94,19 @@ pub(super) fn recover(folder: &Folder, retention: Retention) -> io::Result<Recov
     for link in chain {
         let number = link.found.number;
         let (identity, sound) = (link.found.identity, reader.read(link)?);
-        let last = reader.last.map_or(EventKey::default(), |last| last.key());
-        end = Point { segment: number, end: sound, last };
-        segments.push(Segment { number, identity, end: sound, last, position: reader.history.newest() });
+        end = Point { segment: number, end: sound, last: reader.last_key() };
+        segments.push(Segment { number, identity, end: sound, last: end.last, position: reader.position() });
     }
-    reader.end(&folder.read_note()?);
-    let Reader { history, is_behind_gap, losses, .. } = reader;
+    if let Some(cut) = reader.end(&folder.read_note()?) {
+        // The last write did not end.
+        (end.end, end.last) = (cut, reader.last_key());
+        if let Some(last) = segments.last_mut() {
+            (last.end, last.last, last.position) = (cut, end.last, reader.position());
+        }
+    }
+    let Reader { history, is_behind_gap: is_before_gap, losses, .. } = reader;
     let void = void.into_iter().map(|found| (found.number, found.identity)).collect();
-    Ok(Recovered { history, segments: Segments { segments, end, is_behind_gap, next }, void, losses })
+    Ok(Recovered { history, segments: Segments { segments, end, next }, void, is_before_gap, losses })
 }
 
 /// A segment of a folder, opened.
@@ -140,9 +147,15 @@ struct Link {
 /// that later ones have replaced.
 fn chain(found: Vec<Found>) -> (Vec<Link>, Vec<Found>) {
     let (mut links, mut void) = (Vec::<Link>::new(), Vec::new());
+    // Those before it were deleted, even if one of them is there again.
+    let oldest = found.iter().filter_map(|found| Some(found.header?.oldest)).max().unwrap_or(0);
     // The end of the log before the link that was added last, if that is known.
     let mut behind = None;
     for found in found.into_iter().rev() {
+        if found.number < oldest {
+            void.push(found);
+            continue;
+        }
         let limit = match behind {
             Some(Point { segment, .. }) if found.number > segment => {
                 void.push(found);
@@ -167,8 +180,15 @@ fn chain(found: Vec<Found>) -> (Vec<Link>, Vec<Found>) {
 /// Reads segments in their order.
 struct Reader {
     history: History,
-    /// The last event.
+    /// Events of the write that was read last, which may turn out to be void; the position in the segment where it
+    /// begins, and if its last one was read.
+    write: Vec<(Stamp, bool, StoredEvent)>,
+    write_begins: usize,
+    is_finished: bool,
+    /// The last event, those of that write included.
     last: Option<Stamp>,
+    /// The last event that is known to have been there, by a header or a note.
+    expected: EventKey,
     /// Set if events are missing behind that one.
     is_behind_gap: bool,
     /// Set if each event of the segment was on the disk before its publisher knew.
@@ -181,19 +201,31 @@ struct Reader {
 impl Reader {
     fn new(retention: Retention) -> Self {
         let history = History::of_earlier(retention);
-        let losses = Losses::default();
-        Self { history, last: None, is_behind_gap: false, syncs_always: true, is_complete: true, losses }
+        Self {
+            history,
+            write: Vec::new(),
+            write_begins: 0,
+            is_finished: true,
+            last: None,
+            expected: EventKey::default(),
+            is_behind_gap: false,
+            syncs_always: true,
+            is_complete: true,
+            losses: Losses::default(),
+        }
     }
 
     /// Reads a segment; returns the position behind its last sound item.
     fn read(&mut self, link: Link) -> io::Result<u64> {
+        // This segment goes on behind the last write, so that counts.
+        self.keep_write();
         let Link { found: Found { mut file, header, .. }, limit, is_behind_loss } = link;
         let mut bytes = vec![0; header::LENGTH];
         // The file's position is behind the header.
         let most = limit.unwrap_or(MOST_BYTES).clamp(header::LENGTH as u64, MOST_BYTES) - header::LENGTH as u64;
         (&mut file).take(most).read_to_end(&mut bytes)?;
         self.losses.segments += u64::from(is_behind_loss) + u64::from(header.is_none());
-        self.is_behind_gap |= is_behind_loss || header.is_none_or(|header| header.is_behind_gap);
+        self.is_behind_gap |= is_behind_loss || header.is_none();
         if let Some(header) = header {
             self.expect(header.behind.last);
         }
@@ -212,6 +244,9 @@ impl Reader {
                 item::Decoded::Item(item, length) => {
                     if sound < position {
                         self.skip(position - sound);
+                    }
+                    if self.is_finished {
+                        self.write_begins = position;
                     }
                     self.add(item);
                     position += length;
@@ -239,16 +274,20 @@ impl Reader {
     fn add(&mut self, item: Item<'_>) {
         match item {
             Item::Event(record) => self.add_event(record),
-            Item::Progress(stamp) => {
-                self.expect(stamp.key());
-                self.history.correct_start(stamp.boot, stamp.started_at);
-                self.is_complete = true;
+            Item::Progress(Progress { stamp, is_before_gap, is_end }) => {
+                if self.write.first().is_some_and(|(first, ..)| stamp.key() < first.key()) {
+                    self.drop_write();
+                }
+                self.keep_write();
+                self.expect_progress(&stamp);
+                self.is_behind_gap |= is_before_gap;
+                self.is_complete |= is_end;
             }
         }
     }
 
     fn add_event(&mut self, record: Record<'_>) {
-        let Record { stamp, is_behind_gap, own_id, topics, frame } = record;
+        let Record { stamp, is_behind_gap, has_successor, own_id, topics, frame } = record;
         if let Some(last) = self.last {
             if stamp.key() <= last.key() {
                 // No log has an event twice. A segment that somebody copied has some.
@@ -259,31 +298,84 @@ impl Reader {
         let is_behind_gap = (mem::take(&mut self.is_behind_gap) || is_behind_gap) && self.last.is_some();
         let message = Message { frame: Frame::encoded(Arc::from(frame)), topics };
         let event = StoredEvent { uptime: stamp.uptime, own_id: own_id.map(Arc::from), message };
-        self.history.restore(stamp, is_behind_gap, event);
+        if self.is_finished {
+            self.keep_write();
+        }
+        self.write.push((stamp, is_behind_gap, event));
+        self.is_finished = !has_successor;
         self.last = Some(stamp);
         self.is_complete = self.syncs_always;
     }
 
-    /// Counts what is missing if the last event is before this one.
-    fn expect(&mut self, key: EventKey) {
-        let Some(last) = self.last.map(|last| last.key()).filter(|last| *last < key) else { return };
-        let known = if last.boot == key.boot { last.number } else { 0 };
-        self.losses.events += key.number - known;
-        self.is_behind_gap |= key.number > known;
+    /// Adds the events of the last write to the history: all of them were accepted.
+    fn keep_write(&mut self) {
+        for (stamp, is_behind_gap, event) in self.write.drain(..) {
+            self.history.restore(stamp, is_behind_gap, event);
+        }
+        self.is_finished = true;
     }
 
-    /// Compares the end with the note of progress beside the segments.
-    fn end(&mut self, note: &[u8]) {
+    /// Drops the events of the last write: they were refused, or never answered.
+    fn drop_write(&mut self) {
+        self.is_behind_gap |= self.write.drain(..).any(|(_, is_behind_gap, _)| is_behind_gap);
+        self.is_finished = true;
+        self.last = self.history.last_stamp();
+    }
+
+    fn last_key(&self) -> EventKey {
+        self.last.map_or(EventKey::default(), |last| last.key())
+    }
+
+    /// Position in the history of the last event.
+    fn position(&self) -> u64 {
+        self.history.newest() + self.write.len() as u64
+    }
+
+    /// Takes a note of progress: its server published up to there, and its clock was right then.
+    fn expect_progress(&mut self, stamp: &Stamp) {
+        self.expect(stamp.key());
+        self.history.correct_start(stamp.boot, stamp.started_at);
+    }
+
+    /// Counts what is missing if the last event is before this one.
+    fn expect(&mut self, key: EventKey) {
+        let known = self.last_key().max(self.expected);
+        if self.last.is_none() || known >= key {
+            return;
+        }
+        let missing = key.number - if known.boot == key.boot { known.number } else { 0 };
+        self.losses.events = self.losses.events.saturating_add(missing);
+        self.is_behind_gap |= missing > 0;
+        self.expected = key;
+    }
+
+    /// Compares the end with the note of progress beside the segments. If the last write did not end, and no note says
+    /// that it did, drops its events and returns its position: they were refused, or never answered.
+    fn end(&mut self, note: &[u8]) -> Option<u64> {
+        let note = match decode_note(note) {
+            item::Decoded::Item(Item::Progress(progress), _) => Some(progress),
+            _ => None,
+        };
+        let noted = note.map_or(EventKey::default(), |progress| progress.stamp.key());
+        let is_noted = self.write.first().is_some_and(|(stamp, ..)| stamp.key() <= noted);
+        // Damage behind it may have been its end.
+        let is_refused = !self.is_finished && !is_noted && !self.is_behind_gap;
+        let cut = is_refused.then_some(self.write_begins as u64);
+        if is_refused {
+            self.drop_write();
+        }
+        self.keep_write();
         if !mem::replace(&mut self.is_complete, true) {
             self.losses.is_unclean = true;
             self.is_behind_gap = true;
         }
         // A note of an earlier server expects nothing: a later one has not noted anything yet.
-        if let item::Decoded::Item(item @ Item::Progress(_), _) = decode_note(note) {
-            self.add(item);
+        if let Some(progress) = note {
+            self.expect_progress(&progress.stamp);
         }
         self.is_behind_gap &= self.last.is_some();
         self.losses.is_unclean &= self.last.is_some();
+        cut
     }
 }
 

@@ -17,9 +17,9 @@ use std::time::{Duration, Instant, SystemTime};
 use smol::channel;
 
 use super::is_full;
-use super::item::Record;
+use super::item::{self, Record};
 use super::jobs::{Content, Inbox, Job, Replies};
-use super::journal::{Journal, SyncOutcome, SyncRequest};
+use super::journal::{Journal, Mark, SyncOutcome, SyncRequest};
 use crate::config::HistorySync;
 use crate::event::frame::Frame;
 use crate::hub::budget::Permit;
@@ -74,12 +74,20 @@ impl LogWriter {
     }
 
     /// Hands a message to the thread, which writes and commits it once it is awake; the outcome comes by `replies`.
+    ///
+    /// # Errors
+    ///
+    /// `Stopped` if it is closed, and `NotWritten` for a message above the longest item.
     pub(in crate::hub) fn submit(
         &self,
         draft: Draft<'_>,
         permit: Permit,
         replies: &Replies,
     ) -> Result<(), PublishError> {
+        let Draft { fields, data, topics } = draft;
+        if !item::fits(Frame::size(fields, data) + topics.memory()) {
+            return Err(PublishError::NotWritten);
+        }
         self.inbox.add(|| Job::new(draft, permit, replies))
     }
 
@@ -213,12 +221,16 @@ impl Writer {
         if jobs.is_empty() {
             return true;
         }
+        let was_sound = self.journal.is_sound();
         let written = self.write(&jobs);
         let count = jobs.len();
         let (permits, replies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.permit, job.reply)).unzip();
         match written {
-            Ok(Written { events, ids }) => {
+            Ok(Written { events, ids, ends, before }) => {
                 let (committed, gone) = self.sequence.commit_written(events.into_iter().zip(permits));
+                if committed < count {
+                    self.take_back(before, committed, &ends);
+                }
                 for (index, (reply, id)) in replies.into_iter().zip(ids).enumerate() {
                     reply.send(if index < committed { Ok(Some(id)) } else { Err(PublishError::Stopped) });
                 }
@@ -231,7 +243,9 @@ impl Writer {
                 drop(permits);
                 let outcome = self.explain(&error);
                 // What was refused is declared void at once, if that is possible, and not only before the next message.
-                let _ = self.renew();
+                if was_sound {
+                    let _ = self.renew();
+                }
                 replies.into_iter().for_each(|reply| reply.send(Err(outcome)));
                 true
             }
@@ -242,30 +256,50 @@ impl Writer {
     fn write(&mut self, jobs: &[Job]) -> io::Result<Written> {
         self.renew()?;
         let place = self.sequence.next_place();
-        let (mut events, mut ids) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
+        let mut written = Written::default();
         self.items.clear();
-        for (Job { fields, data, topics, .. }, index) in jobs.iter().zip(0..) {
-            let stamp = Stamp { number: place.stamp.number + index, ..place.stamp };
+        for (Job { fields, data, topics, .. }, index) in jobs.iter().zip(1..) {
+            let stamp = Stamp { number: place.stamp.number + index - 1, ..place.stamp };
             let own_id = fields.id.as_deref();
             let id = own_id.map_or_else(|| format!("{}{}", self.id_prefix, stamp.number), str::to_owned);
             let frame = Frame::with_fields(fields, Some(&id), data);
-            let is_behind_gap = index == 0 && place.is_behind_gap;
-            let record = Record { stamp, is_behind_gap, own_id, topics: topics.clone(), frame: frame.as_bytes() };
+            let record = Record {
+                stamp,
+                is_behind_gap: index == 1 && place.is_behind_gap,
+                has_successor: index < jobs.len() as u64,
+                own_id,
+                topics: topics.clone(),
+                frame: frame.as_bytes(),
+            };
             record.encode(&mut self.items)?;
             let Record { topics, .. } = record;
             let message = Message { frame, topics };
-            events.push(StoredEvent { uptime: stamp.uptime, own_id: own_id.map(Arc::from), message });
-            ids.push(id);
+            written.events.push(StoredEvent { uptime: stamp.uptime, own_id: own_id.map(Arc::from), message });
+            written.ids.push(id);
+            written.ends.push((stamp.key(), self.items.len() as u64));
         }
-        let count = jobs.len() as u64;
-        let last = EventKey { number: place.stamp.number + count - 1, ..place.stamp.key() };
-        self.journal.append(&self.items, last, place.newest + count)?;
+        if let Some((last, _)) = written.ends.last() {
+            written.before = self.journal.append(&self.items, *last, place.newest + jobs.len() as u64)?;
+        }
         self.items.clear();
         self.items.shrink_to(MOST_KEPT);
         if self.syncer.is_some() {
             self.unsynced_since.get_or_insert_with(Instant::now);
         }
-        Ok(Written { events, ids })
+        Ok(written)
+    }
+
+    /// Takes back what was written behind the first messages of a write, which the sequence did not take any more.
+    /// Their publishers get an error, so no later server may publish them.
+    fn take_back(&mut self, before: Mark, committed: usize, ends: &[(EventKey, u64)]) {
+        let mark = match committed.checked_sub(1).and_then(|last| ends.get(last)) {
+            Some((last, bytes)) => before.advanced(*last, committed as u64, *bytes),
+            None => before,
+        };
+        self.journal.take_back(mark);
+        if let Err(error) = self.renew() {
+            self.explain(&error);
+        }
     }
 
     /// Makes the journal sound again after a failure.
@@ -273,8 +307,9 @@ impl Writer {
         if self.journal.is_sound() {
             return Ok(());
         }
-        self.journal.renew(|position, most| self.sequence.held_behind(position, most))?;
-        self.unsynced_since = None;
+        let place = self.sequence.next_place();
+        self.journal.renew(&place, |position, most| self.sequence.held_behind(position, most))?;
+        (self.unsynced_since, self.noted) = (None, place.stamp.number - 1);
         log::warn!("the history in {} can be written again", self.journal.path().display());
         Ok(())
     }
@@ -291,26 +326,22 @@ impl Writer {
             }
             Err(error) => self.warn(format_args!("cannot look after the history: {error}")),
         }
-        let cared = self.renew().and_then(|()| self.journal.release(gone)).and_then(|()| self.note());
-        if let Err(error) = cared {
+        if let Err(error) = self.renew() {
             self.explain(&error);
+        } else if let Err(error) = self.journal.release(gone).and_then(|()| self.note()) {
+            self.warn(format_args!("cannot look after the history: {error}"));
         }
     }
 
     /// Notes progress, if there was any.
     fn note(&mut self) -> io::Result<()> {
-        let progress = self.progress();
-        if progress.number != self.noted {
-            self.journal.note(&progress)?;
-            self.noted = progress.number;
+        let stamp = self.sequence.next_place().stamp;
+        let number = stamp.number - 1;
+        if number != self.noted {
+            self.journal.note(&Stamp { number, ..stamp })?;
+            self.noted = number;
         }
         Ok(())
-    }
-
-    /// Origin of the last event.
-    fn progress(&self) -> Stamp {
-        let stamp = self.sequence.next_place().stamp;
-        Stamp { number: stamp.number - 1, ..stamp }
     }
 
     fn request_sync(&mut self, now: Instant) {
@@ -326,7 +357,10 @@ impl Writer {
                 self.unsynced_since = None;
             }
             Ok(None) => self.unsynced_since = None,
-            Err(error) => self.warn(format_args!("cannot sync the history, trying again: {error}")),
+            Err(error) => {
+                self.unsynced_since = Some(now);
+                self.warn(format_args!("cannot sync the history, trying again: {error}"));
+            }
         }
     }
 
@@ -362,8 +396,8 @@ impl Writer {
         if let Some(outcome) = inbox.take_synced() {
             self.note_synced(outcome);
         }
-        let progress = self.progress();
-        let mut end = || self.renew().and_then(|()| self.journal.end_with(&progress));
+        let place = self.sequence.next_place();
+        let mut end = || self.renew().and_then(|()| self.journal.end_with(&place));
         // After a sync that failed, a new segment may still take what it had.
         if let Err(error) = end().or_else(|_| end()) {
             let path = self.journal.path().display();
@@ -373,7 +407,12 @@ impl Writer {
 }
 
 /// Messages that were written.
+#[derive(Default)]
 struct Written {
     events: Vec<StoredEvent>,
     ids: Vec<String>,
+    /// The events, and where each ends among the bytes of the write.
+    ends: Vec<(EventKey, u64)>,
+    /// End of the log before them.
+    before: Mark,
 }

@@ -117,8 +117,8 @@ fn losses_are_one_line_with_counts() {
 fn a_log_of_another_version_is_left_alone() {
     let (mut files, _) = three_servers(HistorySync::Always, true);
     files[2].1[12] = 3;
-    let checksum = crc32fast::hash(&files[2].1[..68]).to_le_bytes();
-    files[2].1[68..72].copy_from_slice(&checksum);
+    let checksum = crc32fast::hash(&files[2].1[..76]).to_le_bytes();
+    files[2].1[76..80].copy_from_slice(&checksum);
     let temporary = folder_of(&files);
     let Err(error) = Log::open(&temporary.log(), HistorySync::Always, everything()) else { panic!("it is newer") };
     assert_eq!(error.to_string(), "its segment 3 is of version 3, and this server reads version 2");

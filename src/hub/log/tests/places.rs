@@ -38,6 +38,90 @@ fn segments_grow_with_the_history() {
     assert!((8..=20).contains(&segments), "40 MB in {segments} segments");
 }
 
+/// Writing everything anew keeps the bounds of segments, and of the folder.
+#[test]
+fn a_history_that_is_written_anew_is_in_segments() {
+    let temporary = Temporary::new();
+    let bounds = Retention { events: 100, ..FEW };
+    let mut server = Server::start(&temporary.log(), HistorySync::Always, bounds);
+    let large = "x".repeat(60_000);
+    (0..100).for_each(|_| server.publish(&large));
+    fs::remove_file(temporary.log().join("lock")).expect("it is there");
+    server.writer.look_after();
+    let lengths: Vec<_> = files(&temporary.log()).iter().map(|(_, content)| content.len()).collect();
+    assert!(lengths.len() >= 5 && lengths.iter().all(|length| *length < 3 << 19), "{lengths:?}");
+    let copy = folder_of(&files(&temporary.log()));
+    assert_eq!(expect_truth(&copy.log(), &server.accepted, &[], "killed"), 0);
+    for round in 0..100 {
+        server.publish(&large);
+        assert!(length(&temporary.log()) < 100 * 60_000 + (5 << 19), "round {round}");
+    }
+}
+
+/// The last server lost its end. This one has published nothing yet when its files are written anew.
+#[test]
+fn a_gap_at_the_end_outlives_a_new_beginning() {
+    let temporary = Temporary::new();
+    let mut first = Server::start(&temporary.log(), HistorySync::Interval, everything());
+    first.publish("its last");
+    let last = first.accepted[0].0.clone();
+    drop(first);
+    for round in 0..3 {
+        let mut server = Server::start(&temporary.log(), HistorySync::Always, everything());
+        assert_eq!(server.resumed(&last), [Read::Gap], "round {round}");
+        fs::remove_file(temporary.log().join("lock")).expect("it is there");
+        server.writer.look_after();
+        assert_eq!(server.resumed(&last), [Read::Gap], "round {round}, written anew");
+        drop(server.end());
+    }
+}
+
+/// A copy of a segment at its place is void, and stays so when the segment that says so is gone.
+#[test]
+fn a_void_segment_never_comes_back() {
+    let temporary = Temporary::new();
+    let mut server = Server::start(&temporary.log(), HistorySync::Always, FEW);
+    server.publish("old");
+    let path = temporary.log().join(FIRST);
+    let content = fs::read(&path).expect("it is there");
+    fs::remove_file(&path).expect("it is there");
+    fs::write(&path, content).expect("it is made");
+    server.writer.look_after();
+    let large = "x".repeat(60_000);
+    (0..100).for_each(|_| server.publish(&large));
+    assert!(path.exists(), "it is not this server's");
+    let (accepted, _) = server.end();
+    let next = Server::start(&temporary.log(), HistorySync::Always, FEW);
+    let expected = accepted[accepted.len() - 5..].iter().map(|(id, data)| Read::Event(id.clone(), data.clone()));
+    assert_eq!(next.resumed("earliest"), expected.collect::<Vec<_>>());
+    assert!(!path.exists(), "the next server removes it");
+}
+
+/// A write that fails right behind another's truncation does not hide that.
+#[test]
+fn a_truncation_is_noticed_although_a_write_fails() {
+    let temporary = Temporary::new();
+    let mut server = Server::start(&temporary.log(), HistorySync::Interval, everything());
+    server.publish("before");
+    fs::write(temporary.log().join(FIRST), "").expect("it is there");
+    server.writer.journal.put_on(Arc::new(Full));
+    assert_eq!(server.publish_all(&["x"]), Err(PublishError::NoSpace));
+    server.writer.journal.put_on(Arc::new(SystemDisk));
+    server.publish("behind it");
+    let copy = folder_of(&files(&temporary.log()));
+    assert_eq!(expect_truth(&copy.log(), &server.accepted, &server.refused, "killed"), 0);
+}
+
+/// A disk without room.
+#[derive(Debug)]
+struct Full;
+
+impl Disk for Full {
+    fn append(&self, _: &fs::File, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+}
+
 /// Does something to the folder of a running server, and holds that the next server has everything.
 #[track_caller]
 fn expect_noticed(about: &str, change: impl Fn(&Path)) {
