@@ -1,18 +1,17 @@
 //! Lookup of the filter sets that match a message.
 //!
 //! The result is that of [`FilterSet::matches`] for each set, without asking each. Broadcasts match every stream, so
-//! no shard looks them up here. Invariant: no node stays that leads to no key.
+//! no shard looks them up here. Invariants: no node stays that leads to no key, and every node but the root has a key or
+//! two ways on. So there are less than twice as many nodes as filters, whatever their levels.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::str::Split;
+use std::collections::BTreeMap;
 
 use super::{ANY_LEVEL, ANY_REST, FilterSet, HIDDEN, SEPARATOR, Topics};
 
 /// Keys of filter sets, found by the topics of a message.
 ///
-/// A tree by level: a search follows the child with the level's name and the child `+`. Its cost depends on the levels
-/// and on the matches, not on the number of sets. Filters that mix names and `+` at several levels double the paths
-/// with each such level, up to the number of nodes.
+/// A tree by level, in which levels without a branch share a node. A search follows the child with the level's name and
+/// the child `+`. It visits each node once, so its cost is bounded by the number of distinct filters.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     root: Node,
@@ -22,14 +21,16 @@ impl Index {
     /// Adds a key to each filter of a set. A set without filters adds nothing.
     pub(crate) fn insert(&mut self, filters: &FilterSet, key: usize) {
         for filter in filters.0.iter() {
-            self.root.insert(filter, key);
+            let (levels, is_rest) = split(filter);
+            self.root.insert(&levels, is_rest, key);
         }
     }
 
     /// Removes a key from each filter of the set that it was inserted with.
     pub(crate) fn remove(&mut self, filters: &FilterSet, key: usize) {
         for filter in filters.0.iter() {
-            self.root.remove(filter.split(SEPARATOR), key);
+            let (levels, is_rest) = split(filter);
+            self.root.remove(&levels, is_rest, key);
         }
     }
 
@@ -37,93 +38,206 @@ impl Index {
     /// none.
     pub(crate) fn matching(&self, topics: &Topics, found: &mut Vec<usize>) {
         found.clear();
+        let mut levels = Vec::new();
         for topic in topics.iter() {
-            self.root.collect(topic.split(SEPARATOR), !topic.starts_with(HIDDEN), found);
+            levels.clear();
+            levels.extend(topic.split(SEPARATOR));
+            self.root.collect_children(&levels, !topic.starts_with(HIDDEN), found);
         }
         found.sort_unstable();
         found.dedup();
     }
 }
 
+/// The levels of a filter before a last `#`, and if it has that.
+fn split(filter: &str) -> (Vec<&str>, bool) {
+    let mut levels: Vec<_> = filter.split(SEPARATOR).collect();
+    let is_rest = levels.last() == Some(&ANY_REST);
+    levels.truncate(levels.len() - usize::from(is_rest));
+    (levels, is_rest)
+}
+
 /// Filters that share their first levels. Only the root may be empty.
 #[derive(Debug, Default)]
 struct Node {
+    /// Levels between the one by which the parent leads here and the branch, each behind a separator.
+    label: Box<str>,
     /// Filters that continue with a name. Boxed, because a map of one node makes room for eleven.
     named: BTreeMap<Box<str>, Box<Node>>,
     /// Filters that continue with `+`.
     any: Option<Box<Node>>,
     /// Keys of the filter that continues with `#`.
-    rest: BTreeSet<usize>,
+    rest: Keys,
     /// Keys of the filter that ends here.
-    here: BTreeSet<usize>,
+    here: Keys,
+}
+
+/// Keys in order.
+#[derive(Debug, Default)]
+struct Keys(Vec<usize>);
+
+impl Keys {
+    fn insert(&mut self, key: usize) {
+        if let Err(index) = self.0.binary_search(&key) {
+            // Most filters are those of one set.
+            self.0.reserve_exact(usize::from(self.0.is_empty()));
+            self.0.insert(index, key);
+        }
+    }
+
+    fn remove(&mut self, key: usize) {
+        if let Ok(index) = self.0.binary_search(&key) {
+            self.0.remove(index);
+            if self.0.len() < self.0.capacity() / 4 {
+                self.0.shrink_to_fit();
+            }
+        }
+    }
 }
 
 impl Node {
     fn is_empty(&self) -> bool {
-        self.named.is_empty() && self.any.is_none() && self.rest.is_empty() && self.here.is_empty()
+        self.named.is_empty() && self.any.is_none() && self.has_no_key()
     }
 
-    fn insert(&mut self, filter: &str, key: usize) {
-        let mut node = self;
-        for level in filter.split(SEPARATOR) {
-            node = match level {
-                ANY_REST => {
-                    node.rest.insert(key);
-                    return;
-                }
-                ANY_LEVEL => node.any.get_or_insert_default(),
-                // This allocates the name of a child that is already there as well.
-                name => node.named.entry(Box::from(name)).or_default(),
-            };
+    fn has_no_key(&self) -> bool {
+        self.rest.0.is_empty() && self.here.0.is_empty()
+    }
+
+    /// Levels of the label.
+    fn label(&self) -> impl Iterator<Item = &str> {
+        self.label.split(SEPARATOR).skip(1)
+    }
+
+    fn keys(&mut self, is_rest: bool) -> &mut Keys {
+        if is_rest { &mut self.rest } else { &mut self.here }
+    }
+
+    /// Adds a key to the filter that continues with these levels.
+    fn insert(&mut self, levels: &[&str], is_rest: bool, key: usize) {
+        let shared = self.label().zip(levels).take_while(|(own, level)| own == *level).count();
+        if shared < self.label().count() {
+            self.branch_behind(shared);
         }
-        node.here.insert(key);
+        let Some((level, behind)) = levels[shared..].split_first() else {
+            self.keys(is_rest).insert(key);
+            return;
+        };
+        let child = match *level {
+            ANY_LEVEL => self.any.get_or_insert_with(|| Self::with_label(behind)),
+            // This allocates the name of a child that is already there as well.
+            name => self.named.entry(Box::from(name)).or_insert_with(|| Self::with_label(behind)),
+        };
+        child.insert(behind, is_rest, key);
     }
 
-    /// Removes a key from the filter that continues with these levels, and each node that becomes empty.
-    fn remove(&mut self, mut levels: Split<'_, char>, key: usize) {
-        match levels.next() {
-            None => {
-                self.here.remove(&key);
+    fn with_label(levels: &[&str]) -> Box<Self> {
+        let mut label = String::with_capacity(levels.iter().map(|level| level.len() + 1).sum());
+        for level in levels {
+            label.push(SEPARATOR);
+            label.push_str(level);
+        }
+        Box::new(Self { label: label.into(), ..Self::default() })
+    }
+
+    /// Moves everything behind so many levels of the label to a child of its own.
+    fn branch_behind(&mut self, levels: usize) {
+        let label = std::mem::take(&mut self.label);
+        let positions = label.match_indices(SEPARATOR).map(|(position, _)| position);
+        let Some(position) = positions.clone().nth(levels) else { return };
+        let behind = positions.clone().nth(levels + 1).unwrap_or(label.len());
+        let child = Box::new(std::mem::take(self)).labelled(&label[behind..]);
+        self.label = Box::from(&label[..position]);
+        match &label[position + 1..behind] {
+            ANY_LEVEL => self.any = Some(child),
+            name => {
+                self.named.insert(Box::from(name), child);
             }
-            Some(ANY_REST) => {
-                self.rest.remove(&key);
-            }
-            Some(ANY_LEVEL) => {
-                if let Some(child) = &mut self.any {
-                    child.remove(levels, key);
-                }
-                self.any.take_if(|child| child.is_empty());
-            }
-            Some(name) => {
-                let Some(child) = self.named.get_mut(name) else { return };
-                child.remove(levels, key);
-                if child.is_empty() {
+        }
+    }
+
+    fn labelled(mut self: Box<Self>, label: &str) -> Box<Self> {
+        self.label = Box::from(label);
+        self
+    }
+
+    /// Removes a key from the filter that continues with these levels, and each node that is not needed any more.
+    fn remove(&mut self, levels: &[&str], is_rest: bool, key: usize) {
+        let mut rest = levels.iter();
+        if !self.label().all(|own| rest.next().is_some_and(|level| *level == own)) {
+            return;
+        }
+        let Some((level, behind)) = rest.as_slice().split_first() else {
+            self.keys(is_rest).remove(key);
+            return;
+        };
+        let child = match *level {
+            ANY_LEVEL => self.any.as_mut(),
+            name => self.named.get_mut(name),
+        };
+        let Some(child) = child else { return };
+        child.remove(behind, is_rest, key);
+        if child.is_empty() {
+            match *level {
+                ANY_LEVEL => self.any = None,
+                name => {
                     self.named.remove(name);
                 }
             }
+        } else {
+            child.join_only_child();
         }
     }
 
-    /// Adds the keys of all filters that match the rest of a topic. `with_wildcards` is false at a hidden first level.
-    fn collect(&self, mut levels: Split<'_, char>, with_wildcards: bool, found: &mut Vec<usize>) {
-        if with_wildcards {
-            found.extend(&self.rest);
+    /// Joins a node with the only one that it leads to, unless a filter ends here.
+    fn join_only_child(&mut self) {
+        if !self.has_no_key() || self.named.len() + usize::from(self.any.is_some()) != 1 {
+            return;
         }
-        let Some(level) = levels.next() else {
-            found.extend(&self.here);
+        let named = self.named.pop_first();
+        let (name, child) = match (named, self.any.take()) {
+            (Some((name, child)), _) => (name, child),
+            (None, Some(child)) => (Box::from(ANY_LEVEL), child),
+            (None, None) => return,
+        };
+        let label = [&*self.label, "/", &name, &child.label].concat();
+        *self = *child.labelled(&label);
+    }
+
+    /// Adds the keys of all filters that match the rest of a topic.
+    fn collect(&self, levels: &[&str], found: &mut Vec<usize>) {
+        let mut rest = levels.iter();
+        for own in self.label() {
+            match rest.next() {
+                Some(level) if own == ANY_LEVEL || own == *level => {}
+                Some(_) | None => return,
+            }
+        }
+        self.collect_children(rest.as_slice(), true, found);
+    }
+
+    /// The same behind the label. `with_wildcards` is false at a hidden first level.
+    fn collect_children(&self, levels: &[&str], with_wildcards: bool, found: &mut Vec<usize>) {
+        if with_wildcards {
+            found.extend(&self.rest.0);
+        }
+        let Some((level, behind)) = levels.split_first() else {
+            found.extend(&self.here.0);
             return;
         };
-        if let Some(child) = self.named.get(level) {
-            child.collect(levels.clone(), true, found);
+        if let Some(child) = self.named.get(*level) {
+            child.collect(behind, found);
         }
         if let Some(child) = self.any.as_ref().filter(|_| with_wildcards) {
-            child.collect(levels, true, found);
+            child.collect(behind, found);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -182,6 +296,31 @@ mod tests {
         assert!(index.root.is_empty());
     }
 
+    /// Number of nodes below this one, each of which has to be needed.
+    fn nodes_below(node: &Node) -> usize {
+        let children = || node.named.values().chain(&node.any);
+        for child in children() {
+            let ways = child.named.len() + usize::from(child.any.is_some());
+            assert!(!child.has_no_key() || ways > 1, "a node without a use: {child:?}");
+        }
+        children().map(|child| 1 + nodes_below(child)).sum()
+    }
+
+    #[test]
+    fn nodes_are_less_than_twice_as_many_as_filters() {
+        let mut index = Index::default();
+        let level = |number: usize, level: usize| if (number * 7) >> (level % 8) & 1 == 0 { "a" } else { "+" };
+        let filter = |number: usize| (0..32).map(|at| level(number, at)).collect::<Vec<_>>().join("/");
+        let filters: Vec<_> = (0..64).map(filter).collect();
+        let filters: Vec<_> = filters.iter().map(String::as_str).collect();
+        let set = filter_set(&filters);
+        index.insert(&set, 1);
+        let distinct = set.iter().count();
+        assert!(distinct > 32 && nodes_below(&index.root) < 2 * distinct);
+        index.remove(&set, 1);
+        assert!(index.root.is_empty());
+    }
+
     proptest! {
         /// Compares with a plain list of pairs after each change, then removes everything.
         #[test]
@@ -206,6 +345,8 @@ mod tests {
                 let expected: BTreeSet<_> = wanted.map(|(_, key)| *key).collect();
                 prop_assert_eq!(found(&index, &topics_of(&texts)), Vec::from_iter(expected));
                 prop_assert_eq!(index.root.is_empty(), pairs.is_empty());
+                let distinct = pairs.iter().map(|(filter, _)| filter).collect::<BTreeSet<_>>().len();
+                prop_assert!(nodes_below(&index.root) <= 2 * distinct);
             }
             for (filter, key) in pairs {
                 index.remove(&filter_set_of(&[filter]), key);
