@@ -154,6 +154,10 @@ pub struct Limits {
     /// Memory of a shard for the slow streams of all topic filters together. Once it is used up, those streams are
     /// closed as if they lagged. Default: 16 MiB.
     pub topic_window_bytes: usize,
+    /// Estimated memory of a shard for the different filters of its streams; the counts of all shards hold as much
+    /// again. A stream whose filters go beyond it is told to retry later. Default: 128 MiB, 150 000 streams with a
+    /// filter each.
+    pub filter_bytes: usize,
     /// Shortest time in which a shard sends a window's worth of bytes while one of its streams is slow. In a burst, a
     /// client that reads gets this time before it is cut. Publishers may wait for this time, and for no stream longer.
     /// Default: 50 ms.
@@ -212,6 +216,7 @@ impl Default for Limits {
             linger_bytes: 16 * 1024 * KIB,
             window_bytes: 1024 * KIB,
             topic_window_bytes: 16 * 1024 * KIB,
+            filter_bytes: 128 * 1024 * KIB,
             window_time: Duration::from_millis(50),
             unsent_bytes: 32 * KIB,
             batch_bytes: 256 * KIB,

@@ -100,7 +100,13 @@ impl<S: Socket> Exchange<'_, S> {
                 return Ok(None);
             }
             let persistence = match request {
-                Request::Subscribe(subscribe) => return Ok(Some(subscribe)),
+                Request::Subscribe(subscribe) if self.context.dispatcher.has_room_for(&subscribe.filters) => {
+                    return Ok(Some(subscribe));
+                }
+                Request::Subscribe(_) => {
+                    self.retry_later(self.context.shared.metrics.stream_over_filter_limit());
+                    return Ok(None);
+                }
                 Request::Publish(publish) => self.publish(&publish, &envelope).await?,
                 Request::NotFound => self.not_found(&envelope),
                 Request::Count(topics) => {
@@ -157,9 +163,14 @@ impl<S: Socket> Exchange<'_, S> {
         if !matches!(request, Request::Subscribe(_)) {
             return Err(RequestError::Overloaded.into());
         }
+        self.retry_later(number);
+        Ok(())
+    }
+
+    /// Responds with a stream that ends at once, and tells its client to reconnect later.
+    fn retry_later(&mut self, number: u64) {
         self.respond(StatusClass::Successful, response::stream_head);
         self.reader.output.extend_from_slice(frame::retry_advice(retry_delay(number)).as_bytes());
-        Ok(())
     }
 
     fn not_found(&mut self, envelope: &Envelope) -> Persistence {

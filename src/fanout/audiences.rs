@@ -29,6 +29,7 @@ pub(super) struct Audiences<S> {
     /// The streams with topics. An audience lives as long as it has a reservation or a subscriber.
     by_filter: TopicMap<Weak<Audience<S>>>,
     window_bytes: usize,
+    filter_bytes: usize,
     /// Shared by the windows of `by_filter`.
     budget: Rc<WindowBudget>,
     partial_events: Rc<PartialEventStore>,
@@ -46,6 +47,7 @@ impl<S: Sink> Audiences<S> {
             broadcast: Rc::new(Audience::new(window, Rc::clone(&partial_events), Arc::clone(&shard_metrics), None)),
             by_filter: TopicMap::new(),
             window_bytes: limits.window_bytes,
+            filter_bytes: limits.filter_bytes,
             budget: WindowBudget::new(limits.topic_window_bytes),
             partial_events,
             shard_metrics,
@@ -69,6 +71,11 @@ impl<S: Sink> Audiences<S> {
             *entry = Rc::downgrade(&audience);
             audience
         })
+    }
+
+    /// Says if a stream with these filters stays within [`Limits::filter_bytes`].
+    pub(super) fn has_room_for(&self, filters: &FilterSet) -> bool {
+        filters.is_empty() || self.by_filter.has_room_for(filters, self.filter_bytes)
     }
 
     /// Keeps the newest event of each topic from now on.

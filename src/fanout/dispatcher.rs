@@ -122,6 +122,11 @@ impl<S: Sink> Dispatcher<S> {
         }
     }
 
+    /// Says if a stream with these filters stays within [`Limits::filter_bytes`].
+    pub(crate) fn has_room_for(&self, filters: &FilterSet) -> bool {
+        self.audiences.borrow().has_room_for(filters)
+    }
+
     /// Reserves the position after the first `accepted` messages, or a later one, for a stream with these filters.
     pub async fn reserve_after(&self, accepted: u64, filters: &FilterSet) -> Reservation<S> {
         self.has_dispatched(accepted).await;

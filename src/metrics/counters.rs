@@ -58,6 +58,7 @@ struct Counters {
     stream_ends: [AtomicU64; StreamEnd::ALL.len()],
     totals: Totals,
     connections_over_ip_limit: AtomicU64,
+    streams_over_filter_limit: AtomicU64,
 }
 
 /// Defines counters that only grow, one a line: the method that reads it, and the one that adds one.
@@ -156,6 +157,12 @@ impl Metrics {
         self.0.connections_over_ip_limit.load(Relaxed)
     }
 
+    /// Streams that were told to retry later, because the filters of their shard's streams take too much memory
+    /// ([`Limits::filter_bytes`](crate::Limits::filter_bytes)).
+    pub fn streams_over_filter_limit(&self) -> u64 {
+        self.0.streams_over_filter_limit.load(Relaxed)
+    }
+
     /// Counts a stream until the guard is dropped.
     pub(crate) fn stream(&self) -> GaugeGuard {
         GaugeGuard::new(&self.0, |counters| &counters.streams)
@@ -173,6 +180,11 @@ impl Metrics {
 
     pub(crate) fn streams_ended_at_once(&self, reason: StreamEnd, streams: usize) -> u64 {
         self.0.stream_ends[reason as usize].fetch_add(streams as u64, Relaxed)
+    }
+
+    /// Returns the number of earlier ones.
+    pub(crate) fn stream_over_filter_limit(&self) -> u64 {
+        self.0.streams_over_filter_limit.fetch_add(1, Relaxed)
     }
 
     /// Returns the number of earlier ones.

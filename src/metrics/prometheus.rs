@@ -71,11 +71,12 @@ impl Metrics {
     }
 
     /// Rejected connections by reason. One over the limit of its address counts under another reason as well.
-    pub(crate) fn rejections(&self) -> [(&'static str, u64); 3] {
+    pub(crate) fn rejections(&self) -> [(&'static str, u64); 4] {
         [
             ("connections", self.connections_refused()),
             ("dropped", self.connections_dropped()),
             ("address", self.connections_over_ip_limit()),
+            ("filters", self.streams_over_filter_limit()),
         ]
     }
 

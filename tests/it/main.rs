@@ -8,7 +8,7 @@
 //! The tools are the crate `support`; `tools` tests them; `witness` is a server that shows forbidden publishes.
 //!
 //! - `contract`: the five tasks; `event`: a browser's view of a message
-//! - `fields`: the fields of a message; `topics`: its subscribers
+//! - `fields`: the fields of a message; `topics`: its subscribers; `filters`: the memory of their filters
 //! - `resume`: streams that reconnect; `restart`: streams that reconnect to another server
 //! - `access`: the lists of hosts and origins; `token`: publish tokens
 //! - `head`, `host`, `body`, `chunked`, `expect`: requests, good and bad
@@ -41,6 +41,7 @@ mod endings;
 mod event;
 mod expect;
 mod fields;
+mod filters;
 #[cfg(feature = "cli")]
 mod flags;
 mod forwarded;

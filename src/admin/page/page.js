@@ -299,6 +299,7 @@ const REFUSED = {
   connections: ["Rejected", "told to come back"],
   dropped: ["Dropped", "closed at once"],
   address: ["Address", "either, over the limit of its address"],
+  filters: ["Filters", "no memory for its topic filters, told to reconnect later"],
 };
 
 /** Rows of totals by name, each with its share of the last minute. */

@@ -1,8 +1,8 @@
 //! Lookup of the filter sets that match a message.
 //!
 //! The result is that of [`FilterSet::matches`] for each set, without asking each. Broadcasts match every stream, so
-//! no shard looks them up here. Invariants: no node stays that leads to no key, and every node but the root has a key or
-//! two ways on. So there are less than twice as many nodes as filters, whatever their levels.
+//! no shard looks them up here. Invariants: no node stays that leads to no key, and every node but the root has a key
+//! or two ways on. So there are less than twice as many nodes as filters, whatever their levels.
 
 use std::collections::BTreeMap;
 

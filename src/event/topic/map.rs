@@ -12,12 +12,14 @@ pub(crate) struct TopicMap<T> {
     entries: Slab<(FilterSet, T)>,
     keys: BTreeMap<FilterSet, usize>,
     index: Index,
+    /// Estimated memory of the sets and the index, in bytes.
+    memory: usize,
 }
 
 impl<T> TopicMap<T> {
     /// Creates an empty map.
     pub(crate) fn new() -> Self {
-        Self { entries: Slab::new(), keys: BTreeMap::new(), index: Index::default() }
+        Self { entries: Slab::new(), keys: BTreeMap::new(), index: Index::default(), memory: 0 }
     }
 
     /// Returns the value of a set, inserting `first` if there is none.
@@ -28,10 +30,16 @@ impl<T> TopicMap<T> {
                 let key = self.entries.insert((filters.clone(), first()));
                 self.keys.insert(filters.clone(), key);
                 self.index.insert(filters, key);
+                self.memory += filters.memory();
                 key
             }
         };
         &mut self.entries[key].1
+    }
+
+    /// Says if a set is in the map, or takes it to no more than `most` bytes of estimated memory.
+    pub(crate) fn has_room_for(&self, filters: &FilterSet, most: usize) -> bool {
+        self.keys.contains_key(filters) || self.memory + filters.memory() <= most
     }
 
     /// All values with their keys.
@@ -61,17 +69,19 @@ impl<T> TopicMap<T> {
             self.entries.remove(key);
             self.keys.remove(filters);
             self.index.remove(filters, key);
+            self.memory -= filters.memory();
         }
     }
 
     /// Removes the values for which `keep` returns false.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
-        let Self { entries, keys, index } = self;
+        let Self { entries, keys, index, memory } = self;
         entries.retain(|key, (filters, value)| {
             let is_kept = keep(value);
             if !is_kept {
                 keys.remove(filters);
                 index.remove(filters, key);
+                *memory -= filters.memory();
             }
             is_kept
         });
@@ -101,6 +111,8 @@ mod tests {
         assert_eq!(*topic_map.entry(&filter_set(&["b/+", "a", "a"]), || 3), 1, "the same set");
         assert_eq!(matching(&topic_map, "a"), [1]);
         assert_eq!(matching(&topic_map, "b/c"), [1, 2]);
+        assert_eq!(topic_map.memory, one.memory() + other.memory());
+        assert!(topic_map.has_room_for(&one, 0) && !topic_map.has_room_for(&filter_set(&["c"]), topic_map.memory));
         assert_eq!(topic_map.iter().count(), 2);
     }
 
@@ -115,6 +127,7 @@ mod tests {
         topic_map.retain_one(&filter_sets[0], |value| *value != 0);
         topic_map.retain_one(&filter_sets[1], |_| panic!("it is gone"));
         assert_eq!(["a", "b", "c"].map(|topic| matching(&topic_map, topic)), [vec![], vec![], vec![2]]);
+        assert_eq!(topic_map.memory, filter_sets[2].memory());
         assert_eq!(*topic_map.entry(&filter_sets[1], || 9), 9);
     }
 }

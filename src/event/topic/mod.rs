@@ -29,6 +29,12 @@ const MOST_TOPICS_OF_A_MESSAGE: usize = 16;
 const SET_OVERHEAD: usize = 32;
 const TEXT_OVERHEAD: usize = 32;
 
+/// Estimated memory of a filter set in a map, and of each of its filters: two nodes of the index and what leads to
+/// them. The bytes of a filter are in the set and in the index.
+const SET_IN_MAP: usize = 256;
+const FILTER_IN_INDEX: usize = 512;
+const FILTER_COPIES: usize = 2;
+
 /// Most different filters of one stream.
 const MOST_TOPICS_OF_A_STREAM: usize = 64;
 
@@ -89,6 +95,11 @@ impl FilterSet {
     /// The filters, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter()
+    }
+
+    /// Estimated memory of the set in a [`TopicMap`], in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        SET_IN_MAP + self.iter().map(|filter| FILTER_IN_INDEX + FILTER_COPIES * filter.len()).sum::<usize>()
     }
 
     /// Returns true for a stream that gets only broadcasts.

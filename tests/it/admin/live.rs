@@ -124,7 +124,7 @@ fn a_page_gets_a_sample_each_second() {
     assert_eq!(names(&first["ended"]), ["cut", "disconnected", "hang_up", "input", "lagged", "stalled", "stopped"]);
     let outcomes = ["accepted", "forbidden", "invalid", "too_large", "unauthorized", "unavailable"];
     assert_eq!(names(&first["publishes"]), outcomes);
-    assert_eq!(names(&first["refused"]), ["address", "connections", "dropped"]);
+    assert_eq!(names(&first["refused"]), ["address", "connections", "dropped", "filters"]);
     assert_eq!((&first["ready"], &first["history"], &first["latency"]), (&true.into(), &Value::Null, &Value::Null));
     assert_eq!((&first["streams"], &first["messages"]), (&3.into(), &0.into()));
     (0..5).for_each(|_| server.publish("hello"));
