@@ -150,10 +150,15 @@ impl<'s, S: Socket> RequestReader<'s, S> {
         if self.output.is_empty() {
             return Ok(());
         }
-        let written = write_all(&self.io, &self.clock.deadline(), self.limits, &self.output).await;
+        let written = self.send(&self.output).await;
         self.output.clear();
         self.output.shrink_to(KEPT_RESPONSE_BYTES);
-        written.map_err(ConnectionEnd::from)
+        written
+    }
+
+    /// Sends bytes, on a deadline of their own. Responses that wait are not sent before them.
+    pub(crate) async fn send(&self, bytes: &[u8]) -> Result<(), ConnectionEnd> {
+        Ok(write_all(&self.io, &self.clock.deadline(), self.limits, bytes).await?)
     }
 
     /// Sends the responses that wait and closes in stages, so that they arrive.

@@ -91,8 +91,10 @@ impl<'s, S: Socket> Exchange<'s, S> {
         dispatcher.has_dispatched(cursor.after.saturating_sub(restored)).await;
         loop {
             let last = restored + dispatcher.dispatched();
-            let events = history.read(&mut cursor, last, filters, id);
-            self.reader.output.extend_from_slice(&events);
+            if let Some(long) = history.read(&mut cursor, last, filters, id, &mut self.reader.output) {
+                self.reader.flush().await?;
+                self.reader.send(long.as_bytes()).await?;
+            }
             if cursor.after >= last {
                 return Ok(dispatcher.reserve(filters));
             }

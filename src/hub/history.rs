@@ -14,6 +14,7 @@ use super::boot::Boot;
 use super::queue::Message;
 use super::runs::{EventKey, Place, Runs, Stamp};
 use crate::config::Retention;
+use crate::event::frame::Frame;
 use crate::event::topic::FilterSet;
 
 /// Estimated memory of an event besides its frame, its topics and its publisher's id, in bytes.
@@ -253,11 +254,19 @@ impl History {
         self.events.get(usize::try_from(index).ok()?)
     }
 
-    /// Appends the frames behind the cursor that match, up to the event `last` and until `most` bytes are there.
+    /// Appends the frames behind the cursor that match, up to the event `last` and until `most` bytes are there. A
+    /// frame that does not fit is the last one, and returned without a copy.
     ///
     /// Moves the cursor behind them. Stops before a gap that is due: where events are missing, or where the next ones
     /// have gone meanwhile.
-    pub(super) fn read(&self, cursor: &mut Cursor, last: u64, filters: &FilterSet, most: usize, out: &mut Vec<u8>) {
+    pub(super) fn read(
+        &self,
+        cursor: &mut Cursor,
+        last: u64,
+        filters: &FilterSet,
+        most: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<Frame> {
         if cursor.after < self.gone {
             *cursor = Cursor { after: self.gone, gap: Gap::Due };
         }
@@ -266,13 +275,16 @@ impl History {
                 cursor.gap = Gap::Due;
             }
             if cursor.gap == Gap::Due || cursor.after >= last || out.len() >= most {
-                return;
+                return None;
             }
-            let Some(StoredEvent { message, .. }) = self.held(cursor.after + 1) else { return };
+            let StoredEvent { message, .. } = self.held(cursor.after + 1)?;
+            *cursor = Cursor { after: cursor.after + 1, gap: Gap::None };
             if filters.matches(&message.topics) {
+                if out.len() + message.frame.as_bytes().len() > most {
+                    return Some(message.frame.clone());
+                }
                 out.extend_from_slice(message.frame.as_bytes());
             }
-            *cursor = Cursor { after: cursor.after + 1, gap: Gap::None };
         }
     }
 
@@ -318,7 +330,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::event::frame::Frame;
     use crate::event::topic::Topics;
 
     const BOUNDS: Retention = Retention { events: 3, bytes: usize::MAX, age: Duration::MAX };
@@ -361,7 +372,7 @@ mod tests {
     fn read(history: &History, cursor: &mut Cursor, filters: &[&str]) -> String {
         let mut out = Vec::new();
         loop {
-            history.read(cursor, u64::MAX, &filter_set(filters), usize::MAX, &mut out);
+            assert!(history.read(cursor, u64::MAX, &filter_set(filters), usize::MAX, &mut out).is_none());
             if cursor.gap != Gap::Due {
                 return String::from_utf8(out).expect("text").replace("data: ", "").replace("\n\n", " ");
             }
@@ -569,8 +580,9 @@ mod tests {
             let mut read = Vec::new();
             loop {
                 let (before, mut out) = (cursor, Vec::new());
-                history.read(&mut cursor, history.newest(), &filter_set(&filters), portion, &mut out);
+                let long = history.read(&mut cursor, history.newest(), &filter_set(&filters), portion, &mut out);
                 read.extend(out);
+                read.extend(long.iter().flat_map(|frame| frame.as_bytes()));
                 if cursor == before {
                     break;
                 }

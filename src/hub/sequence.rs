@@ -19,8 +19,9 @@ use crate::event::topic::FilterSet;
 use crate::metrics::Metrics;
 use crate::sys::{lock, unix_millis};
 
-/// Bytes of history that a subscriber is sent at once.
-const PORTION_BYTES: usize = 64 * 1024;
+/// Bytes of history that are copied for a subscriber at once. A longer event is sent from the history itself, so a
+/// subscriber that reads slowly costs no more than this.
+const PORTION_BYTES: usize = 16 * 1024;
 
 /// The order of a server's messages.
 #[derive(Debug)]
@@ -144,20 +145,28 @@ impl Sequence {
 
     /// Reads the next events behind the cursor, up to the event `last`, and moves the cursor behind them.
     ///
-    /// A `gap` event precedes them if events are missing there; it names `requested`, the id that the client sent.
-    /// Empty if the cursor is at `last`.
-    pub(crate) fn read(&self, cursor: &mut Cursor, last: u64, filters: &FilterSet, requested: &str) -> Vec<u8> {
+    /// Appends them to `out`, or returns the last of them if it is too long for a copy. A `gap` event precedes them if
+    /// events are missing there; it names `requested`, the id that the client sent. Nothing is read if the cursor is at
+    /// `last`.
+    pub(crate) fn read(
+        &self,
+        cursor: &mut Cursor,
+        last: u64,
+        filters: &FilterSet,
+        requested: &str,
+        out: &mut Vec<u8>,
+    ) -> Option<Frame> {
         let history = lock(&self.history);
-        let mut out = Vec::new();
+        let most = out.len() + PORTION_BYTES;
         loop {
             if cursor.gap == Gap::Due {
                 cursor.gap = Gap::Told;
                 let (first, oldest) = (history.first_id(cursor.after, filters), history.oldest_id());
                 out.extend_from_slice(frame::gap(Some(requested), first.as_deref(), oldest.as_deref()).as_bytes());
             }
-            history.read(cursor, last, filters, PORTION_BYTES, &mut out);
-            if cursor.gap != Gap::Due {
-                return out;
+            let long = history.read(cursor, last, filters, most, out);
+            if long.is_some() || cursor.gap != Gap::Due {
+                return long;
             }
         }
     }
@@ -209,7 +218,8 @@ mod tests {
 
         fn read(&self, id: &str, last: u64) -> String {
             let mut cursor = self.sequence.resume(id);
-            let read = self.sequence.read(&mut cursor, last, &FilterSet::default(), id);
+            let mut read = Vec::new();
+            assert!(self.sequence.read(&mut cursor, last, &FilterSet::default(), id, &mut read).is_none());
             String::from_utf8(read).expect("text")
         }
     }

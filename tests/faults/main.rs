@@ -12,7 +12,7 @@
 //! # Layout
 //!
 //! - `crowd`: many raw sockets at a time; `network`: cables that can be cut; `shim`: system calls that fail
-//! - `stalled`, `flood`: subscribers that never read, publishers that never stop
+//! - `stalled`, `flood`: subscribers that never read, publishers that never stop; `memory`: the cost of the worst input
 //! - `busy`: an overloaded shard
 //! - `vanish`, `resets`, `slowloris`: peers that vanish, that reset at any moment, that are slow
 //! - `descriptors`: accepts that fail; `capacity`: more clients than the server admits
@@ -30,6 +30,7 @@ mod descriptors;
 mod disk;
 mod ending;
 mod flood;
+mod memory;
 mod network;
 mod output;
 mod pause;

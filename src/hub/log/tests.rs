@@ -148,7 +148,13 @@ impl Server {
 
     /// What a client gets that resumes behind this id.
     pub(super) fn resumed(&self, id: &str) -> Vec<Read> {
-        resumed(|cursor| self.sequence.read(cursor, u64::MAX, &FilterSet::default(), id), self.sequence.resume(id))
+        let read = |cursor: &mut Cursor| {
+            let mut out = Vec::new();
+            let long = self.sequence.read(cursor, u64::MAX, &FilterSet::default(), id, &mut out);
+            out.extend(long.iter().flat_map(|frame| frame.as_bytes()));
+            out
+        };
+        resumed(read, self.sequence.resume(id))
     }
 }
 
