@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use memchr::{memchr2, memchr2_iter, memmem};
 
+use super::id;
 use super::json::{self, Object};
 
 /// Message for every open stream, or for the streams that subscribed to one of its topics.
@@ -27,6 +28,9 @@ pub struct Event {
     topics: Vec<String>,
 }
 
+/// Type of the event that tells of missing ones, which only the server sends.
+const GAP: &str = "gap";
+
 /// Most digits of a time in milliseconds.
 const MOST_DIGITS: usize = 39;
 
@@ -39,13 +43,14 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// Checks that the format can carry the fields.
+    /// Checks that the format can carry the fields, and that a client can come back with the id.
     pub(crate) fn check(&self) -> Result<(), InvalidField> {
-        let has = |field: &Option<String>, illegal: &[char]| field.as_ref().is_some_and(|text| text.contains(illegal));
-        if has(&self.kind, &['\r', '\n']) {
-            return Err(InvalidField::Type);
+        match (self.kind.as_deref(), self.id.as_deref()) {
+            (Some(GAP), _) => Err(InvalidField::ReservedType),
+            (Some(kind), _) if kind.contains(['\r', '\n']) => Err(InvalidField::Type),
+            (_, Some(id)) if !id::comes_back(id) => Err(InvalidField::Id),
+            _ => Ok(()),
         }
-        if has(&self.id, &['\r', '\n', '\0']) { Err(InvalidField::Id) } else { Ok(()) }
     }
 
     fn push(&self, server_id: Option<&str>, out: &mut Vec<u8>) {
@@ -74,7 +79,7 @@ impl Event {
 
     /// Sets the event's type: the page listens by `addEventListener(kind, ...)` instead of `onmessage`.
     ///
-    /// Publishing fails if the type holds CR or LF.
+    /// Publishing fails if the type holds CR or LF, or is `gap`, the type of an event of the server's own.
     #[must_use]
     pub fn with_type(mut self, kind: impl Into<String>) -> Self {
         self.fields.kind = Some(kind.into());
@@ -83,7 +88,8 @@ impl Event {
 
     /// Sets the event's id, which a browser sends back as `Last-Event-ID` when it reconnects.
     ///
-    /// Publishing fails if the id holds CR, LF or NUL.
+    /// An id has 1 to 512 bytes, no control character and no blank at either end, and is not `earliest`. Publishing
+    /// fails if it breaks these rules.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<String>) -> Self {
         self.fields.id = Some(id.into());
@@ -140,8 +146,11 @@ pub enum InvalidField {
     /// The event's type holds a CR or an LF.
     #[error("an event's type may not hold CR or LF")]
     Type,
-    /// The event's id holds a CR, an LF or a NUL.
-    #[error("an event's id may not hold CR, LF or NUL")]
+    /// The event's type is `gap`, which tells a client that events are missing.
+    #[error("an event's type may not be gap, which only the server sends")]
+    ReservedType,
+    /// A client could not send the event's id back as it is; see [`Event::with_id`].
+    #[error("an event's id has 1 to 512 bytes, no control character, no blank at either end, and is not earliest")]
     Id,
     /// A topic is invalid, or there are too many; see [`Event::with_topic`].
     #[error("an event has at most 16 topics, of 1 to 256 bytes each, without +, #, CR, LF or NUL")]
@@ -208,7 +217,7 @@ pub(crate) fn gap(requested: Option<&str>, resumed_from: Option<&str>, oldest: O
     let ids = [("requested", requested), ("resumed_from", resumed_from), ("oldest", oldest)];
     let data =
         ids.into_iter().fold(Object::default(), |data, (name, id)| data.with_optional(name, id.map(json::string)));
-    format!("event: gap\ndata: {}\n\n", data.end())
+    format!("event: {GAP}\ndata: {}\n\n", data.end())
 }
 
 /// Block that asks a client to reconnect after `delay`, for a stream that the server ends or rejects.

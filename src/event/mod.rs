@@ -3,6 +3,7 @@
 //! Pure: bytes and values in, bytes and values out. Delivery, order and ids of the server's own are for other rooms.
 
 pub mod frame;
+pub(crate) mod id;
 pub(crate) mod json;
 pub mod topic;
 

@@ -92,7 +92,13 @@ impl RequestError {
             Self::Repeated => (BAD_REQUEST, "A parameter that has one value is given twice; give it once.\n"),
             Self::NotText => (BAD_REQUEST, "A parameter is not valid UTF-8.\n"),
             Self::EventField(InvalidField::Type) => (BAD_REQUEST, "An event's type may not hold CR or LF.\n"),
-            Self::EventField(InvalidField::Id) => (BAD_REQUEST, "An event's id may not hold CR, LF or NUL.\n"),
+            Self::EventField(InvalidField::ReservedType) => {
+                (BAD_REQUEST, "The type gap is for events of the server's own; choose another.\n")
+            }
+            Self::EventField(InvalidField::Id) => (
+                BAD_REQUEST,
+                "An id has 1 to 512 bytes, no control character, no blank at its ends, and is not earliest.\n",
+            ),
             Self::EventField(InvalidField::Topic) => (BAD_REQUEST, TopicError::TooManyOfAMessage.advice()),
             Self::Retry => (BAD_REQUEST, "retry is a number of milliseconds, in digits.\n"),
             Self::Topic(error) => (BAD_REQUEST, error.advice()),

@@ -15,6 +15,7 @@ use super::queue::Message;
 use super::runs::{EventKey, Place, Runs, Stamp};
 use crate::config::Retention;
 use crate::event::frame::Frame;
+use crate::event::id::EARLIEST;
 use crate::event::topic::FilterSet;
 
 /// Estimated memory of an event besides its frame, its topics and its publisher's id, in bytes.
@@ -25,9 +26,6 @@ const ID_OVERHEAD: usize = 96;
 
 /// Milliseconds by which a clock has to be put forward to count: less is its usual drift.
 const LEAST_CORRECTION: u64 = 1000;
-
-/// Id that asks for all held events.
-const EARLIEST: &str = "earliest";
 
 /// The recent events, oldest first.
 #[derive(Debug)]

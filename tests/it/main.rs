@@ -9,7 +9,7 @@
 //!
 //! - `contract`: the five tasks; `event`: a browser's view of a message
 //! - `fields`: the fields of a message; `topics`: its subscribers; `filters`: the memory of their filters
-//! - `resume`: streams that reconnect; `restart`: streams that reconnect to another server
+//! - `ids`: the ids of events; `resume`: streams that reconnect; `restart`: streams that reconnect to another server
 //! - `access`: the lists of hosts and origins; `token`: publish tokens
 //! - `head`, `host`, `body`, `chunked`, `expect`: requests, good and bad
 //! - `connection`, `deadline`, `limit`: the life of a connection; `endings`: the reasons for which streams end
@@ -47,6 +47,7 @@ mod flags;
 mod forwarded;
 mod head;
 mod host;
+mod ids;
 mod lifecycle;
 mod limit;
 mod listen;

@@ -43,13 +43,19 @@ impl Event {
 pub fn event(head: &Head) -> Option<Event> {
     let kind = single(head, "event", &["event-type", "x-eventsource-event"])?;
     let id = single(head, "id", &["event-id"])?;
-    let is_good_kind = !kind.iter().any(|kind| kind.contains(['\r', '\n']));
-    let is_good_id = !id.iter().any(|id| id.contains(['\r', '\n', '\0']));
+    let is_good_kind = !kind.iter().any(|kind| kind == "gap" || kind.contains(['\r', '\n']));
+    let is_good_id = id.iter().all(|id| is_good_id(id));
     let retry = match single(head, "retry", &[])? {
         Some(digits) => Some(number(&digits)?),
         None => None,
     };
     (is_good_kind && is_good_id).then_some(Event { kind, id, retry, data: String::new() })
+}
+
+/// Checks that a browser that was given this id sends it back unchanged, and that it asks for nothing else.
+pub fn is_good_id(id: &str) -> bool {
+    let is_control = |c: char| matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}');
+    id != "earliest" && !id.is_empty() && id.len() <= 512 && id.trim_matches(' ') == id && !id.contains(is_control)
 }
 
 /// Checks a stream's `slow` parameter: given at most once, with a known value.
@@ -129,7 +135,7 @@ mod tests {
             ("", "", &[][..]),
             ("?retry=0015&id=a+b&event=%63", "", &["event: c", "id: a+b", "retry: 15"]),
             ("?%65vent=a", "EVENT-ID:\t7 \r\n", &["event: a", "id: 7"]),
-            ("?id", "x-eventsource-event: \r\n", &["event: ", "id: "]),
+            ("", "x-eventsource-event: \r\n", &["event: "]),
             ("?event=%00%c3%a9&retry=18446744073709551615", "", &["event: \0é", "retry: 18446744073709551615"]),
             ("?Event=a&events=b&x=%ff&x=%00", "X-Event: c\r\nRetry: x\r\nLast-Event-ID: y\r\n", &[]),
         ] {
@@ -146,8 +152,11 @@ mod tests {
             assert_eq!(lines(&format!("?{query}"), ""), None, "{query}");
         }
         for query in
-            ["id=%00", "event=%ff", "id=%c3", "retry=", "retry", "retry=+1", "retry=-1", "retry=1.5", "retry=%20"]
+            ["id=%00", "id", "id=%20a", "id=%7f", "id=%c2%85", "id=earliest", "event=gap", "event=%ff", "id=%c3"]
         {
+            assert_eq!(lines(&format!("?{query}"), ""), None, "{query}");
+        }
+        for query in ["retry=", "retry", "retry=+1", "retry=-1", "retry=1.5", "retry=%20"] {
             assert_eq!(lines(&format!("?{query}"), ""), None, "{query}");
         }
         assert_eq!(lines("?retry=18446744073709551616", ""), None);

@@ -8,6 +8,7 @@ use smolcast::{Event, InvalidField};
 use support::sse::{self, Message, normalised};
 
 use super::shown;
+use crate::reference::publishing::is_good_id;
 use crate::steering::Steering;
 
 /// Some events of one stream.
@@ -43,8 +44,9 @@ impl Fields<'_> {
     /// The reasons why it cannot be sent.
     fn faults(&self) -> Vec<InvalidField> {
         let is_bad_kind = self.kind.is_some_and(|kind| kind.contains(['\r', '\n']));
-        let is_bad_id = self.id.is_some_and(|id| id.contains(['\r', '\n', '\0']));
-        [(is_bad_kind, InvalidField::Type), (is_bad_id, InvalidField::Id)]
+        let is_bad_id = self.id.is_some_and(|id| !is_good_id(id));
+        let is_gap = self.kind == Some("gap");
+        [(is_bad_kind, InvalidField::Type), (is_gap, InvalidField::ReservedType), (is_bad_id, InvalidField::Id)]
             .into_iter()
             .filter_map(|(is_bad, fault)| is_bad.then_some(fault))
             .collect()

@@ -1,0 +1,82 @@
+//! The ids of events: which a publisher may give, and how clients come back with them.
+
+use smolcast::{Event, InvalidField, Limits, PublishError, Retention};
+use support::{EventStream, Served, TestServer, assert_bytes, config, showing, with, within_deadline};
+
+const BAD_ID: &[u8] = b"An id has 1 to 512 bytes, no control character, no blank at its ends, and is not earliest.\n";
+
+fn with_history(events: usize) -> TestServer {
+    let history = Some(with!(Retention::default(), { events }));
+    TestServer::start(with!(config(Limits::default()), { history }))
+}
+
+/// A stream by this query and these fields of the head.
+fn stream(server: &TestServer, query: &str, fields: impl AsRef<[u8]>) -> EventStream {
+    let line = format!("GET /sse{query} HTTP/1.1\r\nHost: h\r\n");
+    EventStream::open_with(server.connect(), &[line.as_bytes(), fields.as_ref(), b"\r\n"].concat()).0
+}
+
+/// A stream of a client that comes back with this id, as a browser sends it.
+fn come_back(server: &TestServer, query: &str, id: &str) -> EventStream {
+    stream(server, query, format!("Last-Event-ID: {id}\r\n"))
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(|octet| format!("%{octet:02x}")).collect()
+}
+
+fn post_with(fields: &str, query: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("POST /broadcast{query} HTTP/1.1\r\nHost: h\r\n{fields}Content-Length: {length}\r\n\r\n{body}").into_bytes()
+}
+
+/// Nothing is published.
+#[test]
+fn an_id_that_cannot_come_back_is_refused() {
+    let server = with_history(10);
+    let mut witness = server.stream();
+    let long = "x".repeat(513);
+    for id in
+        ["", " ", " a", "a ", "a\t", "a\0", "a\nb", "\r", "a\u{c}b", "\u{1b}[0m", "\u{7f}", "\u{85}", "earliest", &long]
+    {
+        let _row = showing("the id", id.as_bytes());
+        let response = server.request(post_with("", &format!("?id={}", encoded(id)), "x")).expect_status(400);
+        assert_bytes("why", BAD_ID, &response.body);
+        let outcome = within_deadline(server.publisher.publish(Event::new("x").with_id(id)));
+        assert_eq!(outcome, Err(PublishError::InvalidField(InvalidField::Id)));
+    }
+    for field in ["Event-Id: \r\n", "Event-Id: earliest\r\n", &format!("Event-Id: {long}\r\n")] {
+        server.request(post_with(field, "", "x")).expect_status(400);
+    }
+    let first = server.publish_for_id("", "sentinel");
+    assert!(first.ends_with("-1"), "{first}");
+    witness.expect(format!("id: {first}\ndata: sentinel\n\n").as_bytes());
+}
+
+#[test]
+fn every_other_id_comes_back() {
+    let server = with_history(100);
+    let longest = "x".repeat(512);
+    for id in ["0", "a b", "caf\u{e9}", "\u{1f980}", "a,b;c=\"d\"", "-", "7-3", &longest] {
+        let _row = showing("the id", id.as_bytes());
+        assert_eq!(server.request(post_with("", &format!("?id={}", encoded(id)), "x")).status, 202);
+        let next = server.publish_for_id("", "next");
+        for mut stream in [come_back(&server, "", id), stream(&server, &format!("?last_event_id={}", encoded(id)), "")]
+        {
+            stream.expect(format!("id: {next}\ndata: next\n\n").as_bytes());
+        }
+    }
+}
+
+/// A page that listens for `gap` believes it.
+#[test]
+fn the_type_of_a_gap_is_the_servers() {
+    let server = TestServer::start_default();
+    let mut witness = server.stream();
+    server.request(post_with("", "?event=gap", "x")).expect_status(400);
+    server.request(post_with("Event-Type: gap\r\n", "", "x")).expect_status(400);
+    let outcome = within_deadline(server.publisher.publish(Event::new("x").with_type("gap")));
+    assert_eq!(outcome, Err(PublishError::InvalidField(InvalidField::ReservedType)));
+    server.publish("sentinel");
+    witness.expect_data("sentinel");
+}
