@@ -10,6 +10,7 @@ use super::fields::Once;
 use super::head::RequestHead;
 use super::{RequestError, decimal, query};
 use crate::event::frame::Fields;
+use crate::event::id;
 use crate::event::topic::{FilterSet, Topics};
 
 /// The route of a request: its method and path, recognised before its parameters are read.
@@ -64,7 +65,8 @@ pub(crate) enum Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SubscribeRequest {
     pub(crate) filters: FilterSet,
-    /// The id of the last event that the client has, if it reconnects and there is a history.
+    /// The id of the last event that the client has, if it reconnects and there is a history. It is empty, which no id
+    /// is, if the client sent none that can be read.
     pub(crate) resume: Option<String>,
     pub(crate) slow: SlowPolicy,
 }
@@ -105,7 +107,7 @@ impl Request {
     pub(crate) fn read(route: Route, head: &RequestHead<'_>, has_history: bool) -> Result<Self, RequestError> {
         match route {
             Route::Subscribe => {
-                let resume = if has_history { resume_point(head)? } else { None };
+                let resume = if has_history { resume_point(head) } else { None };
                 let (filters, slow) = (filters(head.query)?, SlowPolicy::read(head.query)?);
                 Ok(Self::Subscribe(SubscribeRequest { filters, resume, slow }))
             }
@@ -137,13 +139,30 @@ const RESUME_POINTS: [&str; 3] = ["last_event_id", "lastEventId", "evs_last_even
 
 /// The resume point: from the header that browsers send, else from the first parameter that is given. An empty id is
 /// none (WHATWG HTML, 9.2.6).
-fn resume_point(head: &RequestHead<'_>) -> Result<Option<String>, RequestError> {
-    let mut point = text(head.optional.last_event_id)?;
-    for name in RESUME_POINTS {
-        let parameter = single(head.query, name, Once::Never)?;
-        point = point.or(parameter);
+///
+/// A browser never reconnects after an error, so there is none: a point that no client can have been given is empty.
+fn resume_point(head: &RequestHead<'_>) -> Option<String> {
+    let from_head = match head.optional.last_event_id {
+        Once::Value(octets) => Some(utf8_or_latin1(octets)).filter(|id| !id.is_empty()),
+        Once::Never => None,
+        Once::Repeated => return Some(String::new()),
+    };
+    let from_query = || {
+        RESUME_POINTS.into_iter().find_map(|name| match single(head.query, name, Once::Never) {
+            Ok(id) => id.filter(|id| !id.is_empty()),
+            Err(_) => Some(String::new()),
+        })
+    };
+    let point = from_head.or_else(from_query)?;
+    Some(if point.len() > id::MOST_BYTES { String::new() } else { point })
+}
+
+/// Text of a field's value. Some clients send Latin-1, the older encoding of fields (RFC 9110, 5.5).
+fn utf8_or_latin1(octets: &[u8]) -> String {
+    match std::str::from_utf8(octets) {
+        Ok(text) => text.to_owned(),
+        Err(_) => octets.iter().map(|octet| char::from(*octet)).collect(),
     }
-    Ok(point.filter(|id| !id.is_empty()))
 }
 
 /// The topics that a query names, decoded.
@@ -274,17 +293,18 @@ mod tests {
         );
     }
 
+    /// The resume point of a request for a stream.
+    fn resume(target: &str, fields: &[u8], has_history: bool) -> Option<String> {
+        let start = format!("GET {target} HTTP/1.1\r\nHost: h\r\n");
+        let head = [start.as_bytes(), fields, b"\r\n"].concat();
+        match Request::read(Route::Subscribe, &RequestHead::parse(&head).expect("a good head"), has_history) {
+            Ok(Request::Subscribe(subscribe)) => subscribe.resume,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn resume_header_wins_over_parameters() {
-        let resume = |target: &str, fields: &str, has_history| {
-            let head = format!("GET {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
-            let head = RequestHead::parse(head.as_bytes()).expect("a good head");
-            match Request::read(Route::Subscribe, &head, has_history) {
-                Ok(Request::Subscribe(subscribe)) => Ok(subscribe.resume),
-                Ok(other) => panic!("{other:?}"),
-                Err(error) => Err(error),
-            }
-        };
         let all = "/?evs_last_event_id=d&lastEventId=c&last_event_id=b";
         for (target, fields, expected) in [
             (all, "Last-Event-ID: a\r\n", Some("a")),
@@ -293,13 +313,36 @@ mod tests {
             ("/?evs_last_event_id=%64", "", Some("d")),
             ("/?last_event_id=", "", None),
             ("/", "Last-Event-ID: \r\n", None),
+            ("/?last_event_id=b", "Last-Event-ID: \r\n", Some("b")),
+            ("/?last_event_id=&lastEventId=c", "", Some("c")),
             ("/?Last-Event-ID=a", "", None),
         ] {
-            assert_eq!(resume(target, fields, true), Ok(expected.map(str::to_owned)), "for {target} {fields}");
+            assert_eq!(resume(target, fields.as_bytes(), true), expected.map(str::to_owned), "for {target} {fields}");
         }
-        let twice = "Last-Event-ID: a\r\nLast-Event-ID: a\r\n";
-        assert_eq!(resume("/", twice, true), Err(RequestError::Repeated));
-        assert_eq!(resume("/?last_event_id=a&last_event_id=b", "", true), Err(RequestError::Repeated));
-        assert_eq!(resume("/?last_event_id=a&last_event_id=b", twice, false), Ok(None), "nobody looks");
+    }
+
+    #[test]
+    fn odd_resume_points_are_read_or_empty() {
+        let twice = b"Last-Event-ID: a\r\nLast-Event-ID: a\r\n";
+        let long = |length| format!("Last-Event-ID: {}\r\n", "x".repeat(length)).into_bytes();
+        for (target, fields, expected) in [
+            ("/", &twice[..], ""),
+            ("/?last_event_id=a&last_event_id=b", b"", ""),
+            ("/?last_event_id=a&last_event_id=b", b"Last-Event-ID: c\r\n", "c"),
+            ("/?last_event_id=%ff", b"", ""),
+            ("/", b"Last-Event-ID: caf\xc3\xa9\r\n", "caf\u{e9}"),
+            ("/", b"Last-Event-ID: caf\xe9\r\n", "caf\u{e9}"),
+            ("/", &long(512), &"x".repeat(512)),
+            ("/", &long(513), ""),
+            (&format!("/?last_event_id={}", "x".repeat(513)), b"", ""),
+        ] {
+            assert_eq!(
+                resume(target, fields, true).as_deref(),
+                Some(expected),
+                "for {target} {}",
+                fields.escape_ascii()
+            );
+        }
+        assert_eq!(resume("/?last_event_id=a&last_event_id=b", twice, false), None, "nobody looks");
     }
 }

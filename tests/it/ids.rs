@@ -80,3 +80,40 @@ fn the_type_of_a_gap_is_the_servers() {
     server.publish("sentinel");
     witness.expect_data("sentinel");
 }
+
+#[test]
+fn no_resume_point_is_an_error() {
+    let server = with_history(10);
+    let ids = ["caf\u{e9}", "1", "2"].map(|id| server.publish_for_id(&format!("?id={}", encoded(id)), "x"));
+    let long = "x".repeat(513);
+    let twice = b"Last-Event-ID: 1\r\nLast-Event-ID: 1\r\n".to_vec();
+    let field = |value: &[u8]| [b"Last-Event-ID: ", value, b"\r\n"].concat();
+    for (query, fields, requested) in [
+        ("", twice, Some("")),
+        ("?last_event_id=1&last_event_id=1", vec![], Some("")),
+        ("?last_event_id=%ff", vec![], Some("")),
+        ("", field(long.as_bytes()), Some("")),
+        (&*format!("?last_event_id={long}"), vec![], Some("")),
+        ("", field(b"never"), Some("never")),
+        ("", field(b"\xe9"), Some("\u{e9}")),
+        // Some clients send Latin-1.
+        ("", field(b"caf\xe9"), None),
+        ("", field("caf\u{e9}".as_bytes()), None),
+        // A client with an empty id has none.
+        ("?last_event_id=caf%c3%a9", field(b""), None),
+    ] {
+        let _row = showing(query, &fields);
+        let mut stream = stream(&server, query, &fields);
+        let behind = if let Some(requested) = requested {
+            let gap = stream.message();
+            let data = format!("{{\"requested\":\"{requested}\",\"resumed_from\":\"{0}\",\"oldest\":\"{0}\"}}", ids[0]);
+            assert_eq!((gap.event.as_str(), gap.data), ("gap", data));
+            &ids[..]
+        } else {
+            &ids[1..]
+        };
+        for id in behind {
+            stream.expect(format!("id: {id}\ndata: x\n\n").as_bytes());
+        }
+    }
+}
