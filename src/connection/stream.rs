@@ -162,7 +162,8 @@ impl<'s, S: Socket> Stream<'s, S> {
         let mut prefix = self.membership.skip();
         // Until the prefix is written the client may have part of an event, and the audience does not know.
         self.membership.sink(|io| io.reset_on_close(true));
-        prefix.extend_from_slice(frame::gap(None, None, None).as_bytes());
+        // No id: the client has not got the latest events yet.
+        prefix.extend_from_slice(frame::gap(None, None, None, None).as_bytes());
         prefix.extend_from_slice(&self.context.dispatcher.latest(&self.membership.filters()));
         self.context.shared.metrics.stream_skipped();
         let (context, position) = (self.context, self.membership.position());

@@ -8,6 +8,7 @@ use smol::future::yield_now;
 use super::reader::ConnectionEnd;
 use super::requests::Exchange;
 use super::stream::Stream;
+use crate::event::frame;
 use crate::event::topic::FilterSet;
 use crate::fanout::Reservation;
 use crate::http::request::{SlowPolicy, SubscribeRequest};
@@ -58,6 +59,9 @@ impl<'s, S: Socket> Exchange<'s, S> {
     }
 
     /// Sends a stream's head and the events that its client has missed; returns the position right after them.
+    ///
+    /// With a history the id of that position follows, so that a client that loses its connection before its first
+    /// event misses nothing.
     async fn send_opening(
         &mut self,
         subscribe: &SubscribeRequest,
@@ -65,11 +69,17 @@ impl<'s, S: Socket> Exchange<'s, S> {
     ) -> Result<Reservation<S>, ConnectionEnd> {
         self.respond(StatusClass::Successful, response::stream_head);
         self.reader.output.extend_from_slice(OPENING);
-        let reservation = match (&subscribe.resume, self.context.shared.hub.history()) {
+        let history = self.context.shared.hub.history();
+        let reservation = match (&subscribe.resume, history) {
             // The first reservation counts until there is the other.
             (Some(id), Some(history)) => self.replay(history, id, &subscribe.filters).await?,
             _ => reservation,
         };
+        if let Some(history) = history {
+            // There was no wait since the reservation, so this is its position.
+            let id = history.covering_id(self.context.dispatcher.dispatched());
+            self.reader.output.extend_from_slice(frame::resume_point(&id).as_bytes());
+        }
         self.reader.flush().await?;
         Ok(reservation)
     }

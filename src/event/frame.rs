@@ -213,11 +213,25 @@ impl Frame {
 /// Event that tells a client that events are missing.
 ///
 /// Its data names the id that the client `requested`, the id that the stream is `resumed_from`, and the `oldest` one.
-pub(crate) fn gap(requested: Option<&str>, resumed_from: Option<&str>, oldest: Option<&str>) -> String {
+/// A client that comes back with `id` is not told again.
+pub(crate) fn gap(
+    id: Option<&str>,
+    requested: Option<&str>,
+    resumed_from: Option<&str>,
+    oldest: Option<&str>,
+) -> String {
     let ids = [("requested", requested), ("resumed_from", resumed_from), ("oldest", oldest)];
     let data =
         ids.into_iter().fold(Object::default(), |data, (name, id)| data.with_optional(name, id.map(json::string)));
-    format!("event: {GAP}\ndata: {}\n\n", data.end())
+    let id = id.map_or_else(String::new, |id| format!("id: {id}\n"));
+    format!("event: {GAP}\n{id}data: {}\n\n", data.end())
+}
+
+/// Block that gives a client the id to resume from before its first event.
+///
+/// A block without data dispatches no event; the browser takes only the id from it.
+pub(crate) fn resume_point(id: &str) -> String {
+    format!("id: {id}\n\n")
 }
 
 /// Block that asks a client to reconnect after `delay`, for a stream that the server ends or rejects.

@@ -38,8 +38,8 @@ pub(super) struct History {
     pub(super) gone: u64,
     /// Number of events that came from earlier servers.
     pub(super) restored: u64,
-    /// Set if the server gave the id of the last event that went: a client that has it misses nothing yet.
-    has_gone_by_server_id: bool,
+    /// Id that a publisher gave the last event that went: a client that has that event misses nothing yet.
+    last_gone_own_id: Option<Arc<str>>,
     /// Estimated memory of the held events, in bytes.
     cost: usize,
     /// Newest event of each id that a publisher gave.
@@ -106,7 +106,7 @@ impl History {
             runs: Runs::default(),
             gone: 0,
             restored: 0,
-            has_gone_by_server_id: false,
+            last_gone_own_id: None,
             cost: 0,
             own_ids: HashMap::new(),
         }
@@ -221,7 +221,7 @@ impl History {
                 self.own_ids.remove(id);
             }
         }
-        self.has_gone_by_server_id = oldest.own_id.is_none();
+        self.last_gone_own_id = oldest.own_id;
         self.runs.forget_before(self.gone);
     }
 
@@ -230,21 +230,49 @@ impl History {
         if id == EARLIEST {
             return Cursor { after: self.gone, gap: Gap::Told };
         }
-        match self.own_ids.get(id).copied().or_else(|| self.position_of(id)) {
-            Some(after) => Cursor { after, gap: Gap::None },
-            None => Cursor { after: self.gone, gap: Gap::Due },
+        if let Some(after) = self.position_of(id) {
+            Cursor { after, gap: Gap::None }
+        } else if let Some(after) = self.position_before_run(id) {
+            Cursor { after, gap: Gap::Told }
+        } else {
+            Cursor { after: self.gone, gap: Gap::Due }
         }
     }
 
-    /// Position of the event with this id if a server gave it, and it is held or the last that went.
+    /// Position of the event with this id, if it is held or the last that went.
     fn position_of(&self, id: &str) -> Option<u64> {
+        if let Some(position) = self.own_ids.get(id) {
+            return Some(*position);
+        }
+        if self.last_gone_own_id.as_deref() == Some(id) {
+            return Some(self.gone);
+        }
         let (boot, number) = Boot::parse(id)?;
         let position = self.runs.position_of(EventKey { boot, number }, self.newest())?;
         let is_known = match self.held(position) {
             Some(event) => event.own_id.is_none(),
-            None => position == self.gone && self.has_gone_by_server_id,
+            None => position == self.gone && self.last_gone_own_id.is_none(),
         };
         is_known.then_some(position)
+    }
+
+    /// Position before the run whose first event has the next number after this id's, if none of its events has gone.
+    ///
+    /// A client has such an id if it came before the first event of a server, or was told of the gap before the run.
+    fn position_before_run(&self, id: &str) -> Option<u64> {
+        let (boot, number) = Boot::parse(id)?;
+        let position = self.runs.position_before(EventKey { boot, number })?;
+        (position >= self.gone).then_some(position)
+    }
+
+    /// Id of a client that has everything up to this position, and knows of a gap right behind it.
+    ///
+    /// If later events have gone, a client that resumes from it gets a gap.
+    pub(super) fn covering_id(&self, position: u64) -> String {
+        let before_run = || self.runs.id_before(position + 1).filter(|_| position >= self.gone);
+        let is_at_start = position == 0 || self.runs.has_gap_before(position + 1);
+        let id = if is_at_start { before_run() } else { self.id_of(position) };
+        id.unwrap_or_else(|| self.runs.own().boot.id(position.saturating_sub(self.restored)))
     }
 
     fn held(&self, position: u64) -> Option<&StoredEvent> {
@@ -298,11 +326,14 @@ impl History {
         self.id_of(position)
     }
 
+    /// Id of the event at this position, if it is held or the last that went.
     fn id_of(&self, position: u64) -> Option<String> {
-        match &self.held(position)?.own_id {
-            Some(id) => Some(id.to_string()),
-            None => self.runs.id_at(position),
-        }
+        let own_id = match self.held(position) {
+            Some(event) => &event.own_id,
+            None if position == self.gone && position > 0 => &self.last_gone_own_id,
+            None => return None,
+        };
+        own_id.as_ref().map(ToString::to_string).or_else(|| self.runs.id_at(position))
     }
 
     /// The held events behind a position with their origin, until so many bytes are there, and the position of the last

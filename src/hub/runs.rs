@@ -136,6 +136,18 @@ impl Runs {
         })
     }
 
+    /// Position before the run whose first event follows the one with this key.
+    pub(super) fn position_before(&self, key: EventKey) -> Option<u64> {
+        let follows = |run: &&Run| run.stamp.boot == key.boot && run.stamp.number.checked_sub(1) == Some(key.number);
+        self.0.iter().find(follows).map(|run| run.first - 1)
+    }
+
+    /// Id of the event that the one at this position follows on its server, or which would be the server's first.
+    pub(super) fn id_before(&self, position: u64) -> Option<String> {
+        let run = self.of(position)?;
+        run.number_at(position).checked_sub(1).map(|number| run.stamp.boot.id(number))
+    }
+
     fn of(&self, position: u64) -> Option<&Run> {
         self.0.get(self.0.partition_point(|run| run.first <= position).checked_sub(1)?)
     }

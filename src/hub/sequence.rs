@@ -146,8 +146,8 @@ impl Sequence {
     /// Reads the next events behind the cursor, up to the event `last`, and moves the cursor behind them.
     ///
     /// Appends them to `out`, or returns the last of them if it is too long for a copy. A `gap` event precedes them if
-    /// events are missing there; it names `requested`, the id that the client sent. Nothing is read if the cursor is at
-    /// `last`.
+    /// events are missing there; it names `requested`, the id that the client sent, and has the id of a client that
+    /// was told. Nothing is read if the cursor is at `last`.
     pub(crate) fn read(
         &self,
         cursor: &mut Cursor,
@@ -162,13 +162,21 @@ impl Sequence {
             if cursor.gap == Gap::Due {
                 cursor.gap = Gap::Told;
                 let (first, oldest) = (history.first_id(cursor.after, filters), history.oldest_id());
-                out.extend_from_slice(frame::gap(Some(requested), first.as_deref(), oldest.as_deref()).as_bytes());
+                let id = history.covering_id(cursor.after);
+                let gap = frame::gap(Some(&id), Some(requested), first.as_deref(), oldest.as_deref());
+                out.extend_from_slice(gap.as_bytes());
             }
             let long = history.read(cursor, last, filters, most, out);
             if long.is_some() || cursor.gap != Gap::Due {
                 return long;
             }
         }
+    }
+
+    /// Id of a client that has the first events of this server, so many, and all before them.
+    pub(crate) fn covering_id(&self, events: u64) -> String {
+        let history = lock(&self.history);
+        history.covering_id(history.restored + events)
     }
 
     /// Number of held events, their bytes, and the age of the oldest.
@@ -251,11 +259,15 @@ mod tests {
     #[test]
     fn a_gap_is_told_before_what_follows_it() {
         let fixture = Fixture::new(Retention { events: 1, ..Retention::default() });
-        let nothing = "event: gap\ndata: {\"requested\":\"\\\"x\\u000a\",\"resumed_from\":null,\"oldest\":null}\n\n";
-        assert_eq!(fixture.read("\"x\n", 0), nothing);
+        let data = "{\"requested\":\"\\\"x\\u000a\",\"resumed_from\":null,\"oldest\":null}";
+        let start = fixture.sequence.covering_id(0);
+        assert_eq!(fixture.read("\"x\n", 0), format!("event: gap\nid: {start}\ndata: {data}\n\n"));
+        assert_eq!(fixture.read(&start, 0), "", "it is told once");
         fixture.committed(Some("1"), "a");
         fixture.committed(Some("2"), "b");
-        let found = "event: gap\ndata: {\"requested\":\"\\\"x\\u000a\",\"resumed_from\":\"2\",\"oldest\":\"2\"}\n\n";
+        let found =
+            "event: gap\nid: 1\ndata: {\"requested\":\"\\\"x\\u000a\",\"resumed_from\":\"2\",\"oldest\":\"2\"}\n\n";
         assert_eq!(fixture.read("\"x\n", 2), format!("{found}id: 2\ndata: b\n\n"));
+        assert_eq!(fixture.read("1", 2), "id: 2\ndata: b\n\n", "it is told once");
     }
 }

@@ -3,8 +3,8 @@
 //! It parses streams and leaves reconnecting to the program: the script reconnects with the id and the delay of the
 //! last event. It has no origin, so CORS is not tested here.
 //!
-//! Once an event had an id, version 0.4 hands out an event without data for each comment, such as a heartbeat. These
-//! tests end before the first heartbeat.
+//! Once it has an id, version 0.4 hands out an event without data for each block without data: an id alone, or a
+//! heartbeat. The script takes the id from it and passes it over.
 
 use std::process::Command;
 
@@ -36,7 +36,8 @@ with httpx.Client(timeout=httpx.Timeout(10, read=None), trust_env=False) as clie
                     last = event.id
                     if event.retry is not None:
                         delay = event.retry / 1000
-                    print(event.event, event.id.encode().hex(), event.data.encode().hex(), flush=True)
+                    if event.data or not event.id:
+                        print(event.event, event.id.encode().hex(), event.data.encode().hex(), flush=True)
         except httpx.TransportError:
             pass
         time.sleep(delay)

@@ -348,6 +348,7 @@ fn files_that_others_take_away_are_noticed() {
     let request = b"GET /sse?last_event_id=earliest HTTP/1.1\r\nHost: h\r\n\r\n";
     let mut all = EventStream::open_with(other.connect(), request).0;
     all.expect(format!("id: {before}\ndata: another's\n\n").as_bytes());
+    all.expect_resume_point(&before);
     let next = other.publish_for_id("", "it goes on");
     all.expect(format!("id: {next}\ndata: it goes on\n\n").as_bytes());
 }

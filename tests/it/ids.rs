@@ -1,7 +1,10 @@
 //! The ids of events: which a publisher may give, and how clients come back with them.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+
 use smolcast::{Event, InvalidField, Limits, PublishError, Retention};
-use support::{EventStream, Served, TestServer, assert_bytes, config, showing, with, within_deadline};
+use support::{EventStream, Served, TestServer, assert_bytes, config, post, showing, with, within_deadline};
 
 const BAD_ID: &[u8] = b"An id has 1 to 512 bytes, no control character, no blank at its ends, and is not earliest.\n";
 
@@ -35,6 +38,7 @@ fn post_with(fields: &str, query: &str, body: &str) -> Vec<u8> {
 fn an_id_that_cannot_come_back_is_refused() {
     let server = with_history(10);
     let mut witness = server.stream();
+    witness.resume_point();
     let long = "x".repeat(513);
     for id in
         ["", " ", " a", "a ", "a\t", "a\0", "a\nb", "\r", "a\u{c}b", "\u{1b}[0m", "\u{7f}", "\u{85}", "earliest", &long]
@@ -64,6 +68,7 @@ fn every_other_id_comes_back() {
         for mut stream in [come_back(&server, "", id), stream(&server, &format!("?last_event_id={}", encoded(id)), "")]
         {
             stream.expect(format!("id: {next}\ndata: next\n\n").as_bytes());
+            stream.expect_resume_point(&next);
         }
     }
 }
@@ -115,5 +120,71 @@ fn no_resume_point_is_an_error() {
         for id in behind {
             stream.expect(format!("id: {id}\ndata: x\n\n").as_bytes());
         }
+        stream.expect_resume_point("2");
     }
+}
+
+/// Its connection is lost before its first event.
+#[test]
+fn a_page_that_had_no_event_yet_misses_nothing() {
+    let server = with_history(10);
+    let start = stream(&server, "?topic=quiet", "").resume_point();
+    let missed = server.publish_for_id("?topic=quiet", "missed");
+    let other = server.publish_for_id("?topic=other", "x");
+    let mut again = come_back(&server, "?topic=quiet", &start);
+    again.expect(format!("id: {missed}\ndata: missed\n\n").as_bytes());
+    again.expect_resume_point(&other);
+
+    // Behind an event of its publisher's id, and behind one that is of no topic of the page.
+    let own = server.publish_for_id("?topic=other&id=own", "x");
+    let point = stream(&server, "?topic=quiet", "").resume_point();
+    assert_eq!(point, own);
+    let missed = server.publish_for_id("", "missed");
+    come_back(&server, "?topic=quiet", &point).expect(format!("id: {missed}\ndata: missed\n\n").as_bytes());
+}
+
+#[test]
+fn one_gap_is_told_once() {
+    let server = with_history(2);
+    let ids = ["1", "2", "3", "4"].map(|line| server.publish_for_id("", line));
+    let gap = come_back(&server, "", &ids[0]).message();
+    assert_eq!(gap.event, "gap");
+    // It has the gap and nothing else.
+    let mut again = come_back(&server, "", &gap.last_event_id);
+    again.expect(format!("id: {}\ndata: 3\n\nid: {}\ndata: 4\n\n", ids[2], ids[3]).as_bytes());
+    again.expect_resume_point(&ids[3]);
+}
+
+/// Streams that open amid messages.
+#[test]
+fn a_stream_goes_on_right_behind_its_resume_point() {
+    let server = with_history(100_000);
+    let is_done = AtomicBool::new(false);
+    let number_of = |id: &str| id.rsplit('-').next().and_then(|number| number.parse::<u64>().ok()).expect("a number");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut client = server.connect();
+            while !is_done.load(Relaxed) {
+                client.send(post("x").repeat(20));
+                (0..20).for_each(|_| drop(client.response().expect_status(202)));
+            }
+        });
+        for round in 0..100 {
+            let mut stream = stream(&server, if round % 2 == 0 { "" } else { "?last_event_id=earliest" }, "");
+            let mut last = 0;
+            // The resume point of a replay comes behind its events.
+            loop {
+                let block = String::from_utf8(stream.block()).expect("text");
+                let id = block.strip_prefix("id: ").and_then(|rest| rest.lines().next()).expect("an id");
+                let (number, is_event) = (number_of(id), block.contains("\ndata: "));
+                assert!(number == last + u64::from(is_event) || last == 0 && round % 2 == 0, "{number} after {last}");
+                last = number;
+                if !is_event {
+                    break;
+                }
+            }
+            assert_eq!(number_of(&stream.message().last_event_id), last + 1);
+        }
+        is_done.store(true, Relaxed);
+    });
 }

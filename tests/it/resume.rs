@@ -34,6 +34,7 @@ fn every_event_has_its_publishers_id_or_a_number() {
     let is_digit = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_lowercase();
     assert!(boot.len() == 14 && boot.bytes().all(is_digit), "{boot}: the time and random digits, in base 36");
     assert_eq!(ids[1..], [format!("{boot}-2"), "own".to_owned()]);
+    stream.expect_resume_point(&format!("{boot}-0"));
     stream.expect(format!("id: {boot}-1\ndata: a\n\nevent: e\nid: {boot}-2\nretry: 5\ndata: b\n\n").as_bytes());
     stream.expect(b"id: own\ndata: c\n\n");
     assert_eq!(server.publish_for_id("", "d"), format!("{boot}-4"));
@@ -60,6 +61,7 @@ fn a_resumed_stream_gets_missed_events_then_live_ones() {
     for (name, stream, expected) in &mut table {
         let _row = showing(*name, expected.as_bytes());
         stream.expect(expected.as_bytes());
+        stream.expect_resume_point(&ids[2]);
         stream.expect(format!("id: {live}\ndata: live\n\n").as_bytes());
     }
 }
@@ -75,7 +77,10 @@ fn a_resumed_stream_of_topics_gets_those_alone() {
         let _row = showing(query, b"");
         let expected: String =
             wanted.iter().map(|number: &usize| format!("id: {}\ndata: x\n\n", ids[*number])).collect();
-        stream(&server, query, Some(&first)).expect(expected.as_bytes());
+        let mut stream = stream(&server, query, Some(&first));
+        stream.expect(expected.as_bytes());
+        // It covers the events of other topics as well.
+        stream.expect_resume_point(&ids[3]);
     }
 }
 
@@ -83,8 +88,11 @@ fn a_resumed_stream_of_topics_gets_those_alone() {
 fn an_unknown_resume_point_is_a_gap_in_band() {
     let server = with_history(2);
     let mut unknown = stream(&server, "", Some("a\"b"));
-    unknown.expect(b"event: gap\ndata: {\"requested\":\"a\\\"b\",\"resumed_from\":null,\"oldest\":null}\n\n");
     let ids = ["1", "2", "3", "4"].map(|line| server.publish_for_id("", line));
+    let start = format!("{}0", ids[0].strip_suffix('1').expect("the first"));
+    let nothing = "{\"requested\":\"a\\\"b\",\"resumed_from\":null,\"oldest\":null}";
+    unknown.expect(format!("event: gap\nid: {start}\ndata: {nothing}\n\n").as_bytes());
+    unknown.expect_resume_point(&start);
     let held = events(&ids[2..], &["3", "4"]);
     unknown.expect(events(&ids, &["1", "2", "3", "4"]).as_bytes());
     for (id, has_gap) in [(&*ids[0], true), ("1-1", true), ("never", true), (&ids[1], false)] {
@@ -94,9 +102,10 @@ fn an_unknown_resume_point_is_a_gap_in_band() {
             let (requested, oldest) = (id, &ids[2]);
             let data =
                 format!("{{\"requested\":\"{requested}\",\"resumed_from\":\"{oldest}\",\"oldest\":\"{oldest}\"}}");
-            stream.expect(format!("event: gap\ndata: {data}\n\n").as_bytes());
+            stream.expect(format!("event: gap\nid: {}\ndata: {data}\n\n", ids[1]).as_bytes());
         }
         stream.expect(held.as_bytes());
+        stream.expect_resume_point(&ids[3]);
     }
 }
 

@@ -84,6 +84,19 @@ fn a_client_resumes_behind_its_id_or_behind_a_gap() {
 }
 
 #[test]
+fn a_client_that_came_before_the_first_event_gets_it() {
+    let mut history = empty(BOUNDS);
+    assert_eq!(history.covering_id(0), "7-0");
+    assert_eq!(resumed(&history, "7-0"), (String::new(), false));
+    ["1", "2", "3"].iter().for_each(|text| push(&mut history, 0, text, None, &[]));
+    assert_eq!(resumed(&history, "7-0"), ("1 2 3 ".to_owned(), false));
+    push(&mut history, 0, "4", None, &[]);
+    assert_eq!(resumed(&history, "7-0"), ("gap 2 3 4 ".to_owned(), true), "the first is gone");
+    assert_eq!(resumed(&history, &history.covering_id(0)), ("gap 2 3 4 ".to_owned(), true));
+    assert_eq!(resumed(&history, &history.covering_id(1)), ("2 3 4 ".to_owned(), false));
+}
+
+#[test]
 fn an_id_given_twice_names_the_newest_event() {
     let mut history = with(BOUNDS, &["1"]);
     push(&mut history, 0, "2", Some("a"), &[]);
@@ -94,7 +107,9 @@ fn an_id_given_twice_names_the_newest_event() {
     push(&mut history, 0, "5", None, &[]);
     assert_eq!(resumed(&history, "a"), ("4 5 ".to_owned(), false));
     push(&mut history, 0, "6", None, &[]);
-    assert_eq!(resumed(&history, "a"), ("gap 4 5 6 ".to_owned(), true), "it is gone");
+    assert_eq!(resumed(&history, "a"), ("4 5 6 ".to_owned(), false), "it is the last that went");
+    push(&mut history, 0, "7", None, &[]);
+    assert_eq!(resumed(&history, "a"), ("gap 5 6 7 ".to_owned(), true), "it is gone");
     assert!(history.own_ids.is_empty());
 }
 
@@ -145,12 +160,18 @@ fn a_client_is_told_of_each_gap_that_it_reads_across() {
         ("3-2", rest.to_owned()),
         ("5-2", "gap 5-6 gap ".to_owned()),
         ("5-6", "gap ".to_owned()),
+        ("3-0", format!("3-1 3-2 {rest}")),
+        ("5-0", "5-1 5-2 gap 5-6 gap ".to_owned()),
+        ("5-5", "5-6 gap ".to_owned()),
+        ("7-0", String::new()),
         ("5-3", format!("gap 3-1 3-2 {rest}")),
         ("3-3", format!("gap 3-1 3-2 {rest}")),
         ("7-1", format!("gap 3-1 3-2 {rest}")),
     ] {
         assert_eq!(resumed(&history, id).0, expected, "for {id}");
     }
+    let ids: Vec<_> = (0..=5).map(|position| history.covering_id(position)).collect();
+    assert_eq!(ids, ["3-0", "3-1", "5-0", "5-1", "5-5", "7-0"], "a client with them knows of the gaps behind them");
     assert_eq!((history.restored, history.position()), (5, 0));
     push(&mut history, 0, "7-1", None, &[]);
     assert_eq!(resumed(&history, "5-6"), ("gap 7-1 ".to_owned(), false));
@@ -249,7 +270,7 @@ proptest! {
             .collect();
 
         let mut cursor = history.resume(&id);
-        let is_last_gone = resume + most + 1 == all.len() && !own[resume.min(19)];
+        let is_last_gone = resume + most + 1 == all.len();
         prop_assert_eq!(cursor.gap == Gap::Due, behind.is_none() && !is_last_gone);
         cursor.gap = Gap::Told;
         let mut read = Vec::new();
@@ -263,5 +284,12 @@ proptest! {
             }
         }
         prop_assert_eq!(String::from_utf8(read).expect("text"), expected);
+
+        for position in 0..=history.newest() {
+            let cursor = history.resume(&history.covering_id(position));
+            let is_known = cursor.after == position && cursor.gap != Gap::Due;
+            prop_assert_eq!(is_known, position >= history.gone, "{} of {}", position, all.len());
+            prop_assert!(is_known || cursor.gap == Gap::Due);
+        }
     }
 }

@@ -74,6 +74,7 @@ fn a_receipt_names_the_id_that_a_client_resumes_from() {
     let mut stream = server.stream();
     let receipt = publish(&server, "/publish", "one", 1);
     let id = receipt["id"].as_str().unwrap_or_else(|| panic!("no id: {receipt}"));
+    stream.resume_point();
     stream.expect(format!("id: {id}\ndata: one\n\n").as_bytes());
     let next = publish(&server, "/publish?id=own", "two", 1);
     assert_eq!(next["id"], "own");

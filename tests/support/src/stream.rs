@@ -36,6 +36,20 @@ impl EventStream {
         self.client.expect(expected);
     }
 
+    /// Reads the block that gives the client an id to resume from; returns the id.
+    #[track_caller]
+    pub fn resume_point(&mut self) -> String {
+        let block = String::from_utf8(self.block()).expect("text");
+        let id = block.strip_prefix("id: ").and_then(|rest| rest.strip_suffix("\n\n")).filter(|id| !id.contains('\n'));
+        id.unwrap_or_else(|| panic!("expected an id alone\n received: {block:?}")).to_owned()
+    }
+
+    /// Holds that the next block gives the client this id to resume from.
+    #[track_caller]
+    pub fn expect_resume_point(&mut self, id: &str) {
+        self.client.expect(format!("id: {id}\n\n").as_bytes());
+    }
+
     /// Holds that the next event is this line.
     #[track_caller]
     pub fn expect_data(&mut self, line: &str) {

@@ -69,7 +69,8 @@ impl Ledger {
             let Some(length) = event_length(rest) else { return used };
             let event = &rest[..length];
             used += length;
-            if event.starts_with(b":") {
+            // A comment, or an id to resume from.
+            if event.starts_with(b":") || id_of(event).1 == b"\n" {
                 continue;
             }
             if place.next < self.end() {
@@ -257,7 +258,9 @@ mod tests {
             usual.map(|(place, event)| [id(place).into_bytes(), event].concat()).collect::<Vec<_>>()
         };
         let from_seven = |place: usize| format!("id: 1700-{}\n", place + 7);
-        assert_eq!(run(&[with_ids(&from_seven), with_ids(&from_seven)]), Vec::<String>::new());
+        // Before the first event comes an id alone.
+        let opened = [&[b"id: 1700-6\n\n".to_vec()], &with_ids(&from_seven)[..]].concat();
+        assert_eq!(run(&[opened, with_ids(&from_seven)]), Vec::<String>::new());
         for (at, odd) in [(0, ""), (5, ""), (5, "id: 1700-11\n"), (5, "id: 1700-13\n"), (5, "id: x\n")] {
             let faults = run(&[with_ids(&|place| if place == at { odd.to_owned() } else { from_seven(place) })]);
             assert!(!faults.is_empty(), "{odd:?} at {at}");
