@@ -121,7 +121,12 @@ impl<S: Socket> Exchange<'_, S> {
                 Ok(persistence)
             }
             // The body was read to its end, so the next request can follow.
-            Err(error @ (RequestError::NotUtf8 | RequestError::NoSpace | RequestError::NotWritten)) => {
+            Err(
+                error @ (RequestError::NotUtf8
+                | RequestError::Duplicate
+                | RequestError::NoSpace
+                | RequestError::NotWritten),
+            ) => {
                 self.respond_error(error, persistence);
                 Ok(persistence)
             }
@@ -140,6 +145,7 @@ impl From<PublishError> for RequestError {
     fn from(error: PublishError) -> Self {
         match error {
             PublishError::InvalidField(field) => Self::EventField(field),
+            PublishError::Duplicate => Self::Duplicate,
             PublishError::Stopped => Self::Stopping,
             PublishError::NoSpace => Self::NoSpace,
             PublishError::NotWritten => Self::NotWritten,

@@ -89,7 +89,7 @@ impl Event {
     /// Sets the event's id, which a browser sends back as `Last-Event-ID` when it reconnects.
     ///
     /// An id has 1 to 512 bytes, no control character and no blank at either end, and is not `earliest`. Publishing
-    /// fails if it breaks these rules.
+    /// fails if it breaks these rules. With a history it also fails while that holds another event with the id.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<String>) -> Self {
         self.fields.id = Some(id.into());

@@ -26,6 +26,8 @@ pub enum RequestError {
     EventField(InvalidField),
     Retry,
     Topic(TopicError),
+    /// The history holds another event with the id.
+    Duplicate,
     Slow,
     ForeignOrigin,
     /// The publisher shows no token, or an unknown one.
@@ -68,6 +70,7 @@ impl RequestError {
             Self::Token => PublishOutcome::Unauthorized,
             Self::ForeignOrigin | Self::Misdirected => PublishOutcome::Forbidden,
             Self::BodyTooLarge => PublishOutcome::TooLarge,
+            Self::Duplicate => PublishOutcome::Duplicate,
             _ if self.status_class() == StatusClass::ServerError => PublishOutcome::Unavailable,
             _ => PublishOutcome::Invalid,
         }
@@ -102,6 +105,9 @@ impl RequestError {
             Self::EventField(InvalidField::Topic) => (BAD_REQUEST, TopicError::TooManyOfAMessage.advice()),
             Self::Retry => (BAD_REQUEST, "retry is a number of milliseconds, in digits.\n"),
             Self::Topic(error) => (BAD_REQUEST, error.advice()),
+            Self::Duplicate => {
+                ("409 Conflict", "The history has an event with this id already, so this was not published again.\n")
+            }
             Self::Slow => (BAD_REQUEST, "slow is disconnect, which is the default, or latest.\n"),
             Self::ForeignOrigin => ("403 Forbidden", "Pages of this origin may not publish; see --allow-origin.\n"),
             Self::Token => (

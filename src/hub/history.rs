@@ -265,6 +265,14 @@ impl History {
         (position >= self.gone).then_some(position)
     }
 
+    /// Says if a publisher may not give this id, because it names another event.
+    ///
+    /// All ids of this server's own form are its own, also those of events to come.
+    pub(super) fn is_taken(&self, id: &str) -> bool {
+        let is_of_this_server = || Boot::parse(id).is_some_and(|(boot, _)| boot == self.runs.own().boot);
+        self.position_of(id).or_else(|| self.position_before_run(id)).is_some() || is_of_this_server()
+    }
+
     /// Id of a client that has everything up to this position, and knows of a gap right behind it.
     ///
     /// If later events have gone, a client that resumes from it gets a gap.

@@ -53,6 +53,9 @@ pub enum PublishError {
     /// A field of the event holds what the event-stream format cannot carry.
     #[error("{0}")]
     InvalidField(InvalidField),
+    /// The history holds another event with this id: perhaps this one, published before.
+    #[error("the history has an event with this id already, so this was not published again")]
+    Duplicate,
     /// The server has stopped, or was dropped.
     #[error("the server has stopped")]
     Stopped,

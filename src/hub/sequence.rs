@@ -55,6 +55,10 @@ impl Sequence {
     }
 
     /// Encodes a message, keeps it and queues it. Returns the event's id, if there is a history.
+    ///
+    /// # Errors
+    ///
+    /// `Duplicate` if the history holds another event with the id, and `Stopped` if the queue is closed.
     pub(super) fn commit(&self, draft: Draft<'_>, permit: Permit) -> Result<Option<String>, PublishError> {
         let Draft { fields, data, topics } = draft;
         let encode = |id: Option<&str>| Message { frame: Frame::with_fields(fields, id, data), topics: topics.clone() };
@@ -69,11 +73,24 @@ impl Sequence {
         }
         let mut history = lock(&self.history);
         let uptime = self.uptime();
+        if let Some(id) = &fields.id {
+            let now = history.time_at(uptime);
+            history.expire(now);
+            if history.is_taken(id) {
+                return Err(PublishError::Duplicate);
+            }
+        }
         let id = fields.id.clone().unwrap_or_else(|| history.next_id());
         let own_id = fields.id.as_deref().map(Arc::from);
         let event = StoredEvent { uptime, own_id, message: encode(Some(&id)) };
         self.append(&mut history, event, permit)?;
         Ok(Some(id))
+    }
+
+    /// Says for each of these ids if the history holds another event with it.
+    pub(super) fn are_taken<'i>(&self, ids: impl Iterator<Item = Option<&'i str>>) -> Vec<bool> {
+        let (history, _) = self.at_present();
+        ids.map(|id| id.is_some_and(|id| history.is_taken(id))).collect()
     }
 
     /// Keeps and queues messages that the log has written under the next numbers. Returns the number of them that were
@@ -269,5 +286,32 @@ mod tests {
             "event: gap\nid: 1\ndata: {\"requested\":\"\\\"x\\u000a\",\"resumed_from\":\"2\",\"oldest\":\"2\"}\n\n";
         assert_eq!(fixture.read("\"x\n", 2), format!("{found}id: 2\ndata: b\n\n"));
         assert_eq!(fixture.read("1", 2), "id: 2\ndata: b\n\n", "it is told once");
+    }
+
+    #[test]
+    fn an_id_names_one_event() {
+        let fixture = Fixture::new(Retention { events: 2, ..Retention::default() });
+        let first = fixture.committed(None, "a");
+        fixture.committed(Some("own"), "b");
+        let next = format!("{}3", first.strip_suffix('1').expect("the first"));
+        for id in ["own", &first, &next] {
+            assert_eq!(fixture.commit(Some(id), "x"), Err(PublishError::Duplicate), "{id}");
+        }
+        assert_eq!(fixture.committed(None, "c"), next, "no number is lost");
+        fixture.committed(None, "d");
+        assert_eq!(fixture.commit(Some("own"), "x"), Err(PublishError::Duplicate), "clients resume from the last gone");
+        fixture.committed(None, "e");
+        assert_eq!(fixture.committed(Some("own"), "f"), "own", "it is gone");
+    }
+
+    #[test]
+    fn an_id_that_is_too_old_is_free() {
+        let fixture = Fixture::new(Retention { age: Duration::ZERO, ..Retention::default() });
+        fixture.committed(Some("own"), "a");
+        fixture.committed(None, "b");
+        // The clock has to go on by a millisecond, and one more event goes.
+        while fixture.sequence.held().0 > 0 {}
+        assert!(fixture.sequence.resume("own").gap == Gap::Due);
+        assert_eq!(fixture.committed(Some("own"), "c"), "own");
     }
 }

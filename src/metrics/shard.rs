@@ -56,6 +56,8 @@ pub(crate) enum PublishOutcome {
     /// An origin that may not publish.
     Forbidden,
     TooLarge,
+    /// Its id is that of an event that the history holds.
+    Duplicate,
     /// Malformed, or incomplete in time.
     Invalid,
     /// The server was stopping, full, or could not write.
@@ -63,11 +65,12 @@ pub(crate) enum PublishOutcome {
 }
 
 impl PublishOutcome {
-    pub(crate) const ALL: [(Self, &'static str); 6] = [
+    pub(crate) const ALL: [(Self, &'static str); 7] = [
         (Self::Accepted, "accepted"),
         (Self::Unauthorized, "unauthorized"),
         (Self::Forbidden, "forbidden"),
         (Self::TooLarge, "too_large"),
+        (Self::Duplicate, "duplicate"),
         (Self::Invalid, "invalid"),
         (Self::Unavailable, "unavailable"),
     ];

@@ -58,7 +58,8 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// If a field cannot be encoded, if the history cannot be written, or if the server has stopped.
+    /// If a field cannot be encoded, if the history holds another event with the id or cannot be written, or if the
+    /// server has stopped.
     /// If its disk fails altogether, an event that was refused may be on it, for clients that resume.
     pub async fn publish(&self, event: Event) -> Result<Receipt, PublishError> {
         let (fields, data) = event.parts().map_err(PublishError::InvalidField)?;

@@ -3,14 +3,20 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
-use smolcast::{Event, InvalidField, Limits, PublishError, Retention};
-use support::{EventStream, Served, TestServer, assert_bytes, config, post, showing, with, within_deadline};
+use smolcast::{Event, HistoryDir, InvalidField, Limits, PublishError, Retention};
+use support::{EventStream, Folder, Served, TestServer, assert_bytes, config, post, showing, with, within_deadline};
 
 const BAD_ID: &[u8] = b"An id has 1 to 512 bytes, no control character, no blank at its ends, and is not earliest.\n";
+const DUPLICATE: &[u8] = b"The history has an event with this id already, so this was not published again.\n";
 
 fn with_history(events: usize) -> TestServer {
     let history = Some(with!(Retention::default(), { events }));
     TestServer::start(with!(config(Limits::default()), { history }))
+}
+
+fn with_history_in(folder: &Folder) -> TestServer {
+    let history_dir = Some(HistoryDir::new(folder.path("history")));
+    TestServer::start(with!(config(Limits::default()), { history_dir }))
 }
 
 /// A stream by this query and these fields of the head.
@@ -84,6 +90,62 @@ fn the_type_of_a_gap_is_the_servers() {
     assert_eq!(outcome, Err(PublishError::InvalidField(InvalidField::ReservedType)));
     server.publish("sentinel");
     witness.expect_data("sentinel");
+}
+
+/// The duplicates of one connection, sent at once; each has its response in its place.
+#[track_caller]
+fn expect_duplicates(server: &TestServer) {
+    let mut witness = server.stream();
+    witness.resume_point();
+    let mut client = server.connect();
+    let ids = ["?id=a", "?id=b", "?id=a", "", "?id=b", "?id=c"];
+    client.send(ids.iter().flat_map(|query| post_with("", query, query)).collect::<Vec<_>>());
+    for status in [202, 202, 409, 202, 409, 202] {
+        let response = client.response().expect_status(status);
+        if status == 409 {
+            assert_bytes("why", DUPLICATE, &response.body);
+        }
+    }
+    for data in ["?id=a", "?id=b", "", "?id=c"] {
+        assert_eq!(witness.message().data, data);
+    }
+    // The connection stays open, and no number was lost.
+    client.send(post_with("Accept: application/json\r\n", "", "x"));
+    let receipt = client.response().expect_status(202);
+    assert!(receipt.body.ends_with(b"-5\",\"subscribers\":1}\n"), "{receipt:?}");
+    let outcome = within_deadline(server.publisher.publish(Event::new("x").with_id("a")));
+    assert_eq!(outcome, Err(PublishError::Duplicate));
+    let own = witness.message().last_event_id;
+    server.request(post_with("", &format!("?id={own}"), "x")).expect_status(409);
+}
+
+#[test]
+fn a_publish_with_the_id_of_a_held_event_is_409() {
+    expect_duplicates(&with_history(10));
+    let server = TestServer::start_default();
+    (0..2).for_each(|_| drop(server.request(post_with("", "?id=a", "x")).expect_status(202)));
+}
+
+#[test]
+fn a_publish_with_the_id_of_an_event_on_disk_is_409() {
+    let folder = Folder::new();
+    let server = with_history_in(&folder);
+    expect_duplicates(&server);
+    drop(server);
+    let server = with_history_in(&folder);
+    for id in ["a", "b", "c"] {
+        server.request(post_with("", &format!("?id={id}"), "x")).expect_status(409);
+    }
+    assert!(server.publish_for_id("", "x").ends_with("-1"));
+}
+
+#[test]
+fn an_id_that_went_with_its_event_is_free_again() {
+    let server = with_history(1);
+    server.publish_for_id("?id=a", "x");
+    server.request(post_with("", "?id=a", "x")).expect_status(409);
+    ["1", "2"].iter().for_each(|line| server.publish(line));
+    assert_eq!(server.publish_for_id("?id=a", "x"), "a");
 }
 
 #[test]

@@ -292,6 +292,7 @@ const PUBLISHES = {
   unauthorized: ["Unauthorized", "no token, or a wrong one"],
   forbidden: ["Forbidden", "from another page, or for another host"],
   too_large: ["Too large", "over the limit of a message"],
+  duplicate: ["Duplicate", "its id is held already"],
   invalid: ["Invalid", "malformed, or not sent in time"],
   unavailable: ["Unavailable", "ending, or the disk failed"],
 };

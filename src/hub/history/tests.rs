@@ -97,6 +97,28 @@ fn a_client_that_came_before_the_first_event_gets_it() {
 }
 
 #[test]
+fn ids_of_held_events_and_of_this_server_are_taken() {
+    let mut history = after_losses(Retention { events: 7, ..BOUNDS });
+    push(&mut history, 0, "x", Some("own"), &[]);
+    for (id, expected) in [
+        ("own", true),
+        ("Own", false),
+        ("3-2", true),
+        ("3-3", false),
+        ("5-5", true),
+        ("7-0", true),
+        ("7-1", true),
+        ("7-9", true),
+        ("8-1", false),
+        ("x", false),
+    ] {
+        assert_eq!(history.is_taken(id), expected, "{id}");
+    }
+    (0..8).for_each(|_| push(&mut history, 0, "y", None, &[]));
+    assert_eq!((history.is_taken("own"), history.is_taken("3-2")), (false, false), "both are gone");
+}
+
+#[test]
 fn an_id_given_twice_names_the_newest_event() {
     let mut history = with(BOUNDS, &["1"]);
     push(&mut history, 0, "2", Some("a"), &[]);

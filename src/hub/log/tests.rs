@@ -102,16 +102,10 @@ impl Server {
 
     /// Publishes messages in one write; returns the error of the first.
     pub(super) fn publish_all(&mut self, messages: &[&str]) -> Result<(), PublishError> {
-        let replies = Replies::new();
-        let job = |data: &&str| {
-            let permit = block_on(self.budget.reserve(data.len())).expect("the budget is open");
-            Job::new(Draft::new(&Fields::default(), data, &Topics::none()), permit, &replies)
-        };
-        let jobs = messages.iter().map(job).collect();
-        self.writer.publish(jobs);
+        let without_ids: Vec<_> = messages.iter().map(|data| (None, *data)).collect();
         let mut result = Ok(());
-        for message in messages {
-            match replies.try_next().expect("an outcome for each") {
+        for (message, outcome) in messages.iter().zip(self.outcomes_of(&without_ids)) {
+            match outcome {
                 Ok(id) => self.accepted.push((id.expect("an id"), (*message).to_owned())),
                 Err(error) => {
                     self.refused.push((*message).to_owned());
@@ -119,8 +113,20 @@ impl Server {
                 }
             }
         }
-        while self.receivers[0].take_waiting().is_some() {}
         result
+    }
+
+    /// Publishes messages in one write, some with ids; returns their outcomes.
+    pub(super) fn outcomes_of(&mut self, messages: &[(Option<&str>, &str)]) -> Vec<Outcome> {
+        let replies = Replies::new();
+        let job = |(id, data): &(Option<&str>, &str)| {
+            let permit = block_on(self.budget.reserve(data.len())).expect("the budget is open");
+            let fields = Fields { id: id.map(str::to_owned), ..Fields::default() };
+            Job::new(Draft::new(&fields, data, &Topics::none()), permit, &replies)
+        };
+        self.writer.publish(messages.iter().map(job).collect());
+        while self.receivers[0].take_waiting().is_some() {}
+        messages.iter().map(|_| replies.try_next().expect("an outcome for each")).collect()
     }
 
     /// Closes the queue: what is written from now on is refused.

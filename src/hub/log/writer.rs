@@ -8,6 +8,7 @@
 //! Once a second the thread looks after the log: that its files are there, that the oldest go, and that the clock is
 //! right.
 
+use std::collections::HashMap;
 use std::io;
 use std::mem;
 use std::sync::{Arc, Mutex, mpsc};
@@ -18,7 +19,7 @@ use smol::channel;
 
 use super::is_full;
 use super::item::{self, Record};
-use super::jobs::{Content, Inbox, Job, Replies};
+use super::jobs::{Content, Inbox, Job, Outcome, Replies};
 use super::journal::{Journal, Mark, SyncOutcome, SyncRequest};
 use crate::config::HistorySync;
 use crate::event::frame::Frame;
@@ -215,25 +216,29 @@ impl Writer {
         sync.map_or(care, |sync| sync.min(care))
     }
 
-    /// Writes messages, all of them or none, and commits them. Returns false once the sequence is closed: the next
-    /// messages would get the numbers of these.
+    /// Writes messages, all of them or none, and commits them. Duplicates are not written and get no number. Returns
+    /// false once the sequence is closed: the next messages would get the numbers of these.
     pub(super) fn publish(&mut self, jobs: Vec<Job>) -> bool {
         if jobs.is_empty() {
             return true;
         }
         let was_sound = self.journal.is_sound();
-        let written = self.write(&jobs);
-        let count = jobs.len();
+        let fates = self.fates(&jobs);
+        let to_write = jobs.iter().zip(&fates).filter(|(_, fate)| fate.is_to_be_written()).map(|(job, _)| job);
+        let written = self.write(&to_write.collect::<Vec<_>>());
         let (permits, replies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.permit, job.reply)).unzip();
+        let replies = replies.into_iter().zip(&fates);
         match written {
-            Ok(Written { events, ids, ends, before }) => {
-                let (committed, gone) = self.sequence.commit_written(events.into_iter().zip(permits));
+            Ok(Written { events, mut ids, ends, before }) => {
+                let permits = permits.into_iter().zip(&fates).filter(|(_, fate)| fate.is_to_be_written());
+                let (count, messages) = (events.len(), events.into_iter().zip(permits.map(|(permit, _)| permit)));
+                let (committed, gone) = self.sequence.commit_written(messages);
                 if committed < count {
                     self.take_back(before, committed, &ends);
                 }
-                for (index, (reply, id)) in replies.into_iter().zip(ids).enumerate() {
-                    reply.send(if index < committed { Ok(Some(id)) } else { Err(PublishError::Stopped) });
-                }
+                ids.truncate(committed);
+                let mut outcome = |index| ids.get_mut(index).map(|id| Some(mem::take(id))).ok_or(PublishError::Stopped);
+                replies.for_each(|(reply, fate)| reply.send(fate.outcome(&mut outcome)));
                 if let Err(error) = self.journal.release(gone) {
                     self.warn(format_args!("cannot delete what the history has dropped: {error}"));
                 }
@@ -246,14 +251,33 @@ impl Writer {
                 if was_sound {
                     let _ = self.renew();
                 }
-                replies.into_iter().for_each(|reply| reply.send(Err(outcome)));
+                replies.for_each(|(reply, fate)| reply.send(fate.outcome(|_| Err(outcome))));
                 true
             }
         }
     }
 
+    /// Finds the messages whose id another event has: one in the history, or one before them in the same write.
+    fn fates(&self, jobs: &[Job]) -> Vec<Fate> {
+        let taken = self.sequence.are_taken(jobs.iter().map(|job| job.fields.id.as_deref()));
+        let (mut count, mut of_ids) = (0, HashMap::new());
+        let fate = |(job, is_taken): (&'_ Job, bool)| {
+            if is_taken {
+                return Fate::Duplicate;
+            }
+            let index = count;
+            let first = job.fields.id.clone().map_or(index, |id| *of_ids.entry(id).or_insert(index));
+            if first < index {
+                return Fate::DuplicateOf(first);
+            }
+            count += 1;
+            Fate::Written(index)
+        };
+        jobs.iter().zip(taken).map(fate).collect()
+    }
+
     /// Encodes messages with the next numbers of the sequence, to which nobody else commits, and writes them.
-    fn write(&mut self, jobs: &[Job]) -> io::Result<Written> {
+    fn write(&mut self, jobs: &[&Job]) -> io::Result<Written> {
         self.renew()?;
         let place = self.sequence.next_place();
         let mut written = Written::default();
@@ -280,12 +304,12 @@ impl Writer {
         }
         if let Some((last, _)) = written.ends.last() {
             written.before = self.journal.append(&self.items, *last, place.newest + jobs.len() as u64)?;
+            if self.syncer.is_some() {
+                self.unsynced_since.get_or_insert_with(Instant::now);
+            }
         }
         self.items.clear();
         self.items.shrink_to(MOST_KEPT);
-        if self.syncer.is_some() {
-            self.unsynced_since.get_or_insert_with(Instant::now);
-        }
         Ok(written)
     }
 
@@ -402,6 +426,32 @@ impl Writer {
         if let Err(error) = end().or_else(|_| end()) {
             let path = self.journal.path().display();
             log::error!("{path}: cannot write the end of the history, so its last events may be lost: {error}");
+        }
+    }
+}
+
+/// The place of a message in a write.
+enum Fate {
+    /// Index in the write.
+    Written(usize),
+    /// None: the history holds another event with its id.
+    Duplicate,
+    /// None: the message with this index in the write has the same id.
+    DuplicateOf(usize),
+}
+
+impl Fate {
+    fn is_to_be_written(&self) -> bool {
+        matches!(self, Self::Written(_))
+    }
+
+    /// The outcome for the publisher, from those of the messages in the write. A duplicate of a message that was not
+    /// published gets the same error.
+    fn outcome(&self, of_write: impl FnOnce(usize) -> Outcome) -> Outcome {
+        match self {
+            Self::Written(index) => of_write(*index),
+            Self::Duplicate => Err(PublishError::Duplicate),
+            Self::DuplicateOf(index) => of_write(*index).and(Err(PublishError::Duplicate)),
         }
     }
 }

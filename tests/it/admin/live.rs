@@ -122,7 +122,7 @@ fn a_page_gets_a_sample_each_second() {
     ];
     assert_eq!(names(&first), expected);
     assert_eq!(names(&first["ended"]), ["cut", "disconnected", "hang_up", "input", "lagged", "stalled", "stopped"]);
-    let outcomes = ["accepted", "forbidden", "invalid", "too_large", "unauthorized", "unavailable"];
+    let outcomes = ["accepted", "duplicate", "forbidden", "invalid", "too_large", "unauthorized", "unavailable"];
     assert_eq!(names(&first["publishes"]), outcomes);
     assert_eq!(names(&first["refused"]), ["address", "connections", "dropped", "filters"]);
     assert_eq!((&first["ready"], &first["history"], &first["latency"]), (&true.into(), &Value::Null, &Value::Null));

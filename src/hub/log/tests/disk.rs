@@ -126,6 +126,36 @@ fn what_could_not_be_cut_off_does_not_come_back() {
     assert_eq!(expect_truth(&temporary.log(), &accepted, &refused, "shut down"), 0);
 }
 
+/// Its publisher would take the message for published.
+#[test]
+fn a_duplicate_of_a_message_that_is_not_written_is_none() {
+    let temporary = Temporary::new();
+    let (mut server, disk) = server_on_disk(&temporary, HistorySync::Always);
+    let written = |id: &str| Ok(Some(id.to_owned()));
+    let (duplicate, no_space) = (Err(PublishError::Duplicate), Err(PublishError::NoSpace));
+    let held = server.outcomes_of(&[(Some("a"), "1"), (Some("a"), "2"), (Some("b"), "3")]);
+    assert_eq!(held, [written("a"), duplicate.clone(), written("b")]);
+    assert_eq!(server.outcomes_of(&[(Some("b"), "4")])[0], duplicate, "nothing to write");
+    disk.change(|faults| faults.room = Some(0));
+    let batch = [(Some("a"), "5"), (Some("c"), "6"), (None, "7"), (Some("c"), "8")];
+    assert_eq!(server.outcomes_of(&batch), [duplicate.clone(), no_space.clone(), no_space.clone(), no_space]);
+    disk.change(|faults| faults.room = None);
+    let again = server.outcomes_of(&batch);
+    assert_eq!((&again[0], &again[1], &again[3]), (&duplicate, &written("c"), &duplicate));
+    assert_eq!(again[2].as_ref().map(|id| id.as_ref().map(|id| id.ends_with("-4"))), Ok(Some(true)), "{again:?}");
+    server.close();
+    let late = [(Some("d"), "9"), (Some("c"), "10"), (Some("d"), "11")];
+    let stopped = Err(PublishError::Stopped);
+    assert_eq!(server.outcomes_of(&late), [stopped.clone(), duplicate, stopped]);
+    server.end();
+    let server = Server::start(&temporary.log(), HistorySync::Always, everything());
+    let read = server.resumed("earliest").into_iter().map(|read| match read {
+        Read::Event(_, data) => data,
+        Read::Gap => "gap".to_owned(),
+    });
+    assert_eq!(read.collect::<Vec<_>>(), ["1", "3", "6", "7"]);
+}
+
 #[test]
 fn a_sync_that_fails_takes_its_messages_back() {
     let temporary = Temporary::new();
