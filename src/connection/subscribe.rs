@@ -8,7 +8,7 @@ use smol::future::yield_now;
 use super::reader::ConnectionEnd;
 use super::requests::Exchange;
 use super::stream::Stream;
-use crate::event::frame;
+use crate::event::frame::{self, Frame};
 use crate::event::topic::FilterSet;
 use crate::fanout::Reservation;
 use crate::http::request::{SlowPolicy, SubscribeRequest};
@@ -70,21 +70,26 @@ impl<'s, S: Socket> Exchange<'s, S> {
         self.respond(StatusClass::Successful, response::stream_head);
         self.reader.output.extend_from_slice(OPENING);
         let history = self.context.shared.hub.history();
-        let reservation = match (&subscribe.resume, history) {
+        let (reservation, last) = match (&subscribe.resume, history) {
             // The first reservation counts until there is the other.
             (Some(id), Some(history)) => self.replay(history, id, &subscribe.filters).await?,
-            _ => reservation,
+            _ => (reservation, None),
         };
-        if let Some(history) = history {
-            // There was no wait since the reservation, so this is its position.
-            let id = history.covering_id(self.context.dispatcher.dispatched());
+        // There was no wait since the reservation, so this is its position.
+        let covered = history.map(|history| history.covering_id(self.context.dispatcher.dispatched()));
+        if let Some(last) = last {
+            self.reader.flush().await?;
+            self.reader.send(last.as_bytes()).await?;
+        }
+        if let Some(id) = covered {
             self.reader.output.extend_from_slice(frame::resume_point(&id).as_bytes());
         }
         self.reader.flush().await?;
         Ok(reservation)
     }
 
-    /// Sends the events since the one with this id; returns a reservation right after them.
+    /// Sends the events since the one with this id; returns a reservation right after them, and the last of them if that
+    /// is long and has yet to be sent.
     ///
     /// This shard has dispatched the client's last event, or soon will. Once the client has everything dispatched so
     /// far, the reservation follows with no wait between the two.
@@ -93,7 +98,7 @@ impl<'s, S: Socket> Exchange<'s, S> {
         history: &Sequence,
         id: &str,
         filters: &FilterSet,
-    ) -> Result<Reservation<S>, ConnectionEnd> {
+    ) -> Result<(Reservation<S>, Option<Frame>), ConnectionEnd> {
         let dispatcher = &self.context.dispatcher;
         // Events of earlier runs come before the first one of this server.
         let restored = history.restored();
@@ -101,14 +106,14 @@ impl<'s, S: Socket> Exchange<'s, S> {
         dispatcher.has_dispatched(cursor.after.saturating_sub(restored)).await;
         loop {
             let last = restored + dispatcher.dispatched();
-            if let Some(long) = history.read(&mut cursor, last, filters, id, &mut self.reader.output) {
-                self.reader.flush().await?;
-                self.reader.send(long.as_bytes()).await?;
-            }
+            let long = history.read(&mut cursor, last, filters, id, &mut self.reader.output);
             if cursor.after >= last {
-                return Ok(dispatcher.reserve(filters));
+                return Ok((dispatcher.reserve(filters), long));
             }
             self.reader.flush().await?;
+            if let Some(long) = long {
+                self.reader.send(long.as_bytes()).await?;
+            }
             if self.context.clock.is_stopping() {
                 return Err(ConnectionEnd::Gone);
             }
