@@ -4,10 +4,13 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A time in Unix milliseconds; 0 for times before 1970.
+/// The end of the year 9999: later times would leave no room for sums.
+const LAST_MILLIS: u128 = 253_402_300_799_999;
+
+/// A time in Unix milliseconds; 0 for times before 1970, and the end of 9999 for later ones.
 pub(crate) fn unix_millis(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    u64::try_from(since).unwrap_or(u64::MAX)
+    since.min(LAST_MILLIS) as u64
 }
 
 #[cfg(test)]
@@ -17,8 +20,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_before_1970_count_as_0() {
+    fn times_before_1970_and_after_9999_are_the_nearest() {
         assert_eq!(unix_millis(UNIX_EPOCH + Duration::from_micros(1_234_999)), 1234);
         assert_eq!(unix_millis(UNIX_EPOCH - Duration::from_secs(1)), 0);
+        assert_eq!(unix_millis(UNIX_EPOCH + Duration::from_secs(i64::MAX as u64)), 253_402_300_799_999);
     }
 }
