@@ -118,7 +118,7 @@ fn history(context: &AdminContext) -> Option<String> {
 /// The slowest streams of all shards, those with the most bytes to come first.
 async fn slowest(context: &AdminContext) -> Vec<String> {
     // All shards are asked before the first reply is awaited: however many hang, that takes the time of one.
-    let asked = context.handles().iter();
+    let asked = context.handles.iter();
     let replies: Vec<_> =
         asked.map(|handle| handle.ask(|reply| Command::Slowest(STREAMS_SHOWN, reply), PATIENCE)).collect();
     let mut all: Vec<(usize, Duration, SlowReport<String>)> = Vec::new();
@@ -153,5 +153,5 @@ fn shard_and_number<'c>(context: &'c AdminContext, id: &str) -> Option<(&'c Shar
     let rest = id.strip_prefix(&format!("{}-", unix_millis(context.started)))?;
     let (worker, number) = rest.split_once('-')?;
     let worker: usize = worker.parse().ok()?;
-    Some((context.handles().get(worker)?, number.parse().ok()?))
+    Some((context.handles.get(worker)?, number.parse().ok()?))
 }

@@ -14,7 +14,6 @@ mod response;
 mod service;
 
 use std::io;
-use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
 
@@ -37,14 +36,8 @@ pub(crate) struct AdminContext {
     pub(crate) health: Health,
     pub(crate) connection_limit: usize,
     pub(crate) started: SystemTime,
-    /// One for each shard; empty until the server runs.
-    pub(crate) handles: Arc<OnceLock<Vec<ShardHandle>>>,
-}
-
-impl AdminContext {
-    fn handles(&self) -> &[ShardHandle] {
-        self.handles.get().map_or(&[], Vec::as_slice)
-    }
+    /// One for each shard.
+    pub(crate) handles: Vec<ShardHandle>,
 }
 
 /// The thread that serves the admin address; dropping this ends it.

@@ -11,6 +11,7 @@ use crate::connection::receipt;
 use crate::http::RequestError;
 use crate::http::request::PublishRequest;
 use crate::hub::Draft;
+use crate::metrics::NotReady;
 use crate::net::within;
 
 /// Longest wait of a message for room in the queues, and for the history's disk.
@@ -24,7 +25,7 @@ pub(super) async fn publish(
     patience: Duration,
 ) -> Result<String, AdminResponse> {
     let (shared, unavailable) = (&context.shared, RequestError::Stopping.status());
-    if context.handles().is_empty() {
+    if context.health.ready() == Err(NotReady::Starting) {
         return Err(AdminResponse::line(unavailable, "The server is starting; try again later.\n"));
     }
     let published = within(patience, shared.hub.publish(Draft::new(&request.fields, message, &request.topics))).await;

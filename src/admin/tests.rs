@@ -41,7 +41,9 @@ pub(super) fn server(limits: Limits, shards: usize) -> (AdminContext, Vec<Shard>
     let health = Health::new(metrics.clone(), Instant::now(), limits.turn_timeout);
     let access_control = AccessControl::new(config.access.clone());
     let shared = Shared { limits, access_control, hub, metrics, subscriber_counts: SubscriberCounts::default() };
-    let (started, handles) = (SystemTime::now(), Arc::new(OnceLock::from(handles)));
+    // It has begun, so it takes messages.
+    drop(health.serve());
+    let started = SystemTime::now();
     (AdminContext { config, shared, health, connection_limit: 1, started, handles }, ends)
 }
 

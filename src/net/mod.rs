@@ -7,6 +7,7 @@ mod admission;
 mod buffers;
 mod clock;
 mod listener;
+mod reactor;
 mod socket;
 mod timeout;
 mod unix_socket;
@@ -18,6 +19,7 @@ pub(crate) use self::admission::{Admission, Client, ConnectionPermit, NetworkPer
 pub(crate) use self::buffers::{ReadBuffer, RecvBuffer};
 pub(crate) use self::clock::{Clock, Deadline};
 pub(crate) use self::listener::Listener;
+pub(crate) use self::reactor::start_reactor;
 pub use self::socket::Sink;
 pub(crate) use self::socket::{Interrupted, Socket, close_in_stages, read, write_all};
 pub(crate) use self::timeout::within;

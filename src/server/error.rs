@@ -23,8 +23,11 @@ pub enum BindError {
     /// The history's folder cannot be opened.
     #[error("cannot use {} as the history's folder: {}", .0.display(), .1)]
     History(PathBuf, #[source] io::Error),
-    /// A thread cannot be started: the log's or the admin side's.
-    #[error("cannot start a thread: {0}")]
+    /// The system allows this process no further thread.
+    #[error(
+        "cannot start a thread: {0}; allow this user or container more threads (ulimit -u, TasksMax=, --pids-limit), \
+         or choose fewer workers"
+    )]
     Thread(#[source] io::Error),
     /// The server cannot listen on an address.
     #[error("{}", listen_advice(.0, .1))]
@@ -84,7 +87,11 @@ mod tests {
                  connection; raise the limit (ulimit -n)",
             ),
             (BindError::History("/h".into(), other()), "cannot use /h as the history's folder: odd"),
-            (BindError::Thread(other()), "cannot start a thread: odd"),
+            (
+                BindError::Thread(other()),
+                "cannot start a thread: odd; allow this user or container more threads (ulimit -u, TasksMax=, \
+                 --pids-limit), or choose fewer workers",
+            ),
             (BindError::Inherited(other()), "cannot use a socket that was handed over: odd"),
             (
                 tcp(io::ErrorKind::AddrInUse),

@@ -12,7 +12,6 @@ mod shutdown;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Instant, SystemTime};
 
@@ -27,10 +26,10 @@ use crate::auth::AccessControl;
 use crate::config::{Address, Config, HistoryDir};
 use crate::connection::Shared;
 use crate::event::topic::Filter;
-use crate::fanout::{ShardHandle, SubscriberCounts};
+use crate::fanout::SubscriberCounts;
 use crate::hub::{Hub, Log, QueueReceiver};
 use crate::metrics::{Health, Metrics};
-use crate::net::{Acceptor, Admission, Inherited, Listener, RESERVED_DESCRIPTORS};
+use crate::net::{Acceptor, Admission, Inherited, Listener, RESERVED_DESCRIPTORS, start_reactor};
 
 /// A server that listens: clients can connect, and are served once [`Server::run`] is called.
 #[derive(Debug)]
@@ -40,23 +39,22 @@ pub struct Server {
     listener: Listener,
     admission: Admission,
     shared: Shared,
-    /// One for each shard.
-    receivers: Vec<QueueReceiver>,
+    /// Their threads are there from the start: later the system might have none left.
+    shards: Shards,
+    hub_guard: HubGuard,
     health: Health,
     /// Serves as soon as the server is bound, and reports that it is starting until it runs.
     admin: Option<Admin>,
-    /// Filled when the server runs.
-    handles: Arc<OnceLock<Vec<ShardHandle>>>,
-    hub_guard: HubGuard,
 }
 
 impl Server {
-    /// Binds the addresses of the configuration and listens.
+    /// Binds the addresses of the configuration, listens, and starts every thread that the server has.
     ///
     /// # Errors
     ///
-    /// Each [`BindError`]: a value of the configuration is out of range, the process may not open enough files, the
-    /// history's folder cannot be used, or an address is taken, not permitted or not of this machine.
+    /// Each [`BindError`]: a value of the configuration is out of range, the process may not open enough files or start
+    /// enough threads, the history's folder cannot be used, or an address is taken, not permitted or not of this
+    /// machine.
     pub fn bind(config: Config) -> Result<Self, BindError> {
         Self::bind_with(config, Sockets::default())
     }
@@ -73,6 +71,7 @@ impl Server {
         let health = Health::new(metrics.clone(), Instant::now(), config.limits.turn_timeout);
         let has_admin = sockets.admin.is_some() || config.admin.is_some();
         let connections = connection_limit(&config, has_admin).ok_or(BindError::Descriptors)?;
+        start_reactor().map_err(BindError::Thread)?;
         let acceptors = listen_public(&config, sockets.public)?;
         let admin_acceptor = listen_admin(&config, sockets.admin)?;
         let admission = Admission::new(connections, &config.limits, &config.trusted_proxies, metrics.clone());
@@ -86,20 +85,21 @@ impl Server {
         // With the ports that the kernel picked, and the sockets that were handed over.
         let listen = listener.addresses().cloned().collect();
         let config = Config { listen, admin: admin_address, ..config };
-        let handles = Arc::new(OnceLock::new());
+        let (shards, handles) =
+            Shards::start(&shared, config.heartbeat, receivers, health.since()).map_err(BindError::Thread)?;
         let admin_context = AdminContext {
             config: config.clone(),
             shared: shared.clone(),
             health: health.clone(),
             connection_limit: connections,
             started: SystemTime::now(),
-            handles: Arc::clone(&handles),
+            handles,
         };
         let admin = admin_listener
             .map(|listener| Admin::start(listener, admin_context))
             .transpose()
             .map_err(BindError::Thread)?;
-        Ok(Self { config, listener, admission, shared, receivers, health, admin, handles, hub_guard })
+        Ok(Self { config, listener, admission, shared, shards, hub_guard, health, admin })
     }
 
     /// The addresses that clients connect to, with the port that the kernel picked for port 0.
@@ -117,9 +117,9 @@ impl Server {
         self.config.admin.as_ref()
     }
 
-    /// The number of worker threads that [`Server::run`] starts.
+    /// The number of worker threads.
     pub fn workers(&self) -> usize {
-        self.receivers.len()
+        self.shards.threads()
     }
 
     /// The most connections at a time.
@@ -179,17 +179,16 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If a worker thread cannot be started, or ends early.
+    /// If a worker thread ends early.
     ///
     /// [`Limits::drain_timeout`]: crate::Limits::drain_timeout
     pub async fn run(self, until: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { config, mut listener, mut admission, shared, receivers, health, admin, handles, hub_guard } = self;
+        let Self { mut listener, mut admission, shared, shards, hub_guard, health, admin, .. } = self;
         // Until the very end: the admin side shows the shutdown.
         let _admin = admin;
         let _hub_guard = hub_guard;
-        let (mut shards, of_shards) = Shards::start(&shared, config.heartbeat, receivers, health.since())?;
-        // No other caller fills them.
-        let _ = handles.set(of_shards);
+        // Dropped before the hub's guard, which waits for the disk.
+        let mut shards = shards;
         let serving = health.serve();
         let until = async {
             until.await;

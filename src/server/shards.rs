@@ -1,4 +1,4 @@
-//! The threads of a running server's shards: started, dealt clients, joined.
+//! The threads of a server's shards: started, dealt clients, joined.
 //!
 //! It serves no client. The invariant: once [`Shards`] is dropped, every thread is gone.
 
@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Commands in the queue of a shard.
 const COMMANDS_AHEAD: usize = 16;
 
-/// The shards of a running server. Dropping it ends them at once and joins their threads.
+/// The shards of a server. Dropping it ends them at once and joins their threads.
 #[derive(Debug)]
 pub(super) struct Shards {
     clients: Vec<Sender<Client>>,

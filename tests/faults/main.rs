@@ -16,7 +16,7 @@
 //! - `busy`: an overloaded shard
 //! - `vanish`, `resets`, `slowloris`: peers that vanish, that reset at any moment, that are slow
 //! - `descriptors`: accepts that fail; `capacity`: more clients than the server admits
-//! - `ending`, `starting`: the shutdown, and starts that fail
+//! - `ending`, `starting`, `threads`: the shutdown, starts that fail, limits of threads
 //! - `disk`: disks under the history that are full, fail, hang, lose files or their power
 //! - `resume`: clients that come and go over restarts
 //! - `output`: an output that blocks or fails; `pause`: a stopped process, a wall clock that jumps
@@ -40,6 +40,7 @@ mod shim;
 mod slowloris;
 mod stalled;
 mod starting;
+mod threads;
 mod vanish;
 
 support::program_under_test!();

@@ -16,11 +16,12 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use smol::future::FutureExt;
-use smolcast::{Config, Server};
+use smolcast::{BindError, Config, Server};
 
 use crate::access_files::AccessFiles;
 use crate::args::Command;
 use crate::log::LineWriter;
+use crate::reload::Reader;
 use crate::systemd::Manager;
 
 fn main() -> ExitCode {
@@ -44,17 +45,21 @@ fn main() -> ExitCode {
 fn serve(config: Config, files: AccessFiles) -> Result<(), Box<dyn Error>> {
     // First, because it changes the environment, which is safe only while no other thread runs.
     let sockets = systemd::sockets()?;
+    // Every thread starts before the start line, so that a lack of threads is an error of the start alone.
+    log::start().map_err(BindError::Thread)?;
     startup::warn_of_unused_addresses(&config, &sockets);
     startup::raise_descriptor_limit();
+    let writer = LineWriter::new(io::stdout()).map_err(BindError::Thread)?;
+    startup::start_reactor()?;
     // Before the history is read, which may take a while: until then a SIGHUP would end the process.
     let reloads = signals::reloads()?;
     let _ignored = signals::ignore_file_size_signal()?;
     let server = Server::bind_with(config, sockets)?;
     // Before the start line, because its reader may send a signal at once.
-    let manager = Manager::from_env(startup::status(&server));
-    let stop = signals::stop()?.or(reload::reload_on_request(reloads, files, server.access_control(), &manager));
+    let manager = Manager::from_env(startup::status(&server)).map_err(BindError::Thread)?;
+    let reload = reload::reload_on_request(reloads, Reader::start(files)?, server.access_control(), &manager);
+    let stop = signals::stop()?.or(reload);
     let health = server.health();
-    let writer = LineWriter::new(io::stdout());
     writer.write(startup::start_line(&server));
     // The server polls this future once its shards run.
     let until = async {

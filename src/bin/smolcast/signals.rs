@@ -1,8 +1,10 @@
 //! Signals: the first SIGTERM or SIGINT ends the program gracefully, a second one at once. SIGHUP reloads files, and
 //! SIGXFSZ does nothing.
 
+use std::error::Error;
 use std::io;
 use std::process;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use async_signal::{Signal, Signals};
 use smol::Timer;
 use smol::future::FutureExt;
 use smol::stream::{Stream, StreamExt};
+use smolcast::BindError;
 
 /// Signals within this time count as one. Some programs send two at once: `timeout` signals the process and its group.
 const SAME_SIGNAL: Duration = Duration::from_millis(100);
@@ -17,14 +20,21 @@ const SAME_SIGNAL: Duration = Duration::from_millis(100);
 /// A future that ends with the first SIGTERM or SIGINT. From then on a second one ends the process at once.
 ///
 /// It also catches SIGHUP for as long as the program runs, so that a closed terminal does not end the server.
-pub(crate) fn stop() -> io::Result<impl Future<Output = ()>> {
+pub(crate) fn stop() -> Result<impl Future<Output = ()>, Box<dyn Error>> {
     let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])?;
+    // A thread of its own, because the drain may block the caller's. It is there from the start: later the system might
+    // have none left.
+    let (first, received) = mpsc::channel();
+    let second = move || {
+        if let Ok(signals) = received.recv() {
+            smol::future::block_on(end_at_next(signals));
+        }
+    };
+    thread::Builder::new().name("smolcast-signal".to_owned()).spawn(second).map_err(BindError::Thread)?;
     Ok(async move {
         next_to_end(&mut signals).await;
-        // A thread of its own, because the drain may block this one. If none starts, a second signal has no effect, and
-        // the drain ends at its deadline.
-        let second = move || smol::future::block_on(end_at_next(signals));
-        let _ = thread::Builder::new().name("smolcast-signal".to_owned()).spawn(second);
+        // The thread waits for it.
+        let _ = first.send(signals);
     })
 }
 

@@ -1,13 +1,39 @@
-//! The start of the program: its descriptor limit, the start line, and a warning about unused addresses.
+//! The start of the program: its descriptor limit, its reactor, the start line, and a warning about unused addresses.
 
+use std::error::Error;
+use std::panic;
+use std::time::Duration;
+
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use smolcast::{Address, Config, Server, Sockets};
+use smol::Timer;
+use smol::future::{block_on, poll_once};
+use smolcast::{Address, BindError, Config, Server, Sockets};
 
 /// Raises the soft limit of descriptors to the hard one: each connection is a descriptor.
 pub(crate) fn raise_descriptor_limit() {
     let maximum = getrlimit(Resource::Nofile).maximum;
     // A failure shows in the start line, as fewer connections.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+/// Starts the reactor and its thread, which the first use would do too, but with a panic if it fails.
+///
+/// # Errors
+///
+/// The system allows no further thread, or no descriptor.
+pub(crate) fn start_reactor() -> Result<(), Box<dyn Error>> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    // A timer that has to wait registers with the reactor. `smol::block_on` would need the thread again as it unwinds.
+    let started = panic::catch_unwind(|| block_on(poll_once(Timer::after(Duration::from_secs(1)))));
+    panic::set_hook(hook);
+    started.map(drop).map_err(|panic| match panic.downcast_ref::<String>() {
+        Some(text) if !text.contains("thread") => {
+            format!("{text}; raise the limit of open files (ulimit -n, LimitNOFILE=)").into()
+        }
+        _ => BindError::Thread(Errno::AGAIN.into()).into(),
+    })
 }
 
 /// The first line on standard output, with the addresses of the server.

@@ -84,11 +84,15 @@ pub(crate) struct Manager {
 
 impl Manager {
     /// The manager that the environment names.
-    pub(crate) fn from_env(status: String) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// The system allows no thread for the notifications.
+    pub(crate) fn from_env(status: String) -> io::Result<Self> {
         let name = env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty());
-        let writer = name.map(|name| LineWriter::new(Outbox { name, has_failed: false }));
+        let writer = name.map(|name| LineWriter::new(Outbox { name, has_failed: false })).transpose()?;
         let watchdog = sd_notify::watchdog_enabled().filter(|watchdog| writer.is_some() && !watchdog.is_zero());
-        Self { writer, status, watchdog }
+        Ok(Self { writer, status, watchdog })
     }
 
     /// Reports that the server is ready, at its start or after a reload.
@@ -209,7 +213,7 @@ mod tests {
     /// The notifications that a manager gets while the server goes through these states.
     fn notified(states: &[Result<(), NotReady>]) -> Vec<Vec<u8>> {
         let (sender, sent) = channel();
-        let writer = Some(LineWriter::new(Recorder(sender)));
+        let writer = LineWriter::new(Recorder(sender)).ok();
         let manager = Manager { writer, status: String::new(), watchdog: Some(Duration::from_micros(2)) };
         let (done_by, done) = smol::channel::bounded::<()>(1);
         let turn = Cell::new(0);
@@ -270,7 +274,7 @@ mod tests {
         let states = [well, stuck, well, stuck, stuck, other, well, Err(NotReady::Ending)];
         for (watchdog, soon) in [(2000, 100), (30_000, 1000)] {
             let (sender, sent) = channel();
-            let writer = Some(LineWriter::new(Recorder(sender)));
+            let writer = LineWriter::new(Recorder(sender)).ok();
             let manager = Manager { writer, status: String::new(), watchdog: Some(Duration::from_millis(watchdog)) };
             let (turn, pauses) = (Cell::new(0), RefCell::new(Vec::new()));
             let wait = async |pause: Duration| {

@@ -212,14 +212,28 @@ impl<B> Program<B> {
 
     /// Waits for the first line of a started process.
     #[track_caller]
-    pub fn once_it_serves(mut process: Process<B>) -> Self {
+    pub fn once_it_serves(process: Process<B>) -> Self {
+        Self::serving_or_ended(process).unwrap_or_else(|finished| panic!("no start line: {finished:?}"))
+    }
+
+    /// Starts a command that either serves or ends.
+    #[track_caller]
+    pub fn try_spawn(command: &mut Command) -> Result<Self, Finished> {
+        Self::serving_or_ended(Process::spawn(piped(command)))
+    }
+
+    #[track_caller]
+    fn serving_or_ended(mut process: Process<B>) -> Result<Self, Finished> {
         let complaints = Arc::default();
         let stderr = copy_in_background(process.child.stderr.take(), Arc::clone(&complaints));
         let (start_line, reader) = read_line(process.child.stdout.take());
-        let line = start_line.strip_suffix('\n').unwrap_or_else(|| panic!("no start line: {start_line:?}"));
-        let addr = first_tcp_address(line).unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
         let stdout = read_in_background(Some(reader));
-        Self { addr, start_line: line.to_owned(), process, stdout, stderr, complaints }
+        let Some(line) = start_line.strip_suffix('\n') else {
+            let status = process.wait();
+            return Err(finished_with(status, &stdout, &stderr));
+        };
+        let addr = first_tcp_address(line).unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        Ok(Self { addr, start_line: line.to_owned(), process, stdout, stderr, complaints })
     }
 
     /// The addresses in its start line, in that order.

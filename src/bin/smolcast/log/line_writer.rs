@@ -3,7 +3,7 @@
 //! A write to a full pipe blocks until its reader reads. A thread takes that wait, and lines that do not fit into its
 //! short queue are dropped.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::Duration;
@@ -23,7 +23,11 @@ pub(crate) struct LineWriter {
 
 impl LineWriter {
     /// Starts a writer to `out`, which ignores failed writes: the reader may have left.
-    pub(crate) fn new(mut out: impl Write + Send + 'static) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// The system allows no further thread.
+    pub(crate) fn new(mut out: impl Write + Send + 'static) -> io::Result<Self> {
         let (lines, waiting) = mpsc::sync_channel::<String>(MOST_WAITING);
         let (is_done, done) = mpsc::channel();
         let write = move || {
@@ -32,9 +36,8 @@ impl LineWriter {
                 let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
             }
         };
-        // If no thread starts, the lines are lost.
-        let _ = thread::Builder::new().name("smolcast-output".to_owned()).spawn(write);
-        Self { lines, done }
+        thread::Builder::new().name("smolcast-output".to_owned()).spawn(write)?;
+        Ok(Self { lines, done })
     }
 
     /// Queues lines; drops them if the queue is full.

@@ -5,14 +5,14 @@
 
 mod line_writer;
 
-use std::io;
+use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
 use ::log::{LevelFilter, Log, Metadata, Record};
 
 pub(crate) use self::line_writer::LineWriter;
 
-/// The logger. Its writer starts with the first line, which most servers never have.
+/// The logger. Its writer starts with the server, or else with the first line.
 struct Stderr(Mutex<Option<LineWriter>>);
 
 static STDERR: Stderr = Stderr(Mutex::new(None));
@@ -23,6 +23,19 @@ pub(crate) fn init() {
     if ::log::set_logger(&STDERR).is_ok() {
         ::log::set_max_level(LevelFilter::Warn);
     }
+}
+
+/// Starts the thread that writes the lines, so that none is needed later.
+///
+/// # Errors
+///
+/// The system allows no further thread.
+pub(crate) fn start() -> io::Result<()> {
+    let mut writer = STDERR.0.lock().unwrap_or_else(PoisonError::into_inner);
+    if writer.is_none() {
+        *writer = Some(LineWriter::new(io::stderr())?);
+    }
+    Ok(())
 }
 
 /// Prints a last line, if any, and waits a moment until all lines are written.
@@ -38,7 +51,16 @@ pub(crate) fn finish_with(line: Option<String>) {
 impl Stderr {
     fn say(&self, line: String) {
         let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.get_or_insert_with(|| LineWriter::new(io::stderr())).write(line);
+        if writer.is_none() {
+            *writer = LineWriter::new(io::stderr()).ok();
+        }
+        match &*writer {
+            Some(writer) => writer.write(line),
+            // Without a thread the program is about to end, so a write may block.
+            None => {
+                let _ = io::stderr().write_all(line.as_bytes());
+            }
+        }
     }
 }
 
