@@ -92,6 +92,7 @@ fn limits(config: &Config) -> Vec<Row> {
         (connections, "--body-timeout", time(limits.body_timeout), "the longest time for the body of a request"),
         (connections, "--idle-timeout", time(limits.idle_timeout), "the longest time between two requests"),
         ("Process", "--workers", workers, "the number of worker threads"),
+        ("Process", "--drain-delay", time(limits.drain_delay), "the time between the signal and the shutdown"),
         ("Process", "--drain", time(limits.drain_timeout), "the grace period of a shutdown"),
     ]
 }

@@ -197,6 +197,11 @@ pub struct Limits {
     /// Time without a tick after which a shard counts as stuck, and the server as not ready
     /// ([`Health::ready`](crate::Health::ready)). A shard ticks several times a second. Default: 5 s.
     pub turn_timeout: Duration,
+    /// Time before a graceful shutdown in which the server is not ready any more ([`Health::ready`]) and still serves,
+    /// so that load balancers send it no new clients. Default: none.
+    ///
+    /// [`Health::ready`]: crate::Health::ready
+    pub drain_delay: Duration,
     /// Grace period for shutdown; connections still open after it are closed. Default: 10 s.
     pub drain_timeout: Duration,
 }
@@ -232,6 +237,7 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(30),
             linger_timeout: Duration::from_secs(2),
             turn_timeout: Duration::from_secs(5),
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),
         }
     }

@@ -88,7 +88,14 @@ impl<'s, S: Socket> RequestReader<'s, S> {
                 self.fill(ConnectionEnd::Gone, ConnectionEnd::Idle).await?;
                 self.leave_idle();
             } else {
-                self.fill(RequestError::Incomplete.into(), RequestError::HeadTimeout.into()).await?;
+                let expired = self.fill(RequestError::Incomplete.into(), RequestError::HeadTimeout.into()).await;
+                // Without its head there is no request yet: the connection ends as an idle one.
+                expired.map_err(|end| match end {
+                    ConnectionEnd::Rejected(RequestError::HeadTimeout) if self.clock.is_stopping() => {
+                        ConnectionEnd::Idle
+                    }
+                    end => end,
+                })?;
             }
         }
     }
@@ -180,16 +187,16 @@ impl<'s, S: Socket> RequestReader<'s, S> {
         match (self.is_first, self.input.is_empty()) {
             (true, _) => {}
             (false, true) => self.deadline.set_idle(self.limits.idle_timeout),
-            (false, false) => self.deadline.set(self.limits.head_timeout),
+            (false, false) => self.deadline.set_head(self.limits.head_timeout),
         }
     }
 
-    /// Notes that a head has begun: a server that stops still waits for the rest of it.
+    /// Notes that a head has begun: a server that stops still waits for the rest of it, for a while.
     fn leave_idle(&mut self) {
         if self.is_first {
-            self.deadline.leave_idle();
+            self.deadline.begin_head();
         } else {
-            self.deadline.set(self.limits.head_timeout);
+            self.deadline.set_head(self.limits.head_timeout);
         }
     }
 

@@ -16,6 +16,9 @@ use crate::config::Limits;
 const LONGEST_TICK: Duration = Duration::from_millis(250);
 const SHORTEST_TICK: Duration = Duration::from_millis(5);
 
+/// Time that a wait for the rest of a request's head has once the server stops.
+const REST_OF_HEAD: Duration = Duration::from_secs(1);
+
 /// The time of one shard.
 #[derive(Debug)]
 pub(crate) struct Clock {
@@ -31,9 +34,19 @@ pub(crate) struct Clock {
 #[derive(Debug)]
 struct Waiter {
     due: u64,
-    /// Set while its task waits for a request that has not begun, which an end interrupts without loss.
-    idle: bool,
+    wait: Wait,
     waker: Option<Waker>,
+}
+
+/// The effect of a stopping server on a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// For a request that has not begun: it ends without loss.
+    Idle,
+    /// For the rest of a head: it ends soon.
+    Head,
+    /// For the rest of a request, or for a response: it has all its time.
+    Busy,
 }
 
 impl Clock {
@@ -70,9 +83,13 @@ impl Clock {
         self.wake_due();
     }
 
-    /// Marks the server as stopping: every idle wait, now and later, is due at once.
+    /// Marks the server as stopping: every idle wait, now and later, is due at once, and every wait for a head soon.
     pub(crate) fn stop(&self) {
         self.stopping.set(true);
+        let soon = self.now.get() + self.ticks(REST_OF_HEAD);
+        for (_, waiter) in self.waiters.borrow_mut().iter_mut().filter(|(_, waiter)| waiter.wait == Wait::Head) {
+            waiter.due = waiter.due.min(soon);
+        }
         self.wake_due();
     }
 
@@ -82,12 +99,12 @@ impl Clock {
 
     /// A deadline that is not set yet.
     pub(crate) fn deadline(&self) -> Deadline<'_> {
-        let waiter = Waiter { due: u64::MAX, idle: false, waker: None };
+        let waiter = Waiter { due: u64::MAX, wait: Wait::Busy, waker: None };
         Deadline { clock: self, key: self.waiters.borrow_mut().insert(waiter) }
     }
 
     fn is_due(&self, waiter: &Waiter) -> bool {
-        waiter.due <= self.now.get() || (waiter.idle && self.stopping.get())
+        waiter.due <= self.now.get() || (waiter.wait == Wait::Idle && self.stopping.get())
     }
 
     fn wake_due(&self) {
@@ -111,17 +128,27 @@ pub(crate) struct Deadline<'c> {
 impl Deadline<'_> {
     /// Sets it to `after` from now, for a wait that goes on while the server stops.
     pub(crate) fn set(&self, after: Duration) {
-        self.put(after, false);
+        self.put(after, Wait::Busy);
+    }
+
+    /// Sets it to `after` from now for a head that has begun, or to less if the server stops.
+    pub(crate) fn set_head(&self, after: Duration) {
+        self.put(after, Wait::Head);
     }
 
     /// Sets it to `after` from now, for a wait that also ends when the server stops.
     pub(crate) fn set_idle(&self, after: Duration) {
-        self.put(after, true);
+        self.put(after, Wait::Idle);
     }
 
-    /// Lets the wait go on for the rest of its time even if the server stops: its request has begun.
-    pub(crate) fn leave_idle(&self) {
-        self.clock.waiters.borrow_mut()[self.key].idle = false;
+    /// Lets the wait go on for the rest of its time, or for a while if the server stops: its head has begun.
+    pub(crate) fn begin_head(&self) {
+        let soon = self.clock.now.get() + self.clock.ticks(REST_OF_HEAD);
+        let waiter = &mut self.clock.waiters.borrow_mut()[self.key];
+        waiter.wait = Wait::Head;
+        if self.clock.is_stopping() {
+            waiter.due = waiter.due.min(soon);
+        }
     }
 
     /// Ready once it is past; the task is woken then.
@@ -137,11 +164,12 @@ impl Deadline<'_> {
         Poll::Pending
     }
 
-    fn put(&self, after: Duration, idle: bool) {
+    fn put(&self, after: Duration, wait: Wait) {
+        let after = if wait == Wait::Head && self.clock.is_stopping() { after.min(REST_OF_HEAD) } else { after };
         let due = self.clock.now.get().saturating_add(self.clock.ticks(after));
         let waiter = &mut self.clock.waiters.borrow_mut()[self.key];
         waiter.due = due;
-        waiter.idle = idle;
+        waiter.wait = wait;
     }
 }
 
@@ -179,16 +207,19 @@ mod tests {
     }
 
     #[test]
-    fn stopping_ends_idle_waits_alone() {
+    fn stopping_ends_idle_waits_at_once_and_heads_soon() {
         let clock = clock();
-        let (idle, busy, began) = (clock.deadline(), clock.deadline(), clock.deadline());
-        idle.set_idle(Duration::from_secs(1));
-        busy.set(Duration::from_secs(1));
-        began.set_idle(Duration::from_secs(1));
-        began.leave_idle();
+        let (idle, busy, began, later) = (clock.deadline(), clock.deadline(), clock.deadline(), clock.deadline());
+        idle.set_idle(Duration::from_secs(9));
+        busy.set(Duration::from_secs(9));
+        began.set_idle(Duration::from_secs(9));
+        began.begin_head();
         clock.stop();
-        assert!(is_past(&idle) && !is_past(&busy) && !is_past(&began));
-        busy.set_idle(Duration::from_secs(1));
+        later.set_head(Duration::from_secs(9));
+        assert!(is_past(&idle) && !is_past(&busy) && !is_past(&began) && !is_past(&later));
+        (0..clock.ticks(REST_OF_HEAD)).for_each(|_| clock.tick());
+        assert!(!is_past(&busy) && is_past(&began) && is_past(&later));
+        busy.set_idle(Duration::from_secs(9));
         assert!(is_past(&busy), "a wait that begins later ends at once");
     }
 }

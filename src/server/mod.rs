@@ -171,9 +171,10 @@ impl Server {
         self.health.clone()
     }
 
-    /// Serves until `until` ends, then shuts down gracefully: stops accepting, answers the requests in flight, delivers
-    /// every message and ends each stream between two events, for at most [`Limits::drain_timeout`]. With a history's
-    /// folder it then waits until the disk has everything, however long that takes.
+    /// Serves until `until` ends and for [`Limits::drain_delay`] more, then shuts down gracefully: stops accepting,
+    /// answers the requests in flight, delivers every message and ends each stream between two events, for at most
+    /// [`Limits::drain_timeout`]. With a history's folder it then waits until the disk has everything, however long
+    /// that takes.
     ///
     /// The future runs on any executor. Dropping it ends the server at once, but waits for its threads and the disk.
     ///
@@ -181,6 +182,7 @@ impl Server {
     ///
     /// If a worker thread ends early.
     ///
+    /// [`Limits::drain_delay`]: crate::Limits::drain_delay
     /// [`Limits::drain_timeout`]: crate::Limits::drain_timeout
     pub async fn run(self, until: impl Future<Output = ()>) -> io::Result<()> {
         let Self { mut listener, mut admission, shared, shards, hub_guard, health, admin, .. } = self;
@@ -192,10 +194,11 @@ impl Server {
         let serving = health.serve();
         let until = async {
             until.await;
+            shutdown::announce(serving, shared.limits.drain_delay).await;
             Ok(())
         };
         until.or(shards.deal(&mut listener, &mut admission)).await?;
-        shutdown::shut_down(serving, listener, shards, &shared).await;
+        shutdown::shut_down(listener, shards, &shared).await;
         Ok(())
     }
 }

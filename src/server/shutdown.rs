@@ -1,13 +1,14 @@
 //! Graceful shutdown: the order of the end, from the last accept to the disk.
 //!
-//! It begins when the future that was given to [`Server::run`](super::Server::run) ends, and has
+//! It begins when the future that was given to [`Server::run`](super::Server::run) ends. From step 1 on it has
 //! [`Limits::drain_timeout`](crate::Limits::drain_timeout) for the steps that wait for clients. The last step takes as
 //! long as the disk does. Each step has its code below, in this order:
 //!
 //! | step | longest time |
 //! | --- | --- |
-//! | 1. Accepting stops: the listening sockets close, and health reports the end. | |
-//! | 2. Shards end idle connections and respond to the requests in flight. | half |
+//! | 0. Health reports the end, and everything is served: load balancers find another server. | `drain_delay` |
+//! | 1. Accepting stops: the listening sockets close. | |
+//! | 2. Shards end idle connections and respond to the requests in flight. Half a head has a second. | half |
 //! | 3. The log takes nothing more; messages that it has taken are queued for the shards. | a quarter |
 //! | 4. The hub closes: nothing more is published. | |
 //! | 5. Shards deliver their queue, and end each stream between two events. | the rest |
@@ -20,6 +21,7 @@
 
 use std::time::{Duration, Instant};
 
+use async_io::Timer;
 use smol::channel::{self, Receiver, Sender};
 
 use super::shards::Shards;
@@ -31,12 +33,20 @@ use crate::net::{Listener, Sink, within};
 /// Time for the disk before a warning says that the server waits for it.
 const DISK_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Shuts down gracefully: all steps, in their order.
-pub(super) async fn shut_down(serving: Serving, listener: Listener, mut shards: Shards, shared: &Shared) {
+/// Step 0: announces the end this long before it begins.
+pub(super) async fn announce(serving: Serving, delay: Duration) {
+    drop(serving);
+    if !delay.is_zero() {
+        Timer::after(delay).await;
+    }
+}
+
+/// Shuts down gracefully: the steps from 1 on, in their order.
+pub(super) async fn shut_down(listener: Listener, mut shards: Shards, shared: &Shared) {
     let Shared { hub, metrics, limits, .. } = shared;
     let (start, time) = (Instant::now(), limits.drain_timeout);
     // 1. The kernel refuses clients that connect from here on.
-    drop((serving, listener));
+    drop(listener);
     // 2. A request that never ends takes half of the time.
     shards.stop_dealing();
     let _ = within(time / 2, shards.signals.answered.recv()).await;

@@ -138,10 +138,12 @@ fn two_signals_at_once_shut_the_program_down() {
 }
 
 #[test]
-fn sighup_and_sigpipe_end_nothing() {
+fn harmless_signals_end_nothing() {
     let mut program = Program::start(&[]);
     let mut stream = program.stream();
-    for (name, signal) in [("SIGHUP", Signal::HUP), ("SIGPIPE", Signal::PIPE)] {
+    for (name, signal) in
+        [("SIGHUP", Signal::HUP), ("SIGPIPE", Signal::PIPE), ("SIGUSR1", Signal::USR1), ("SIGUSR2", Signal::USR2)]
+    {
         let _row = showing(name, b"");
         program.signal(signal);
         program.publish(name);

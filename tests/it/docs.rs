@@ -190,6 +190,7 @@ fn for_people(name: &str, value: &str) -> String {
     match number.parse::<usize>() {
         Ok(bytes) if name.ends_with("_bytes") && bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
         Ok(bytes) if name.ends_with("_bytes") && bytes % (1 << 10) == 0 => format!("{} KiB", bytes >> 10),
+        Ok(0) if unit == "ns" => "0".to_owned(),
         Ok(number) => format!("{number} {unit}").trim_end().to_owned(),
         Err(_) => value.to_ascii_lowercase(),
     }

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smolcast::{Event, HistoryDir, Limits, NotReady, Publisher, Server};
 use support::{
@@ -153,6 +153,38 @@ fn a_shutdown_does_not_wait_for_idle_connections() {
     server.join();
     assert_bytes("on the idle connection", b"", &used.rest_and_end().0);
     assert_bytes("on the fresh connection", b"", &fresh.rest_and_end().0);
+}
+
+/// Each waited for half of the drain: a connection that a browser opens ahead may send half a head at any time.
+#[test]
+fn a_shutdown_waits_for_half_a_head_for_a_second() {
+    let mut server = TestServer::with_limits(with!(Limits::default(), { drain_timeout: 20 * DEADLINE }));
+    let mut first = server.connect();
+    first.send("POST /broadcast HTTP/1.1\r\nHo");
+    let mut later = server.connect();
+    later.request(post("x")).expect_status(202);
+    later.send("GET /sse HTTP/1.1\r\nHo");
+    // Later requests have been served, so the server knows both.
+    server.publish("y");
+    let start = Instant::now();
+    server.join();
+    assert!(start.elapsed() < Duration::from_secs(4), "it took {:?}", start.elapsed());
+    assert_bytes("for half of a first head", b"", &first.rest_and_end().0);
+    assert_bytes("for half of a later head", b"", &later.rest_and_end().0);
+}
+
+#[test]
+fn a_drain_delay_serves_while_it_is_not_ready() {
+    let mut server = TestServer::with_limits(with!(Limits::default(), { drain_delay: Duration::from_secs(2) }));
+    wait_until("it is ready", || server.health.ready() == Ok(()));
+    let start = Instant::now();
+    server.stop();
+    wait_until("it is not ready", || server.health.ready() == Err(NotReady::Ending));
+    let mut stream = server.stream();
+    server.publish("x");
+    stream.expect_end(b"data: x\n\n");
+    server.join();
+    assert!(start.elapsed() >= Duration::from_secs(2), "it took {:?}", start.elapsed());
 }
 
 /// A publish whose head the server has read, and whose body it waits for.

@@ -53,7 +53,7 @@ fn serve(config: Config, files: AccessFiles) -> Result<(), Box<dyn Error>> {
     startup::start_reactor()?;
     // Before the history is read, which may take a while: until then a SIGHUP would end the process.
     let reloads = signals::reloads()?;
-    let _ignored = signals::ignore_file_size_signal()?;
+    let _ignored = signals::ignore_harmless()?;
     let server = Server::bind_with(config, sockets)?;
     // Before the start line, because its reader may send a signal at once.
     let manager = Manager::from_env(startup::status(&server)).map_err(BindError::Thread)?;

@@ -1,5 +1,5 @@
 //! Signals: the first SIGTERM or SIGINT ends the program gracefully, a second one at once. SIGHUP reloads files, and
-//! SIGXFSZ does nothing.
+//! SIGUSR1, SIGUSR2 and SIGXFSZ do nothing.
 
 use std::error::Error;
 use std::io;
@@ -62,10 +62,11 @@ pub(crate) fn reloads() -> io::Result<impl Stream<Item = ()>> {
 }
 
 /// Keeps the process alive where it writes beyond its limit of a file's size (`ulimit -f`): the write fails instead.
+/// SIGUSR1 and SIGUSR2, which have no meaning here, do not end it either.
 ///
 /// The caller keeps what this returns for as long as the program runs.
-pub(crate) fn ignore_file_size_signal() -> io::Result<Signals> {
-    Signals::new([Signal::Xfsz])
+pub(crate) fn ignore_harmless() -> io::Result<Signals> {
+    Signals::new([Signal::Xfsz, Signal::Usr1, Signal::Usr2])
 }
 
 async fn next_to_end(signals: &mut Signals) -> Signal {

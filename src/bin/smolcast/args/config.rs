@@ -59,6 +59,7 @@ impl Args {
         set(&mut limits.body_timeout, self.body_timeout);
         set(&mut limits.idle_timeout, self.idle_timeout);
         set(&mut limits.write_timeout, self.write_timeout);
+        set(&mut limits.drain_delay, self.drain_delay);
         set(&mut limits.drain_timeout, self.drain);
     }
 

@@ -141,6 +141,10 @@ struct Args {
     /// number of worker threads [default: one a core]
     #[argh(option, arg_name = "N", from_str_fn(units::worker_count))]
     workers: Option<NonZeroUsize>,
+    /// TIME between SIGTERM and a graceful shutdown: /readyz is 503 and everything is served, so that a load balancer
+    /// sends its clients elsewhere [default: 0]
+    #[argh(option, arg_name = "TIME", from_str_fn(units::time))]
+    drain_delay: Option<Duration>,
     /// TIME for a graceful shutdown; connections still open after it are closed [default: 10s]
     #[argh(option, arg_name = "TIME", from_str_fn(units::time))]
     drain: Option<Duration>,

@@ -154,11 +154,13 @@ fn tokens_come_by_file_or_variable_and_in_no_message() {
 
 #[test]
 fn flags_set_limits() {
-    let typed = "--max-lag 2m --write-timeout 1s --head-timeout 2 --body-timeout 300ms --idle-timeout 4m --drain 0";
+    let typed = "--max-lag 2m --write-timeout 1s --head-timeout 2 --body-timeout 300ms --idle-timeout 4m --drain 0 \
+                 --drain-delay 7s";
     let limits = serve(&typed.split(' ').collect::<Vec<_>>(), &[]).expect("all are good").limits;
     let times = [limits.write_timeout, limits.head_timeout, limits.body_timeout, limits.idle_timeout];
     assert_eq!(times.map(|time| time.as_millis()), [1000, 2000, 300, 240_000]);
     assert_eq!((limits.window_bytes, limits.drain_timeout), (2 * 1024 * 1024, Duration::ZERO));
+    assert_eq!(limits.drain_delay, Duration::from_secs(7));
 }
 
 #[test]
