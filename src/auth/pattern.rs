@@ -15,7 +15,8 @@ pub struct HostPattern(pub(super) Pattern);
 
 /// An origin as a browser sends it: `https://example.com`, `http://localhost:3000`, `null`.
 ///
-/// The scheme's default port is left out. `*.example.com` matches every origin whose host is below that name.
+/// The scheme's default port and a slash at the end are left out. `*.example.com` matches every origin whose host is
+/// below that name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginPattern(Pattern);
 
@@ -86,7 +87,7 @@ impl FromStr for HostPattern {
         let is_plain = text.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._:[]*".contains(&octet));
         let pattern = Pattern::parse(text)?;
         let is_host = match &pattern {
-            Pattern::Exact(host) => is_plain && is_comparable(host),
+            Pattern::Exact(host) => is_plain && is_comparable(host) && !host.starts_with('.'),
             Pattern::Below(_) => true,
         };
         is_host.then_some(Self(pattern)).ok_or(InvalidPattern)
@@ -105,6 +106,8 @@ impl FromStr for OriginPattern {
     type Err = InvalidPattern;
 
     fn from_str(text: &str) -> Result<Self, InvalidPattern> {
+        // As copied from a browser's address bar.
+        let text = text.strip_suffix('/').filter(|origin| !origin.ends_with('/')).unwrap_or(text);
         match Pattern::parse(text)? {
             Pattern::Exact(origin) if origin == "null" || authority_of_origin(&origin).is_some() => {
                 Ok(Self(Pattern::Exact(without_default_port(origin))))
@@ -150,13 +153,34 @@ mod tests {
 
     #[test]
     fn malformed_patterns_are_rejected() {
-        for text in
-            ["", "*", "*.", "*example.com", "a.*.com", "*.a b", "exa mple.com", "a,b", "é.com", "*.a..b", "http://a"]
-        {
+        for text in [
+            "",
+            "*",
+            "*.",
+            "*example.com",
+            "a.*.com",
+            "*.a b",
+            "exa mple.com",
+            "a,b",
+            "é.com",
+            "*.a..b",
+            "http://a",
+            ".a.b",
+        ] {
             assert!(text.parse::<HostPattern>().is_err(), "{text:?} as a host");
         }
-        for text in ["", "*", "example.com", "https://", "https://a.com/", "https://*.a.com", "*.a/b", "://a", "1x://a"]
-        {
+        for text in [
+            "",
+            "*",
+            "example.com",
+            "https://",
+            "https://a.com//",
+            "https://a.com/b/",
+            "https://*.a.com",
+            "*.a/b",
+            "://a",
+            "1x://a",
+        ] {
             assert!(text.parse::<OriginPattern>().is_err(), "{text:?} as an origin");
         }
         for text in ["null", "app://localhost", "http://[::1]:3000", "chrome-extension://abc", "http://a_b"] {

@@ -3,7 +3,7 @@
 //! Values alone: nothing is bound or resolved here.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -12,7 +12,8 @@ pub(crate) const DEFAULT_MODE: u32 = 0o660;
 
 /// Address to listen on.
 ///
-/// It parses from `127.0.0.1:1942`, `[::1]:1942` or `unix:/run/smolcast.sock`. It displays as a client would use it:
+/// It parses from `127.0.0.1:1942`, `[::1]:1942` or `unix:/run/smolcast.sock`. `localhost:1942`, `:1942` and `1942` are
+/// `127.0.0.1:1942`: an address for the network has to be written out. It displays as a client would use it:
 /// `http://127.0.0.1:1942/` or `unix:/run/smolcast.sock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -65,9 +66,16 @@ impl FromStr for Address {
         match text.strip_prefix("unix:") {
             Some("") => Err(InvalidAddress),
             Some(path) => Ok(Self::unix(path)),
-            None => text.parse().map(Self::Tcp).map_err(|_| InvalidAddress),
+            None => text.parse().ok().or_else(|| own_port(text)).map(Self::Tcp).ok_or(InvalidAddress),
         }
     }
+}
+
+/// A port of this machine's own address: `1942`, `:1942` or `localhost:1942`.
+fn own_port(text: &str) -> Option<SocketAddr> {
+    let port = text.strip_prefix("localhost:").or(text.strip_prefix(':')).unwrap_or(text);
+    let is_number = port.bytes().all(|octet| octet.is_ascii_digit());
+    is_number.then(|| port.parse().ok()).flatten().map(|port: u16| (Ipv4Addr::LOCALHOST, port).into())
 }
 
 impl fmt::Display for Address {
@@ -96,13 +104,28 @@ mod tests {
             ("[::ffff:127.0.0.1]:1", "http://[::ffff:127.0.0.1]:1/", false),
             ("0.0.0.0:80", "http://0.0.0.0:80/", true),
             ("[::]:80", "http://[::]:80/", true),
+            ("localhost:80", "http://127.0.0.1:80/", false),
+            (":1942", "http://127.0.0.1:1942/", false),
+            ("1942", "http://127.0.0.1:1942/", false),
             ("unix:/run/s", "unix:/run/s", false),
             ("unix:s", "unix:s", false),
         ] {
             let address: Address = text.parse().expect(text);
             assert_eq!((address.to_string().as_str(), address.is_exposed()), (shown, is_exposed));
         }
-        for text in ["", "127.0.0.1", "localhost:1", "::1:80:", "unix:", "/run/s", "127.0.0.1:65536"] {
+        for text in [
+            "",
+            ":",
+            "127.0.0.1",
+            "localhost",
+            "localhost:",
+            "::1:80:",
+            "unix:",
+            "/run/s",
+            "127.0.0.1:65536",
+            "65536",
+            "+1",
+        ] {
             assert_eq!(text.parse::<Address>(), Err(InvalidAddress), "{text:?}");
         }
     }

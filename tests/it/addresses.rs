@@ -147,7 +147,7 @@ fn a_taken_address_is_refused_and_leaves_no_socket() {
 #[test]
 fn bad_or_contradictory_addresses_are_refused_with_code_2() {
     for (flags, names) in [
-        (["--listen", "localhost:1942"].as_slice(), ["--listen", "localhost:1942"]),
+        (["--listen", "example.com:1942"].as_slice(), ["--listen", "example.com:1942"]),
         (&["--listen", "127.0.0.1"], ["--listen", "unix:/"]),
         (&["--listen", "unix:"], ["--listen", "unix:/"]),
         (&["--listen", ""], ["--listen", "unix:/"]),

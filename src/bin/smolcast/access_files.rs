@@ -1,8 +1,8 @@
 //! Access lists: entries from flags and variables, and more from files.
 //!
-//! A file has one entry a line; blank lines and lines that begin with `#` are skipped. A file without an entry is an
-//! error, because an empty list would admit every client. Errors name the file and the line's number. They never quote
-//! the line, which may be a token.
+//! A file has one entry a line; blank lines and lines that begin with `#` are skipped, and so is a byte order mark. A
+//! file without an entry is an error, because an empty list would admit every client. Errors name the file and the
+//! line's number. They never quote the line, which may be a token.
 
 use std::fmt;
 use std::fs::File;
@@ -74,6 +74,7 @@ where
     T: FromStr<Err: fmt::Display>,
 {
     let mut entries = Vec::new();
+    let octets = octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets);
     for (index, line) in octets.split(|octet| *octet == b'\n').enumerate() {
         let wrong = |error: &dyn fmt::Display| format!("{}, line {}: {error}", path.display(), index + 1);
         let line = std::str::from_utf8(line).map_err(|_| wrong(&"this is not UTF-8"))?.trim();
@@ -100,7 +101,9 @@ mod tests {
     #[test]
     fn each_line_but_comments_and_blanks_is_an_entry() {
         let expected: Vec<Token> = ["a", "b=="].map(|text| text.parse().expect("a token")).into();
-        for text in ["a\nb==", "a\nb==\n", "# two\r\n\r\na\r\n  b== \t\r\n", "\n\n\t# x\n a\n#\nb==\n\n"] {
+        for text in
+            ["a\nb==", "a\nb==\n", "# two\r\n\r\na\r\n  b== \t\r\n", "\n\n\t# x\n a\n#\nb==\n\n", "\u{feff}a\r\nb=="]
+        {
             assert_eq!(tokens(text).as_ref(), Ok(&expected), "{text:?}");
         }
     }

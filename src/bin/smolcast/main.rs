@@ -16,10 +16,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use smol::future::FutureExt;
-use smolcast::{BindError, Config, Server};
+use smolcast::{BindError, Server};
 
-use crate::access_files::AccessFiles;
-use crate::args::Command;
+use crate::args::{Command, Setup};
 use crate::log::LineWriter;
 use crate::reload::Reader;
 use crate::systemd::Manager;
@@ -31,7 +30,7 @@ fn main() -> ExitCode {
             say(&text);
             ExitCode::SUCCESS
         }
-        Ok(Command::Serve(config, files)) => match serve(*config, files) {
+        Ok(Command::Serve(setup)) => match serve(*setup) {
             Ok(()) => {
                 log::finish_with(None);
                 ExitCode::SUCCESS
@@ -42,11 +41,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(config: Config, files: AccessFiles) -> Result<(), Box<dyn Error>> {
+fn serve(setup: Setup) -> Result<(), Box<dyn Error>> {
+    let Setup { config, files, warnings } = setup;
     // First, because it changes the environment, which is safe only while no other thread runs.
     let sockets = systemd::sockets()?;
     // Every thread starts before the start line, so that a lack of threads is an error of the start alone.
     log::start().map_err(BindError::Thread)?;
+    warnings.iter().for_each(|line| ::log::warn!("{line}"));
     startup::warn_of_unused_addresses(&config, &sockets);
     startup::raise_descriptor_limit();
     let writer = LineWriter::new(io::stdout()).map_err(BindError::Thread)?;

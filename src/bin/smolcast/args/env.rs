@@ -8,11 +8,17 @@ use std::ffi::OsString;
 use argh::{ArgsInfo, FlagInfo, FlagInfoKind, FromArgs};
 use smolcast::Token;
 
-use super::{Args, NAME, PRINTING, units};
+use super::{Args, NAME, PRINTING, service_links, units};
 
 /// Flags of earlier versions, and what takes their place.
 const SUCCESSORS: [(&str, &str); 1] =
     [("--history-file", "use --history-dir DIR, a new folder; the events of an old file cannot be read")];
+
+/// The variable of the tokens, which has no flag.
+pub(super) const PUBLISH_TOKEN: &str = "SMOLCAST_PUBLISH_TOKEN";
+
+/// The one flag whose variable may not be empty: a secret that is missing must not open the server.
+const NEVER_EMPTY: &str = "--publish-token-file";
 
 /// The given flags, in their order.
 pub(super) struct Given(Vec<Item>);
@@ -57,21 +63,36 @@ impl Given {
         Ok(Self(items))
     }
 
-    /// Appends the variables of flags that were not typed.
+    /// Appends the variables of flags that were not typed. An empty variable is none.
     pub(super) fn add_variables(&mut self, variable: impl Fn(&str) -> Option<OsString>) -> Result<(), String> {
         for (flag, successor) in SUCCESSORS {
             let name = variable_of(flag);
-            if variable(&name).is_some() {
+            if variable(&name).is_some_and(|value| !value.is_empty()) {
                 return Err(format!("{name} is gone: {successor}"));
             }
         }
         for flag in settings() {
             let name = variable_of(flag.long);
-            let Some(value) = variable(&name).filter(|_| self.name_of(flag.long).is_none()) else { continue };
+            let is_given = |value: &OsString| !value.is_empty() || flag.long == NEVER_EMPTY;
+            let value = variable(&name).filter(|_| self.name_of(flag.long).is_none()).filter(is_given);
+            let Some(value) = value else { continue };
+            if flag.long == "--port" && service_links::is_link(&value) {
+                if self.has_address(&variable) {
+                    continue;
+                }
+                return Err(service_links::not_a_port(&name, &value));
+            }
             let value = value.into_string().map_err(|odd| format!("{name} takes UTF-8 text, not {odd:?}"))?;
             self.0.push(Item { flag: flag.long, value: Some(value), name });
         }
         Ok(())
+    }
+
+    /// Says if there is an address that needs no port.
+    fn has_address(&self, variable: impl Fn(&str) -> Option<OsString>) -> bool {
+        ["--listen", "--unix"].into_iter().any(|flag| {
+            self.name_of(flag).is_some() || variable(&variable_of(flag)).is_some_and(|value| !value.is_empty())
+        })
     }
 
     /// The flag itself if it was typed, and its variable if the value came from there.
@@ -128,7 +149,7 @@ fn unknown(name: &str) -> String {
 }
 
 /// Edit distance: the number of bytes to insert, remove or change between two texts.
-fn distance(one: &str, other: &str) -> usize {
+pub(super) fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (index, letter) in one.bytes().enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], index + 1);
@@ -166,10 +187,9 @@ pub(super) fn variable_of(flag: &str) -> String {
 }
 
 /// The tokens from the environment. They have no flag, because every user of a machine sees its command lines, and no
-/// error shows them.
+/// error shows them. An empty variable is an error: a secret that is missing must not open the server.
 pub(super) fn publish_tokens(variable: impl Fn(&str) -> Option<OsString>) -> Result<Vec<Token>, String> {
-    const VARIABLE: &str = "SMOLCAST_PUBLISH_TOKEN";
-    let Some(value) = variable(VARIABLE) else { return Ok(Vec::new()) };
+    let Some(value) = variable(PUBLISH_TOKEN) else { return Ok(Vec::new()) };
     let takes = "one token or more (letters, digits and -._~+/, with = at the end alone), by commas or line breaks";
-    value.to_str().and_then(units::tokens).ok_or_else(|| format!("{VARIABLE} takes {takes}"))
+    value.to_str().and_then(units::tokens).ok_or_else(|| format!("{PUBLISH_TOKEN} takes {takes}"))
 }

@@ -7,6 +7,7 @@
 mod completions;
 mod config;
 mod env;
+mod service_links;
 mod units;
 
 use std::ffi::OsString;
@@ -33,12 +34,13 @@ const SUMMARY: &str = "one message to every open browser tab, now";
     example = "smolcast &",
     example = "curl -N localhost:1942/sse &",
     example = "curl -d hello localhost:1942/broadcast",
-    note = "SIZE is a number of bytes, or takes a suffix k or m (1024 and 1024 x 1024\n\
-            bytes). TIME is a number of seconds, or takes a suffix ms, s, m or h.\n",
+    note = "SIZE is a number of bytes, or takes a suffix k, m or g (1024, 1024 x 1024 and\n\
+            1024 x 1024 x 1024 bytes), also as kb or KiB. TIME is a number of seconds, or\n\
+            takes a suffix ms, s, m, h or d, also as sec or seconds.\n",
     note = "Each option is also read from its variable of the environment, such as\n\
             SMOLCAST_MAX_BODY for --max-body. A flag wins over its variable, and a\n\
             variable over the default; --listen and --unix win over the variables of\n\
-            --host and --port too.\n",
+            --host and --port too. An empty variable is none, unless it is for tokens.\n",
     note = "SMOLCAST_PUBLISH_TOKEN has the token that a publisher has to show, or several\n\
             with commas or line breaks between them; in place of --publish-token-file. It\n\
             has no flag, because every user of a machine sees its command lines.",
@@ -47,14 +49,16 @@ const SUMMARY: &str = "one message to every open browser tab, now";
     error_code(2, "Cannot understand a flag, a variable, or a file of hosts, origins or tokens.")
 )]
 struct Args {
-    /// IP address to listen on. Anyone who can reach it may publish, unless there are tokens [default: 127.0.0.1]
+    /// IP address to listen on, or localhost. Anyone who can reach it may publish, unless there are tokens
+    /// [default: 127.0.0.1]
     #[argh(option, arg_name = "ADDR", from_str_fn(units::ip))]
     host: Option<IpAddr>,
     /// TCP port to listen on, 0 for any free one [default: 1942]
     #[argh(option, arg_name = "N", from_str_fn(units::port))]
     port: Option<u16>,
     /// addresses to listen on instead of --host and --port, such as 127.0.0.1:1942, [::1]:1942 or
-    /// unix:/run/smolcast.sock. Takes several, by commas or by giving it again [default: host and port]
+    /// unix:/run/smolcast.sock. A port alone is one of 127.0.0.1. Takes several, by commas or by giving it again
+    /// [default: host and port]
     #[argh(option, arg_name = "ADDR", from_str_fn(units::addresses))]
     listen: Vec<Vec<Address>>,
     /// unix socket to listen on: instead of a TCP port, or beside it if --host, --port or --listen is given. A socket
@@ -65,8 +69,8 @@ struct Args {
     /// connect [default: 660]
     #[argh(option, arg_name = "OCTAL", from_str_fn(units::permissions))]
     unix_mode: Option<u32>,
-    /// admin address, IP:PORT or unix:PATH: /metrics, /healthz, /readyz, and a live page at /. Anyone who can reach it
-    /// may publish and disconnect streams [default: none]
+    /// admin address, IP:PORT, a port of 127.0.0.1, or unix:PATH: /metrics, /healthz, /readyz, and a live page at /.
+    /// Anyone who can reach it may publish and disconnect streams [default: none]
     #[argh(option, arg_name = "ADDR", from_str_fn(units::admin_address))]
     admin: Option<Address>,
     /// permissions of the admin address in octal, if that is a unix socket [default: 660]
@@ -169,15 +173,26 @@ const PRINTING: [&str; 4] = ["--help", "--version", "--man", "--completions"];
 pub(crate) enum Command {
     /// Print this text and end.
     Print(String),
-    /// Serve, and read these files again on request.
-    Serve(Box<Config>, AccessFiles),
+    /// Serve.
+    Serve(Box<Setup>),
+}
+
+/// The choices of the operator.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) config: Config,
+    /// Files to read again on request.
+    pub(crate) files: AccessFiles,
+    /// Lines about variables that nothing reads.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Reads this process's arguments and environment, and the access files that they name.
 pub(crate) fn parse() -> Result<Command, String> {
     let mut command = parse_from(std::env::args_os().skip(1), |variable| std::env::var_os(variable))?;
-    if let Command::Serve(config, files) = &mut command {
-        config.access = files.read()?;
+    if let Command::Serve(setup) = &mut command {
+        setup.config.access = setup.files.read()?;
+        setup.warnings = service_links::warnings(std::env::vars_os());
     }
     Ok(command)
 }
@@ -202,8 +217,9 @@ fn command(
     }
     given.add_variables(&variable)?;
     let tokens = env::publish_tokens(&variable)?;
-    let (config, files) = given.parse()?.into_config(&given, tokens)?;
-    Ok(Command::Serve(Box::new(config), files))
+    let args = given.parse()?;
+    let (config, files) = args.into_config(&given, tokens)?;
+    Ok(Command::Serve(Box::new(Setup { config, files, warnings: Vec::new() })))
 }
 
 impl Args {

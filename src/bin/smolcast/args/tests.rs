@@ -17,7 +17,7 @@ use super::*;
 fn serve(typed: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
     let variable = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value));
     match parse_from(typed.iter().map(OsString::from), variable) {
-        Ok(Command::Serve(config, _)) => Ok(*config),
+        Ok(Command::Serve(setup)) => Ok(setup.config),
         Ok(Command::Print(text)) => Err(text),
         Err(error) => Err(error),
     }
@@ -68,7 +68,8 @@ fn host_and_port_listen_and_unix_give_the_addresses() {
     assert_eq!(listen("--unix /s --host 127.0.0.1"), Ok(vec![v4.into(), unix(0o660)]));
     assert_eq!(listen("--listen unix:/s --unix-mode 600"), Ok(vec![unix(0o600)]));
     assert_eq!(listen("--listen unix:/s --unix /s --unix-mode 0777"), Ok(vec![unix(0o777); 2]));
-    for typed in ["--listen localhost:80", "--listen unix:", "--listen [::1]:80,", "--unix=", "--unix-mode 0 --unix /s"]
+    for typed in
+        ["--listen example.com:80", "--listen unix:", "--listen [::1]:80,", "--unix=", "--unix-mode 0 --unix /s"]
     {
         assert!(listen(typed).is_err(), "{typed}");
     }
@@ -132,6 +133,47 @@ fn a_list_takes_commas_or_repeated_flags() {
         let expected = format!("--allow-host takes hosts, such as example.com,[::1]:1942,*.example.com, not {wrong:?}");
         assert!(error.starts_with(&expected), "{error}");
     }
+}
+
+/// nginx and others read `.example.com` as a name and all below it.
+#[test]
+fn a_pattern_with_a_dot_is_refused_with_the_star_meant() {
+    for flag in ["--allow-host", "--allow-origin"] {
+        let error = serve(&[flag, "a.example, .b.example"], &[]).expect_err("no pattern");
+        let expected = format!("{flag} takes *.b.example for the hosts below that name, not \"a.example, .b.example\"");
+        assert_eq!(error, format!("{expected}; see smolcast --help"));
+    }
+}
+
+#[test]
+fn addresses_are_understood_as_they_are_typed() {
+    let listen = |typed: &[&str]| serve(typed, &[]).map(|config| config.listen);
+    let own = || Ok(vec![([127, 0, 0, 1], 1942).into()]);
+    for typed in [["--host", "localhost"], ["--listen", ":1942"], ["--listen", "1942"], ["--listen", "localhost:1942"]]
+    {
+        assert_eq!(listen(&typed), own(), "{typed:?}");
+    }
+    assert_eq!(listen(&["--host", "[::1]"]), listen(&["--host", "::1"]));
+    let admin = serve(&["--admin", "9942"], &[]).map(|config| config.admin);
+    assert_eq!(admin, Ok(Some(([127, 0, 0, 1], 9942).into())));
+    let origins = |text: &str| serve(&["--allow-origin", text], &[]).map(|config| config.access.origins);
+    assert_eq!(origins("https://example.com/"), origins("https://example.com"));
+    assert!(origins("https://example.com").is_ok() && origins("https://example.com/a/").is_err());
+}
+
+/// Kubernetes sets SMOLCAST_PORT in every pod beside a Service named smolcast.
+#[test]
+fn a_service_link_loses_against_any_address() {
+    let link = ("SMOLCAST_PORT", "tcp://10.0.0.1:1942");
+    let listen =
+        |typed: &[&str], more: &[(&str, &str)]| serve(typed, &[&[link], more].concat()).map(|config| config.listen);
+    assert_eq!(listen(&["--port", "80"], &[]), Ok(vec![([127, 0, 0, 1], 80).into()]));
+    assert_eq!(listen(&["--listen", ":80"], &[]), Ok(vec![([127, 0, 0, 1], 80).into()]));
+    assert_eq!(listen(&["--unix", "/s"], &[]), Ok(vec![Address::unix("/s")]));
+    assert_eq!(listen(&[], &[("SMOLCAST_LISTEN", "80")]), Ok(vec![([127, 0, 0, 1], 80).into()]));
+    let alone = listen(&["--host", "::1"], &[]).expect_err("no port");
+    assert!(alone.starts_with("SMOLCAST_PORT is \"tcp://10.0.0.1:1942\", which Kubernetes sets"), "{alone}");
+    assert!(alone.contains("enableServiceLinks: false") && !alone.contains('\n'), "{alone}");
 }
 
 #[test]
@@ -205,8 +247,8 @@ fn an_error_names_the_flag_and_what_it_takes() {
     for (typed, expected) in [
         (["--port", "65536"], "--port takes a number from 0 to 65535, not \"65536\"; see smolcast --help"),
         (
-            ["--host", "localhost"],
-            "--host takes an IP address, such as 127.0.0.1 or ::1, not \"localhost\"; see smolcast --help",
+            ["--host", "example.com"],
+            "--host takes an IP address, such as 127.0.0.1 or ::1, not \"example.com\"; see smolcast --help",
         ),
         (["--workers", "0"], "--workers takes a number from 1 to 1024, not \"0\"; see smolcast --help"),
         (
@@ -222,8 +264,8 @@ fn an_error_names_the_flag_and_what_it_takes() {
     ] {
         assert_eq!(serve(&typed, &[]), Err(expected.to_owned()));
     }
-    let variable = serve(&[], &[("SMOLCAST_PORT", "")]);
-    assert_eq!(variable, Err("SMOLCAST_PORT takes a number from 0 to 65535, not \"\"; see smolcast --help".into()));
+    let variable = serve(&[], &[("SMOLCAST_PORT", "x")]);
+    assert_eq!(variable, Err("SMOLCAST_PORT takes a number from 0 to 65535, not \"x\"; see smolcast --help".into()));
     let unknown = serve(&["--prot", "1"], &[]).expect_err("no such flag");
     assert!(unknown.contains("--prot") && !unknown.contains('\n'), "{unknown:?}");
 }
@@ -255,11 +297,13 @@ fn every_flag_has_a_variable_and_a_default_and_needs_a_value() {
         let variable = variable_of(flag.long);
         assert_eq!(variable, format!("SMOLCAST_{}", flag.long[2..].replace('-', "_").to_ascii_uppercase()));
         assert!(described(flag).1.is_some_and(|default| !default.is_empty()), "{} has a default", flag.long);
-        for name in [variable.as_str(), flag.long] {
-            let is_typed = name == flag.long;
-            let (typed, variables) = if is_typed { (vec![name, ""], vec![]) } else { (vec![], vec![(name, "")]) };
-            let error = serve(&typed, &variables).expect_err("no option takes that");
-            assert!(error.starts_with(&format!("{name} takes ")) && error.contains(", not \"\"; see "), "{error}");
+        let error = serve(&[flag.long, ""], &[]).expect_err("no option takes that");
+        assert!(error.starts_with(&format!("{} takes ", flag.long)) && error.contains(", not \"\"; see "), "{error}");
+        let unset = serve(&[], &[(&variable, "")]);
+        match flag.long {
+            // A secret that is missing must not open the server.
+            "--publish-token-file" => assert!(unset.is_err_and(|error| error.contains(" takes a path, not \"\""))),
+            _ => assert_eq!(unset, Ok(Config::default()), "{variable} is not set"),
         }
         let error = serve(&[flag.long], &[]).expect_err("a value is missing");
         assert!(error.starts_with(&format!("{} takes ", flag.long)) && error.contains(", and no value "), "{error}");

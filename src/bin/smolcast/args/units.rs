@@ -2,7 +2,7 @@
 //!
 //! No flag takes an empty value.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -22,7 +22,16 @@ fn list<T: FromStr>(text: &str, takes: &str) -> Result<Vec<T>, String> {
 }
 
 pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
-    value(text.parse().ok(), "an IP address, such as 127.0.0.1 or ::1")
+    let address = match text {
+        "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
+        _ => text.parse().ok().or_else(|| bracketed(text)),
+    };
+    value(address, "an IP address, such as 127.0.0.1 or ::1")
+}
+
+/// An IPv6 address as in a URL.
+fn bracketed(text: &str) -> Option<IpAddr> {
+    text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6)
 }
 
 pub(super) fn port(text: &str) -> Result<u16, String> {
@@ -38,11 +47,19 @@ pub(super) fn admin_address(text: &str) -> Result<Address, String> {
 }
 
 pub(super) fn hosts(text: &str) -> Result<Vec<HostPattern>, String> {
+    expect_no_dot(text)?;
     list(text, "hosts, such as example.com,[::1]:1942,*.example.com")
 }
 
 pub(super) fn origins(text: &str) -> Result<Vec<OriginPattern>, String> {
+    expect_no_dot(text)?;
     list(text, "origins, such as https://example.com,*.example.com")
+}
+
+/// Rejects `.example.com`, with the pattern that is meant. Other programs read it so.
+fn expect_no_dot(text: &str) -> Result<(), String> {
+    let dotted = text.split(',').map(str::trim).find(|item| item.starts_with('.'));
+    dotted.map_or(Ok(()), |item| Err(format!("*{item} for the hosts below that name")))
 }
 
 pub(super) fn proxies(text: &str) -> Result<Vec<TrustedProxy>, String> {
@@ -124,21 +141,39 @@ pub(super) fn tokens(text: &str) -> Option<Vec<Token>> {
     tokens.filter(|tokens| !tokens.is_empty())
 }
 
-/// A number of bytes, in units of 1024 with `k` and of 1024 x 1024 with `m`. The bound keeps later sums from overflow.
+/// A number of bytes, in units of 1024 with `k`, `m` or `g`, or a longer name of these. The bound keeps later sums from
+/// overflow.
 fn bytes(text: &str) -> Option<usize> {
-    let (digits, unit) = match text.strip_suffix(['k', 'K']) {
-        Some(digits) => (digits, 1024),
-        None => text.strip_suffix(['m', 'M']).map_or((text, 1), |digits| (digits, 1024 * 1024)),
+    let (digits, unit) = split_unit(text);
+    let unit = match unit.as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        _ => return None,
     };
     number::<usize>(digits)?.checked_mul(unit).filter(|bytes| *bytes <= usize::MAX / 16)
 }
 
-/// A number of seconds, or of the suffix's unit, up to a year.
+/// A number of seconds, or of the unit behind it, up to a year.
 fn duration(text: &str) -> Option<Duration> {
-    let units = [("ms", 1), ("s", 1000), ("m", 60 * 1000), ("h", 60 * 60 * 1000)];
-    let with_unit = units.into_iter().find_map(|(suffix, millis)| Some((text.strip_suffix(suffix)?, millis)));
-    let (digits, millis) = with_unit.unwrap_or((text, 1000));
+    let (digits, unit) = split_unit(text);
+    let millis = match unit.as_str() {
+        "ms" | "msec" | "millisecond" | "milliseconds" => 1,
+        "" | "s" | "sec" | "secs" | "second" | "seconds" => 1000,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60 * 1000,
+        "h" | "hr" | "hrs" | "hour" | "hours" => 60 * 60 * 1000,
+        "d" | "day" | "days" => 24 * 60 * 60 * 1000,
+        _ => return None,
+    };
     Duration::from_millis(millis).checked_mul(number(digits)?).filter(|time| *time <= LONGEST_TIME)
+}
+
+/// The digits at the start, and the unit behind them in lower case.
+fn split_unit(text: &str) -> (&str, String) {
+    let text = text.trim();
+    let end = text.bytes().position(|octet| !octet.is_ascii_digit()).unwrap_or(text.len());
+    (&text[..end], text[end..].trim_start().to_ascii_lowercase())
 }
 
 /// Reads digits alone: no sign.
@@ -181,8 +216,16 @@ mod tests {
             ("", None),
             ("k", None),
             ("+1", None),
-            ("1kb", None),
+            ("1kb", Some(1024)),
+            ("1mb", Some(1 << 20)),
+            ("1MiB", Some(1 << 20)),
+            ("1M", Some(1 << 20)),
+            ("1g", Some(1 << 30)),
+            ("2 GiB", Some(2 << 30)),
+            ("7b", Some(7)),
             ("1.5m", None),
+            ("1mm", None),
+            ("1 k b", None),
             ("99999999999999999999", None),
             ("99999999999999999m", None),
         ] {
@@ -220,7 +263,14 @@ mod tests {
             ("-1", None),
             ("+1", None),
             ("1h", Some(3_600_000)),
-            ("1d", None),
+            ("5sec", Some(5000)),
+            ("5 seconds", Some(5000)),
+            ("1min", Some(60_000)),
+            ("2hours", Some(7_200_000)),
+            ("1d", Some(86_400_000)),
+            ("365d", Some(31_536_000_000)),
+            ("366d", None),
+            ("1w", None),
             ("8761h", None),
             ("9999999999", None),
             ("525601m", None),
