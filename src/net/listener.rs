@@ -139,7 +139,7 @@ impl Backoff {
     fn begin(&mut self, metrics: &Metrics, scope: &str, error: &io::Error) {
         metrics.accept_failed();
         if self.warnings.permits(Instant::now()) {
-            log::warn!("cannot accept connections {scope}, retrying: {error}");
+            log::warn!("cannot accept connections {scope}, retrying: {error}{}", advice(error));
         }
         let pause = self.last.map_or(SHORTEST_PAUSE, |last| (last * 2).min(LONGEST_PAUSE));
         self.last = Some(pause);
@@ -158,6 +158,16 @@ impl Backoff {
     /// Has the next pause be the shortest again.
     fn reset(&mut self) {
         self.last = None;
+    }
+}
+
+/// The limit behind an error of the system, and the way to raise it.
+fn advice(error: &io::Error) -> &'static str {
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE) => "; raise the limit of this process (ulimit -n, LimitNOFILE=)",
+        Some(Errno::NFILE) => "; raise the limit of the system (sysctl fs.file-max)",
+        Some(Errno::NOBUFS | Errno::NOMEM) => "; give the system or the container more memory (MemoryMax=)",
+        _ => "",
     }
 }
 

@@ -14,12 +14,14 @@ pub enum BindError {
     #[error("{0}")]
     Config(#[source] ConfigError),
     /// The process may not open enough files for a single connection.
-    #[error(
-        "this process may open too few files: the server needs {} or more for itself and one for each connection; \
-         raise the limit (ulimit -n)",
-        RESERVED_DESCRIPTORS
-    )]
-    Descriptors,
+    #[error("{}", descriptors_advice(*.limit, *.admin))]
+    #[non_exhaustive]
+    Descriptors {
+        /// The limit of this process.
+        limit: usize,
+        /// The share of the admin address, 0 if there is none.
+        admin: usize,
+    },
     /// The history's folder cannot be opened.
     #[error("cannot use {} as the history's folder: {}", .0.display(), .1)]
     History(PathBuf, #[source] io::Error),
@@ -35,6 +37,15 @@ pub enum BindError {
     /// A socket that was handed over cannot be used.
     #[error("cannot use a socket that was handed over: {0}")]
     Inherited(#[source] io::Error),
+}
+
+fn descriptors_advice(limit: usize, admin: usize) -> String {
+    let (own, sum) = (RESERVED_DESCRIPTORS, RESERVED_DESCRIPTORS + admin + 1);
+    let share = if admin == 0 { String::new() } else { format!(", {admin} for the admin address") };
+    format!(
+        "this process may open {limit} files, and the server needs {sum} or more: {own} for itself{share}, and one for \
+         each connection; raise the limit (ulimit -n, LimitNOFILE=)"
+    )
 }
 
 fn listen_advice(address: &Address, error: &io::Error) -> String {
@@ -82,9 +93,14 @@ mod tests {
         let other = || io::Error::other("odd");
         for (error, text) in [
             (
-                BindError::Descriptors,
-                "this process may open too few files: the server needs 64 or more for itself and one for each \
-                 connection; raise the limit (ulimit -n)",
+                BindError::Descriptors { limit: 70, admin: 33 },
+                "this process may open 70 files, and the server needs 98 or more: 64 for itself, 33 for the admin \
+                 address, and one for each connection; raise the limit (ulimit -n, LimitNOFILE=)",
+            ),
+            (
+                BindError::Descriptors { limit: 64, admin: 0 },
+                "this process may open 64 files, and the server needs 65 or more: 64 for itself, and one for each \
+                 connection; raise the limit (ulimit -n, LimitNOFILE=)",
             ),
             (BindError::History("/h".into(), other()), "cannot use /h as the history's folder: odd"),
             (
@@ -115,7 +131,7 @@ mod tests {
             (unix(other()), "cannot listen on the unix socket /run/s: odd"),
         ] {
             assert_eq!(error.to_string(), text);
-            assert_eq!(error.source().is_some(), !matches!(error, BindError::Descriptors), "{text}");
+            assert_eq!(error.source().is_some(), !matches!(error, BindError::Descriptors { .. }), "{text}");
         }
     }
 }

@@ -70,7 +70,7 @@ impl Server {
         let metrics = Metrics::of_shards(workers.get());
         let health = Health::new(metrics.clone(), Instant::now(), config.limits.turn_timeout);
         let has_admin = sockets.admin.is_some() || config.admin.is_some();
-        let connections = connection_limit(&config, has_admin).ok_or(BindError::Descriptors)?;
+        let connections = connection_limit(&config, has_admin)?;
         start_reactor().map_err(BindError::Thread)?;
         let acceptors = listen_public(&config, sockets.public)?;
         let admin_acceptor = listen_admin(&config, sockets.admin)?;
@@ -262,12 +262,13 @@ fn open_hub(config: &Config, shards: usize, metrics: Metrics) -> Result<(Hub, Ve
 /// Descriptors that the admin address needs besides its connections: for one over the limit, which is closed at once.
 const BESIDE_ADMIN_CONNECTIONS: usize = 1;
 
-/// The most connections: as configured, but no more than the process has descriptors for. `None` if it has too few.
-fn connection_limit(config: &Config, has_admin: bool) -> Option<usize> {
+/// The most connections: as configured, but no more than the process has descriptors for.
+fn connection_limit(config: &Config, has_admin: bool) -> Result<usize, BindError> {
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let descriptors = descriptors.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let admin = if has_admin { config.limits.admin_connections.saturating_add(BESIDE_ADMIN_CONNECTIONS) } else { 0 };
     let reserved = RESERVED_DESCRIPTORS.saturating_add(admin);
-    let available = descriptors.checked_sub(reserved).filter(|available| *available > 0)?;
-    Some(config.limits.connections.map_or(available, |request| request.get().min(available)))
+    let available = descriptors.checked_sub(reserved).filter(|available| *available > 0);
+    let available = available.ok_or(BindError::Descriptors { limit: descriptors, admin })?;
+    Ok(config.limits.connections.map_or(available, |request| request.get().min(available)))
 }

@@ -20,7 +20,7 @@
 //! - `api`: the traits of the library's types
 //! - `lifecycle`: the server as a library, its start and its end
 //! - `binary`, `flags`: the program; `addresses`: its addresses; `reload`: its reload on SIGHUP
-//! - `systemd`: the program under a service manager
+//! - `log`: the form of its log lines; `systemd`: the program under a service manager
 //! - `docs`: the tables of `docs/`, held against the server
 
 mod access;
@@ -52,6 +52,8 @@ mod lifecycle;
 mod limit;
 mod listen;
 mod load;
+#[cfg(all(target_os = "linux", feature = "cli"))]
+mod log;
 mod pipelined;
 #[cfg(all(target_os = "linux", feature = "cli"))]
 mod reload;

@@ -107,11 +107,11 @@ fn a_torn_end_is_a_gap_and_one_line() {
     let mut stream = resume(&program, &format!("last_event_id={first}"));
     expect_gap(&mut stream);
     stream.expect(format!("id: {next}\ndata: next\n\n").as_bytes());
-    let Finished { stderr, .. } = program.kill();
+    let said = program.kill();
     let line = format!(
         "smolcast: warn: history in {history}: 1 events are missing; clients that resume across them get a gap\n"
     );
-    assert_eq!(stderr, line);
+    assert_eq!(said.untimed(), line);
 }
 
 #[test]
@@ -182,9 +182,9 @@ fn a_file_or_a_locked_folder_is_refused_in_one_line() {
         (other.clone(), "it is a file; name a folder, which is created if it is missing"),
         (folder.file("no/parent"), "its parent does not exist; create that, or choose another path"),
     ] {
-        let Finished { code, stderr, .. } = finished(&["--port", "0", "--history-dir", &path], &[]);
-        let line = format!("smolcast: cannot use {path} as the history's folder: {reason}\n");
-        assert_eq!((code, stderr), (Some(1), line));
+        let said = finished(&["--port", "0", "--history-dir", &path], &[]);
+        let line = format!("smolcast: error: cannot use {path} as the history's folder: {reason}\n");
+        assert_eq!((said.code, said.untimed()), (Some(1), line));
     }
     assert_eq!(fs::read_to_string(other).expect("it is there"), "something else entirely");
     program.publish_for_id("", "it goes on");

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         }
         Ok(Command::Serve(setup)) => match serve(*setup) {
             Ok(()) => {
-                log::finish_with(None);
+                log::finish();
                 ExitCode::SUCCESS
             }
             Err(error) => fail(&error.to_string(), 1),
@@ -42,11 +42,11 @@ fn main() -> ExitCode {
 }
 
 fn serve(setup: Setup) -> Result<(), Box<dyn Error>> {
-    let Setup { config, files, warnings } = setup;
+    let Setup { config, files, log_format, warnings } = setup;
     // First, because it changes the environment, which is safe only while no other thread runs.
     let sockets = systemd::sockets()?;
     // Every thread starts before the start line, so that a lack of threads is an error of the start alone.
-    log::start().map_err(BindError::Thread)?;
+    log::start(log_format).map_err(BindError::Thread)?;
     warnings.iter().for_each(|line| ::log::warn!("{line}"));
     startup::warn_of_unused_addresses(&config, &sockets);
     startup::raise_descriptor_limit();
@@ -80,6 +80,6 @@ fn say(text: &str) {
 }
 
 fn fail(error: &str, code: u8) -> ExitCode {
-    log::finish_with(Some(format!("smolcast: {error}\n")));
+    log::finish_with(error);
     ExitCode::from(code)
 }

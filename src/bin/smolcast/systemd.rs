@@ -10,6 +10,7 @@ use std::future;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 use listenfd::ListenFd;
@@ -168,7 +169,8 @@ impl Write for Outbox {
     fn write(&mut self, states: &[u8]) -> io::Result<usize> {
         let sent = send(&self.name, states);
         if let (Err(error), false) = (&sent, self.has_failed) {
-            log::warn!("cannot tell the service manager how the server is: {error}");
+            let name = Path::new(&self.name).display();
+            log::warn!("cannot tell the service manager at {name} how the server is: {error}");
             self.has_failed = true;
         }
         sent

@@ -179,15 +179,17 @@ pub(super) struct Writer {
     /// Number of the last event in the note of progress.
     noted: u64,
     warnings: Throttle,
+    /// For files that others take away again and again.
+    losses: Throttle,
     items: Vec<u8>,
 }
 
 impl Writer {
     pub(super) fn new(journal: Journal, sequence: Arc<Sequence>, syncer: Option<Syncer>) -> Self {
         let id_prefix = format!("{}-", sequence.next_place().stamp.boot);
-        let (last_care, warnings) = (Instant::now(), Throttle::default());
+        let (last_care, warnings, losses) = (Instant::now(), Throttle::default(), Throttle::default());
         let (unsynced_since, noted, items) = (None, 0, Vec::new());
-        Self { journal, sequence, syncer, id_prefix, unsynced_since, last_care, noted, warnings, items }
+        Self { journal, sequence, syncer, id_prefix, unsynced_since, last_care, noted, warnings, losses, items }
     }
 
     /// Publishes messages until the inbox is closed and empty, or nothing can be published any more.
@@ -344,6 +346,7 @@ impl Writer {
         let gone = self.sequence.expire();
         match self.journal.check() {
             Ok(None) => {}
+            Ok(Some(_)) if !self.losses.permits(Instant::now()) => {}
             Ok(Some(lost)) => {
                 let path = self.journal.path().display();
                 log::error!("history in {path}: {lost}; writing all of it anew from memory");
@@ -402,7 +405,14 @@ impl Writer {
 
     /// Says why publishing fails, in the log and to publishers.
     fn explain(&mut self, error: &io::Error) -> PublishError {
-        self.warn(format_args!("cannot write the history, so publishing fails until that works again: {error}"));
+        let advice = match error.kind() {
+            io::ErrorKind::StorageFull => "; make room on its disk",
+            io::ErrorKind::QuotaExceeded => "; raise the quota of its user",
+            io::ErrorKind::FileTooLarge => "; raise the limit of file sizes (ulimit -f, LimitFSIZE=)",
+            _ => "",
+        };
+        let failure = "cannot write the history, so publishing fails until that works again";
+        self.warn(format_args!("{failure}: {error}{advice}"));
         if is_full(error) { PublishError::NoSpace } else { PublishError::NotWritten }
     }
 

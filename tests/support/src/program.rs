@@ -75,6 +75,24 @@ pub struct Finished {
     pub stderr: String,
 }
 
+impl Finished {
+    /// Standard error without the time (RFC 3339, in UTC) that each line has to begin with.
+    ///
+    /// # Panics
+    ///
+    /// If a line has none.
+    #[track_caller]
+    pub fn untimed(&self) -> String {
+        let strip = |line: &str| {
+            let (time, rest) = line.split_once(' ').unwrap_or_default();
+            let form: String = time.chars().map(|letter| if letter.is_ascii_digit() { '0' } else { letter }).collect();
+            assert_eq!(form, "0000-00-00T00:00:00.000Z", "the time of {line:?}");
+            format!("{rest}\n")
+        };
+        self.stderr.lines().map(strip).collect()
+    }
+}
+
 /// The program as a child process. Its drop kills it.
 pub struct Process<B> {
     child: Child,

@@ -21,6 +21,7 @@ use smolcast::{Address, Config, HistorySync, HostPattern, OriginPattern, Retenti
 
 use self::env::Given;
 use crate::access_files::AccessFiles;
+use crate::log::Format;
 
 const NAME: &str = "smolcast";
 const SUMMARY: &str = "one message to every open browser tab, now";
@@ -152,6 +153,10 @@ struct Args {
     /// TIME for a graceful shutdown; connections still open after it are closed [default: 10s]
     #[argh(option, arg_name = "TIME", from_str_fn(units::time))]
     drain: Option<Duration>,
+    /// form of the lines on standard error: text, or json, an object a line with time, level and message
+    /// [default: text]
+    #[argh(option, arg_name = "FORMAT", from_str_fn(units::log_format))]
+    log_format: Option<Format>,
     /// print the version
     #[argh(switch, short = 'V')]
     version: bool,
@@ -183,6 +188,7 @@ pub(crate) struct Setup {
     pub(crate) config: Config,
     /// Files to read again on request.
     pub(crate) files: AccessFiles,
+    pub(crate) log_format: Format,
     /// Lines about variables that nothing reads.
     pub(crate) warnings: Vec<String>,
 }
@@ -218,8 +224,9 @@ fn command(
     given.add_variables(&variable)?;
     let tokens = env::publish_tokens(&variable)?;
     let args = given.parse()?;
+    let log_format = args.log_format.unwrap_or_default();
     let (config, files) = args.into_config(&given, tokens)?;
-    Ok(Command::Serve(Box::new(Setup { config, files, warnings: Vec::new() })))
+    Ok(Command::Serve(Box::new(Setup { config, files, log_format, warnings: Vec::new() })))
 }
 
 impl Args {

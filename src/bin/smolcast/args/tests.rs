@@ -177,6 +177,17 @@ fn a_service_link_loses_against_any_address() {
 }
 
 #[test]
+fn the_log_has_a_format() {
+    let format = |typed: &[&str]| match parse_from(typed.iter().map(OsString::from), |_| None) {
+        Ok(Command::Serve(setup)) => Ok(setup.log_format),
+        other => Err(other.err()),
+    };
+    assert_eq!((format(&[]), format(&["--log-format=text"])), (Ok(Format::Text), Ok(Format::Text)));
+    assert_eq!(format(&["--log-format", "json"]), Ok(Format::Json));
+    assert!(format(&["--log-format", "xml"]).is_err());
+}
+
+#[test]
 fn tokens_come_by_file_or_variable_and_in_no_message() {
     let variable = "SMOLCAST_PUBLISH_TOKEN";
     let tokens = |typed: &[&str], value: &str| serve(typed, &[(variable, value)]).map(|config| config.access);

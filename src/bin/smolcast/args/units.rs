@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use smolcast::{Address, HistorySync, HostPattern, OriginPattern, Retention, Token, TrustedProxy};
 
+use crate::log::Format;
+
 /// A year; a longer time is taken for a typo.
 const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -114,6 +116,14 @@ pub(super) fn history_sync(text: &str) -> Result<HistorySync, String> {
         "always" => Ok(HistorySync::Always),
         "interval" => Ok(HistorySync::Interval),
         _ => Err("always or interval".to_owned()),
+    }
+}
+
+pub(super) fn log_format(text: &str) -> Result<Format, String> {
+    match text {
+        "text" => Ok(Format::Text),
+        "json" => Ok(Format::Json),
+        _ => Err("text or json".to_owned()),
     }
 }
 
