@@ -48,6 +48,8 @@ fn a_privileged_port_is_refused_with_a_reason() {
 fn too_few_descriptors_are_refused_with_a_reason() {
     let hard = getrlimit(Resource::Nofile).maximum;
     assert!(hard.is_none_or(|hard| hard >= 64), "the limit can be lowered to 64");
-    let launcher = ["sh", "-c", "ulimit -n 64 && exec \"$@\"", "sh"];
-    expect_refusal(&launcher, &["--port", "0"], 1, "ulimit -n");
+    for limit in ["5", "12", "64", "96"] {
+        let shell = format!("ulimit -n {limit} && exec \"$@\"");
+        expect_refusal(&["sh", "-c", &shell, "sh"], &["--port", "0", "--admin", "0"], 1, "(ulimit -n, ");
+    }
 }

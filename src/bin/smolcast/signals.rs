@@ -2,7 +2,6 @@
 //! SIGUSR1, SIGUSR2 and SIGXFSZ do nothing.
 
 use std::error::Error;
-use std::io;
 use std::process;
 use std::sync::mpsc;
 use std::thread;
@@ -21,7 +20,7 @@ const SAME_SIGNAL: Duration = Duration::from_millis(100);
 ///
 /// It also catches SIGHUP for as long as the program runs, so that a closed terminal does not end the server.
 pub(crate) fn stop() -> Result<impl Future<Output = ()>, Box<dyn Error>> {
-    let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])?;
+    let mut signals = catch(&[Signal::Term, Signal::Int, Signal::Hup])?;
     // A thread of its own, because the drain may block the caller's. It is there from the start: later the system might
     // have none left.
     let (first, received) = mpsc::channel();
@@ -57,16 +56,22 @@ async fn end_at_next(mut signals: Signals) {
 }
 
 /// Reload requests: one for each SIGHUP, or for several that come at once. From this call on SIGHUP ends no process.
-pub(crate) fn reloads() -> io::Result<impl Stream<Item = ()>> {
-    Ok(Signals::new([Signal::Hup])?.filter_map(|signal| signal.ok().map(drop)))
+pub(crate) fn reloads() -> Result<impl Stream<Item = ()>, String> {
+    Ok(catch(&[Signal::Hup])?.filter_map(|signal| signal.ok().map(drop)))
 }
 
 /// Keeps the process alive where it writes beyond its limit of a file's size (`ulimit -f`): the write fails instead.
 /// SIGUSR1 and SIGUSR2, which have no meaning here, do not end it either.
 ///
 /// The caller keeps what this returns for as long as the program runs.
-pub(crate) fn ignore_harmless() -> io::Result<Signals> {
-    Signals::new([Signal::Xfsz, Signal::Usr1, Signal::Usr2])
+pub(crate) fn ignore_harmless() -> Result<Signals, String> {
+    catch(&[Signal::Xfsz, Signal::Usr1, Signal::Usr2])
+}
+
+/// Catches signals from now on. It takes descriptors, which are all that it may lack.
+fn catch(signals: &[Signal]) -> Result<Signals, String> {
+    let advice = "raise the limit of open files (ulimit -n, LimitNOFILE=)";
+    Signals::new(signals).map_err(|error| format!("cannot catch signals: {error}; {advice}"))
 }
 
 async fn next_to_end(signals: &mut Signals) -> Signal {
