@@ -19,7 +19,6 @@ use smol::future::FutureExt;
 use smolcast::{BindError, Server};
 
 use crate::args::{Command, Setup};
-use crate::log::LineWriter;
 use crate::reload::Reader;
 use crate::systemd::Manager;
 
@@ -43,15 +42,11 @@ fn main() -> ExitCode {
 
 fn serve(setup: Setup) -> Result<(), Box<dyn Error>> {
     let Setup { config, files, log_format, warnings } = setup;
+    log::set_format(log_format);
     // First, because it changes the environment, which is safe only while no other thread runs.
     let sockets = systemd::sockets()?;
-    // Every thread starts before the start line, so that a lack of threads is an error of the start alone.
-    log::start(log_format).map_err(BindError::Thread)?;
-    warnings.iter().for_each(|line| ::log::warn!("{line}"));
+    let writer = startup::prepare(&warnings)?;
     startup::warn_of_unused_addresses(&config, &sockets);
-    startup::raise_descriptor_limit();
-    let writer = LineWriter::new(io::stdout()).map_err(BindError::Thread)?;
-    startup::start_reactor()?;
     // Before the history is read, which may take a while: until then a SIGHUP would end the process.
     let reloads = signals::reloads()?;
     let _ignored = signals::ignore_harmless()?;

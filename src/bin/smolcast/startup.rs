@@ -1,6 +1,7 @@
 //! The start of the program: its descriptor limit, its reactor, the start line, and a warning about unused addresses.
 
 use std::error::Error;
+use std::io;
 use std::panic;
 use std::time::Duration;
 
@@ -10,19 +11,33 @@ use smol::Timer;
 use smol::future::{block_on, poll_once};
 use smolcast::{Address, BindError, Config, Server, Sockets};
 
+use crate::log::LineWriter;
+
+/// Prepares the process: its log, with these first lines, its descriptor limit and its reactor. Returns the writer to
+/// standard output.
+///
+/// Every thread of the program starts before the start line, so that a lack of threads is an error of the start alone.
+///
+/// # Errors
+///
+/// The system allows no further thread, or no descriptor.
+pub(crate) fn prepare(warnings: &[String]) -> Result<LineWriter, Box<dyn Error>> {
+    crate::log::start().map_err(BindError::Thread)?;
+    warnings.iter().for_each(|line| log::warn!("{line}"));
+    raise_descriptor_limit();
+    start_reactor()?;
+    Ok(LineWriter::new(io::stdout()).map_err(BindError::Thread)?)
+}
+
 /// Raises the soft limit of descriptors to the hard one: each connection is a descriptor.
-pub(crate) fn raise_descriptor_limit() {
+fn raise_descriptor_limit() {
     let maximum = getrlimit(Resource::Nofile).maximum;
     // A failure shows in the start line, as fewer connections.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 /// Starts the reactor and its thread, which the first use would do too, but with a panic if it fails.
-///
-/// # Errors
-///
-/// The system allows no further thread, or no descriptor.
-pub(crate) fn start_reactor() -> Result<(), Box<dyn Error>> {
+fn start_reactor() -> Result<(), Box<dyn Error>> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
     // A timer that has to wait registers with the reactor. `smol::block_on` would need the thread again as it unwinds.

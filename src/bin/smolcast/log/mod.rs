@@ -40,7 +40,7 @@ enum Style {
 struct Stderr {
     /// Starts with the server, or else with the first line.
     writer: Mutex<Option<LineWriter>>,
-    /// Set by [`start`].
+    /// Set by [`set_format`].
     style: OnceLock<Style>,
     repeats: Mutex<Repeats>,
 }
@@ -56,12 +56,8 @@ pub(crate) fn init() {
     }
 }
 
-/// Decides the form of the lines, and starts the thread that writes them, so that none is needed later.
-///
-/// # Errors
-///
-/// The system allows no further thread.
-pub(crate) fn start(format: Format) -> io::Result<()> {
+/// Decides the form of the lines.
+pub(crate) fn set_format(format: Format) {
     let style = match format {
         Format::Json => Style::Json,
         Format::Text if is_journal() => Style::Untimed,
@@ -69,6 +65,14 @@ pub(crate) fn start(format: Format) -> io::Result<()> {
     };
     // No other caller sets it.
     let _ = STDERR.style.set(style);
+}
+
+/// Starts the thread that writes the lines, so that none is needed later.
+///
+/// # Errors
+///
+/// The system allows no further thread.
+pub(crate) fn start() -> io::Result<()> {
     let mut writer = STDERR.writer.lock().unwrap_or_else(PoisonError::into_inner);
     if writer.is_none() {
         *writer = Some(LineWriter::new(io::stderr())?);
