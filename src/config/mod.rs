@@ -188,7 +188,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// Time for a request's body, from the end of its head. Default: 30 s.
     pub body_timeout: Duration,
-    /// Idle time of a connection between two requests. Default: 60 s.
+    /// Idle time of a connection between two requests. Default: 75 s, above the 60 s of common load balancers: the side
+    /// that sends requests has to close first.
     pub idle_timeout: Duration,
     /// Time without progress after which a write ends its connection. Default: 30 s.
     pub write_timeout: Duration,
@@ -233,7 +234,7 @@ impl Default for Limits {
             answer_bytes: 16 * KIB,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
             linger_timeout: Duration::from_secs(2),
             turn_timeout: Duration::from_secs(5),

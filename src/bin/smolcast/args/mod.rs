@@ -137,7 +137,7 @@ struct Args {
     /// TIME that a request's body may take [default: 30s]
     #[argh(option, arg_name = "TIME", from_str_fn(units::positive_time))]
     body_timeout: Option<Duration>,
-    /// TIME that a connection may stay idle between two requests [default: 60s]
+    /// TIME that a connection may stay idle between two requests [default: 75s]
     #[argh(option, arg_name = "TIME", from_str_fn(units::positive_time))]
     idle_timeout: Option<Duration>,
     /// TIME that a write may make no progress before its connection is closed [default: 30s]
