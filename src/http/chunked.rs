@@ -16,8 +16,23 @@ enum State {
     Size(u32),
     /// Whitespace between the size and an extension's semicolon.
     SizeEnd,
-    /// A chunk extension.
-    Extension,
+    /// The start of an extension, after its semicolon and perhaps whitespace.
+    ExtensionStart,
+    /// An extension's name.
+    ExtensionName,
+    /// Whitespace after an extension's name.
+    ExtensionNameEnd,
+    /// The start of an extension's value, after its equals sign and perhaps whitespace.
+    ValueStart,
+    /// A value that is a token.
+    Value,
+    /// A value in quotes, or the octet after its backslash.
+    Quoted,
+    QuotedPair,
+    /// The end of a value in quotes.
+    QuotedEnd,
+    /// Whitespace between a value and the next extension's semicolon.
+    ValueEnd,
     /// The LF that ends the size line.
     SizeLineFeed,
     /// The chunk's data.
@@ -38,6 +53,46 @@ enum State {
     LastLineFeed,
     /// Nothing: the body is complete.
     Done,
+}
+
+impl State {
+    fn is_in_extension(self) -> bool {
+        matches!(
+            self,
+            Self::ExtensionStart
+                | Self::ExtensionName
+                | Self::ExtensionNameEnd
+                | Self::ValueStart
+                | Self::Value
+                | Self::Quoted
+                | Self::QuotedPair
+                | Self::QuotedEnd
+                | Self::ValueEnd
+        )
+    }
+
+    /// The state after one more octet of an extension: a name, and perhaps a value that is a token or in quotes.
+    ///
+    /// Whitespace is allowed around `=` and `;` (RFC 9112, 7.1.1), and not at the end of the line.
+    fn extended_by(self, octet: u8) -> Result<Self, RequestError> {
+        let next = match (self, octet) {
+            (Self::Quoted, b'"') => Self::QuotedEnd,
+            (Self::Quoted, b'\\') => Self::QuotedPair,
+            (Self::Quoted | Self::QuotedPair, _) if !is_control(octet) => Self::Quoted,
+            (Self::ExtensionStart | Self::ValueStart, b' ' | b'\t') => self,
+            (Self::ExtensionName | Self::ExtensionNameEnd, b' ' | b'\t') => Self::ExtensionNameEnd,
+            (Self::Value | Self::QuotedEnd | Self::ValueEnd, b' ' | b'\t') => Self::ValueEnd,
+            (Self::ExtensionStart | Self::ExtensionName, _) if is_token(octet) => Self::ExtensionName,
+            (Self::ExtensionName | Self::ExtensionNameEnd, b'=') => Self::ValueStart,
+            (Self::ValueStart, b'"') => Self::Quoted,
+            (Self::ValueStart | Self::Value, _) if is_token(octet) => Self::Value,
+            (Self::ExtensionName | Self::ExtensionNameEnd | Self::Value | Self::QuotedEnd | Self::ValueEnd, b';') => {
+                Self::ExtensionStart
+            }
+            _ => return Err(RequestError::Chunk),
+        };
+        Ok(next)
+    }
 }
 
 /// The state of one chunked body.
@@ -101,10 +156,10 @@ impl Decoder {
     fn step(&mut self, octet: u8) -> Result<State, RequestError> {
         let next = match (self.state, octet) {
             (State::Size(digits), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => self.size_digit(digits, octet)?,
-            (State::Size(1..) | State::SizeEnd, b';') => State::Extension,
+            (State::Size(1..) | State::SizeEnd, b';') => State::ExtensionStart,
             (State::Size(1..) | State::SizeEnd, b' ' | b'\t') => self.extension_octet(State::SizeEnd)?,
-            (State::Size(1..) | State::Extension, b'\r') => State::SizeLineFeed,
-            (State::Extension, _) if !is_control(octet) => self.extension_octet(State::Extension)?,
+            (State::Size(1..) | State::ExtensionName | State::Value | State::QuotedEnd, b'\r') => State::SizeLineFeed,
+            (state, _) if state.is_in_extension() => self.extension_octet(state.extended_by(octet)?)?,
             (State::SizeLineFeed, b'\n') => self.begin_data(),
             (State::DataReturn, b'\r') => State::DataLineFeed,
             (State::DataLineFeed, b'\n') => State::Size(0),
@@ -188,6 +243,12 @@ mod tests {
             ("2\r\n\r\n\r\n0\r\n\r\n", "\r\n"),
             ("1;x=y\r\na\r\n0;z\r\n\r\n", "a"),
             ("1 ;x\r\na\r\n0\r\n\r\n", "a"),
+            ("1; x = y\r\na\r\n0\r\n\r\n", "a"),
+            ("1;x=y ;z\r\na\r\n0\r\n\r\n", "a"),
+            ("1;x=\"\"\r\na\r\n0\r\n\r\n", "a"),
+            ("1;x=\";=\"\r\na\r\n0\r\n\r\n", "a"),
+            ("1;x=\"\\\"\"\r\na\r\n0\r\n\r\n", "a"),
+            ("1;x=\"\u{e9}\"\r\na\r\n0\r\n\r\n", "a"),
             ("1\r\na\r\n0\r\nA: b\r\nC:\r\n\r\n", "a"),
             ("1\r\na\r\n0\r\nContent-Length: 9\r\n\r\n", "a"),
         ] {
@@ -213,6 +274,23 @@ mod tests {
             ("1\r\r\n", RequestError::Chunk),
             ("g\r\n", RequestError::Chunk),
             ("0000000000000000000000001\r\n", RequestError::Chunk),
+            ("1;\r\n", RequestError::Chunk),
+            ("1;;a\r\n", RequestError::Chunk),
+            ("1;a;\r\n", RequestError::Chunk),
+            ("1;=b\r\n", RequestError::Chunk),
+            ("1;a=\r\n", RequestError::Chunk),
+            ("1;a=;b\r\n", RequestError::Chunk),
+            ("1;a \r\n", RequestError::Chunk),
+            ("1;a=b \r\n", RequestError::Chunk),
+            ("1;a b\r\n", RequestError::Chunk),
+            ("1;a=b c\r\n", RequestError::Chunk),
+            ("1;a=b=c\r\n", RequestError::Chunk),
+            ("1;a=b\"\"\r\n", RequestError::Chunk),
+            ("1;a=\"b\"c\r\n", RequestError::Chunk),
+            ("1;a=\"b\r\n", RequestError::Chunk),
+            ("1;a=\"\\\r\n", RequestError::Chunk),
+            ("1;(a)\r\n", RequestError::Chunk),
+            ("1;\u{e9}\r\n", RequestError::Chunk),
             ("1;a\0b\r\n", RequestError::Chunk),
             ("1;a\nb\r\n", RequestError::Chunk),
             ("1;a\rb\r\n", RequestError::Chunk),
@@ -261,7 +339,7 @@ mod tests {
     proptest! {
         #[test]
         fn input_decodes_the_same_in_any_portions(
-            input in "[0-3a\r\n;: x]{0,40}",
+            input in "[0-3a\r\n;:= x\"]{0,40}",
             cuts in prop::collection::vec(1_usize..6, 0..40),
         ) {
             let (mut portions, mut rest) = (Vec::new(), input.as_bytes());

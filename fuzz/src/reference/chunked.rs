@@ -67,11 +67,8 @@ fn read_size(octets: &[u8], budget: &mut Budget) -> Reading<usize> {
     let (digits, extension) = content.split_at(digits);
     let whitespace = extension.iter().take_while(|octet| **octet == b' ' || **octet == b'\t').count();
     let has_extension = extension.get(whitespace) == Some(&b';');
-    let is_only_size = whitespace == extension.len() && (whitespace == 0 || is_cut);
-    let is_well_formed = !has_bad_end
-        && (!digits.is_empty() || content.is_empty() && is_cut)
-        && (has_extension || is_only_size)
-        && extension.iter().all(|octet| is_field_octet(*octet));
+    let is_well_formed =
+        !has_bad_end && (!digits.is_empty() || content.is_empty() && is_cut) && are_extensions(extension, is_cut);
     let cost = digits.len().saturating_sub(FREE_DIGITS) + extension.len() - usize::from(has_extension);
     let size = number(digits);
     let is_too_large = size.is_none_or(|size| size > budget.body);
@@ -91,6 +88,55 @@ fn read_size(octets: &[u8], budget: &mut Budget) -> Reading<usize> {
         }
         _ => Reading::Partial,
     }
+}
+
+/// Checks extensions: a name each, and perhaps a value. Whitespace may stand before and after `;` and `=`.
+///
+/// If they are cut, the rest of them may still come.
+fn are_extensions(mut rest: &[u8], is_cut: bool) -> bool {
+    while !rest.is_empty() {
+        let Some((b';', behind)) = without_blanks(rest).split_first() else {
+            return without_blanks(rest).is_empty() && is_cut;
+        };
+        let name = without_blanks(behind);
+        rest = without_token(name);
+        if rest.len() == name.len() {
+            return name.is_empty() && is_cut;
+        }
+        if let Some((b'=', value)) = without_blanks(rest).split_first() {
+            match without_value(without_blanks(value), is_cut) {
+                Some(behind) => rest = behind,
+                None => return false,
+            }
+        }
+    }
+    true
+}
+
+/// The octets behind a value, a token or a quoted string; nothing is behind one that is cut.
+fn without_value(octets: &[u8], is_cut: bool) -> Option<&[u8]> {
+    let Some((b'"', mut rest)) = octets.split_first() else {
+        let behind = without_token(octets);
+        return (behind.len() < octets.len() || octets.is_empty() && is_cut).then_some(behind);
+    };
+    loop {
+        rest = match rest {
+            [b'"', behind @ ..] => return Some(behind),
+            [] | [b'\\'] => return is_cut.then_some(b""),
+            [b'\\', octet, behind @ ..] | [octet, behind @ ..] if is_field_octet(*octet) => behind,
+            _ => return None,
+        }
+    }
+}
+
+fn without_blanks(octets: &[u8]) -> &[u8] {
+    let blanks = octets.iter().take_while(|octet| **octet == b' ' || **octet == b'\t').count();
+    &octets[blanks..]
+}
+
+fn without_token(octets: &[u8]) -> &[u8] {
+    let length = octets.iter().take_while(|octet| is_tchar(**octet)).count();
+    &octets[length..]
 }
 
 /// The value of hexadecimal digits, if a memory can have so many octets.
@@ -150,8 +196,11 @@ mod tests {
             ("1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", "abc"),
             ("1F\r\n0123456789012345678901234567890\r\n0\r\n\r\n", "0123456789012345678901234567890"),
             ("000000000000000000000002\r\n\r\n\r\n0\r\n\r\n", "\r\n"),
-            ("1\t;a=\"b\"\r\nx\r\n0;\r\n\r\n", "x"),
-            ("1;;a\u{e9}\r\nx\r\n0\r\nA:\r\nB: \tc:d\r\n\r\n", "x"),
+            ("1\t;a=\"b\"\r\nx\r\n0;c\r\n\r\n", "x"),
+            ("1; a = b\r\nx\r\n0\r\n\r\n", "x"),
+            ("1;a;b=c ;d\r\nx\r\n0\r\n\r\n", "x"),
+            ("1;a=\"\u{e9}\"\r\nx\r\n0\r\nA:\r\n\r\n", "x"),
+            ("1;a=\"\\\"\"\r\nx\r\n0\r\nA:\r\nB: \tc:d\r\n\r\n", "x"),
             ("0\r\na:3456789012345678901\r\n\r\n", ""),
         ] {
             let behind = format!("{octets}0\r\n\r\n");
@@ -175,6 +224,22 @@ mod tests {
             "1 \r\n",
             "1\r\r",
             "1;a\0",
+            "1;;",
+            "1;\r\n",
+            "1;=",
+            "1;a \r\n",
+            "1;a=\r\n",
+            "1;a=;",
+            "1;a b",
+            "1;a=b c",
+            "1;a==",
+            "1;a=b\"",
+            "1;a=\"\"b",
+            "1;a=\"\r\n",
+            "1;a=\"\\\r\n",
+            "1;a=\"\0",
+            "1;a=\"\\\0",
+            "1;\u{e9}",
             "1;\n",
             "1;\r1",
             "1;123456789",
