@@ -22,16 +22,17 @@ pub enum Framing {
 pub(crate) fn framing(fields: &[Header<'_>], http_1_0: bool) -> Result<Framing, RequestError> {
     let length = content_length(fields)?;
     let mut codings = field_values(fields, "transfer-encoding");
-    let Some(coding) = codings.next() else {
+    let (Some(coding), another) = (codings.next(), codings.next()) else {
         return Ok(length.map_or(Framing::None, Framing::Length));
     };
     if length.is_some() {
         return Err(RequestError::AmbiguousFraming);
     }
-    if http_1_0 || codings.next().is_some() {
-        return Err(RequestError::TransferEncoding);
-    }
-    if trim_whitespace(coding).eq_ignore_ascii_case(b"chunked") {
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    if http_1_0 || another.is_some() || !list_members(coding).last().is_some_and(is_chunked) {
+        // The end of such a body cannot be found (RFC 9112, 6.3).
+        Err(RequestError::TransferEncoding)
+    } else if is_chunked(trim_whitespace(coding)) {
         Ok(Framing::Chunked)
     } else {
         Err(RequestError::UnknownCoding)
@@ -107,12 +108,14 @@ mod tests {
             (" ChUnKeD\t", Ok(Framing::Chunked)),
             ("chunked, chunked", Err(RequestError::UnknownCoding)),
             ("gzip, chunked", Err(RequestError::UnknownCoding)),
-            ("identity", Err(RequestError::UnknownCoding)),
-            ("xchunked", Err(RequestError::UnknownCoding)),
-            ("\"chunked\"", Err(RequestError::UnknownCoding)),
-            ("chunked;a=b", Err(RequestError::UnknownCoding)),
-            ("chunked,", Err(RequestError::UnknownCoding)),
-            ("", Err(RequestError::UnknownCoding)),
+            ("identity, Chunked", Err(RequestError::UnknownCoding)),
+            ("chunked, gzip", Err(RequestError::TransferEncoding)),
+            ("identity", Err(RequestError::TransferEncoding)),
+            ("xchunked", Err(RequestError::TransferEncoding)),
+            ("\"chunked\"", Err(RequestError::TransferEncoding)),
+            ("chunked;a=b", Err(RequestError::TransferEncoding)),
+            ("chunked,", Err(RequestError::TransferEncoding)),
+            ("", Err(RequestError::TransferEncoding)),
         ] {
             assert_eq!(decide(&[("Transfer-Encoding", value)], false), expected, "for {value:?}");
         }

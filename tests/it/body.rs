@@ -72,7 +72,7 @@ fn bad_framing_is_refused_on_every_route() {
             ("Content-Length: +5", [400, 400]),
             ("Content-Length: 5\r\nContent-Length: 6", [400, 400]),
             ("Content-Length: 5\r\nTransfer-Encoding: chunked", [400, 400]),
-            ("Transfer-Encoding: gzip", [400, 501]),
+            ("Transfer-Encoding: gzip", [400, 400]),
         ] {
             let request = format!("{line} HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\nhello");
             witness.refused(&format!("{line} with {fields}"), request, &statuses);
@@ -132,6 +132,12 @@ fn transfer_encoding_together_with_content_length_is_400() {
 #[test]
 fn a_transfer_encoding_other_than_one_chunked_is_501_or_400() {
     let mut witness = Witness::start(Limits::default());
+    for fields in ["gzip, chunked", "identity, Chunked", "chunked,chunked"] {
+        witness.refused(fields, publish(&format!("Transfer-Encoding: {fields}"), COMPLETE_CHUNKS), &[501]);
+    }
+    for fields in ["gzip", "identity", "chunked, gzip", "chunked;a=b", "\"chunked\"", "xchunked", ""] {
+        witness.refused(fields, publish(&format!("Transfer-Encoding: {fields}"), COMPLETE_CHUNKS), &[400]);
+    }
     for fields in [
         "Transfer-Encoding: chunked, chunked",
         "Transfer-Encoding: chunked,chunked",

@@ -18,7 +18,7 @@ pub fn values<'f>(fields: &'f [Field], name: &str) -> Vec<&'f [u8]> {
 pub fn body(fields: &[Field], is_http_1_0: bool) -> Result<Framing, BTreeSet<u16>> {
     let lengths = elements(&values(fields, "content-length"));
     let codings = values(fields, "transfer-encoding");
-    let mut broken = BTreeSet::new();
+    let (lines, mut broken) = (codings.len(), BTreeSet::new());
     let distinct: BTreeSet<_> = lengths.iter().map(|length| decimal(length)).collect();
     if distinct.len() > 1 || distinct.contains(&None) {
         broken.insert(400);
@@ -27,8 +27,12 @@ pub fn body(fields: &[Field], is_http_1_0: bool) -> Result<Framing, BTreeSet<u16
         broken.insert(400);
     }
     let is_chunked = codings.len() == 1 && trim(codings[0]).eq_ignore_ascii_case(b"chunked");
-    if !codings.is_empty() && !is_chunked {
-        broken.extend([400, 501]);
+    let codings = elements(&codings);
+    let ends_in_chunked = codings.last().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
+    if !codings.is_empty() && !ends_in_chunked {
+        broken.insert(400);
+    } else if !codings.is_empty() && !is_chunked {
+        broken.extend(if lines > 1 { [400, 501] } else { [501, 501] });
     }
     if !broken.is_empty() {
         return Err(broken);
@@ -91,8 +95,11 @@ mod tests {
     #[test]
     fn transfer_codings_give_the_body() {
         assert_eq!(decide(&[("transfer-encoding", "CHUNKED")]), Ok(Framing::Chunked));
-        for value in ["chunked, chunked", "gzip, chunked", "identity", "xchunked", "\"chunked\"", "chunked;a=b", ""] {
-            assert_eq!(decide(&[("transfer-encoding", value)]), Err(vec![400, 501]), "{value}");
+        for value in ["chunked, chunked", "gzip, CHUNKED", "identity,chunked"] {
+            assert_eq!(decide(&[("transfer-encoding", value)]), Err(vec![501]), "{value}");
+        }
+        for value in ["identity", "xchunked", "\"chunked\"", "chunked;a=b", "chunked, gzip", "chunked,", ""] {
+            assert_eq!(decide(&[("transfer-encoding", value)]), Err(vec![400]), "{value}");
         }
         let twice = [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
         assert_eq!(decide(&twice), Err(vec![400, 501]));
