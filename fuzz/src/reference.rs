@@ -11,6 +11,7 @@ pub mod chunked;
 pub mod connection;
 pub mod framing;
 pub mod head;
+pub mod parameters;
 pub mod publishing;
 pub mod query;
 pub mod topics;

@@ -28,7 +28,8 @@ pub struct AccessSettings {
     /// Hosts that a request may be for, by its target or its `Host` field; any other gets `421`.
     pub hosts: Vec<HostPattern>,
     /// Origins whose pages may publish; any other gets `403`. A request without `Origin` comes from no page. Pages of
-    /// these origins may also read responses: `Access-Control-Allow-Origin` then names the page's own origin, not `*`.
+    /// these origins may also read responses, with credentials: `Access-Control-Allow-Origin` then names the page's own
+    /// origin, not `*`.
     pub origins: Vec<OriginPattern>,
     /// Tokens of which a publisher has to show one (`Authorization: Bearer TOKEN`), or gets `401`. Pages may show one
     /// if their origin is listed: only then does `OPTIONS /broadcast` permit it to their browsers.
@@ -53,7 +54,7 @@ pub(crate) enum Action {
     Read,
     /// To publish.
     Publish,
-    /// To ask, as a browser does, if a page may publish with a token.
+    /// To ask, as a browser does, if a page may publish with fields of its own.
     PublishPreflight,
 }
 
@@ -66,7 +67,7 @@ pub(crate) enum Denied {
     Origin,
     /// A publisher shows no token, or an unknown one: `401`.
     Token,
-    /// The preflight has no response, because no page of this origin may publish with a token: `404`.
+    /// The preflight has no response, because the page's origin is not listed: `404`.
     Preflight,
 }
 
@@ -79,10 +80,8 @@ pub(crate) fn authorize(access: &AccessSettings, caller: Caller<'_>, action: Act
         _ if !access.allows_host(caller.host) => Some(Denied::Host),
         Action::Publish if caller.origin.is_some() && cors == Cors::NoOrigin => Some(Denied::Origin),
         Action::Publish if !access.accepts_token(caller.token) => Some(Denied::Token),
-        // A page may publish with a token only if the operator lists its origin and has tokens.
-        Action::PublishPreflight if access.publish_tokens.is_empty() || !matches!(cors, Cors::Origin(_)) => {
-            Some(Denied::Preflight)
-        }
+        // A page may publish with such fields only if the operator lists its origin.
+        Action::PublishPreflight if !matches!(cors, Cors::Origin(_)) => Some(Denied::Preflight),
         Action::Read | Action::Publish | Action::PublishPreflight => None,
     };
     (cors, denied.map_or(Ok(()), Err))
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn publish_preflight_needs_tokens_and_origins() {
+    fn publish_preflight_needs_a_listed_origin() {
         let tokens = || vec!["t".parse().expect("a token")];
         let (neither, origins) = (access("", ""), access("", "https://example.com"));
         let both = AccessSettings { publish_tokens: tokens(), ..origins.clone() };
@@ -197,7 +196,9 @@ mod tests {
         assert_eq!(preflight(&both, listed), Ok(()));
         assert_eq!(preflight(&both, None), Err(Denied::Preflight));
         assert_eq!(preflight(&both, Some("https://evil.net")), Err(Denied::Preflight));
-        assert_eq!(preflight(&origins, listed), Err(Denied::Preflight));
+        assert_eq!(preflight(&origins, listed), Ok(()));
+        assert_eq!(preflight(&origins, Some("https://evil.net")), Err(Denied::Preflight));
+        assert_eq!(preflight(&neither, listed), Err(Denied::Preflight));
         assert_eq!(preflight(&AccessSettings { publish_tokens: tokens(), ..neither }, listed), Err(Denied::Preflight));
     }
 

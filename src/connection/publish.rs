@@ -109,7 +109,8 @@ impl<S: Socket> Exchange<'_, S> {
         let is_last = self.unanswered.is_empty() && is_stopping;
         let persistence = if is_last { Persistence::Close } else { persistence };
         // The request at hand may be another one.
-        let at_hand = (std::mem::replace(&mut self.cors, cors), std::mem::replace(&mut self.is_publish, true));
+        let at_hand = (std::mem::replace(&mut self.cors, cors), self.is_publish, self.is_head);
+        (self.is_publish, self.is_head) = (true, false);
         let answered = match outcome {
             Ok(id) => {
                 let subscribers = |topics: &Topics| self.context.shared.subscribers_of(topics);
@@ -136,7 +137,9 @@ impl<S: Socket> Exchange<'_, S> {
                 Err(error.into())
             }
         };
-        (self.cors, self.is_publish) = if answered.is_ok() { at_hand } else { (self.cors.take(), true) };
+        if answered.is_ok() {
+            (self.cors, self.is_publish, self.is_head) = at_hand;
+        }
         answered
     }
 }

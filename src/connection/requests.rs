@@ -34,8 +34,17 @@ pub(super) async fn serve<S: Socket>(
     let _in_flight = context.requests.enter();
     let reader = RequestReader::new(io, &context.clock, &context.shared.limits, &context.read_buffer);
     let pipeline = Pipeline::new(&context.shared.hub);
-    let (unanswered, cors) = (VecDeque::new(), None);
-    let mut exchange = Exchange { context, reader, pipeline, unanswered, proxy, rejection, is_publish: false, cors };
+    let mut exchange = Exchange {
+        context,
+        reader,
+        pipeline,
+        unanswered: VecDeque::new(),
+        proxy,
+        rejection,
+        is_publish: false,
+        is_head: false,
+        cors: None,
+    };
     let end = match exchange.serve_requests().await {
         Ok(Some(subscribe)) => match exchange.open_stream(&subscribe).await {
             Ok(opened) => return Some(opened),
@@ -59,7 +68,6 @@ pub(super) struct Envelope {
     pub(super) framing: Framing,
     pub(super) persistence: Persistence,
     pub(super) expects_continue: bool,
-    is_head: bool,
 }
 
 /// A client's requests and the responses to them.
@@ -75,6 +83,8 @@ pub(super) struct Exchange<'s, S> {
     rejection: Option<u64>,
     /// Set if the request at hand is one to publish, whose outcome is counted.
     pub(super) is_publish: bool,
+    /// Set if the request at hand is a `HEAD`, whose response has no body.
+    pub(super) is_head: bool,
     /// The pages that may read the response, known once the head is read.
     pub(super) cors: Option<Cors>,
 }
@@ -86,6 +96,7 @@ impl<S: Socket> Exchange<'_, S> {
             // Until the head is read, no page of a listed origin may read a response.
             self.cors = None;
             self.is_publish = false;
+            self.is_head = false;
             let received = self.reader.received_head()?;
             // The client may wait for the responses before it sends another request.
             if received.is_none() && self.answer_all(MayClose::IfStopping).await? == Persistence::Close {
@@ -108,12 +119,15 @@ impl<S: Socket> Exchange<'_, S> {
                     return Ok(None);
                 }
                 Request::Publish(publish) => self.publish(&publish, &envelope).await?,
+                Request::SubscribeHead => self.respond_last(response::stream_head_alone),
                 Request::NotFound => self.not_found(&envelope),
                 Request::Count(topics) => {
-                    let streams = self.context.shared.subscribers_of(&topics);
-                    self.respond_last(|out, common| response::stream_count(out, common, streams))
+                    let (streams, is_head) = (self.context.shared.subscribers_of(&topics), self.is_head);
+                    self.respond_last(|out, common| response::stream_count(out, common, streams, is_head))
                 }
-                Request::Preflight => self.respond_last(response::preflight),
+                Request::Preflight { asks_for_fields } => {
+                    self.respond_last(|out, common| response::preflight(out, common, asks_for_fields))
+                }
                 Request::PublishPreflight => self.respond_last(response::publish_preflight),
             };
             if persistence == Persistence::Close {
@@ -140,15 +154,12 @@ impl<S: Socket> Exchange<'_, S> {
         });
         let route = Route::of(head.method, head.path);
         self.is_publish = route == Route::Publish;
+        self.is_head = head.method == "HEAD";
         let (cors, request) = permit(self.context, route, &head);
         self.cors = Some(cors);
         let request = request?;
-        let envelope = Envelope {
-            framing: head.framing,
-            persistence: head.persistence,
-            expects_continue: head.expects_continue,
-            is_head: head.method == "HEAD",
-        };
+        let envelope =
+            Envelope { framing: head.framing, persistence: head.persistence, expects_continue: head.expects_continue };
         self.reader.consume(length);
         if self.rejection.is_none() && !has_room {
             self.rejection = Some(self.context.shared.metrics.connection_over_ip_limit());
@@ -179,9 +190,8 @@ impl<S: Socket> Exchange<'_, S> {
             // The body is not read, so the next request cannot be found after it.
             Framing::Length(_) | Framing::Chunked => Persistence::Close,
         };
-        self.respond(StatusClass::ClientError, |out, common| {
-            response::not_found(out, common, persistence, envelope.is_head);
-        });
+        let is_head = self.is_head;
+        self.respond(StatusClass::ClientError, |out, common| response::not_found(out, common, persistence, is_head));
         persistence
     }
 
@@ -191,7 +201,8 @@ impl<S: Socket> Exchange<'_, S> {
         if self.is_publish {
             self.context.shard_metrics.publish_ended(error.outcome());
         }
-        self.respond(error.status_class(), |out, common| response::error(out, common, error, persistence));
+        let is_head = self.is_head;
+        self.respond(error.status_class(), |out, common| response::error(out, common, error, persistence, is_head));
     }
 
     /// Queues a successful response that closes the connection.
@@ -239,7 +250,8 @@ fn permit<S>(context: &Context<S>, route: Route, head: &RequestHead<'_>) -> (Cor
     let action = match route {
         Route::Publish => Action::Publish,
         Route::PublishPreflight => Action::PublishPreflight,
-        Route::Subscribe | Route::Count | Route::Preflight | Route::NotFound => Action::Read,
+        Route::Subscribe | Route::SubscribeHead | Route::Count => Action::Read,
+        Route::Preflight | Route::NotFound => Action::Read,
     };
     let caller = Caller { host: head.authority, origin: head.origin, token: head.optional.bearer() };
     let (cors, verdict) = context.shared.access_control.read(|access| authorize(access, caller, action));

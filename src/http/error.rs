@@ -2,6 +2,7 @@
 //!
 //! It writes no response. Nearly every error ends the connection: after a malformed request no next one can be found.
 
+use super::parameters::Parameter;
 use crate::event::frame::InvalidField;
 use crate::event::topic::TopicError;
 use crate::metrics::{PublishOutcome, StatusClass};
@@ -29,6 +30,12 @@ pub enum RequestError {
     /// The history holds another event with the id.
     Duplicate,
     Slow,
+    /// A parameter whose name is nearly this one, and none that the route knows.
+    Misspelt(Parameter),
+    /// A publish has a parameter that is not known, nor nearly.
+    UnknownParameter,
+    /// A topic or filter of a request ends in `/`.
+    TrailingSlash,
     ForeignOrigin,
     /// The publisher shows no token, or an unknown one.
     Token,
@@ -37,6 +44,10 @@ pub enum RequestError {
     LengthRequired,
     BodyTooLarge,
     RequestLineTooLong,
+    /// The message is compressed, or coded in another way that the server does not undo.
+    ContentCoding,
+    /// The message is declared to be in another charset than UTF-8.
+    Charset,
     Expectation,
     Misdirected,
     HeadTooLarge,
@@ -80,6 +91,7 @@ impl RequestError {
         const BAD_REQUEST: &str = "400 Bad Request";
         const TIMEOUT: &str = "408 Request Timeout";
         const FIELDS_TOO_LARGE: &str = "431 Request Header Fields Too Large";
+        const UNSUPPORTED: &str = "415 Unsupported Media Type";
         const UNAVAILABLE: &str = "503 Service Unavailable";
         match self {
             Self::Malformed => (BAD_REQUEST, "The request head is malformed; send HTTP/1.1 as in RFC 9112.\n"),
@@ -87,7 +99,9 @@ impl RequestError {
             Self::Host => (BAD_REQUEST, "Send exactly one Host field, with a host and no more than a port.\n"),
             Self::Target => (BAD_REQUEST, "The request target's authority is not a host and port.\n"),
             Self::ContentLength => (BAD_REQUEST, "Content-Length must be one decimal number.\n"),
-            Self::TransferEncoding => (BAD_REQUEST, "Transfer-Encoding may be chunked, once, in HTTP/1.1 alone.\n"),
+            Self::TransferEncoding => {
+                (BAD_REQUEST, "Transfer-Encoding must end in chunked, once, in HTTP/1.1 alone.\n")
+            }
             Self::AmbiguousFraming => (BAD_REQUEST, "Send Content-Length or Transfer-Encoding, not both.\n"),
             Self::Chunk => (BAD_REQUEST, "The chunked body is malformed; see RFC 9112, section 7.1.\n"),
             Self::Incomplete => (BAD_REQUEST, "The request ended before it was complete.\n"),
@@ -103,12 +117,15 @@ impl RequestError {
                 "An id has 1 to 512 bytes, no control character, no blank at its ends, and is not earliest.\n",
             ),
             Self::EventField(InvalidField::Topic) => (BAD_REQUEST, TopicError::TooManyOfAMessage.advice()),
-            Self::Retry => (BAD_REQUEST, "retry is a number of milliseconds, in digits.\n"),
+            Self::Retry => (BAD_REQUEST, "retry is a number of milliseconds, in digits, up to 2147483647.\n"),
             Self::Topic(error) => (BAD_REQUEST, error.advice()),
             Self::Duplicate => {
                 ("409 Conflict", "The history has an event with this id already, so this was not published again.\n")
             }
             Self::Slow => (BAD_REQUEST, "slow is disconnect, which is the default, or latest.\n"),
+            Self::Misspelt(parameter) => (BAD_REQUEST, parameter.advice()),
+            Self::UnknownParameter => (BAD_REQUEST, "A parameter is unknown; there are topic, event, id and retry.\n"),
+            Self::TrailingSlash => (BAD_REQUEST, "A topic or filter ends in /; in a URL, write # as %23.\n"),
             Self::ForeignOrigin => ("403 Forbidden", "Pages of this origin may not publish; see --allow-origin.\n"),
             Self::Token => (
                 "401 Unauthorized",
@@ -119,6 +136,10 @@ impl RequestError {
             Self::LengthRequired => ("411 Length Required", "Send Content-Length, or a chunked body.\n"),
             Self::BodyTooLarge => ("413 Content Too Large", "The message is over the server's limit; send less.\n"),
             Self::RequestLineTooLong => ("414 URI Too Long", "The request line is too long; shorten the target.\n"),
+            Self::ContentCoding => (UNSUPPORTED, "Content-Encoding is not undone; send the message without one.\n"),
+            Self::Charset => {
+                (UNSUPPORTED, "The charset of a message is utf-8; convert it, and say so in Content-Type.\n")
+            }
             Self::Expectation => ("417 Expectation Failed", "Expect may only be 100-continue.\n"),
             Self::Misdirected => ("421 Misdirected Request", "This server is not that host; see --allow-host.\n"),
             Self::HeadTooLarge => (FIELDS_TOO_LARGE, "The request head is too large; send fewer or shorter fields.\n"),

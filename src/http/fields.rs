@@ -1,4 +1,4 @@
-//! Optional fields of a request: an event's type and id, a resume point, credentials, the form of the response.
+//! Optional fields of a request: an event's type and id, a resume point, credentials, the forms of body and response.
 //!
 //! One pass over the head finds them all. A repeated field is reported as such, and no value is chosen. Callers check
 //! the values.
@@ -37,8 +37,16 @@ pub(crate) struct OptionalFields<'b> {
     pub(crate) last_event_id: Once<'b>,
     /// `Authorization` (RFC 9110, 11.6.2).
     authorization: Once<'b>,
+    /// Set if there is a `Topic`, which may repeat.
+    pub(crate) has_topic: bool,
     /// Set if `Accept` names `application/json`.
     pub(crate) accepts_json: bool,
+    /// Set if `Content-Encoding` names a coding (RFC 9110, 8.4); `identity` is none.
+    pub(crate) has_content_coding: bool,
+    /// Set if `Content-Type` declares a charset whose octets are not UTF-8.
+    pub(crate) has_foreign_charset: bool,
+    /// Set if a preflight asks for request fields (Fetch, "CORS protocol").
+    pub(crate) asks_for_fields: bool,
 }
 
 impl<'b> OptionalFields<'b> {
@@ -48,12 +56,16 @@ impl<'b> OptionalFields<'b> {
         for field in fields {
             // The length alone excludes most fields.
             match field.name.len() {
-                6 if is(field, "Accept") => found.accepts_json |= names_json(field.value),
+                5 if is(field, "Topic") => found.has_topic = true,
+                6 if is(field, "Accept") => found.accepts_json |= names_type(field.value, b"application/json"),
                 8 if is(field, "Event-Id") => found.event_id.add(field.value),
                 10 if is(field, "Event-Type") => found.event_type.add(field.value),
+                12 if is(field, "Content-Type") => found.has_foreign_charset |= names_foreign_charset(field.value),
                 13 if is(field, "Last-Event-ID") => found.last_event_id.add(field.value),
                 13 if is(field, "Authorization") => found.authorization.add(field.value),
+                16 if is(field, "Content-Encoding") => found.has_content_coding |= names_coding(field.value),
                 19 if is(field, "X-EventSource-Event") => found.event_type.add(field.value),
+                30 if is(field, "Access-Control-Request-Headers") => found.asks_for_fields = true,
                 _ => {}
             }
         }
@@ -75,13 +87,34 @@ fn is(field: &Header<'_>, name: &str) -> bool {
     field.name.eq_ignore_ascii_case(name)
 }
 
-/// Returns true if a list of media ranges names `application/json` (RFC 9110, 12.5.1). `*/*` does not ask for it, and a
-/// weight of 0 declines it (RFC 9110, 12.4.2).
-fn names_json(value: &[u8]) -> bool {
+/// Returns true if a list of content codings has one that changes the body.
+fn names_coding(value: &[u8]) -> bool {
+    list_members(value).any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+}
+
+/// Returns true if a media type has a charset parameter (RFC 9110, 8.3.2) that names neither UTF-8 nor ASCII.
+fn names_foreign_charset(value: &[u8]) -> bool {
+    const ALLOWED: [&[u8]; 4] = [b"utf-8", b"utf8", b"us-ascii", b"ascii"];
+    let mut is_quoted = false;
+    let parameters = value.split(|octet| {
+        is_quoted ^= *octet == b'"';
+        *octet == b';' && !is_quoted
+    });
+    parameters.skip(1).any(|parameter| {
+        let Some(equals) = parameter.iter().position(|octet| *octet == b'=') else { return false };
+        let (name, charset) = (trim_whitespace(&parameter[..equals]), trim_whitespace(&parameter[equals + 1..]));
+        let charset = charset.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(charset);
+        name.eq_ignore_ascii_case(b"charset") && !ALLOWED.iter().any(|allowed| charset.eq_ignore_ascii_case(allowed))
+    })
+}
+
+/// Returns true if a list of media ranges names a type (RFC 9110, 12.5.1). `*/*` does not ask for it, and a weight of 0
+/// declines it (RFC 9110, 12.4.2).
+fn names_type(value: &[u8], name: &[u8]) -> bool {
     list_members(value).any(|range| {
         let mut parts = range.split(|octet| *octet == b';').map(trim_whitespace);
         let media_type = parts.next().unwrap_or_default();
-        media_type.eq_ignore_ascii_case(b"application/json") && !parts.any(is_no_weight)
+        media_type.eq_ignore_ascii_case(name) && !parts.any(is_no_weight)
     })
 }
 
@@ -135,6 +168,43 @@ mod tests {
         }
         assert_eq!(find(&[("Authorization", "Bearer a"), ("Authorization", "Bearer a")]).bearer(), None);
         assert_eq!(find(&[("Proxy-Authorization", "Bearer a"), ("X-Authorization", "Bearer a")]).bearer(), None);
+    }
+
+    #[test]
+    fn only_identity_is_no_coding() {
+        for (coding, expected) in [
+            ("", false),
+            ("identity", false),
+            ("Identity , ", false),
+            ("gzip", true),
+            ("identity, br", true),
+            ("x", true),
+        ] {
+            assert_eq!(find(&[("Content-Encoding", coding)]).has_content_coding, expected, "for {coding:?}");
+        }
+        assert!(find(&[("content-encoding", "gzip"), ("content-encoding", "identity")]).has_content_coding);
+    }
+
+    #[test]
+    fn charsets_are_utf_8_or_ascii() {
+        for (content_type, expected) in [
+            ("", false),
+            ("text/plain", false),
+            ("charset=latin1", false),
+            ("text/plain;charset=utf-8", false),
+            ("text/plain; CharSet = \"UTF-8\"", false),
+            ("application/json;charset=utf8;q=1", false),
+            ("text/plain; charset=US-ASCII", false),
+            ("text/plain; x=\";charset=latin1\"", false),
+            ("text/plain; charsets=latin1; charset", false),
+            ("text/plain; charset=iso-8859-1", true),
+            ("text/plain; charset=\"utf-16\"", true),
+            ("text/plain; charset=utf-8; charset=latin1", true),
+            ("text/plain; charset=", true),
+            ("text/plain; charset=\"utf-8", true),
+        ] {
+            assert_eq!(find(&[("Content-Type", content_type)]).has_foreign_charset, expected, "for {content_type:?}");
+        }
     }
 
     #[test]

@@ -22,8 +22,55 @@ pub struct Scanner {
     seen: usize,
     /// Start of the current line.
     line_start: usize,
-    /// Set after the request line; before it, empty lines are skipped.
+    /// The part of the request line that has been checked; before it, empty lines are skipped.
+    request_line: RequestLine,
+    /// Set after the request line.
     in_fields: bool,
+}
+
+/// The checked beginning of a request line: `method SP target SP version` (RFC 9112, 3).
+#[derive(Debug, Default)]
+struct RequestLine {
+    /// Number of octets that have been checked.
+    length: usize,
+    /// Number of spaces among them.
+    spaces: usize,
+    /// Octets since the last space.
+    part_length: usize,
+}
+
+impl RequestLine {
+    const VERSION: &[u8] = b"HTTP/1.";
+
+    /// Checks the rest of a line, complete or not, of which the beginning was checked before.
+    ///
+    /// A line that can begin no request of HTTP/1 is rejected with its first such octet: another protocol's greeting.
+    fn check(&mut self, line: &[u8], is_complete: bool, limits: &Limits) -> Result<(), RequestError> {
+        for octet in &line[self.length..] {
+            if self.length == limits.request_line_bytes {
+                return Err(RequestError::RequestLineTooLong);
+            }
+            let is_good = match (self.spaces, octet) {
+                (0 | 1, b' ') => self.part_length > 0,
+                (0, _) => is_token(*octet),
+                (1, _) => *octet > b' ' && *octet != 0x7f,
+                (2, b'0' | b'1') if self.part_length == Self::VERSION.len() => true,
+                (2, _) => Self::VERSION.get(self.part_length) == Some(octet),
+                _ => false,
+            };
+            if !is_good {
+                return Err(RequestError::Malformed);
+            }
+            self.length += 1;
+            self.part_length += 1;
+            if *octet == b' ' {
+                self.spaces += 1;
+                self.part_length = 0;
+            }
+        }
+        let is_cut = (self.spaces, self.part_length) != (2, Self::VERSION.len() + 1);
+        if is_complete && is_cut { Err(RequestError::Malformed) } else { Ok(()) }
+    }
 }
 
 impl Scanner {
@@ -38,7 +85,7 @@ impl Scanner {
             let end = self.seen + found + 1;
             let line = &bytes[self.line_start..end - 1];
             let (line, ends_well) = line.strip_suffix(b"\r").map_or((line, false), |line| (line, true));
-            self.check(line, limits)?;
+            self.check(line, true, limits)?;
             if !ends_well {
                 return Err(RequestError::BareLineFeed);
             }
@@ -51,21 +98,13 @@ impl Scanner {
         }
         self.seen = bytes.len();
         let line = &bytes[self.line_start..];
-        self.check(line.strip_suffix(b"\r").unwrap_or(line), limits)?;
+        self.check(line.strip_suffix(b"\r").unwrap_or(line), false, limits)?;
         if is_over { Err(RequestError::HeadTooLarge) } else { Ok(None) }
     }
 
-    /// Rejects a request line, complete or not, that is too long or no HTTP: a TLS hello begins with no method's octet.
-    fn check(&self, line: &[u8], limits: &Limits) -> Result<(), RequestError> {
-        if self.in_fields {
-            Ok(())
-        } else if line.first().is_some_and(|octet| !is_token(*octet)) {
-            Err(RequestError::Malformed)
-        } else if line.len() > limits.request_line_bytes {
-            Err(RequestError::RequestLineTooLong)
-        } else {
-            Ok(())
-        }
+    /// Rejects a request line, complete or not, that is too long or no HTTP.
+    fn check(&mut self, line: &[u8], is_complete: bool, limits: &Limits) -> Result<(), RequestError> {
+        if self.in_fields || line.is_empty() { Ok(()) } else { self.request_line.check(line, is_complete, limits) }
     }
 }
 
@@ -88,6 +127,8 @@ pub struct RequestHead<'b> {
     pub persistence: Persistence,
     /// Set if the client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
+    /// All of its octets, for fields that may repeat.
+    pub(crate) octets: &'b [u8],
     /// The optional fields.
     pub(crate) optional: OptionalFields<'b>,
 }
@@ -118,6 +159,7 @@ impl<'b> RequestHead<'b> {
             framing: framing(request.headers, http_1_0)?,
             persistence: persistence(request.headers, http_1_0),
             expects_continue: expects_continue(request.headers, http_1_0)?,
+            octets: bytes,
             optional: OptionalFields::find(request.headers),
         })
     }
@@ -141,12 +183,13 @@ fn strip_scheme(target: &str) -> Option<&str> {
     })
 }
 
-/// Exactly one valid Host field, which HTTP/1.0 may leave out (RFC 9112, 3.2).
+/// Exactly one valid Host field, which HTTP/1.0 may leave out (RFC 9112, 3.2). It is empty for a target without a host;
+/// no list of hosts has that one.
 fn host<'b>(fields: &[Header<'b>], http_1_0: bool) -> Result<Option<&'b [u8]>, RequestError> {
     let mut hosts = field_values(fields, "host").map(trim_whitespace);
     match (hosts.next(), hosts.next()) {
         (None, _) if http_1_0 => Ok(None),
-        (Some(host), None) if is_host_and_port(host) => Ok(Some(host)),
+        (Some(host), None) if host.is_empty() || is_host_and_port(host) => Ok(Some(host)),
         _ => Err(RequestError::Host),
     }
 }
@@ -235,13 +278,43 @@ mod tests {
     }
 
     #[test]
+    fn other_protocols_are_rejected_with_their_first_octet() {
+        for (good, bad) in [
+            ("", " "),
+            ("SSH-2.0-OpenSSH_9.9", "\r\n"),
+            ("SSH-2.0-OpenSSH_9.9 Debian", "\r\n"),
+            ("EHLO", "\r\n"),
+            ("EHLO mail.example", "\r\n"),
+            ("PRI * HTTP/", "2.0"),
+            ("GET / ", "http/1.1"),
+            ("GET / HTTP/1.1", "0"),
+            ("GET / HTTP/1.1", " "),
+            ("GET / HTTP/1.", "2"),
+            ("GET /", "\r\n"),
+            ("GET / HTTP/1.", "\r\n"),
+            ("GET ", " "),
+            ("GET /\r", "x"),
+            ("GET /", "\u{7f}"),
+            ("GET /", "\t"),
+            ("JRMI", "\0"),
+            ("*1", "\r\n"),
+            ("", "{\"a\":1}"),
+        ] {
+            assert_eq!(scan(good), Ok(None), "for {good:?}");
+            let whole = format!("{good}{bad}");
+            assert_eq!(scan(&whole), Err(RequestError::Malformed), "for {whole:?}");
+            assert_eq!(scan(&format!("\r\n{whole}")), Err(RequestError::Malformed), "behind an empty line, {whole:?}");
+        }
+    }
+
+    #[test]
     fn head_and_request_line_have_limits() {
         let limits = Limits { head_bytes: 40, request_line_bytes: 20, ..Limits::default() };
         let scan = |input: &str| Scanner::default().scan(input.as_bytes(), &limits);
         let line = "GET /12345 HTTP/1.1"; // 19 octets
-        assert_eq!(scan(&format!("{line}x\r\n\r\n")), Ok(Some(24)), "20 octets in the line");
-        assert_eq!(scan(&format!("{line}xy\r\n\r\n")), Err(RequestError::RequestLineTooLong));
-        assert_eq!(scan(&format!("{line}xy")), Err(RequestError::RequestLineTooLong), "before its end is there");
+        assert_eq!(scan("GET /123456 HTTP/1.1\r\n\r\n"), Ok(Some(24)), "20 octets in the line");
+        assert_eq!(scan("GET /1234567 HTTP/1.1\r\n\r\n"), Err(RequestError::RequestLineTooLong));
+        assert_eq!(scan("GET /1234567 HTTP/1.1"), Err(RequestError::RequestLineTooLong), "before its end is there");
         assert_eq!(scan(&format!("{line}\r\nA: 123456789012\r\n\r\n")), Ok(Some(40)), "exactly the bound");
         assert_eq!(scan(&format!("{line}\r\nA: 1234567890123\r\n\r\n")), Err(RequestError::HeadTooLarge));
         assert_eq!(
@@ -271,7 +344,8 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: h\r\nA: \u{7f}\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: h\r\nA: b\rc\r\n\r\n",
         ] {
-            assert_eq!(parse(head), Err(RequestError::Malformed), "for {head:?}");
+            let parsed = scan(head).and_then(|_| RequestHead::parse(head.as_bytes()));
+            assert_eq!(parsed, Err(RequestError::Malformed), "for {head:?}");
         }
         let fields = |count| format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "A: b\r\n".repeat(count));
         assert!(parse(&fields(99)).is_ok(), "100 fields");
@@ -305,13 +379,13 @@ mod tests {
 
     #[test]
     fn one_valid_host_is_required() {
-        for good in ["h", "a.b-c_d~e", "127.0.0.1:1942", "localhost:", "[::1]", "[::1]:65535", "%41", "xn--p1ai"] {
+        for good in ["", "h", "a.b-c_d~e", "127.0.0.1:1942", "localhost:", "[::1]", "[::1]:65535", "%41", "xn--p1ai"] {
             let head = format!("GET / HTTP/1.1\r\nhOsT:\t{good} \r\n\r\n");
             assert!(parse(&head).is_ok(), "for {good:?}");
         }
         for bad in [
-            "", ":80", "u@h", "h/p", "a b", "a,b", "a, b", "h:x", "h:65536", "h:-1", "[::1", "::1", "[h]", "a:b:80",
-            "h%", "h%zz",
+            ":80", "u@h", "h/p", "a b", "a,b", "a, b", "h:x", "h:65536", "h:-1", "[::1", "::1", "[h]", "a:b:80", "h%",
+            "h%zz",
         ] {
             let head = format!("GET / HTTP/1.1\r\nHost: {bad}\r\n\r\n");
             assert_eq!(parse(&head), Err(RequestError::Host), "for {bad:?}");
@@ -359,7 +433,7 @@ mod tests {
     proptest! {
         #[test]
         fn heads_are_found_in_any_portions(
-            input in "(\r\n){0,2}G(ET /|\u{16}| )( HTTP/1.1)?[\r\na:]{0,12}(\r\n){0,3}x?",
+            input in "(\r\n){0,2}G(ET /|\u{16}| )( HTTP/1.1)?[\r\na: ]{0,12}(\r\n){0,3}x?",
             step in 1_usize..8,
         ) {
             let limits = Limits { head_bytes: 32, request_line_bytes: 16, ..Limits::default() };

@@ -2,8 +2,8 @@
 //!
 //! Pure functions of bytes, without a socket: [`head`] reads a request's head, [`fields`] its optional fields,
 //! [`forwarded`] the client that a proxy names. [`framing`] finds the body's end, [`chunked`] decodes a body,
-//! [`request`] reads route and parameters, [`response`] writes responses. "Not enough bytes yet" is a value. A
-//! [`RequestError`] knows its own response and holds nothing that the client sent.
+//! [`request`] reads route and parameters, [`parameters`] finds typos in their names, [`response`] writes responses.
+//! "Not enough bytes yet" is a value. A [`RequestError`] knows its own response and holds nothing that the client sent.
 
 pub mod chunked;
 pub(crate) mod date;
@@ -12,6 +12,7 @@ pub(crate) mod fields;
 pub(crate) mod forwarded;
 pub mod framing;
 pub mod head;
+mod parameters;
 pub(crate) mod query;
 pub(crate) mod request;
 pub(crate) mod response;

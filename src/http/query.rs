@@ -1,7 +1,7 @@
 //! The query of a request target: `name=value` pairs between `&`, percent-encoded (RFC 3986, 2.1 and 3.4).
 //!
-//! Pure; it knows no parameter. A `+` is a `+` and no space, because it is a filter's wildcard. A `%` without two
-//! hexadecimal digits stands for itself, as in the URL standard.
+//! Pure; it knows no parameter. It is form-encoded (URL standard, 5.1), as every client library writes it: a `+` is a
+//! space, and a `%` without two hexadecimal digits stands for itself.
 
 use std::borrow::Cow;
 
@@ -10,16 +10,28 @@ use super::RequestError;
 /// The decoded values of every parameter with this name, in order. A parameter without `=` has an empty value, and one
 /// that is not UTF-8 an error.
 pub(crate) fn values<'q>(query: &'q str, name: &str) -> impl Iterator<Item = Result<Cow<'q, str>, RequestError>> {
-    let parameters = query.split('&').map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")));
-    parameters.filter(move |(encoded, _)| *decode(encoded) == *name.as_bytes()).map(|(_, value)| match decode(value) {
-        Cow::Borrowed(_) => Ok(Cow::Borrowed(value)),
-        Cow::Owned(octets) => String::from_utf8(octets).map(Cow::Owned).map_err(|_| RequestError::NotText),
+    parameters(query).filter(move |(encoded, _)| *decode(encoded) == *name.as_bytes()).map(|(_, value)| {
+        match decode(value) {
+            Cow::Borrowed(_) => Ok(Cow::Borrowed(value)),
+            Cow::Owned(octets) => String::from_utf8(octets).map(Cow::Owned).map_err(|_| RequestError::NotText),
+        }
     })
+}
+
+/// The decoded name of every parameter, in order.
+pub(super) fn names(query: &str) -> impl Iterator<Item = Cow<'_, [u8]>> {
+    parameters(query).map(|(encoded, _)| decode(encoded))
+}
+
+/// The encoded name and value of every parameter. Nothing between two `&` is no parameter.
+fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
+    parameters.map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")))
 }
 
 /// Decodes a part of a query.
 fn decode(encoded: &str) -> Cow<'_, [u8]> {
-    if !encoded.contains('%') {
+    if !encoded.contains(['%', '+']) {
         return Cow::Borrowed(encoded.as_bytes());
     }
     let mut octets = Vec::with_capacity(encoded.len());
@@ -32,7 +44,7 @@ fn decode(encoded: &str) -> Cow<'_, [u8]> {
                 rest = &behind[2..];
             }
             _ => {
-                octets.push(*first);
+                octets.push(if *first == b'+' { b' ' } else { *first });
                 rest = behind;
             }
         }
@@ -64,8 +76,9 @@ mod tests {
             ("x=1&y=2&x=3", &["1", "3"]),
             ("xx=1&X=2&x=a=b", &["a=b"]),
             ("%78=%41%c3%a9", &["Aé"]),
-            ("x=a+b%20c", &["a+b c"]),
-            ("x=%&x=%4&x=%zz&x=%%41", &["%", "%4", "%zz", "%A"]),
+            ("x=a+b%20c%2B", &["a b c+"]),
+            ("x=+&%78=%2b+", &[" ", "+ "]),
+            ("x=%&x=%4&x=%zz&x=%%41&x=%+1", &["%", "%4", "%zz", "%A", "% 1"]),
             ("x=%00%0d%0A", &["\0\r\n"]),
             ("&&x=1&", &["1"]),
         ] {
@@ -83,8 +96,9 @@ mod tests {
         }
 
         #[test]
-        fn no_query_panics(query in "[x&=%0-9a-fé]{0,32}") {
+        fn no_query_panics(query in "[x&=%+0-9a-fé]{0,32}") {
             all(&query, "x");
+            names(&query).count();
         }
     }
 }

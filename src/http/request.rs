@@ -1,14 +1,14 @@
 //! A request's route and its parameters, from the query or from fields of the head.
 //!
-//! Pure: a head in, a [`Request`] or an error out. It reads no body and judges no permission. Unknown parameters
-//! are left alone: they are for a proxy, or for no program.
+//! Pure: a head in, a [`Request`] or an error out. It reads no body and judges no permission. Topics are stricter here
+//! than in the library: one that ends in `/` is rejected, because a bare `#` cuts a URL right there.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use super::fields::Once;
 use super::head::RequestHead;
-use super::{RequestError, decimal, query};
+use super::{RequestError, decimal, parameters, query, values};
 use crate::event::frame::Fields;
 use crate::event::id;
 use crate::event::topic::{FilterSet, Topics};
@@ -18,9 +18,11 @@ use crate::event::topic::{FilterSet, Topics};
 pub(crate) enum Route {
     /// `GET /sse`.
     Subscribe,
+    /// `HEAD /sse`.
+    SubscribeHead,
     /// `POST /broadcast`.
     Publish,
-    /// `GET /connections`.
+    /// `GET` or `HEAD` of `/connections`.
     Count,
     /// `OPTIONS` of a path that pages may get.
     Preflight,
@@ -36,7 +38,8 @@ impl Route {
         match (method, path) {
             ("GET", "/sse") => Self::Subscribe,
             ("POST", "/broadcast") => Self::Publish,
-            ("GET", "/connections") => Self::Count,
+            ("HEAD", "/sse") => Self::SubscribeHead,
+            ("GET" | "HEAD", "/connections") => Self::Count,
             ("OPTIONS", "/sse" | "/connections") => Self::Preflight,
             ("OPTIONS", "/broadcast") => Self::PublishPreflight,
             _ => Self::NotFound,
@@ -49,13 +52,18 @@ impl Route {
 pub(crate) enum Request {
     /// A stream of the messages published from now on, or from a resume point on.
     Subscribe(SubscribeRequest),
+    /// The head of the response to that, and no stream.
+    SubscribeHead,
     /// The body as a message.
     Publish(PublishRequest),
     /// The number of open streams that a message with these topics is for.
     Count(Topics),
     /// The permissions of a page that reads.
-    Preflight,
-    /// The permissions of a page that publishes with a token.
+    Preflight {
+        /// Set if it asks to send fields.
+        asks_for_fields: bool,
+    },
+    /// The permissions of a page that publishes.
     PublishPreflight,
     /// Nothing that this server has.
     NotFound,
@@ -106,17 +114,25 @@ impl Request {
     /// Reads the parameters of a route. Without a history a resume point means nothing.
     pub(crate) fn read(route: Route, head: &RequestHead<'_>, has_history: bool) -> Result<Self, RequestError> {
         match route {
-            Route::Subscribe => {
-                let resume = if has_history { resume_point(head) } else { None };
-                let (filters, slow) = (filters(head.query)?, SlowPolicy::read(head.query)?);
-                Ok(Self::Subscribe(SubscribeRequest { filters, resume, slow }))
-            }
+            Route::Subscribe => SubscribeRequest::read(head, has_history).map(Self::Subscribe),
+            Route::SubscribeHead => SubscribeRequest::read(head, has_history).map(|_| Self::SubscribeHead),
             Route::Publish => PublishRequest::read(head).map(Self::Publish),
-            Route::Count => message_topics(head.query).map(Self::Count),
-            Route::Preflight => Ok(Self::Preflight),
+            Route::Count => {
+                parameters::check_count(head.query)?;
+                message_topics(&filter_texts(head.query)?).map(Self::Count)
+            }
+            Route::Preflight => Ok(Self::Preflight { asks_for_fields: head.optional.asks_for_fields }),
             Route::PublishPreflight => Ok(Self::PublishPreflight),
             Route::NotFound => Ok(Self::NotFound),
         }
+    }
+}
+
+impl SubscribeRequest {
+    fn read(head: &RequestHead<'_>, has_history: bool) -> Result<Self, RequestError> {
+        parameters::check_stream(head.query)?;
+        let resume = if has_history { resume_point(head) } else { None };
+        Ok(Self { filters: filters(head.query)?, resume, slow: SlowPolicy::read(head.query)? })
     }
 }
 
@@ -124,18 +140,31 @@ impl PublishRequest {
     /// Reads the parameters of a publish.
     pub(crate) fn read(head: &RequestHead<'_>) -> Result<Self, RequestError> {
         let (query, optional) = (head.query, &head.optional);
+        parameters::check_publish(query)?;
+        if optional.has_content_coding {
+            return Err(RequestError::ContentCoding);
+        }
+        if optional.has_foreign_charset {
+            return Err(RequestError::Charset);
+        }
         let fields = Fields {
             kind: single(query, "event", optional.event_type)?,
             id: single(query, "id", optional.event_id)?,
             retry: single(query, "retry", Once::Never)?.map(|text| milliseconds(&text)).transpose()?,
         };
         fields.check().map_err(RequestError::EventField)?;
-        Ok(Self { fields, topics: message_topics(query)?, wants_json: optional.accepts_json })
+        let mut texts = topics(query)?;
+        if optional.has_topic {
+            for octets in values(head.octets, b"Topic") {
+                texts.push(std::str::from_utf8(octets).map_err(|_| RequestError::NotText)?.into());
+            }
+        }
+        Ok(Self { fields, topics: message_topics(&texts)?, wants_json: optional.accepts_json })
     }
 }
 
 /// Parameters for clients that cannot set the header, the most usual first.
-const RESUME_POINTS: [&str; 3] = ["last_event_id", "lastEventId", "evs_last_event_id"];
+const RESUME_POINTS: [&str; 4] = ["last_event_id", "lastEventId", "lastEventID", "evs_last_event_id"];
 
 /// The resume point: from the header that browsers send, else from the first parameter that is given. An empty id is
 /// none (WHATWG HTML, 9.2.6).
@@ -170,12 +199,29 @@ fn topics(query: &str) -> Result<Vec<Cow<'_, str>>, RequestError> {
     query::values(query, "topic").collect()
 }
 
-fn filters(query: &str) -> Result<FilterSet, RequestError> {
-    FilterSet::parse(topics(query)?.iter().map(AsRef::as_ref)).map_err(RequestError::Topic)
+/// The filters that a query names. A level of one space is the wildcard `+`, written by hand.
+fn filter_texts(query: &str) -> Result<Vec<Cow<'_, str>>, RequestError> {
+    let mut texts = topics(query)?;
+    for text in texts.iter_mut().filter(|text| text.contains(' ')) {
+        let levels: Vec<_> = text.split('/').map(|level| if level == " " { "+" } else { level }).collect();
+        *text = levels.join("/").into();
+    }
+    Ok(texts)
 }
 
-fn message_topics(query: &str) -> Result<Topics, RequestError> {
-    Topics::parse(topics(query)?.iter().map(AsRef::as_ref)).map_err(RequestError::Topic)
+fn filters(query: &str) -> Result<FilterSet, RequestError> {
+    let texts = filter_texts(query)?;
+    FilterSet::parse(whole(&texts)?).map_err(RequestError::Topic)
+}
+
+fn message_topics(texts: &[Cow<'_, str>]) -> Result<Topics, RequestError> {
+    Topics::parse(whole(texts)?).map_err(RequestError::Topic)
+}
+
+/// Rejects texts that end in `/`. They are probably filters that lost their `#`, which is `%23` in a URL.
+fn whole<'t>(texts: &'t [Cow<'_, str>]) -> Result<impl Iterator<Item = &'t str>, RequestError> {
+    let is_cut = texts.iter().any(|text| text.ends_with('/'));
+    if is_cut { Err(RequestError::TrailingSlash) } else { Ok(texts.iter().map(AsRef::as_ref)) }
 }
 
 /// The value of a parameter that may also come as a field; given more than once, it is rejected.
@@ -199,15 +245,18 @@ fn text(field: Once<'_>) -> Result<Option<String>, RequestError> {
     }
 }
 
-/// A time in the form of an event stream's `retry` field: digits alone (WHATWG HTML, 9.2.6).
+/// A time in the form of an event stream's `retry` field: digits alone (WHATWG HTML, 9.2.6). Clients wait by a timer
+/// of 31 bits; a longer time would be none at all there.
 fn milliseconds(text: &str) -> Result<Duration, RequestError> {
-    decimal(text.as_bytes()).map(Duration::from_millis).ok_or(RequestError::Retry)
+    let number = decimal(text.as_bytes()).filter(|number| i32::try_from(*number).is_ok());
+    number.map(Duration::from_millis).ok_or(RequestError::Retry)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::topic::TopicError;
+    use crate::http::parameters::Parameter;
 
     #[test]
     fn routes_are_exact_methods_and_paths() {
@@ -220,7 +269,9 @@ mod tests {
             ("OPTIONS", "/broadcast", Route::PublishPreflight),
             ("OPTIONS", "/broadcast/", Route::NotFound),
             ("OPTIONS", "*", Route::NotFound),
-            ("HEAD", "/sse", Route::NotFound),
+            ("HEAD", "/sse", Route::SubscribeHead),
+            ("HEAD", "/connections", Route::Count),
+            ("HEAD", "/broadcast", Route::NotFound),
             ("POST", "/sse", Route::NotFound),
             ("GET", "/broadcast", Route::NotFound),
             ("get", "/sse", Route::NotFound),
@@ -244,12 +295,14 @@ mod tests {
     #[test]
     fn event_fields_come_from_query_or_head() {
         let with = |fields, wants_json| Ok(PublishRequest { fields, topics: Topics::none(), wants_json });
-        let request = read("/broadcast?id=%37&x=1&event=gre%20et&retry=1500", "");
+        let request = read("/broadcast?id=%37&&event=gre+et&retry=1500", "");
         assert_eq!(request, with(fields("gre et", "7", 1500), false));
         let request = read("/broadcast?retry=0", "event-type: greet\r\nEVENT-ID: 7\r\nAccept: application/json\r\n");
         assert_eq!(request, with(fields("greet", "7", 0), true));
         assert_eq!(read("/broadcast", ""), with(Fields::default(), false));
-        assert_eq!(read("/broadcast?x=%ff&Event=a&events=b", "X-Event: c\r\n"), with(Fields::default(), false));
+        assert_eq!(read("/broadcast?", "X-Event: c\r\n"), with(Fields::default(), false));
+        let longest = read("/broadcast?retry=2147483647", "").map(|request| request.fields.retry);
+        assert_eq!(longest, Ok(Some(Duration::from_millis(2_147_483_647))));
     }
 
     #[test]
@@ -266,7 +319,16 @@ mod tests {
             ("/?retry=-1", "", RequestError::Retry),
             ("/?retry=+1", "", RequestError::Retry),
             ("/?retry=1.5", "", RequestError::Retry),
+            ("/?retry=2147483648", "", RequestError::Retry),
             ("/?retry=99999999999999999999", "", RequestError::Retry),
+            ("/", "Content-Encoding: gzip\r\n", RequestError::ContentCoding),
+            ("/", "Content-Type: text/plain;charset=latin1\r\n", RequestError::Charset),
+            ("/?x=1", "", RequestError::UnknownParameter),
+            ("/?topics=a", "", RequestError::Misspelt(Parameter::Topic)),
+            ("/?topic=a/", "", RequestError::TrailingSlash),
+            ("/", "Topic: a/\r\n", RequestError::TrailingSlash),
+            ("/", "Topic: \r\n", RequestError::Topic(TopicError::Length)),
+            ("/", "Topic: a/+\r\n", RequestError::Topic(TopicError::Wildcard)),
         ] {
             assert_eq!(read(target, head), Err(error), "for {target} {head}");
         }
@@ -287,10 +349,31 @@ mod tests {
         assert_eq!(Request::read(Route::Count, &head, false), Err(RequestError::Topic(TopicError::Wildcard)));
         assert_eq!(read("/?topic=a%00", ""), Err(RequestError::Topic(TopicError::Character)));
         assert_eq!(read("/?topic=%ff", ""), Err(RequestError::NotText));
-        assert_eq!(
-            read("/?topic=b&topic=a", "").map(|request| request.topics),
-            Ok(Topics::parse(["a", "b"]).expect("two"))
-        );
+        for (target, fields) in
+            [("/?topic=b&topic=a", ""), ("/?topic=b", "Topic: a\r\n"), ("/", "TOPIC:\t b \r\nX: y\r\ntopic: a\r\n")]
+        {
+            let topics = read(target, fields).map(|request| request.topics);
+            assert_eq!(topics, Ok(Topics::parse(["a", "b"]).expect("two")), "for {target} {fields:?}");
+        }
+        let comma = read("/", "Topic: a, b\r\n").map(|request| request.topics);
+        assert_eq!(comma, Ok(Topics::parse(["a, b"]).expect("one")), "a comma is a part of a topic");
+    }
+
+    #[test]
+    fn spaces_are_wildcards_of_filters_alone() {
+        let filters = |query: &str| filters(query).map(|filters| filters.iter().map(str::to_owned).collect::<Vec<_>>());
+        for (query, expected) in [
+            ("topic=a/+", "a/+"),
+            ("topic=+/+/%23", "+/+/#"),
+            ("topic=a+b/%20", "a b/+"),
+            ("topic=a/++", "a/  "),
+            ("topic=a/%2b", "a/+"),
+        ] {
+            assert_eq!(filters(query), Ok(vec![expected.to_owned()]), "for {query}");
+        }
+        assert_eq!(filters("topic=news/"), Err(RequestError::TrailingSlash));
+        let topics = read("/?topic=a/+", "").map(|request| request.topics);
+        assert_eq!(topics, Ok(Topics::parse(["a/ "]).expect("one")), "a message has no wildcard");
     }
 
     /// The resume point of a request for a stream.
@@ -315,7 +398,6 @@ mod tests {
             ("/", "Last-Event-ID: \r\n", None),
             ("/?last_event_id=b", "Last-Event-ID: \r\n", Some("b")),
             ("/?last_event_id=&lastEventId=c", "", Some("c")),
-            ("/?Last-Event-ID=a", "", None),
         ] {
             assert_eq!(resume(target, fields.as_bytes(), true), expected.map(str::to_owned), "for {target} {fields}");
         }

@@ -9,12 +9,16 @@ use crate::auth::Cors;
 /// Interim response to `Expect: 100-continue` (RFC 9110, 15.2.1).
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Permissions of a listed origin's page that publishes with a token (Fetch, "CORS protocol").
+/// Fields that clients over fetch set themselves, which browsers ask for (Fetch, "CORS protocol").
 ///
-/// They list every field that a publisher may add. No usual browser remembers them for longer than two hours.
+/// No browser remembers a permission for longer than a day.
+const READ_PERMISSION: &str = "Access-Control-Allow-Headers: Last-Event-ID, Authorization, Cache-Control\r\n\
+    Access-Control-Max-Age: 86400\r\n";
+
+/// Permissions of a listed origin's page that publishes: every field that a publisher may add.
 const PUBLISH_PERMISSION: &str = "Access-Control-Allow-Methods: POST\r\n\
-    Access-Control-Allow-Headers: Authorization, Content-Type, Event-Type, Event-Id, X-EventSource-Event\r\n\
-    Access-Control-Max-Age: 7200\r\n";
+    Access-Control-Allow-Headers: Authorization, Content-Type, Event-Type, Event-Id, X-EventSource-Event, Topic\r\n\
+    Access-Control-Max-Age: 86400\r\n";
 
 /// The date and the CORS fields of every response of the public side.
 #[derive(Clone, Copy, Debug)]
@@ -49,10 +53,15 @@ impl<'o> Response<'o> {
     }
 
     /// Adds the CORS fields. If they depend on the request, `Vary` says so to caches (RFC 9110, 12.5.5).
+    ///
+    /// A listed origin's page may send cookies, for a proxy that signs its users in.
     pub(crate) fn cors(self, cors: &Cors) -> Self {
         match cors {
             Cors::AnyOrigin => self.field("Access-Control-Allow-Origin", "*"),
-            Cors::Origin(origin) => self.field("Access-Control-Allow-Origin", origin).field("Vary", "Origin"),
+            Cors::Origin(origin) => {
+                let response = self.field("Access-Control-Allow-Origin", origin);
+                response.field("Access-Control-Allow-Credentials", "true").field("Vary", "Origin")
+            }
             Cors::NoOrigin => self.field("Vary", "Origin"),
         }
     }
@@ -82,6 +91,11 @@ impl<'o> Response<'o> {
         self.out.extend_from_slice(body.as_bytes());
     }
 
+    /// Ends the head and adds the body, which the response to `HEAD` lacks (RFC 9110, 9.3.2).
+    pub(crate) fn with_body_unless(self, is_head: bool, body: &str) {
+        if is_head { self.without_body() } else { self.with_body(body) }
+    }
+
     fn bytes(self, bytes: &[u8]) -> Self {
         self.out.extend_from_slice(bytes);
         self
@@ -92,12 +106,20 @@ impl<'o> Response<'o> {
 ///
 /// The connection's end delimits the body (RFC 9112, 6.3), so that its bytes are the same for every client.
 pub(crate) fn stream_head(out: &mut Vec<u8>, common: &Common<'_>) {
+    stream_fields(out, common).without_body();
+}
+
+/// Appends the response to `HEAD` of a stream, which closes the connection.
+pub(crate) fn stream_head_alone(out: &mut Vec<u8>, common: &Common<'_>) {
+    stream_fields(out, common).persistence(Persistence::Close).without_body();
+}
+
+fn stream_fields<'o>(out: &'o mut Vec<u8>, common: &Common<'_>) -> Response<'o> {
     Response::new(out, "200 OK", &common.date)
         .field("Content-Type", "text/event-stream")
         .field("Cache-Control", "no-cache")
         .cors(common.cors)
         .field("X-Accel-Buffering", "no")
-        .without_body();
 }
 
 /// Appends the response to an accepted message, with the JSON receipt if the publisher asked for it.
@@ -111,24 +133,25 @@ pub(crate) fn accepted(out: &mut Vec<u8>, common: &Common<'_>, receipt: Option<&
 }
 
 /// Appends the number of open streams.
-pub(crate) fn stream_count(out: &mut Vec<u8>, common: &Common<'_>, streams: usize) {
+pub(crate) fn stream_count(out: &mut Vec<u8>, common: &Common<'_>, streams: usize, is_head: bool) {
     let body = streams.to_string();
-    Response::new(out, "200 OK", &common.date)
+    let response = Response::new(out, "200 OK", &common.date)
         .field("Content-Type", "text/plain")
         .field("Cache-Control", "no-cache")
         .cors(common.cors)
         .content_length(body.len())
-        .persistence(Persistence::Close)
-        .with_body(&body);
+        .persistence(Persistence::Close);
+    response.with_body_unless(is_head, &body);
 }
 
 /// Appends the response to `OPTIONS`; a `204` has neither a body nor its length (RFC 9110, 8.6).
-pub(crate) fn preflight(out: &mut Vec<u8>, common: &Common<'_>) {
+pub(crate) fn preflight(out: &mut Vec<u8>, common: &Common<'_>, asks_for_fields: bool) {
     let response = Response::new(out, "204 No Content", &common.date).cors(common.cors);
+    let response = if asks_for_fields { response.lines(READ_PERMISSION) } else { response };
     response.persistence(Persistence::Close).without_body();
 }
 
-/// Appends the response to `OPTIONS /broadcast`, for pages that publish with a token.
+/// Appends the response to `OPTIONS /broadcast`, for pages that may publish.
 pub(crate) fn publish_preflight(out: &mut Vec<u8>, common: &Common<'_>) {
     let response = Response::new(out, "204 No Content", &common.date).cors(common.cors);
     response.lines(PUBLISH_PERMISSION).persistence(Persistence::Close).without_body();
@@ -138,11 +161,17 @@ pub(crate) fn publish_preflight(out: &mut Vec<u8>, common: &Common<'_>) {
 pub(crate) fn not_found(out: &mut Vec<u8>, common: &Common<'_>, persistence: Persistence, is_head: bool) {
     let body = "Not found; there are GET /sse, GET /connections and POST /broadcast.\n";
     let response = text(out, "404 Not Found", common, body).persistence(persistence);
-    if is_head { response.without_body() } else { response.with_body(body) }
+    response.with_body_unless(is_head, body);
 }
 
 /// Appends the response to a rejected request.
-pub(crate) fn error(out: &mut Vec<u8>, common: &Common<'_>, error: RequestError, persistence: Persistence) {
+pub(crate) fn error(
+    out: &mut Vec<u8>,
+    common: &Common<'_>,
+    error: RequestError,
+    persistence: Persistence,
+    is_head: bool,
+) {
     let response = text(out, error.status(), common, error.advice());
     let response = match error {
         RequestError::Overloaded | RequestError::Stopping => response.field("Retry-After", "5"),
@@ -150,7 +179,7 @@ pub(crate) fn error(out: &mut Vec<u8>, common: &Common<'_>, error: RequestError,
         RequestError::Token => response.field("WWW-Authenticate", "Bearer"),
         _ => response,
     };
-    response.persistence(persistence).with_body(error.advice());
+    response.persistence(persistence).with_body_unless(is_head, error.advice());
 }
 
 /// Begins a response whose body is a line for people.
@@ -184,25 +213,39 @@ mod tests {
              Access-Control-Allow-Origin: *\r\nContent-Length: 0\r\n\r\n"
         );
         assert_eq!(
-            written(|out| stream_count(out, COMMON, 12)),
+            written(|out| stream_count(out, COMMON, 12, false)),
             "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/plain\r\n\
              Cache-Control: no-cache\r\nAccess-Control-Allow-Origin: *\r\nContent-Length: 2\r\n\
              Connection: close\r\n\r\n12"
         );
         assert_eq!(
-            written(|out| preflight(out, COMMON)),
+            written(|out| preflight(out, COMMON, false)),
             "HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
              Access-Control-Allow-Origin: *\r\nConnection: close\r\n\r\n"
+        );
+        assert_eq!(
+            written(|out| preflight(out, COMMON, true)),
+            "HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+             Access-Control-Allow-Origin: *\r\n\
+             Access-Control-Allow-Headers: Last-Event-ID, Authorization, Cache-Control\r\n\
+             Access-Control-Max-Age: 86400\r\nConnection: close\r\n\r\n"
+        );
+        assert_eq!(
+            written(|out| stream_head_alone(out, COMMON)),
+            "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/event-stream\r\n\
+             Cache-Control: no-cache\r\nAccess-Control-Allow-Origin: *\r\nX-Accel-Buffering: no\r\n\
+             Connection: close\r\n\r\n"
         );
     }
 
     #[test]
     fn responses_name_the_allowed_origin() {
-        let to = |cors| written(|out| preflight(out, &Common { cors: &cors, ..*COMMON }));
+        let to = |cors| written(|out| preflight(out, &Common { cors: &cors, ..*COMMON }, false));
         assert_eq!(
             to(Cors::Origin("https://a.example".to_owned())),
             "HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
-             Access-Control-Allow-Origin: https://a.example\r\nVary: Origin\r\nConnection: close\r\n\r\n"
+             Access-Control-Allow-Origin: https://a.example\r\nAccess-Control-Allow-Credentials: true\r\n\
+             Vary: Origin\r\nConnection: close\r\n\r\n"
         );
         assert_eq!(
             to(Cors::NoOrigin),
@@ -218,17 +261,18 @@ mod tests {
         assert_eq!(
             written(|out| publish_preflight(out, &common)),
             "HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
-             Access-Control-Allow-Origin: https://a.example\r\nVary: Origin\r\n\
-             Access-Control-Allow-Methods: POST\r\n\
-             Access-Control-Allow-Headers: Authorization, Content-Type, Event-Type, Event-Id, X-EventSource-Event\r\n\
-             Access-Control-Max-Age: 7200\r\nConnection: close\r\n\r\n"
+             Access-Control-Allow-Origin: https://a.example\r\nAccess-Control-Allow-Credentials: true\r\n\
+             Vary: Origin\r\nAccess-Control-Allow-Methods: POST\r\n\
+             Access-Control-Allow-Headers: Authorization, Content-Type, \
+             Event-Type, Event-Id, X-EventSource-Event, Topic\r\n\
+             Access-Control-Max-Age: 86400\r\nConnection: close\r\n\r\n"
         );
     }
 
     #[test]
     fn missing_token_is_challenged() {
         assert_eq!(
-            written(|out| error(out, COMMON, RequestError::Token, Persistence::Close)),
+            written(|out| error(out, COMMON, RequestError::Token, Persistence::Close, false)),
             "HTTP/1.1 401 Unauthorized\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/plain\r\n\
              Access-Control-Allow-Origin: *\r\nContent-Length: 82\r\nWWW-Authenticate: Bearer\r\n\
              Connection: close\r\n\r\n\
@@ -238,7 +282,7 @@ mod tests {
 
     #[test]
     fn errors_advise_and_close() {
-        let response = written(|out| error(out, COMMON, RequestError::LengthRequired, Persistence::Close));
+        let response = written(|out| error(out, COMMON, RequestError::LengthRequired, Persistence::Close, false));
         assert!(response.starts_with("HTTP/1.1 411 Length Required\r\n"), "{response}");
         assert!(response.ends_with("Connection: close\r\n\r\nSend Content-Length, or a chunked body.\n"), "{response}");
     }
@@ -247,5 +291,9 @@ mod tests {
     fn head_responses_have_no_body() {
         let response = written(|out| not_found(out, COMMON, Persistence::KeepAlive, true));
         assert!(response.ends_with("\r\n\r\n") && !response.contains("Connection"), "{response}");
+        let response = written(|out| stream_count(out, COMMON, 12, true));
+        assert!(response.ends_with("Content-Length: 2\r\nConnection: close\r\n\r\n"), "{response}");
+        let response = written(|out| error(out, COMMON, RequestError::Slow, Persistence::Close, true));
+        assert!(response.ends_with("Connection: close\r\n\r\n"), "{response}");
     }
 }

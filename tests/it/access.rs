@@ -40,6 +40,7 @@ fn a_request_for_another_host_is_421_and_publishes_nothing() {
         assert!(answer.closes(), "{answer:?}");
     }
     server.request(get("/connections")).expect_status(421);
+    server.request("GET /connections HTTP/1.1\r\nHost:\r\n\r\n").expect_status(421);
     server
         .request("POST http://a.cast.example:80/broadcast HTTP/1.1\r\nHost: evil\r\nContent-Length: 1\r\n\r\n1")
         .expect_status(202);
@@ -71,6 +72,12 @@ fn a_response_names_the_origin_that_may_read_it() {
     let server = guarded();
     let (_stream, allowed) = stream_for(&server, "Origin: https://app.example\r\n");
     assert_eq!(allowed.as_deref(), Some(PAGE));
+    let asks = "Access-Control-Request-Headers: last-event-id\r\n";
+    let preflight = format!("OPTIONS /sse HTTP/1.1\r\nHost: smol.example\r\nOrigin: {PAGE}\r\n{asks}\r\n");
+    let answer = server.request(preflight).expect_status(204);
+    answer.expect_field("access-control-allow-origin", PAGE);
+    answer.expect_field("access-control-allow-credentials", "true");
+    answer.expect_field("access-control-allow-headers", "Last-Event-ID, Authorization, Cache-Control");
     for origin in ["Origin: https://evil.example\r\n", ""] {
         let (_stream, allowed) = stream_for(&server, origin);
         assert_eq!(allowed, None, "for {origin:?}");
@@ -81,6 +88,8 @@ fn a_response_names_the_origin_that_may_read_it() {
     {
         let answer = publisher.request(publish_from(origin)).expect_status(202);
         assert_eq!(answer.field("access-control-allow-origin"), allowed, "each request by its own origin");
+        let credentials = answer.field("access-control-allow-credentials");
+        assert_eq!(credentials, allowed.map(|_| "true"), "for a listed origin alone");
         assert_eq!(answer.field("vary"), Some("Origin"));
     }
 }
@@ -103,6 +112,6 @@ fn without_lists_any_host_and_origin_is_served() {
         .request("POST /broadcast HTTP/1.1\r\nHost: any\r\nOrigin: https://any\r\nContent-Length: 1\r\n\r\nx")
         .expect_status(202);
     assert_eq!(answer.field("access-control-allow-origin"), Some("*"));
-    assert_eq!(answer.field("vary"), None);
+    assert_eq!((answer.field("vary"), answer.field("access-control-allow-credentials")), (None, None));
     server.request(post("x")).expect_status(202);
 }

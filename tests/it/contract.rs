@@ -79,6 +79,27 @@ fn options_is_204_without_a_body_or_its_framing_and_closes() {
     }
 }
 
+/// Clients over fetch set these fields themselves, which takes a preflight.
+#[test]
+fn a_preflight_that_asks_for_fields_is_told_them() {
+    let server = TestServer::start_default();
+    for target in ["/sse", "/connections"] {
+        let asks = "Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: last-event-id\r\n";
+        let request = format!("OPTIONS {target} HTTP/1.1\r\nHost: h\r\nOrigin: https://app.example\r\n{asks}\r\n");
+        let response = server.request(request).expect_status(204);
+        response.expect_field("access-control-allow-origin", "*");
+        response.expect_field("access-control-allow-headers", "Last-Event-ID, Authorization, Cache-Control");
+        response.expect_field("access-control-max-age", "86400");
+        response.expect_only(&[
+            "access-control-allow-origin",
+            "access-control-allow-headers",
+            "access-control-max-age",
+            "connection",
+            "date",
+        ]);
+    }
+}
+
 #[test]
 fn a_page_may_read_the_202_of_its_publish() {
     let server = TestServer::start_default();
@@ -121,7 +142,7 @@ fn a_publish_without_length_or_chunks_is_411_and_closes() {
         ("no body", "POST /broadcast HTTP/1.1\r\nHost: h\r\n\r\n"),
         ("a body nonetheless", "POST /broadcast HTTP/1.1\r\nHost: h\r\n\r\nhello"),
         ("HTTP/1.0", "POST /broadcast HTTP/1.0\r\n\r\nhello"),
-        ("with a query", "POST /broadcast?x=1 HTTP/1.1\r\nHost: h\r\n\r\nhello"),
+        ("with a query", "POST /broadcast?topic=x HTTP/1.1\r\nHost: h\r\n\r\nhello"),
     ] {
         witness.refused(name, request, &[411]);
     }
@@ -194,9 +215,9 @@ fn a_404_with_a_body_publishes_nothing() {
 }
 
 #[test]
-fn head_is_404_without_a_body_on_every_path() {
+fn head_is_404_without_a_body_on_other_paths() {
     let server = TestServer::start_default();
-    for target in ["/sse", "/connections", "/broadcast", "/"] {
+    for target in ["/broadcast", "/", "/sse/"] {
         let mut client = server.connect();
         client.send(format!("HEAD {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
         client.half_close();
@@ -204,6 +225,38 @@ fn head_is_404_without_a_body_on_every_path() {
         assert_eq!(responses.iter().map(|response| response.status).collect::<Vec<_>>(), [404], "HEAD {target}");
     }
     assert_eq!(server.count(), 0);
+}
+
+/// Monitors and `curl -I` send it. The connection closes, and no stream is counted.
+#[test]
+fn head_is_answered_as_get_without_a_body() {
+    let server = TestServer::start_default();
+    let _stream = server.stream();
+    for (target, fields) in [
+        (
+            "/sse",
+            "Content-Type: text/event-stream\r\nCache-Control: no-cache\r\nAccess-Control-Allow-Origin: *\r\n\
+                  X-Accel-Buffering: no\r\n",
+        ),
+        (
+            "/connections",
+            "Content-Type: text/plain\r\nCache-Control: no-cache\r\nAccess-Control-Allow-Origin: *\r\n\
+                          Content-Length: 1\r\n",
+        ),
+    ] {
+        let mut client = server.connect();
+        client.send(format!("HEAD {target}?t=1 HTTP/1.1\r\nHost: h\r\n\r\nGET /nope HTTP/1.1\r\nHost: h\r\n\r\n"));
+        let text = String::from_utf8(client.rest()).expect("a head is text");
+        let (status, rest) = text.split_once("\r\nDate: ").expect("it has its date");
+        let (_, rest) = rest.split_once("\r\n").expect("a line ends");
+        assert_eq!(status, "HTTP/1.1 200 OK");
+        assert_bytes("its fields alone", format!("{fields}Connection: close\r\n\r\n").as_bytes(), rest.as_bytes());
+        assert_eq!(server.count(), 1, "HEAD {target} is no stream");
+    }
+    let mut client = server.connect();
+    client.send("HEAD /sse?topic=a/ HTTP/1.1\r\nHost: h\r\n\r\n");
+    let responses = parse_responses(&client.rest(), &["HEAD"]);
+    assert_eq!(responses.iter().map(|response| response.status).collect::<Vec<_>>(), [400], "as GET");
 }
 
 #[test]
@@ -300,12 +353,17 @@ fn the_query_is_ignored_by_routing() {
     for query in ["?", "?x=1", "?x=/sse&y=%00", "?/connections", "??"] {
         let _row = showing(query, b"");
         let (mut stream, _) = EventStream::open_with(server.connect(), &get(&format!("/sse{query}")));
-        let publish = format!("POST /broadcast{query} HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx");
-        server.request(publish).expect_status(202);
+        server.publish("x");
         stream.expect_data("x");
         server.request(get(&format!("/connections{query}"))).expect_status(200);
         server.request(options(&format!("/sse{query}"))).expect_status(204);
         server.request(options(&format!("/connections{query}"))).expect_status(204);
+    }
+    let mut stream = server.stream();
+    for query in ["?", "?&&"] {
+        let publish = format!("POST /broadcast{query} HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx");
+        server.request(publish).expect_status(202);
+        stream.expect_data("x");
     }
 }
 

@@ -102,6 +102,28 @@ fn bytes_other_than_http_are_400_or_dropped() {
     }
 }
 
+/// Each client waits for the server; the time for a head is ten seconds, and a read of a test has less.
+#[test]
+fn another_protocol_is_400_with_its_first_octets() {
+    let server = TestServer::start_default();
+    for (name, octets) in [
+        ("a TLS hello", b"\x16\x03\x01\x00\x2f".as_slice()),
+        ("SSH", b"SSH-2.0-OpenSSH_9.9\r\n"),
+        ("SMTP", b"EHLO mail.example\r\n"),
+        ("Redis", b"*1\r\n"),
+        ("the preface of HTTP/2", b"PRI * HTTP/2.0\r\n"),
+        ("JSON", b"{\"a\":1}"),
+        ("a PROXY line", b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n"),
+        ("binary octets behind an empty line", b"\r\n\x00"),
+    ] {
+        let _row = showing(name, octets);
+        let mut client = server.connect();
+        client.send(octets);
+        assert!(client.response().expect_status(400).closes());
+        client.expect_closed();
+    }
+}
+
 #[test]
 fn empty_lines_before_the_request_line_are_skipped() {
     let mut witness = Witness::start(Limits::default());

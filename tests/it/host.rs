@@ -79,6 +79,7 @@ fn a_malformed_host_is_400() {
 fn a_host_with_or_without_a_port_is_fine() {
     let mut witness = Witness::start(Limits::default());
     for value in [
+        "",
         "h",
         "h:80",
         "localhost:1942",

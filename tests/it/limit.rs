@@ -16,7 +16,7 @@ const KIB: usize = 1024;
 /// A publish with a head of `bytes` including its empty line, and a request line of `line` including its end.
 fn publish_with_head(line: usize, bytes: usize) -> Vec<u8> {
     let fixed = "POST /broadcast? HTTP/1.1\r\n".len();
-    let first = format!("POST /broadcast?{} HTTP/1.1\r\n", "q".repeat(line - fixed));
+    let first = format!("POST /broadcast?{} HTTP/1.1\r\n", "&".repeat(line - fixed));
     let second = "Host: h\r\nContent-Length: 5\r\nX: ";
     let padding = "x".repeat(bytes - first.len() - second.len() - "\r\n\r\n".len());
     let head = format!("{first}{second}{padding}\r\n\r\n");

@@ -32,6 +32,7 @@ fn a_message_with_topics_reaches_their_subscribers() {
         ("?topic=a/b", "0 2 4 9"),
         ("?topic=a/%2B", "0 2 4 9"),
         ("?topic=a/+", "0 2 4 9"),
+        ("?topic=a/%20", "0 2 4 9"),
         ("?topic=a/%23", "0 1 2 3 4 9"),
         ("?topic=%23", "0 1 2 3 4 5 9"),
         ("?topic=c&topic=a/b&topic=a&x=1&topic=a", "0 1 2 4 9"),
@@ -102,7 +103,12 @@ fn an_invalid_topic_is_400_and_names_the_limit() {
         ("topic=a%0d", "no NUL, CR or LF"),
         ("topic=a%ff", "not valid UTF-8"),
         ("topic=a%23", ""),
-        ("topic=a+", ""),
+        ("topic=a%2B", ""),
+        ("topic=a/", "write # as %23"),
+        ("topic=b&topic=/", "write # as %23"),
+        ("topics=a", "topic is the nearest known one"),
+        ("Topic=a", "topic is the nearest known one"),
+        ("TOPIC=a", "topic is the nearest known one"),
         (&*many(65), "at most"),
     ] {
         let _row = showing("the query", query.as_bytes());
@@ -113,7 +119,7 @@ fn an_invalid_topic_is_400_and_names_the_limit() {
             assert!(answer.closes() && body.contains(advice), "{body}");
         }
     }
-    for (query, status) in [(many(16), 202), (many(17), 400), ("topic=+".to_owned(), 400)] {
+    for (query, status) in [(many(16), 202), (many(17), 400), ("topic=%2B".to_owned(), 400)] {
         let publish = format!("POST /broadcast?{query} HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx");
         server.request(publish).expect_status(status);
     }
@@ -121,6 +127,50 @@ fn an_invalid_topic_is_400_and_names_the_limit() {
     witness.expect_data("x");
     publish(&server, "?topic=end", "end");
     witness.expect_data("end");
+}
+
+/// Beside those of the query.
+#[test]
+fn topics_of_a_message_may_come_as_fields() {
+    let server = TestServer::start_default();
+    let mut streams = ["?topic=a/b", "?topic=c", "?topic=d,%20e", ""].map(|query| stream(&server, query));
+    for (query, fields, line) in [
+        ("", "Topic: a/b\r\n", "1"),
+        ("", "TOPIC: c\r\nX: y\r\ntopic:\ta/b \r\n", "2"),
+        ("?topic=c", "Topic: d, e\r\n", "3"),
+        ("", "X-Topic: c\r\n", "all"),
+    ] {
+        let request = format!("POST /broadcast{query} HTTP/1.1\r\nHost: h\r\n{fields}");
+        server.request(format!("{request}Content-Length: {}\r\n\r\n{line}", line.len())).expect_status(202);
+    }
+    for (stream, lines) in streams.iter_mut().zip([&["1", "2", "all"][..], &["2", "3", "all"], &["3", "all"], &["all"]])
+    {
+        lines.iter().for_each(|line| stream.expect_data(line));
+    }
+    for field in ["Topic:", "Topic: a/", "Topic: a/+", "Topic: \u{e9}\u{0}"] {
+        let request = format!("POST /broadcast HTTP/1.1\r\nHost: h\r\n{field}\r\nContent-Length: 1\r\n\r\nx");
+        server.request(request).expect_status(400);
+    }
+}
+
+/// Cache busters and other programs' parameters; probable typos of known ones are refused.
+#[test]
+fn readers_may_have_unknown_parameters_but_no_typos() {
+    let server = TestServer::start_default();
+    for query in ["t=1", "_=1", "ts=1", "v=2", "token=x", "access_token=x", "id=1", "event=x", "show=1"] {
+        drop(stream(&server, &format!("?{query}")));
+        count(&server, &format!("?{query}"));
+    }
+    for (query, count_too) in
+        [("topics=a", true), ("Topic=a", true), ("TOPIC=a", true), ("tpoic=a", true), ("last-event-id=1", false)]
+    {
+        let _row = showing("the query", query.as_bytes());
+        server.request(get(&format!("/sse?{query}"))).expect_status(400);
+        let status = if count_too { 400 } else { 200 };
+        server.request(get(&format!("/connections?{query}"))).expect_status(status);
+    }
+    server.request(get("/connections?topic=a/+")).expect_status(400);
+    server.request(get("/connections?topic=a/")).expect_status(400);
 }
 
 #[test]

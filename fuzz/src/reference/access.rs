@@ -94,8 +94,8 @@ impl Lists {
     }
 
     /// Says if the preflight of a page of this origin lists the fields of a publish.
-    pub fn tell_of_tokens(&self, origin: Option<&[u8]>) -> bool {
-        !self.tokens.is_empty() && matches!(self.readers(origin), Readers::Origin(_))
+    pub fn tell_of_fields(&self, origin: Option<&[u8]>) -> bool {
+        matches!(self.readers(origin), Readers::Origin(_))
     }
 }
 
@@ -181,9 +181,9 @@ mod tests {
         assert!(!shows(LISTS[4], &[]));
         assert!(!shows(LISTS[4], &[("authorization", "Bearer t"), ("authorization", "Bearer t")]));
         assert!(shows(LISTS[4], &[("authorization", "Bearer t"), ("x", "Bearer t")]));
-        assert!(LISTS[5].tell_of_tokens(Some(b"http://h")) && !LISTS[5].tell_of_tokens(Some(b"http://i")));
-        assert!(!LISTS[5].tell_of_tokens(None) && !LISTS[4].tell_of_tokens(Some(b"http://h")));
-        assert!(!LISTS[2].tell_of_tokens(Some(b"http://h")));
+        assert!(LISTS[5].tell_of_fields(Some(b"http://h")) && !LISTS[5].tell_of_fields(Some(b"http://i")));
+        assert!(!LISTS[5].tell_of_fields(None) && !LISTS[4].tell_of_fields(Some(b"http://h")));
+        assert!(LISTS[2].tell_of_fields(Some(b"http://h")));
     }
 
     #[test]

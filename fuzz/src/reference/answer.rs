@@ -42,6 +42,8 @@ pub enum Kind {
     Count,
     /// The response to `OPTIONS`.
     Preflight,
+    /// The same, if the request asks to send fields.
+    FieldsPreflight,
     /// The response to `OPTIONS` that lists the fields of a publish.
     PublishPreflight,
     /// `202 Accepted`.
@@ -77,7 +79,7 @@ pub fn take(sent: &mut &[u8], expected: &Expected) -> Result<(), String> {
         }
     }
     let body_length = check_fields(fields, expected, status)?;
-    take_body(sent, if expected.is_head { 0 } else { body_length }, expected.kind)
+    if expected.is_head { Ok(()) } else { take_body(sent, body_length, expected.kind) }
 }
 
 fn take_line<'s>(sent: &mut &'s [u8]) -> Result<&'s str, String> {
@@ -96,6 +98,7 @@ fn check_fields(mut fields: Vec<String>, expected: &Expected, status: &str) -> R
     let length = take("Content-Length").map(|length| length.parse::<usize>());
     let date = take("Date");
     let origin = (take("Access-Control-Allow-Origin"), take("Vary"));
+    let credentials = take("Access-Control-Allow-Credentials");
     let connection = take("Connection");
     fields.sort();
     // A response of any form has to match one of the two.
@@ -131,8 +134,15 @@ fn check_fields(mut fields: Vec<String>, expected: &Expected, status: &str) -> R
     if !are_good_readers {
         return Err(format!("readers {origin:?}"));
     }
+    // Pages of a listed origin alone may send cookies.
+    let may_send_cookies = !is_interim && matches!(expected.readers, Readers::Origin(_));
+    if expected.readers != Readers::Unsaid && credentials.as_deref() != may_send_cookies.then_some("true") {
+        return Err(format!("credentials {credentials:?}"));
+    }
     match (kind, length) {
-        (Kind::Continue | Kind::Preflight | Kind::PublishPreflight | Kind::Stream, None) => Ok(0),
+        (Kind::Continue | Kind::Preflight | Kind::FieldsPreflight | Kind::PublishPreflight | Kind::Stream, None) => {
+            Ok(0)
+        }
         (Kind::Accepted(Form::Bare), Some(Ok(0))) => Ok(0),
         (Kind::Count | Kind::Problem | Kind::Accepted(Form::Json), Some(Ok(length @ 1..))) => Ok(length),
         (_, length) => Err(format!("length {length:?}")),
@@ -145,9 +155,14 @@ fn needed_fields(kind: Kind) -> &'static [&'static str] {
         Kind::Continue | Kind::Preflight | Kind::Accepted(Form::Bare | Form::Any) => &[],
         Kind::Accepted(Form::Json) => &["Content-Type: application/json"],
         Kind::PublishPreflight => &[
-            "Access-Control-Allow-Headers: Authorization, Content-Type, Event-Type, Event-Id, X-EventSource-Event",
+            "Access-Control-Allow-Headers: \
+             Authorization, Content-Type, Event-Type, Event-Id, X-EventSource-Event, Topic",
             "Access-Control-Allow-Methods: POST",
-            "Access-Control-Max-Age: 7200",
+            "Access-Control-Max-Age: 86400",
+        ],
+        Kind::FieldsPreflight => &[
+            "Access-Control-Allow-Headers: Last-Event-ID, Authorization, Cache-Control",
+            "Access-Control-Max-Age: 86400",
         ],
         Kind::Stream => &["Cache-Control: no-cache", "Content-Type: text/event-stream", "X-Accel-Buffering: no"],
         Kind::Count => &["Cache-Control: no-cache", "Content-Type: text/plain"],
@@ -213,7 +228,8 @@ mod tests {
         assert_eq!(read(&format!("{head}No\n"), &problem), Ok(()));
         assert_eq!(read(&head, &Expected { is_head: true, ..problem.clone() }), Ok(()));
         let listed = Expected { readers: Readers::Origin(b"o".to_vec()), ..problem };
-        assert_eq!(read(&format!("{}No\n", head.replace("*\r\n", "o\r\nVary: Origin\r\n")), &listed), Ok(()));
+        let fields = "o\r\nAccess-Control-Allow-Credentials: true\r\nVary: Origin\r\n";
+        assert_eq!(read(&format!("{}No\n", head.replace("*\r\n", fields)), &listed), Ok(()));
     }
 
     #[test]

@@ -9,9 +9,10 @@ use support::sse;
 
 use super::access::{Lists, Readers};
 use super::answer::{self, Connection, Kind};
+use super::framing::values;
 use super::head::{self, Head};
 use super::publishing::{self, Event};
-use super::{Reading, Refusals, chunked, query, topics};
+use super::{Reading, Refusals, chunked, parameters, query, topics};
 
 /// The first bytes of a stream.
 const OPENING: &[u8] = b":ok\n\n";
@@ -78,7 +79,7 @@ impl Reader<'_> {
             Reading::Partial => return Some(End::Incomplete),
             Reading::Open => return Some(End::Open),
             // A head that cannot be read has no known origin.
-            Reading::Refused(refusals) => return Some(self.refuse(refusals, self.lists.readers(None))),
+            Reading::Refused(refusals) => return Some(self.refuse(refusals, self.lists.readers(None), false)),
         };
         self.rest = &self.rest[length..];
         let readers = self.lists.readers(head.origin.as_deref());
@@ -89,7 +90,7 @@ impl Reader<'_> {
             refusals.add_if(!is_well_asked(&head, event.as_ref()), 400);
         }
         if !refusals.is_empty() {
-            return Some(self.refuse(refusals, readers));
+            return Some(self.refuse(refusals, readers, head.method == "HEAD"));
         }
         match (head.method.as_str(), head.path.as_str()) {
             ("POST", "/broadcast") => self.publish(event.unwrap_or_default(), &head, readers),
@@ -97,17 +98,17 @@ impl Reader<'_> {
                 self.answer(200, Kind::Stream, Connection::Unsaid, readers);
                 Some(End::Stream { is_overrun: self.rest.len() > self.limits.stream_input_bytes })
             }
-            ("GET", "/connections") => {
-                self.answer(200, Kind::Count, Connection::Close, readers);
-                Some(End::Closed)
+            ("HEAD", "/sse") => self.last_answer(200, Kind::Stream, readers, true),
+            (method @ ("GET" | "HEAD"), "/connections") => {
+                self.last_answer(200, Kind::Count, readers, method == "HEAD")
             }
             ("OPTIONS", "/sse" | "/connections") => {
-                self.answer(204, Kind::Preflight, Connection::Close, readers);
-                Some(End::Closed)
+                let asks = !values(&head.fields, "access-control-request-headers").is_empty();
+                let kind = if asks { Kind::FieldsPreflight } else { Kind::Preflight };
+                self.last_answer(204, kind, readers, false)
             }
-            ("OPTIONS", "/broadcast") if self.lists.tell_of_tokens(head.origin.as_deref()) => {
-                self.answer(204, Kind::PublishPreflight, Connection::Close, readers);
-                Some(End::Closed)
+            ("OPTIONS", "/broadcast") if self.lists.tell_of_fields(head.origin.as_deref()) => {
+                self.last_answer(204, Kind::PublishPreflight, readers, false)
             }
             _ => self.not_found(&head, readers),
         }
@@ -122,6 +123,7 @@ impl Reader<'_> {
         if is_publish && !self.lists.are_shown_a_token(&head.fields) {
             refusals.add([401]);
         } else if is_publish {
+            refusals.add_if(!publishing::is_plain(&head.fields), 415);
             refusals.add_if(head.body == Framing::None, 411);
             refusals
                 .add_if(matches!(head.body, Framing::Length(length) if length > self.limits.body_bytes as u64), 413);
@@ -154,7 +156,7 @@ impl Reader<'_> {
         let (body, length) = match body {
             Reading::Whole(body, length) => (body, length),
             Reading::Partial => return Some(End::Incomplete),
-            Reading::Refused(refusals) => return Some(self.refuse(refusals, readers)),
+            Reading::Refused(refusals) => return Some(self.refuse(refusals, readers, false)),
             Reading::Open => return Some(End::Open),
         };
         self.rest = &self.rest[length..];
@@ -169,12 +171,21 @@ impl Reader<'_> {
         (connection == Connection::Close).then_some(End::Closed)
     }
 
-    fn refuse(&mut self, refusals: Refusals, readers: Readers) -> End {
+    fn refuse(&mut self, refusals: Refusals, readers: Readers, is_head: bool) -> End {
         if !refusals.at_once {
             return End::Doubtful(refusals.statuses);
         }
-        self.answers.push(refusal(refusals.statuses, readers));
+        self.answers.push(answer::Expected { is_head, ..refusal(refusals.statuses, readers) });
         End::Closed
+    }
+
+    /// An answer that ends the connection.
+    fn last_answer(&mut self, status: u16, kind: Kind, readers: Readers, is_head: bool) -> Option<End> {
+        self.answer(status, kind, Connection::Close, readers);
+        if let Some(last) = self.answers.last_mut() {
+            last.is_head = is_head;
+        }
+        Some(End::Closed)
     }
 
     fn answer(&mut self, status: u16, kind: Kind, connection: Connection, readers: Readers) {
@@ -185,11 +196,20 @@ impl Reader<'_> {
 
 /// Checks the known parameters of a request, and the fields that replace them.
 fn is_well_asked(head: &Head, event: Option<&Event>) -> bool {
-    let topics = query::values(&head.query, "topic");
+    let query = &head.query;
+    let mut topics = query::values(query, "topic");
     match (head.method.as_str(), head.path.as_str()) {
-        ("POST", "/broadcast") => event.is_some() && topics::are_topics(&topics),
-        ("GET", "/sse") => topics::are_filters(&topics) && publishing::is_policy(head),
-        ("GET", "/connections") => topics::are_topics(&topics),
+        ("POST", "/broadcast") => {
+            topics.extend(values(&head.fields, "topic").into_iter().map(<[u8]>::to_vec));
+            event.is_some() && topics::are_topics(&topics) && parameters::are_of_publish(query)
+        }
+        ("GET" | "HEAD", "/sse") => {
+            let filters = topics::with_plus(topics);
+            topics::are_filters(&filters) && publishing::is_policy(head) && parameters::are_of_stream(query)
+        }
+        ("GET" | "HEAD", "/connections") => {
+            topics::are_topics(&topics::with_plus(topics)) && parameters::are_of_count(query)
+        }
         _ => true,
     }
 }
@@ -324,11 +344,13 @@ mod tests {
         comes_to("GET /sse HTTP/1.1\r\nHost: h\r\n\r\n123456789", &[200], &[], End::Stream { is_overrun: true });
         comes_to("GET /connections HTTP/1.1\r\nHost: h\r\n\r\nGET", &[200], &[], End::Closed);
         comes_to("OPTIONS /sse HTTP/1.1\r\nHost: h\r\n\r\nGET", &[204], &[], End::Closed);
-        comes_to("HEAD /sse HTTP/1.1\r\nHost: h\r\n\r\nGET", &[404], &[], End::Incomplete);
+        comes_to("HEAD /sse HTTP/1.1\r\nHost: h\r\n\r\nGET", &[200], &[], End::Closed);
+        comes_to("HEAD / HTTP/1.1\r\nHost: h\r\n\r\nGET", &[404], &[], End::Incomplete);
         comes_to("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nGET", &[404], &[], End::Closed);
         comes_to("GET / HTTP/1.1\r\n\r\nGET", &[400], &[], End::Closed);
         comes_to("\r\n", &[], &[], End::Incomplete);
-        comes_to("(", &[], &[], End::Doubtful(BTreeSet::from([400])));
+        comes_to("(", &[400], &[], End::Closed);
+        comes_to("GET / HTTP/1.1\r\n(", &[], &[], End::Doubtful(BTreeSet::from([400])));
     }
 
     #[test]
@@ -394,7 +416,11 @@ mod tests {
             let end = "Expect: 100-continue\r\nContent-Length: 1\r\n\r\nx";
             format!("POST /broadcast?{query} HTTP/1.1\r\nHost: h\r\n{fields}{end}")
         };
-        comes_to(&post("topic=a&event=b&x=%ff&x", "Event-Id: 1\r\n"), &[100, 202], &["x"], End::Waiting);
+        comes_to(&post("topic=a&event=b&&", "Event-Id: 1\r\nTopic: a\r\n"), &[100, 202], &["x"], End::Waiting);
+        comes_to(&post("x", ""), &[400], &[], End::Closed);
+        comes_to(&post("topics=a", ""), &[400], &[], End::Closed);
+        comes_to(&post("", "Topic: a/\r\n"), &[400], &[], End::Closed);
+        comes_to(&post("", "Content-Encoding: gzip\r\n"), &[415], &[], End::Closed);
         comes_to(&post("event=a", "Event-Type: a\r\n"), &[400], &[], End::Closed);
         comes_to(&post("topic=a%23", ""), &[400], &[], End::Closed);
         for (query, is_good) in [("event=%ff&retry=x&id&id", true), ("topic=%ff", false), ("topic", false)] {

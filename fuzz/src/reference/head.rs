@@ -79,6 +79,8 @@ pub fn read(octets: &[u8], limits: &Limits) -> Reading<Head> {
     refusals.add_if(is_head_too_long, 431);
     refusals.at_once = is_line_too_long || is_head_too_long || length.is_some();
     refusals.add_if(has_bare_line_feed, 400);
+    let is_line_whole = length.is_some() || lines.len() > 1;
+    refusals.at_once |= !may_be_request_line(request_line, is_line_whole);
     let whole_lines = if length.is_some() { lines.len() } else { lines.len().saturating_sub(1) };
     let last = if length.is_some() { None } else { lines.last() };
     let (request, fields) = read_lines(&lines[..whole_lines], &mut refusals);
@@ -130,6 +132,13 @@ fn is_target_octet(octet: u8) -> bool {
     octet != b' ' && octet != b'\t' && is_field_octet(octet)
 }
 
+/// Says if a line, whole or cut, has the octets of a request line. Its text in UTF-8 counts once the head is whole.
+fn may_be_request_line(line: &[u8], is_whole: bool) -> bool {
+    let ascii: Vec<u8> = line.iter().map(|octet| if octet.is_ascii() { *octet } else { b'x' }).collect();
+    let has_method = line.split(|octet| *octet == b' ').next().is_some_and(<[u8]>::is_ascii);
+    has_method && if is_whole { read_request_line(&ascii).is_some() } else { may_begin_request_line(&ascii) }
+}
+
 /// Says if a line with this beginning can become a request line.
 fn may_begin_request_line(start: &[u8]) -> bool {
     let parts: Vec<&[u8]> = start.split(|octet| *octet == b' ').collect();
@@ -169,7 +178,7 @@ fn meaning((method, target, is_http_1_0): &RequestLine, fields: &[Field], length
     let mut refusals = Refusals { at_once: true, ..Refusals::default() };
     let hosts = values(fields, "host");
     refusals.add_if(hosts.len() > 1 || (hosts.is_empty() && !is_http_1_0), 400);
-    refusals.add_if(hosts.iter().any(|host| !authority::is_host_and_port(host)), 400);
+    refusals.add_if(hosts.iter().any(|host| !host.is_empty() && !authority::is_host_and_port(host)), 400);
     let (target_authority, path, query) = parts(target);
     refusals.add_if(target_authority.is_some_and(|text| !authority::is_host_and_port(text.as_bytes())), 400);
     let body = framing::body(fields, is_http_1_0).unwrap_or_else(|broken| {
@@ -260,6 +269,7 @@ mod tests {
         assert!(head("GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-CONTINUE\r\n\r\n").expects_continue);
         assert!(!head("GET / HTTP/1.0\r\nExpect: x\r\n\r\n").expects_continue);
         assert_eq!(head("GET * HTTP/1.0\r\n\r\n").path, "*");
+        assert_eq!(head("GET * HTTP/1.1\r\nHost: \r\n\r\n").authority.as_deref(), Some(&b""[..]));
         assert_eq!(head("GET /?a?b#c=http://h/? HTTP/1.0\r\n\r\n").query, "a?b#c=http://h/?");
         assert_eq!(head("GET HTTPS://h?x HTTP/1.0\r\n\r\n").path, "/");
     }
@@ -302,7 +312,7 @@ mod tests {
         let fields = "a:b\r\n".repeat(101);
         assert_eq!(statuses(&format!("GET / HTTP/1.0\r\n{fields}\r\n"), &Limits::default()), [431]);
         assert_eq!(statuses("GET / HTTP/1.1\r\nHost: h\r\nExpect: y\r\n\r\n", &Limits::default()), [417]);
-        let many = "GET / HTTP/1.1\r\nTransfer-Encoding: y\r\nExpect: y\r\n\r\n";
+        let many = "GET / HTTP/1.1\r\nTransfer-Encoding: y, chunked\r\nExpect: y\r\n\r\n";
         assert_eq!(statuses(many, &Limits::default()), [400, 417, 501], "any of these is good");
         assert_eq!(statuses("GET /2345678901234567890123456789 HTTP/1.0\r\n\r\n", &small()), [414]);
         assert_eq!(statuses("GET /234567890123456789012345", &small()), [414]);
@@ -317,6 +327,23 @@ mod tests {
             assert_eq!(read(&octets[..end], &Limits::default()), Reading::Partial, "the first {end}");
         }
         assert!(matches!(read(octets, &Limits::default()), Reading::Whole(..)));
+    }
+
+    #[test]
+    fn other_protocols_are_refused_at_once() {
+        for (octets, at_once) in [
+            ("SSH-2.0-x\r\n", true),
+            ("\r\nEHLO x\r\n", true),
+            ("PRI * HTTP/2", true),
+            ("GET / HTTP/1.1 ", true),
+            ("\u{16}", true),
+            ("GET / HTTP/1.1\r\n:", false),
+        ] {
+            match read(octets.as_bytes(), &Limits::default()) {
+                Reading::Refused(refusals) => assert_eq!(refusals.at_once, at_once, "{octets:?}"),
+                other => panic!("{octets:?} is {other:?}"),
+            }
+        }
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! The parts of a publish besides the body: the event's fields, and the form of the receipt.
+//! The parts of a publish besides the body: the event's fields, the forms of the body and of the receipt.
 
 use support::sse::{Message, normalised};
 
 use super::answer::Form;
 use super::framing::{Field, values};
 use super::head::Head;
-use super::query;
+use super::{elements, query};
 
 /// The event that has to reach the streams.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +58,37 @@ pub fn is_good_id(id: &str) -> bool {
     id != "earliest" && !id.is_empty() && id.len() <= 512 && id.trim_matches(' ') == id && !id.contains(is_control)
 }
 
+/// Checks that the body is declared to be text in UTF-8, without a coding.
+pub fn is_plain(fields: &[Field]) -> bool {
+    let codings = elements(&values(fields, "content-encoding"));
+    let is_no_coding = |coding: &Vec<u8>| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity");
+    codings.iter().all(is_no_coding) && values(fields, "content-type").into_iter().all(is_utf_8)
+}
+
+/// Checks the charset parameters of a media type, outside of its quoted strings.
+fn is_utf_8(media_type: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(media_type).to_ascii_lowercase();
+    let mut parts = vec![String::new()];
+    for (at, piece) in text.split('"').enumerate() {
+        if at > 0 {
+            parts.last_mut().expect("there is one").push('"');
+        }
+        let mut pieces = if at % 2 == 0 { piece.split(';').collect() } else { vec![piece] };
+        parts.last_mut().expect("there is one").push_str(pieces.remove(0));
+        parts.extend(pieces.into_iter().map(str::to_owned));
+    }
+    let blanks = [' ', '\t'];
+    let charsets = parts.iter().skip(1).filter_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        (name.trim_matches(blanks) == "charset").then(|| value.trim_matches(blanks))
+    });
+    let unquoted = |charset: &'_ str| match charset.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(inner) => inner.to_owned(),
+        None => charset.to_owned(),
+    };
+    charsets.map(unquoted).all(|charset| matches!(charset.as_str(), "utf-8" | "utf8" | "us-ascii" | "ascii"))
+}
+
 /// Checks a stream's `slow` parameter: given at most once, with a known value.
 pub fn is_policy(head: &Head) -> bool {
     single(head, "slow", &[]).is_some_and(|policy| matches!(policy.as_deref(), None | Some("latest" | "disconnect")))
@@ -76,12 +107,12 @@ fn single(head: &Head, parameter: &str, names: &[&str]) -> Option<Option<String>
     }
 }
 
-/// `1*DIGIT` that fits into 64 bits.
+/// `1*DIGIT` that fits into a timer of 31 bits.
 fn number(digits: &str) -> Option<u64> {
     digits
         .chars()
         .try_fold(0_u64, |number, digit| number.checked_mul(10)?.checked_add(u64::from(digit.to_digit(10)?)))
-        .filter(|_| !digits.is_empty())
+        .filter(|number| !digits.is_empty() && *number < 1 << 31)
 }
 
 /// The form of the response that the Accept fields ask for (RFC 9110, 12.5.1).
@@ -133,10 +164,10 @@ mod tests {
     fn fields_come_by_the_query_or_the_head() {
         for (query, fields, expected) in [
             ("", "", &[][..]),
-            ("?retry=0015&id=a+b&event=%63", "", &["event: c", "id: a+b", "retry: 15"]),
+            ("?retry=0015&id=a+b%2B&event=%63", "", &["event: c", "id: a b+", "retry: 15"]),
             ("?%65vent=a", "EVENT-ID:\t7 \r\n", &["event: a", "id: 7"]),
             ("", "x-eventsource-event: \r\n", &["event: "]),
-            ("?event=%00%c3%a9&retry=18446744073709551615", "", &["event: \0é", "retry: 18446744073709551615"]),
+            ("?event=%00%c3%a9&retry=2147483647", "", &["event: \0é", "retry: 2147483647"]),
             ("?Event=a&events=b&x=%ff&x=%00", "X-Event: c\r\nRetry: x\r\nLast-Event-ID: y\r\n", &[]),
         ] {
             let expected: Vec<_> = expected.iter().map(|line| (*line).to_owned()).collect();
@@ -156,14 +187,30 @@ mod tests {
         {
             assert_eq!(lines(&format!("?{query}"), ""), None, "{query}");
         }
-        for query in ["retry=", "retry", "retry=+1", "retry=-1", "retry=1.5", "retry=%20"] {
+        for query in ["retry=", "retry", "retry=-1", "retry=1.5", "retry=%20"] {
             assert_eq!(lines(&format!("?{query}"), ""), None, "{query}");
         }
+        assert_eq!(lines("?retry=2147483648", ""), None);
         assert_eq!(lines("?retry=18446744073709551616", ""), None);
         assert_eq!(lines("?event=a", "Event-Type: a\r\n"), None);
         assert_eq!(lines("?id=a", "Event-Id: a\r\n"), None);
         assert_eq!(lines("", "Event-Type: a\r\nX-EventSource-Event: a\r\n"), None);
         assert_eq!(lines("", "Event-Id: a\r\nEvent-Id: a\r\n"), None);
+    }
+
+    #[test]
+    fn bodies_are_plain_utf_8() {
+        for (fields, expected) in [
+            ("", true),
+            ("Content-Encoding: , Identity\r\nContent-Type: text/plain\r\n", true),
+            ("Content-Encoding: identity\r\nContent-Encoding: x\r\n", false),
+            ("Content-Type: a/b; Charset = \"UTF-8\" ;c=d\r\n", true),
+            ("Content-Type: a/b; x=\";charset=y;\";charset=ascii\r\n", true),
+            ("Content-Type: a/b; charset=latin1\r\n", false),
+            ("Content-Type: a/b; charset=utf-8\r\nContent-Type: a/b;charset=\r\n", false),
+        ] {
+            assert_eq!(is_plain(&read("", fields).fields), expected, "{fields:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The query of a target (RFC 3986, 3.4): parameters between `&`, each a name, perhaps `=` and a value.
 //!
-//! Names and values have percent-encoding (RFC 3986, 2.1) and no other: `+` is no space, and a `%` without two
-//! hexadecimal digits after it is a `%`.
+//! Names and values are form-encoded (URL standard, 5.1): `+` is a space, and a `%` without two hexadecimal digits
+//! after it is a `%`. Nothing between two `&` is no parameter.
 
 /// The values of the parameters that have this name, decoded, in their order.
 pub fn values(query: &str, name: &str) -> Vec<Vec<u8>> {
@@ -18,8 +18,15 @@ pub fn values(query: &str, name: &str) -> Vec<Vec<u8>> {
     found
 }
 
+/// The names of all parameters, decoded, in their order.
+pub fn names(query: &str) -> Vec<Vec<u8>> {
+    let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
+    parameters.map(|parameter| decoded(parameter.split('=').next().unwrap_or_default())).collect()
+}
+
 /// The decoded octets. The two octets after each `%` decide if it begins an encoded one.
 fn decoded(encoded: &str) -> Vec<u8> {
+    let encoded = encoded.replace('+', " ");
     let mut parts = encoded.as_bytes().split(|octet| *octet == b'%');
     let mut octets = parts.next().unwrap_or_default().to_vec();
     for part in parts {
@@ -39,11 +46,11 @@ mod tests {
     fn percent_encoding_is_decoded() {
         for (encoded, expected) in [
             ("", &b""[..]),
-            ("a+b%2B", b"a+b+"),
+            ("a+b%2B", b"a b+"),
             ("%c3%A9%ff%00", b"\xc3\xa9\xff\0"),
             ("%", b"%"),
             ("%4", b"%4"),
-            ("%4g%g4%+1", b"%4g%g4%+1"),
+            ("%4g%g4%+1", b"%4g%g4% 1"),
             ("%%41%", b"%A%"),
             ("%4%31", b"%41"),
             ("%é", "%é".as_bytes()),
@@ -58,5 +65,6 @@ mod tests {
         assert_eq!(values("a=1&b&a=%61=2&A=3&%61&a+=4&&=5", "a"), [&b"1"[..], b"a=2", b""]);
         assert_eq!(values("a%3D1&a;a=1", "a"), Vec::<Vec<u8>>::new());
         assert_eq!(values("?a&a?", "?a"), [b""]);
+        assert_eq!(names("a=1&&b+&=2&%63%"), [&b"a"[..], b"b ", b"", b"c%"]);
     }
 }

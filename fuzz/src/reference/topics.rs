@@ -1,4 +1,6 @@
-//! Topics and filters of topics (MQTT 3.1.1, 4.7), with the limits that the server's README names.
+//! Topics and filters of topics (MQTT 3.1.1, 4.7), with the limits that the server's documentation names.
+//!
+//! In a request none ends in `/`, although MQTT allows it.
 
 use std::collections::BTreeSet;
 
@@ -18,6 +20,13 @@ pub fn are_filters(texts: &[Vec<u8>]) -> bool {
     distinct(texts, |text| is_filter(text)).is_some_and(|filters| filters <= MOST_OF_A_STREAM)
 }
 
+/// The filters of a query: a level of one space is a `+` that was not encoded.
+pub fn with_plus(texts: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let plus = |level: &[u8]| if level == b" " { b"+".to_vec() } else { level.to_vec() };
+    let read = |text: Vec<u8>| text.split(|octet| *octet == b'/').map(plus).collect::<Vec<_>>().join(&b'/');
+    texts.into_iter().map(read).collect()
+}
+
 /// The number of different ones, if all are valid.
 fn distinct(texts: &[Vec<u8>], is_good: impl Fn(&&str) -> bool) -> Option<usize> {
     let mut found = BTreeSet::new();
@@ -34,7 +43,10 @@ fn distinct(texts: &[Vec<u8>], is_good: impl Fn(&&str) -> bool) -> Option<usize>
 /// The rules for topics and filters alike (4.7.3).
 fn is_name(text: &str) -> bool {
     let levels = text.matches('/').count() + 1;
-    (1..=MOST_OCTETS).contains(&text.len()) && levels <= MOST_LEVELS && !text.contains(['\0', '\r', '\n'])
+    (1..=MOST_OCTETS).contains(&text.len())
+        && levels <= MOST_LEVELS
+        && !text.contains(['\0', '\r', '\n'])
+        && !text.ends_with('/')
 }
 
 /// A wildcard has a level to itself, and `#` has the last one (4.7.1.2 and 4.7.1.3).
@@ -69,8 +81,9 @@ mod tests {
             ("sport+", false, false),
             ("sport/+/player1", false, true),
             ("/finance", true, true),
-            ("/", true, true),
-            ("$SYS/", true, true),
+            ("/", false, false),
+            ("$SYS/", false, false),
+            ("$SYS//a", true, true),
             ("Accounts payable", true, true),
             ("++", false, false),
             ("#/#", false, false),
@@ -83,6 +96,7 @@ mod tests {
             assert_eq!((are_topics(&texts), are_filters(&texts)), (is_topic, is_filter), "{text:?}");
         }
         assert!(are_topics(&[]) && are_filters(&[]));
+        assert_eq!(with_plus(texts(&["a b/ /c", " ", "  "])), texts(&["a b/+/c", "+", "  "]));
         assert!(!are_topics(&[b"\xff".to_vec()]) && !are_filters(&[b"\xff".to_vec()]));
     }
 
@@ -90,7 +104,7 @@ mod tests {
     fn limits_are_exact() {
         let holds = |text: String| are_topics(&[text.clone().into_bytes()]) && are_filters(&[text.into_bytes()]);
         assert!(holds("é".repeat(128)) && !holds("é".repeat(128) + "a"));
-        assert!(holds("/".repeat(31)) && !holds("/".repeat(32)));
+        assert!(holds("/".repeat(31) + "a") && !holds("/".repeat(32) + "a"));
         let numbers = |count: usize| (0..count).chain(0..count).map(|n| n.to_string().into_bytes()).collect::<Vec<_>>();
         assert!(are_topics(&numbers(16)) && !are_topics(&numbers(17)));
         assert!(are_filters(&numbers(64)) && !are_filters(&numbers(65)));
