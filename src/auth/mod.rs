@@ -88,6 +88,11 @@ pub(crate) fn authorize(access: &AccessSettings, caller: Caller<'_>, action: Act
 }
 
 impl AccessSettings {
+    /// Returns true if any client that reaches the server may publish, pages included.
+    pub(crate) fn is_open(&self) -> bool {
+        self.publish_tokens.is_empty() && self.origins.is_empty()
+    }
+
     /// Returns true if this host, with any port, is listed by its own name.
     pub(crate) fn names(&self, authority: &str) -> bool {
         self.hosts.iter().any(|pattern| matches!(pattern.0, Pattern::Exact(_)) && pattern.matches(authority))

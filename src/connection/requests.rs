@@ -11,7 +11,7 @@ use super::publish::{MayClose, Unanswered};
 use super::reader::{ConnectionEnd, RequestReader};
 use super::stream::retry_delay;
 use super::subscribe::OpenedStream;
-use crate::auth::{Action, Caller, Cors, Denied, authorize};
+use crate::auth::{AccessSettings, Action, Caller, Cors, Denied, authorize};
 use crate::event::frame;
 use crate::http::framing::Framing;
 use crate::http::head::RequestHead;
@@ -120,7 +120,7 @@ impl<S: Socket> Exchange<'_, S> {
                 }
                 Request::Publish(publish) => self.publish(&publish, &envelope).await?,
                 Request::SubscribeHead => self.respond_last(response::stream_head_alone),
-                Request::NotFound => self.not_found(&envelope),
+                Request::Front | Request::NotFound => self.not_found(&request, &envelope),
                 Request::Count(topics) => {
                     let (streams, is_head) = (self.context.shared.subscribers_of(&topics), self.is_head);
                     self.respond_last(|out, common| response::stream_count(out, common, streams, is_head))
@@ -184,14 +184,24 @@ impl<S: Socket> Exchange<'_, S> {
         self.reader.output.extend_from_slice(frame::retry_advice(retry_delay(number)).as_bytes());
     }
 
-    fn not_found(&mut self, envelope: &Envelope) -> Persistence {
+    fn not_found(&mut self, request: &Request, envelope: &Envelope) -> Persistence {
         let persistence = match envelope.framing {
             Framing::None | Framing::Length(0) => envelope.persistence,
             // The body is not read, so the next request cannot be found after it.
             Framing::Length(_) | Framing::Chunked => Persistence::Close,
         };
         let is_head = self.is_head;
-        self.respond(StatusClass::ClientError, |out, common| response::not_found(out, common, persistence, is_head));
+        if *request == Request::Front {
+            // This decides what the page offers. A publish from it is authorized by itself.
+            let is_open = self.context.shared.access_control.read(AccessSettings::is_open);
+            self.respond(StatusClass::ClientError, |out, common| {
+                response::front(out, common, persistence, is_head, is_open);
+            });
+        } else {
+            self.respond(StatusClass::ClientError, |out, common| {
+                response::not_found(out, common, persistence, is_head);
+            });
+        }
         persistence
     }
 
@@ -251,7 +261,7 @@ fn permit<S>(context: &Context<S>, route: Route, head: &RequestHead<'_>) -> (Cor
         Route::Publish => Action::Publish,
         Route::PublishPreflight => Action::PublishPreflight,
         Route::Subscribe | Route::SubscribeHead | Route::Count => Action::Read,
-        Route::Preflight | Route::NotFound => Action::Read,
+        Route::Front | Route::Preflight | Route::NotFound => Action::Read,
     };
     let caller = Caller { host: head.authority, origin: head.origin, token: head.optional.bearer() };
     let (cors, verdict) = context.shared.access_control.read(|access| authorize(access, caller, action));

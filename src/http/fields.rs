@@ -41,6 +41,8 @@ pub(crate) struct OptionalFields<'b> {
     pub(crate) has_topic: bool,
     /// Set if `Accept` names `application/json`.
     pub(crate) accepts_json: bool,
+    /// Set if `Accept` names `text/html`, as that of a person's browser does.
+    pub(crate) accepts_html: bool,
     /// Set if `Content-Encoding` names a coding (RFC 9110, 8.4); `identity` is none.
     pub(crate) has_content_coding: bool,
     /// Set if `Content-Type` declares a charset whose octets are not UTF-8.
@@ -57,7 +59,10 @@ impl<'b> OptionalFields<'b> {
             // The length alone excludes most fields.
             match field.name.len() {
                 5 if is(field, "Topic") => found.has_topic = true,
-                6 if is(field, "Accept") => found.accepts_json |= names_type(field.value, b"application/json"),
+                6 if is(field, "Accept") => {
+                    found.accepts_json |= names_type(field.value, b"application/json");
+                    found.accepts_html |= names_type(field.value, b"text/html");
+                }
                 8 if is(field, "Event-Id") => found.event_id.add(field.value),
                 10 if is(field, "Event-Type") => found.event_type.add(field.value),
                 12 if is(field, "Content-Type") => found.has_foreign_charset |= names_foreign_charset(field.value),
@@ -221,5 +226,7 @@ mod tests {
         ] {
             assert_eq!(find(&[("Accept", accept)]).accepts_json, expected, "for {accept:?}");
         }
+        let browser = find(&[("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")]);
+        assert!(browser.accepts_html && !browser.accepts_json);
     }
 }

@@ -11,6 +11,7 @@ mod error;
 pub(crate) mod fields;
 pub(crate) mod forwarded;
 pub mod framing;
+mod front;
 pub mod head;
 mod parameters;
 pub(crate) mod query;

@@ -24,6 +24,8 @@ pub(crate) enum Route {
     Publish,
     /// `GET` or `HEAD` of `/connections`.
     Count,
+    /// `GET` or `HEAD` of `/`.
+    Front,
     /// `OPTIONS` of a path that pages may get.
     Preflight,
     /// `OPTIONS` of the path that pages may publish to.
@@ -40,6 +42,7 @@ impl Route {
             ("POST", "/broadcast") => Self::Publish,
             ("HEAD", "/sse") => Self::SubscribeHead,
             ("GET" | "HEAD", "/connections") => Self::Count,
+            ("GET" | "HEAD", "/") => Self::Front,
             ("OPTIONS", "/sse" | "/connections") => Self::Preflight,
             ("OPTIONS", "/broadcast") => Self::PublishPreflight,
             _ => Self::NotFound,
@@ -65,6 +68,8 @@ pub(crate) enum Request {
     },
     /// The permissions of a page that publishes.
     PublishPreflight,
+    /// Nothing that this server has, asked for by a person's browser.
+    Front,
     /// Nothing that this server has.
     NotFound,
 }
@@ -123,7 +128,8 @@ impl Request {
             }
             Route::Preflight => Ok(Self::Preflight { asks_for_fields: head.optional.asks_for_fields }),
             Route::PublishPreflight => Ok(Self::PublishPreflight),
-            Route::NotFound => Ok(Self::NotFound),
+            Route::Front if head.optional.accepts_html => Ok(Self::Front),
+            Route::Front | Route::NotFound => Ok(Self::NotFound),
         }
     }
 }
@@ -277,7 +283,9 @@ mod tests {
             ("get", "/sse", Route::NotFound),
             ("GET", "/SSE", Route::NotFound),
             ("GET", "/sse/", Route::NotFound),
-            ("GET", "/", Route::NotFound),
+            ("GET", "/", Route::Front),
+            ("HEAD", "/", Route::Front),
+            ("POST", "/", Route::NotFound),
         ] {
             assert_eq!(Route::of(method, path), expected, "for {method} {path}");
         }

@@ -3,7 +3,7 @@
 //! It knows no socket. A response holds nothing that a client sent, except an origin that the operator's list allows.
 
 use super::date::Date;
-use super::{Persistence, RequestError};
+use super::{Persistence, RequestError, front};
 use crate::auth::Cors;
 
 /// Interim response to `Expect: 100-continue` (RFC 9110, 15.2.1).
@@ -162,6 +162,20 @@ pub(crate) fn not_found(out: &mut Vec<u8>, common: &Common<'_>, persistence: Per
     let body = "Not found; there are GET /sse, GET /connections and POST /broadcast.\n";
     let response = text(out, "404 Not Found", common, body).persistence(persistence);
     response.with_body_unless(is_head, body);
+}
+
+/// Appends `404` for a person's browser, with a page about this server. It has a box to publish if that is open.
+pub(crate) fn front(out: &mut Vec<u8>, common: &Common<'_>, persistence: Persistence, is_head: bool, is_open: bool) {
+    let parts = front::parts(is_open);
+    let response = Response::new(out, "404 Not Found", &common.date)
+        .field("Content-Type", "text/html; charset=utf-8")
+        .field("Cache-Control", "no-cache")
+        .field("Vary", "Accept")
+        .cors(common.cors)
+        .lines(front::POLICY)
+        .content_length(parts.iter().map(|part| part.len()).sum())
+        .persistence(persistence);
+    response.with_body_unless(is_head, &parts.concat());
 }
 
 /// Appends the response to a rejected request.

@@ -19,6 +19,7 @@
 //! - `admin`: the admin address
 //! - `api`: the traits of the library's types
 //! - `lifecycle`: the server as a library, its start and its end
+//! - `front`: the page of `/`
 //! - `binary`, `flags`: the program; `addresses`: its addresses; `reload`: its reload on SIGHUP
 //! - `log`: the form of its log lines; `systemd`: the program under a service manager
 //! - `docs`: the tables of `docs/`, held against the server
@@ -45,6 +46,7 @@ mod filters;
 #[cfg(feature = "cli")]
 mod flags;
 mod forwarded;
+mod front;
 mod head;
 mod host;
 mod ids;

@@ -110,6 +110,8 @@ impl Reader<'_> {
             ("OPTIONS", "/broadcast") if self.lists.tell_of_fields(head.origin.as_deref()) => {
                 self.last_answer(204, Kind::PublishPreflight, readers, false)
             }
+            // A page for people has this status too, and its text is not checked here.
+            ("GET" | "HEAD", "/") if publishing::may_want_html(&head.fields) => Some(End::Open),
             _ => self.not_found(&head, readers),
         }
     }

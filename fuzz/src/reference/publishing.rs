@@ -131,6 +131,12 @@ pub fn form(fields: &[Field]) -> Form {
     }
 }
 
+/// Says if the Accept fields name HTML, perhaps with a weight of 0.
+pub fn may_want_html(fields: &[Field]) -> bool {
+    let accepted = values(fields, "accept").join(&b","[..]);
+    String::from_utf8_lossy(&accepted).to_ascii_lowercase().contains("text/html")
+}
+
 fn is_json(range: &str) -> bool {
     range.split(';').next().is_some_and(|name| name.trim_matches([' ', '\t']) == "application/json")
 }
