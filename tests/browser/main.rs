@@ -19,13 +19,15 @@
 //! - `restart`: a server that restarts
 //! - `resume`: missed messages from a history, also behind a `Relay` with `support::missed`
 //! - `origin`: listed origins and others; `token`: pages that publish with a token
-//! - `hand`: a script that clicks and types; `admin`: the live page under that hand
+//! - `hand`: a script that clicks and types; `admin`: the live page under that hand; `front`: the page
+//!   of `/`
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
 mod admin;
 mod chromium;
 mod delivery;
+mod front;
 mod full;
 mod hand;
 mod origin;
