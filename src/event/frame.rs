@@ -106,6 +106,7 @@ impl Event {
     ///
     /// A topic has 1 to 256 bytes, at most 32 levels, and no `+`, `#`, CR, LF or NUL. Publishing fails if a topic
     /// breaks these rules, or if there are more than 16.
+    /// It may end in `/`, which only HTTP requests reject: in a URL that is a filter cut at its `#`.
     #[must_use]
     pub fn with_topic(mut self, topic: impl Into<String>) -> Self {
         self.topics.push(topic.into());
