@@ -88,8 +88,8 @@ impl<'s, S: Socket> Exchange<'s, S> {
         Ok(reservation)
     }
 
-    /// Sends the events since the one with this id; returns a reservation right after them, and the last of them if that
-    /// is long and has yet to be sent.
+    /// Sends the events since the one with this id; returns a reservation right after them, and the last of them if
+    /// that is long and has yet to be sent.
     ///
     /// This shard has dispatched the client's last event, or soon will. Once the client has everything dispatched so
     /// far, the reservation follows with no wait between the two.

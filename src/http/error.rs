@@ -108,15 +108,7 @@ impl RequestError {
             Self::NotUtf8 => (BAD_REQUEST, "The message is not valid UTF-8, which an event stream must be.\n"),
             Self::Repeated => (BAD_REQUEST, "A parameter that has one value is given twice; give it once.\n"),
             Self::NotText => (BAD_REQUEST, "A parameter is not valid UTF-8.\n"),
-            Self::EventField(InvalidField::Type) => (BAD_REQUEST, "An event's type may not hold CR or LF.\n"),
-            Self::EventField(InvalidField::ReservedType) => {
-                (BAD_REQUEST, "The type gap is for events of the server's own; choose another.\n")
-            }
-            Self::EventField(InvalidField::Id) => (
-                BAD_REQUEST,
-                "An id has 1 to 512 bytes, no control character, no blank at its ends, and is not earliest.\n",
-            ),
-            Self::EventField(InvalidField::Topic) => (BAD_REQUEST, TopicError::TooManyOfAMessage.advice()),
+            Self::EventField(field) => (BAD_REQUEST, advice_on(field)),
             Self::Retry => (BAD_REQUEST, "retry is a number of milliseconds, in digits, up to 2147483647.\n"),
             Self::Topic(error) => (BAD_REQUEST, error.advice()),
             Self::Duplicate => {
@@ -153,5 +145,17 @@ impl RequestError {
             Self::Stopping => (UNAVAILABLE, "The server is stopping; try again later.\n"),
             Self::NoSpace => ("507 Insufficient Storage", "The history's disk is full, so this was not published.\n"),
         }
+    }
+}
+
+/// One line about a field of an event that the format cannot carry.
+fn advice_on(field: InvalidField) -> &'static str {
+    match field {
+        InvalidField::Type => "An event's type may not hold CR or LF.\n",
+        InvalidField::ReservedType => "The type gap is for events of the server's own; choose another.\n",
+        InvalidField::Id => {
+            "An id has 1 to 512 bytes, no control character, no blank at its ends, and is not earliest.\n"
+        }
+        InvalidField::Topic => TopicError::TooManyOfAMessage.advice(),
     }
 }

@@ -231,8 +231,8 @@ fn a_stream_of_long_events_goes_on_right_behind_them() {
     let ids: Vec<_> = (0..3).map(|number| server.publish_for_id("", &line(number))).collect();
     let mut behind_first = stream(&server, &format!("?last_event_id={}", ids[0]), "");
     let live = server.publish_for_id("", "live");
-    for number in 1..3 {
-        behind_first.expect(format!("id: {}\ndata: {}\n\n", ids[number], line(number)).as_bytes());
+    for (number, id) in (1..).zip(&ids[1..]) {
+        behind_first.expect(format!("id: {id}\ndata: {}\n\n", line(number)).as_bytes());
     }
     behind_first.expect(format!("id: {}\n\nid: {live}\ndata: live\n\n", ids[2]).as_bytes());
 }
