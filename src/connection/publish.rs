@@ -13,7 +13,7 @@ use crate::hub::{Draft, PublishError};
 use crate::metrics::{PublishOutcome, StatusClass};
 use crate::net::Socket;
 
-/// What the response to a publish request needs once its message has an outcome.
+/// The parts of a publish request that its response needs once the message has an outcome.
 pub(super) struct Unanswered {
     persistence: Persistence,
     /// The topics, for the number of subscribers, if the publisher asked for a receipt.

@@ -71,7 +71,7 @@ impl Mark {
 enum Condition {
     /// All that counts is where it belongs.
     Sound,
-    /// What is behind the last sync may not reach the disk.
+    /// Bytes behind the last sync may not reach the disk.
     Unsynced,
     /// Files were removed, moved or changed by others.
     Lost,

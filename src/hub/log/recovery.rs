@@ -40,7 +40,7 @@ pub(super) struct Recovered {
     pub(super) losses: Losses,
 }
 
-/// What is missing, as far as it can be counted.
+/// Missing events and damaged bytes, as far as they can be counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Losses {
     /// Number of events that are known to be missing.

@@ -152,7 +152,7 @@ impl Server {
         (self.accepted, self.refused)
     }
 
-    /// What a client gets that resumes behind this id.
+    /// Reads as a client that resumes behind this id.
     pub(super) fn resumed(&self, id: &str) -> Vec<Read> {
         let read = |cursor: &mut Cursor| {
             let mut out = Vec::new();
@@ -164,7 +164,7 @@ impl Server {
     }
 }
 
-/// What a client gets from the history.
+/// An item that a client gets from the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Read {
     Gap,

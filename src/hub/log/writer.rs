@@ -5,7 +5,7 @@
 //! cannot be written gets the error, and the message is not published. With [`HistorySync::Interval`] a thread of its
 //! own syncs, and nobody waits for it.
 //!
-//! Once a second the thread looks after the log: that its files are there, that the oldest go, and that the clock is
+//! Twice a second the thread looks after the log: that its files are there, that the oldest go, and that the clock is
 //! right.
 
 use std::collections::HashMap;

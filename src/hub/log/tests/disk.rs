@@ -21,7 +21,7 @@ struct Faults {
     room: Option<u64>,
     fails_to_truncate: bool,
     fails_to_sync: bool,
-    /// What a power failure leaves of each file, by its inode.
+    /// The content that a power failure leaves of each file, by its inode.
     synced: HashMap<u64, Vec<u8>>,
 }
 
