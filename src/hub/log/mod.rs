@@ -62,7 +62,7 @@
 //! Events of one write count together: if the log ends before the last of them, none of them was accepted. Nor were
 //! they if a note of progress behind them has the event before them.
 //!
-//! A server that shuts down ends its last segment with a note of progress. It writes the same note into `lock` once a
+//! A server that shuts down ends its last segment with a note of progress. It writes the same note into `lock` twice a
 //! second, so that a later server finds out if the end of the log was cut off.
 
 mod folder;
