@@ -49,6 +49,13 @@ pub(super) struct Place {
     pub(super) newest: u64,
 }
 
+impl Place {
+    /// The last stamp that was given before this place, which a note of progress keeps.
+    pub(super) fn progress(&self) -> Stamp {
+        Stamp { number: self.stamp.number - 1, ..self.stamp }
+    }
+}
+
 /// The runs of a history, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Runs(VecDeque<Run>);

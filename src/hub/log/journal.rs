@@ -378,7 +378,7 @@ impl Journal {
                 }
                 let is_end = held.is_empty();
                 if is_end && place.is_behind_gap {
-                    let stamp = Stamp { number: place.stamp.number - 1, ..place.stamp };
+                    let stamp = place.progress();
                     item::encode_progress(&Progress { stamp, is_before_gap: true, is_end: false }, &mut items);
                 }
                 if let Err(error) = self.disk.append(file, &items) {
@@ -399,7 +399,7 @@ impl Journal {
     /// Has new segments on the disk and gives them their names, the oldest first. If that is interrupted, the note
     /// tells what is missing.
     fn finish(&mut self, place: &Place, made: &[(File, Segment)]) -> io::Result<()> {
-        let progress = Stamp { number: place.stamp.number - 1, ..place.stamp };
+        let progress = place.progress();
         made.iter().try_for_each(|(file, _)| self.disk.sync(file))?;
         if made.len() > 1 {
             self.note(&progress)?;
@@ -508,7 +508,7 @@ impl Journal {
 
     /// Ends the log: notes in it that nothing is missing, and has everything on the disk.
     pub(super) fn end_with(&mut self, place: &Place) -> io::Result<()> {
-        let stamp = Stamp { number: place.stamp.number - 1, ..place.stamp };
+        let stamp = place.progress();
         let mut item = Vec::new();
         item::encode_progress(&Progress { stamp, is_before_gap: place.is_behind_gap, is_end: true }, &mut item);
         // Without room for the note the events still have to reach the disk.

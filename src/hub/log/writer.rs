@@ -335,7 +335,7 @@ impl Writer {
         }
         let place = self.sequence.next_place();
         self.journal.renew(&place, |position, most| self.sequence.held_behind(position, most))?;
-        (self.unsynced_since, self.noted) = (None, place.stamp.number - 1);
+        (self.unsynced_since, self.noted) = (None, place.progress().number);
         log::warn!("the history in {} can be written again", self.journal.path().display());
         Ok(())
     }
@@ -362,11 +362,10 @@ impl Writer {
 
     /// Notes progress, if there was any.
     fn note(&mut self) -> io::Result<()> {
-        let stamp = self.sequence.next_place().stamp;
-        let number = stamp.number - 1;
-        if number != self.noted {
-            self.journal.note(&Stamp { number, ..stamp })?;
-            self.noted = number;
+        let progress = self.sequence.next_place().progress();
+        if progress.number != self.noted {
+            self.journal.note(&progress)?;
+            self.noted = progress.number;
         }
         Ok(())
     }
